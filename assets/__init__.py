@@ -1,0 +1,1 @@
+"""Dagster and only Dagster: one module per stage, thin."""

@@ -1,0 +1,1 @@
+"""Features, baselines, training and evaluation: everything that needs torch."""

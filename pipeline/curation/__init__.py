@@ -1,0 +1,1 @@
+"""From records and concepts to tags: named rules, counted effects."""

@@ -1,0 +1,1 @@
+"""Europeana's records: search by cursor, entities, refresh."""

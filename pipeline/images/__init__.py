@@ -1,0 +1,1 @@
+"""Images: fetched politely, verified, stored in shards, near-duplicates found."""

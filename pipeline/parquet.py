@@ -1,0 +1,148 @@
+"""Parquet files written whole or not at all, sorted and cast to a declared schema, so that equal content is equal bytes."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+class TableError(ValueError):
+    """Rows that do not fit their table: the message names the table, the column and an example."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: `meaning` is shown to people, with the unit where there is one."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `row` says what one row is; rows are unique in `key` and stored sorted by it."""
+
+    name: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema that every file of this table has."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+    def conform(self, rows: pl.DataFrame | pa.Table) -> pa.Table:
+        """The rows cast to the schema and sorted by the key, so that equal content is equal bytes.
+
+        Raises TableError for a missing or unknown column, a value that does not fit, an empty or repeated key.
+        """
+        table = rows.to_arrow() if isinstance(rows, pl.DataFrame) else rows
+        wanted, given = set(self.schema.names), set(table.schema.names)
+        if wanted != given:
+            raise TableError(
+                f"{self.name}: columns missing {sorted(wanted - given)}, unknown {sorted(given - wanted)}."
+            )
+        try:
+            table = table.select(self.schema.names).cast(self.schema)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise TableError(f"{self.name}: {error}") from error
+        table = table.sort_by([(name, "ascending") for name in self.key])
+        self._check_key(table)
+        return table
+
+    def write(self, rows: pl.DataFrame | pa.Table, file: Path, *, row_group_size: int = 100_000) -> str:
+        """Write the rows whole or not at all; returns the sha256 of the file."""
+        return write_parquet(self.conform(rows), file, row_group_size=row_group_size)
+
+    def read(self, file: Path) -> pl.DataFrame:
+        """All rows of the file, or of the shards when `file` is a folder."""
+        frame = pl.from_arrow(pq.read_table(file, schema=self.schema))
+        if not isinstance(frame, pl.DataFrame):
+            raise TableError(f"{self.name}: {file} is not a table.")
+        return frame
+
+    def empty(self) -> pl.DataFrame:
+        """A frame without rows, with this table's columns."""
+        return self.frame([])
+
+    def frame(self, rows: list[dict[str, object]]) -> pl.DataFrame:
+        """The given rows as a frame with this table's columns; a missing value is null."""
+        frame = pl.from_arrow(pa.Table.from_pylist(rows, schema=self.schema))
+        if not isinstance(frame, pl.DataFrame):
+            raise TableError(f"{self.name}: rows are not a table.")
+        return frame
+
+    def _check_key(self, table: pa.Table) -> None:
+        keys = pl.from_arrow(table.select(list(self.key)))
+        if not isinstance(keys, pl.DataFrame) or keys.is_empty():
+            return
+        if any(keys.null_count().row(0)):
+            raise TableError(f"{self.name}: a row without a value in its key {self.key}.")
+        repeated = keys.filter(keys.is_duplicated())
+        if not repeated.is_empty():
+            raise TableError(f"{self.name}: the key {self.key} repeats, for example {repeated.row(0)}.")
+
+
+def write_parquet(table: pa.Table, file: Path, *, row_group_size: int) -> str:
+    """Write an Arrow table to a Parquet file, whole or not at all; returns the sha256 of the file."""
+    with whole_file(file) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            row_group_size=row_group_size,
+            write_statistics=True,
+            store_schema=True,
+        )
+    return sha256_of(file)
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """A temporary path beside `file`; on success it is synced and renamed to `file`, else removed."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(file)
+        sync_folder(file.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, or of a folder's files with their relative names, in name order."""
+    digest = hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as source:
+            while block := source.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The dataset as others read it."""

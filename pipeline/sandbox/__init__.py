@@ -1,0 +1,1 @@
+"""The local museum: the offline default, speaking the real protocols."""

@@ -1,0 +1,233 @@
+"""The protocol's numbers: typed, frozen, each default marked `paper` or `ours`; a profile is a function."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
+
+# The keyword collections of the published dataset, read off its record ids, by their number of hits (protocol, section 1).
+PUBLISHED_COLLECTIONS = (
+    "art",
+    "ceramic",
+    "textile",
+    "costume",
+    "numismatics",
+    "art of sculpture",
+    "tool",
+    "jewelry",
+    "furniture",
+    "musical instruments",
+    "toy",
+    "tapestry",
+    "stained glass",
+    "archaeological artifact",
+    "heraldry",
+    "mosaic",
+    "bookbinding",
+)
+
+# What Europeana counts as `reusability=open`, http spelling (RightReusabilityCategorizer of corelib).
+OPEN_RIGHTS = (
+    "http://creativecommons.org/publicdomain/mark/",
+    "http://creativecommons.org/publicdomain/zero/1.0/",
+    "http://creativecommons.org/licenses/by/",
+    "http://creativecommons.org/licenses/by-sa/",
+)
+
+
+class SettingsError(ValueError):
+    """The environment or a settings file cannot be used; the message says what to do."""
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown names fail, values do not change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HttpSettings(Section):
+    """How every server is spoken to."""
+
+    user_agent: str = "eufcc/0.1 (+https://github.com/eufcc/eufcc; research dataset builder)"  # ours
+    connect_timeout_s: float = 10.0  # ours
+    read_timeout_s: float = 60.0  # ours
+    attempts: int = Field(8, ge=1)  # ours: dossier, section 1.9
+    backoff_first_s: float = 1.0  # ours
+    backoff_cap_s: float = 60.0  # ours: dossier, section 1.9
+    requests_per_second: float = 5.0  # ours: a polite rate per API host
+    # Where a host is reached, when not at its own address: {"https://api.europeana.eu": "http://127.0.0.1:8765"}.
+    # The real URLs stay in the data; only the connection goes elsewhere.
+    hosts: dict[str, str] = {}
+
+
+class HarvestSettings(Section):
+    """What is asked of Europeana's Search API."""
+
+    api: str = "https://api.europeana.eu"
+    collections: tuple[str, ...] = PUBLISHED_COLLECTIONS  # ours: read off the published ids
+    keyword_translations: dict[str, tuple[str, ...]] = {}  # ours: further query words of a collection, ORed
+    reusability: str = "open"  # paper
+    media_type: str = "IMAGE"  # ours
+    rows: int = Field(100, ge=1, le=100)  # ours: the server's maximum
+    image_source: Literal["thumbnail", "original"] = (
+        "thumbnail"  # ours: all published test images are thumbnails
+    )
+    max_records_per_collection: int | None = None  # ours
+    max_records_per_provider: int | None = None  # ours
+    split_above: int = 20_000  # ours: a larger collection is walked in several chains side by side
+    chains: int = 4  # ours
+    refresh_overlap_hours: int = 48  # ours: `timestamp_update` windows overlap by this much
+
+
+class VocabularySettings(Section):
+    """How concepts become terms of the AAT, and terms fall under facets."""
+
+    sparql_endpoint: str = "https://vocab.getty.edu/sparql"
+    dumps: tuple[
+        Path, ...
+    ] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
+    batch_size: int = Field(100, ge=1, le=200)  # ours: ids per VALUES query
+    languages: tuple[str, ...] = ("ca", "es", "en", "de", "nl", "fr")  # ours
+    follow_close_matches: bool = False  # ours: exactMatch only
+    rules_file: Path = RULES_FILE
+    label_files: tuple[Path, ...] = ()  # ours: further labels, CSV aat_id,lang,label,source
+
+
+class CurationSettings(Section):
+    """Which records and tags stay."""
+
+    min_images_per_tag: int = Field(10, ge=1)  # paper, section 3
+    excluded_providers: tuple[str, ...] = ("Mobilier National",)  # paper, section 3
+    open_rights: tuple[str, ...] = OPEN_RIGHTS  # paper: reusability open
+    more_open_rights: tuple[str, ...] = ()  # a museum's own `open_rights.txt`
+    corrections_file: Path | None = None  # ours: the curators' CSV
+
+
+class ImageSettings(Section):
+    """How image bytes are fetched, checked and stored."""
+
+    short_side: int = 256  # ours: never enlarged
+    jpeg_quality: int = 90  # ours
+    rows_per_shard: int = 2_000  # ours
+    rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
+    connections: int = 32  # ours
+    connections_per_host: int = 8  # ours: 40 % of the published test images sit on one host
+    attempts: int = 4  # ours
+    max_bytes: int = 50_000_000  # ours
+    max_pixels: int = 100_000_000  # ours: checked in the header, before decoding
+    timeout_s: float = 60.0  # ours
+    decode_timeout_s: float = 20.0  # ours
+    decode_memory_mb: int = 1_024  # ours
+    allowed_addresses: tuple[str, ...] = ()  # ours: private networks that may be reached (the local museum)
+    takedown_file: Path | None = None  # ours: URLs or record ids that must never be fetched
+    near_duplicate_hash_bits: int = 6  # ours: dHash distance; see design.md on why the embedding must agree
+    near_duplicate_cosine: float = 0.9  # ours
+    large_group: int = 20  # ours: a larger group is a warning
+
+
+class FeatureSettings(Section):
+    """Which network describes an image, for distances and near-duplicates."""
+
+    extractors: tuple[str, ...] = ("inception",)  # paper: FID; see ml/features.py for the names
+    weights: Path | None = None  # a folder with weight files; None: downloaded by name, checked by sha256
+    batch_size: int = 64  # ours
+    image_size: int | None = None  # ours: None is the extractor's own
+    precision: Literal["fp32", "bf16"] = "fp32"  # ours
+
+
+class SplitSettings(Section):
+    """Outer, inner and validation split (protocol, section 4)."""
+
+    seed: int = 340  # ours
+    outer_min_share: float = 0.02  # paper
+    outer_max_share: float = 0.05  # paper
+    outer_providers: int = 2  # paper
+    outer_min_entropy_bits: float = 1.0  # ours: diversity of the stated object-type sets
+    second_rule: Literal["farthest", "nearest"] = "farthest"  # ours: the printed sentence lost a word
+    reselect: bool = False  # ours: the chosen two stay chosen across refreshes
+    max_tag_share: float = 0.33  # paper, read as the most of a tag's images that may go to testing
+    min_test_images: dict[str, int] = {  # paper
+        "object_types": 5,
+        "materials": 5,
+        "classifications": 5,
+        "subjects": 20,
+    }
+    test_share: float = 0.10  # paper: inner and outer together
+    validation_share: float = 0.10  # paper
+    objective: Literal["balanced", "proportional"] = "balanced"  # ours
+    size: Literal["share", "minimal"] = "share"  # ours: `minimal` reproduces the published scale
+    kid_subset: int = 1_000  # ours
+    bootstrap: int = 20  # ours: resamples behind the interval of a provider's distance
+
+
+class Settings(Section):
+    """Everything the dataset depends on. The models' numbers are in `ml/baselines.py`."""
+
+    profile: Literal["demo", "full"]
+    source: str  # where the records come from: `europeana`, or the museum folder's name
+    museum: Path | None = None  # the museum folder behind the local museum, in the demo
+    http: HttpSettings = HttpSettings()
+    harvest: HarvestSettings = HarvestSettings()
+    vocabulary: VocabularySettings = VocabularySettings()
+    curation: CurationSettings = CurationSettings()
+    images: ImageSettings = ImageSettings()
+    features: FeatureSettings = FeatureSettings()
+    splits: SplitSettings = SplitSettings()
+
+
+def full() -> Settings:
+    """The paper's dataset, from Europeana itself."""
+    return Settings(profile="full", source="europeana")
+
+
+def demo(museum: Path, address: str | None, weights: Path | None = None) -> Settings:
+    """The same protocol on a museum folder, served on loopback at `address`, small enough for a laptop.
+
+    `weights` is a folder of weight files for the features; without it they come from a seeded random network.
+    """
+    everything_here = {}
+    if address is not None:
+        everything_here = {"*": address}
+    return Settings(
+        profile="demo",
+        source=museum.name,
+        museum=museum,
+        http=HttpSettings(hosts=everything_here, requests_per_second=200.0, backoff_first_s=0.1),
+        harvest=HarvestSettings(collections=_lines(museum / "collections.txt") or ("*",)),
+        curation=CurationSettings(more_open_rights=_lines(museum / "open_rights.txt")),
+        images=ImageSettings(allowed_addresses=("127.0.0.0/8",)),
+        features=FeatureSettings(
+            extractors=("mobilenetv2",) if weights else ("random-inception",),
+            weights=weights,
+            image_size=128 if weights else None,
+        ),
+        splits=SplitSettings(kid_subset=100, bootstrap=10),
+    )
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the environment asks for: EUFCC_PROFILE, and in the demo MUSEUM, MUSEUM_ADDRESS and WEIGHTS."""
+    profile = environ.get("EUFCC_PROFILE", "demo")
+    if profile == "full":
+        return full()
+    if profile != "demo":
+        raise SettingsError(f"EUFCC_PROFILE is {profile!r}; it must be `demo` or `full`.")
+    museum = Path(environ.get("MUSEUM") or RENDERED_MUSEUM).expanduser().resolve()
+    weights = environ.get("WEIGHTS")
+    return demo(
+        museum, environ.get("MUSEUM_ADDRESS"), Path(weights).expanduser().resolve() if weights else None
+    )
+
+
+RENDERED_MUSEUM = Path(__file__).parents[1] / "dagster_home" / "museums" / "rendered"
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    """The non-empty lines of an optional text file."""
+    if not file.exists():
+        return ()
+    return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())

@@ -1,0 +1,1 @@
+"""Outer, inner and validation split, and what must hold for them."""

@@ -1,0 +1,1 @@
+"""The Getty AAT as a thesaurus: concepts, paths, labels, facets."""
