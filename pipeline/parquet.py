@@ -1,4 +1,4 @@
-"""Parquet files written whole or not at all, sorted and cast to a declared schema, so that equal content is equal bytes."""
+"""Parquet files written whole or not at all, sorted and cast to a schema: equal content is equal bytes."""
 
 import hashlib
 import os

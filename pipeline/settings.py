@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
 
-# The keyword collections of the published dataset, read off its record ids, by their number of hits (protocol, section 1).
+# The keyword collections of the published dataset, read off its record ids, most hits first (protocol, section 1).
 PUBLISHED_COLLECTIONS = (
     "art",
     "ceramic",
@@ -73,9 +73,7 @@ class HarvestSettings(Section):
     reusability: str = "open"  # paper
     media_type: str = "IMAGE"  # ours
     rows: int = Field(100, ge=1, le=100)  # ours: the server's maximum
-    image_source: Literal["thumbnail", "original"] = (
-        "thumbnail"  # ours: all published test images are thumbnails
-    )
+    image_source: Literal["thumbnail", "original"] = "thumbnail"  # ours: all published test images are thumbnails
     max_records_per_collection: int | None = None  # ours
     max_records_per_provider: int | None = None  # ours
     split_above: int = 20_000  # ours: a larger collection is walked in several chains side by side
@@ -87,9 +85,7 @@ class VocabularySettings(Section):
     """How concepts become terms of the AAT, and terms fall under facets."""
 
     sparql_endpoint: str = "https://vocab.getty.edu/sparql"
-    dumps: tuple[
-        Path, ...
-    ] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
+    dumps: tuple[Path, ...] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
     batch_size: int = Field(100, ge=1, le=200)  # ours: ids per VALUES query
     languages: tuple[str, ...] = ("ca", "es", "en", "de", "nl", "fr")  # ours
     follow_close_matches: bool = False  # ours: exactMatch only
@@ -218,9 +214,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(f"EUFCC_PROFILE is {profile!r}; it must be `demo` or `full`.")
     museum = Path(environ.get("MUSEUM") or RENDERED_MUSEUM).expanduser().resolve()
     weights = environ.get("WEIGHTS")
-    return demo(
-        museum, environ.get("MUSEUM_ADDRESS"), Path(weights).expanduser().resolve() if weights else None
-    )
+    return demo(museum, environ.get("MUSEUM_ADDRESS"), Path(weights).expanduser().resolve() if weights else None)
 
 
 RENDERED_MUSEUM = Path(__file__).parents[1] / "dagster_home" / "museums" / "rendered"

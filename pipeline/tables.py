@@ -1,4 +1,4 @@
-"""Every Parquet table of the dataset: its columns, their meaning, its key. `pipeline/parquet.py` writes and reads them."""
+"""Every Parquet table of the dataset: columns, meaning, key. `pipeline/parquet.py` writes and reads them."""
 
 import pyarrow as pa
 
@@ -21,9 +21,7 @@ RECORDS = Table(
         Column("data_provider", STRING, "the institution that holds the object (edm:dataProvider)"),
         Column("provider", STRING, "the aggregator that delivered it (edm:provider)"),
         Column("country", STRING, "country of the data provider"),
-        Column(
-            "rights_uri", STRING, "edm:rights, normalised: http, no trailing spaces, no port for a language"
-        ),
+        Column("rights_uri", STRING, "edm:rights, normalised: http, no trailing spaces, no port for a language"),
         Column("attribution", STRING, "what must be said beside the image: title, holder, licence"),
         Column("titles", BY_LANGUAGE, "dc:title; language `def` where none is given"),
         Column("image_url", STRING, "edm:isShownBy"),
