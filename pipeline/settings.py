@@ -87,6 +87,7 @@ class VocabularySettings(Section):
     sparql_endpoint: str = "https://vocab.getty.edu/sparql"
     dumps: tuple[Path, ...] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
     batch_size: int = Field(100, ge=1, le=200)  # ours: ids per VALUES query
+    cache_days: int = Field(180, ge=0)  # ours: after so many days an id is asked for again; Getty publishes monthly
     languages: tuple[str, ...] = ("ca", "es", "en", "de", "nl", "fr")  # ours
     follow_close_matches: bool = False  # ours: exactMatch only
     rules_file: Path = RULES_FILE
@@ -145,6 +146,7 @@ class SplitSettings(Section):
     outer_min_entropy_bits: float = 1.0  # ours: diversity of the stated object-type sets
     second_rule: Literal["farthest", "nearest"] = "farthest"  # ours: the printed sentence lost a word
     reselect: bool = False  # ours: the chosen two stay chosen across refreshes
+    previous: Path | None = None  # ours: the splits.parquet of the last release, whose images keep their split
     max_tag_share: float = 0.33  # paper, read as the most of a tag's images that may go to testing
     min_test_images: dict[str, int] = {  # paper
         "object_types": 5,
@@ -160,6 +162,26 @@ class SplitSettings(Section):
     bootstrap: int = 20  # ours: resamples behind the interval of a provider's distance
 
 
+class EvaluationSettings(Section):
+    """How rows of the benchmark are scored and compared (protocol, section 6)."""
+
+    seed: int = 340  # ours
+    resamples: int = 10_000  # ours: bootstrap over groups, and sign flips of the paired test
+    confidence: float = 0.95  # ours
+    rare_tag_images: int = 50  # ours: a tag with at most this many training images is rare
+    calibration_bins: int = 15  # ours
+    batch_rows: int = 8_192  # ours: rows of predictions in memory at a time
+
+
+class ReleaseSettings(Section):
+    """What a release is called and how its files are cut."""
+
+    name: str = "EUFCC-340K rebuilt"  # ours
+    version: str = "0.1.0"  # ours
+    rows_per_part: int = 10_000  # ours: about 200 MB of images a file
+    rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
+
+
 class Settings(Section):
     """Everything the dataset depends on. The models' numbers are in `ml/baselines.py`."""
 
@@ -173,6 +195,8 @@ class Settings(Section):
     images: ImageSettings = ImageSettings()
     features: FeatureSettings = FeatureSettings()
     splits: SplitSettings = SplitSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    release: ReleaseSettings = ReleaseSettings()
 
 
 def full() -> Settings:

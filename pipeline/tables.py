@@ -1,5 +1,7 @@
 """Every Parquet table of the dataset: columns, meaning, key. `pipeline/parquet.py` writes and reads them."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from pipeline.parquet import Column, Table
@@ -55,11 +57,12 @@ CONCEPTS = Table(
     ("concept_id",),
     (
         Column("concept_id", STRING, "nine-digit AAT id"),
-        Column("kind", STRING, "concept, guide_term, hierarchy or facet"),
+        Column("kind", STRING, "concept, guide_term, hierarchy, facet or obsolete"),
         Column("facet", STRING, "the facet it falls under, or null"),
         Column("preferred_parent", STRING, "gvp:broaderPreferred"),
         Column("parents", STRINGS, "every gvp:broader, sorted"),
         Column("labels", BY_LANGUAGE, "preferred labels"),
+        Column("label_sources", BY_LANGUAGE, "languages whose label is not the AAT's own, with where it comes from"),
         Column("alt_labels", BY_LANGUAGE, "alternative labels"),
         Column("scope_note", BY_LANGUAGE, "scope notes"),
         Column("replaced_by", STRING, "dct:isReplacedBy of an obsolete subject"),
@@ -152,6 +155,13 @@ CURATION_REPORT = Table(
         Column("record_tags_before", pa.int64(), "pairs of record and tag before"),
         Column("record_tags_after", pa.int64(), "pairs of record and tag after"),
     ),
+)
+
+CANDIDATE_RECORD_TAGS = replace(
+    RECORD_TAGS, name="candidate_record_tags", row="One tag of one record that curation keeps before images are fetched."
+)
+SELECTION_REPORT = replace(
+    CURATION_REPORT, name="selection_report", row="What one rule removed in one round, before images are fetched."
 )
 
 CORRECTIONS = Table(
@@ -338,6 +348,8 @@ TABLES = {
         CONCEPT_ALIGNMENTS,
         UNMAPPED_CONCEPTS,
         SELECTED_RECORDS,
+        CANDIDATE_RECORD_TAGS,
+        SELECTION_REPORT,
         TAGS,
         RECORD_TAGS,
         CURATION_REPORT,

@@ -1,0 +1,151 @@
+"""The AAT out of local files: N-Triples, plain or gzipped, or Getty's archive explicit.zip."""
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+import pyoxigraph as ox
+
+from pipeline.vocabulary import subjects
+from pipeline.vocabulary.identifiers import AAT, checked_ids
+from pipeline.vocabulary.subjects import Subject, concept_rows, with_ancestors
+
+# Members of explicit.zip that hold nothing we read, though most of its bytes (dossier, section 1).
+_UNREAD_MEMBERS = ("source", "contrib", "revision", "alignment", "associative", "semantic", "ordered", "sameas")
+
+
+class DumpError(ValueError):
+    """A dump that cannot be read; the message names the file, and the line where there is one."""
+
+
+class DumpSource:
+    """The subjects of local dumps, read once at the first question and kept in memory."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        if not paths:
+            raise DumpError("No dump of the AAT was named; give at least one .nt, .nt.gz or .zip file.")
+        self.paths = tuple(paths)
+        self._subjects: dict[str, Subject] | None = None
+
+    @property
+    def subjects(self) -> dict[str, Subject]:
+        """Every subject of the dumps, by id."""
+        if self._subjects is None:
+            self._subjects = read_dumps(self.paths)
+        return self._subjects
+
+    def concepts(self, ids: Sequence[str]) -> pl.DataFrame:
+        """Rows of `concepts` for these ids, everything above them and what replaces them; unknown ids have no row.
+
+        Raises NotAnAatId for a malformed id, DumpError for an unreadable file.
+        """
+        known = self.subjects
+        return concept_rows(
+            with_ancestors(checked_ids(ids), lambda asked: {each: known[each] for each in asked if each in known})
+        )
+
+    def all_concepts(self) -> pl.DataFrame:
+        """Rows of `concepts` for every subject of the dumps."""
+        return concept_rows(self.subjects)
+
+
+def read_dumps(paths: Sequence[Path]) -> dict[str, Subject]:
+    """Every subject of the AAT in the files, by id. Raises DumpError."""
+    collected: dict[str, Subject] = {}
+    texts: dict[str, tuple[str, str]] = {}  # text of a label's or note's node
+    waiting: list[tuple[Subject, str, str]] = []  # subject, predicate, node; nodes may come in a later file
+    for path in paths:
+        for name, stream in _streams(path):
+            _read_triples(name, stream, collected, texts, waiting)
+    for subject, predicate, node in waiting:
+        if node in texts:
+            language, text = texts[node]
+            subject.add_text(predicate, language, text)
+    return {concept_id: subject for concept_id, subject in collected.items() if _is_subject(subject)}
+
+
+def _is_subject(subject: Subject) -> bool:
+    """The AAT's namespace also holds terms, notes and sources; a subject stands in the hierarchy or has a type."""
+    return bool(subject.parents or subject.types)
+
+
+def _read_triples(
+    name: str,
+    stream: IO[bytes],
+    collected: dict[str, Subject],
+    texts: dict[str, tuple[str, str]],
+    waiting: list[tuple[Subject, str, str]],
+) -> None:
+    wanted, of_node, length = subjects.PROPERTIES, subjects.TEXT_OF_NODE, len(AAT)
+    try:
+        for quad in ox.parse(stream, ox.RdfFormat.N_TRIPLES):
+            predicate = quad.predicate.value
+            if predicate in of_node:
+                literal = quad.object
+                if isinstance(literal, ox.Literal) and not isinstance(quad.subject, ox.Triple):
+                    texts[quad.subject.value] = (literal.language or "def", literal.value)
+                continue
+            if predicate not in wanted or not isinstance(quad.subject, ox.NamedNode):
+                continue
+            uri = quad.subject.value
+            if not uri.startswith(AAT) or not uri[length:].isdigit():
+                continue
+            subject = collected.get(uri[length:])
+            if subject is None:
+                subject = collected[uri[length:]] = Subject()
+            _add(subject, predicate, quad.object, waiting)
+    except SyntaxError as error:
+        raise DumpError(f"{name}: line {error.lineno} is not an N-Triples statement ({error.msg}).") from error
+    except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+        raise DumpError(f"{name} is damaged ({error}); fetch it again.") from error
+
+
+def _add(
+    subject: Subject,
+    predicate: str,
+    value: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple,
+    waiting: list[tuple[Subject, str, str]],
+) -> None:
+    if isinstance(value, ox.Literal):
+        subject.add_text(predicate, value.language, value.value)
+    elif predicate == subjects.TYPE:
+        if isinstance(value, ox.NamedNode) and value.value.startswith(subjects.GVP):
+            subject.add_type(value.value)
+    elif predicate in subjects.PARENT or predicate == subjects.REPLACED_BY:
+        if isinstance(value, ox.NamedNode) and value.value.startswith(AAT):
+            subject.add_link(predicate, value.value[len(AAT) :])
+    elif not isinstance(value, ox.Triple):
+        waiting.append((subject, predicate, value.value))
+
+
+def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """The N-Triples streams of a file, each with a name for messages."""
+    if not path.is_file():
+        raise DumpError(f"The AAT dump {path} does not exist; name another, or leave it out to ask Getty's endpoint.")
+    if path.suffix == ".zip":
+        with _archive(path) as archive:
+            for member in sorted(archive.namelist()):
+                if member.endswith(".nt") and not any(word in member.lower() for word in _UNREAD_MEMBERS):
+                    with archive.open(member) as stream:
+                        yield f"{path.name}/{member}", stream
+    elif path.suffix == ".gz":
+        with gzip.open(path, "rb") as stream:
+            yield path.name, stream
+    else:
+        with path.open("rb") as stream:
+            yield path.name, stream
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise DumpError(f"{path.name} is damaged ({error}); fetch it again.") from error
+    with archive:
+        yield archive

@@ -1,0 +1,46 @@
+"""How records write a concept of the AAT or of Europeana, and the one spelling that we keep."""
+
+import re
+from collections.abc import Iterable
+
+AAT = "http://vocab.getty.edu/aat/"  # stays http as an identifier; only requests go to https
+EUROPEANA_CONCEPT = "http://data.europeana.eu/concept/"
+
+# The spellings seen in records: the identifier, its page, a download suffix, the old full-display page, the prefix.
+_AAT_SPELLINGS = (
+    re.compile(
+        r"https?://vocab\.getty\.edu/(?:page/|resource/)?aat/(3\d{8})(?:\.(?:html|json|jsonld|nt|rdf|ttl))?[/#]?", re.I
+    ),
+    re.compile(r"https?://(?:www\.)?getty\.edu/vow/AATFullDisplay\?(?:.*&)?subjectid=(3\d{8})(?:&.*)?", re.I),
+    re.compile(r"aat:(3\d{8})", re.I),
+)
+_EUROPEANA_SPELLING = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)/?", re.I)
+_AAT_ID = re.compile(r"3\d{8}")
+
+
+class NotAnAatId(ValueError):
+    """A text that is not a nine-digit AAT id; it must never reach a query."""
+
+
+def aat_id(uri: str) -> str | None:
+    """The nine-digit id when the URI names a subject of the AAT, in whatever spelling, else None."""
+    text = uri.strip()
+    for spelling in _AAT_SPELLINGS:
+        if found := spelling.fullmatch(text):
+            return found.group(1)
+    return None
+
+
+def europeana_concept(uri: str) -> str | None:
+    """The newer spelling `concept/N` when the URI names a concept of Europeana (older: `concept/base/N`), else None."""
+    found = _EUROPEANA_SPELLING.fullmatch(uri.strip())
+    return None if found is None else f"{EUROPEANA_CONCEPT}{found.group(1)}"
+
+
+def checked_ids(ids: Iterable[str]) -> list[str]:
+    """The distinct ids, sorted; raises NotAnAatId for anything that is not nine digits beginning with a 3."""
+    distinct = sorted(set(ids))
+    for given in distinct:
+        if not _AAT_ID.fullmatch(given):
+            raise NotAnAatId(f"{given!r} is not an AAT id; nine digits such as 300015637 are.")
+    return distinct
