@@ -59,6 +59,9 @@ class HttpSettings(Section):
     backoff_first_s: float = 1.0  # ours
     backoff_cap_s: float = 60.0  # ours: dossier, section 1.9
     requests_per_second: float = 5.0  # ours: a polite rate per API host
+    total_timeout_s: float = 180.0  # ours: for one whole answer, however slowly it drips
+    max_body_bytes: int = 200_000_000  # ours
+    rate_limit_waits: int = 24  # ours: how often one request waits for the window to end after HTTP 429
     # Where a host is reached, when not at its own address: {"https://api.europeana.eu": "http://127.0.0.1:8765"}.
     # The real URLs stay in the data; only the connection goes elsewhere.
     hosts: dict[str, str] = {}

@@ -1,0 +1,381 @@
+"""How servers are spoken to: one client with timeouts, retries, rate limits, a host map, redaction and typed errors."""
+
+import json
+import secrets as randomness
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import tenacity
+
+from pipeline.rate_limit import Budget, Clock, RateLimit, SystemClock, read_rate_limit
+from pipeline.redaction import keep_out_of_logs, redact
+from pipeline.settings import HttpSettings
+
+__all__ = [
+    "Clock",
+    "GaveUp",
+    "HttpClient",
+    "HttpError",
+    "RateLimit",
+    "Refused",
+    "Response",
+    "SystemClock",
+    "Unreachable",
+    "WrongKey",
+    "mapped",
+    "redact",
+]
+
+# Dossier, section 1.9; 499 is what the Getty endpoint's gateway answers under load (AAT dossier, section 2).
+RETRIED_STATUS = frozenset({499, 500, 502, 503, 504})
+RETRIED_CODES = frozenset({"503-SA", "504-SA"})  # Europeana's search engine is down, told as HTTP 400
+KEY_CODES = frozenset(
+    {"401_key_invalid", "401_key_disabled", "invalid_apikey", "empty_apikey", "400-AM", "401-AX", "410-AD"}
+)
+SECRET_HEADERS = ("x-api-key", "authorization")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_REDIRECTS = 5
+
+
+class HttpError(Exception):
+    """A request that brought nothing; the message is one sentence for people, without any key."""
+
+
+class Unreachable(HttpError):
+    """No answer came, after every attempt."""
+
+
+class GaveUp(HttpError):
+    """Answers came, after every attempt none of use: server errors, bodies cut short, limits that do not end."""
+
+
+class WrongKey(HttpError):
+    """The API key is missing, unknown or disabled."""
+
+
+class Refused(HttpError):
+    """The server refuses this request for good."""
+
+    def __init__(self, status: int, code: str | None, message: str, location: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.location = location
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer, read whole."""
+
+    url: str  # as asked for, not where the host map led to
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    content: bytes = field(repr=False)
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8."""
+        return self.content.decode("utf-8", errors="replace")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError."""
+        return self._parsed
+
+    @cached_property
+    def _parsed(self) -> Any:
+        return json.loads(self.content)
+
+
+class _TryAgain(Exception):
+    """A failure that may pass."""
+
+    def __init__(self, reason: str, *, answered: bool) -> None:
+        super().__init__(reason)
+        self.answered = answered
+
+
+def mapped(url: str, hosts: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Where to connect for a URL, and the headers that tell the original host.
+
+    `hosts` maps an origin (`https://api.europeana.eu`), or `*` for any other, to the address that answers for it.
+    """
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    address = (hosts.get(origin) or hosts.get("*") or "").rstrip("/")
+    if not address or origin == address:
+        return url, {}
+    return address + url[len(origin) :], {"X-Original-Host": origin}
+
+
+class HttpClient:
+    """A synchronous client that may be shared by threads.
+
+    A request is repeated, with exponential waits and jitter, after: no connection, a connection cut, a timeout, HTTP
+    499, 500, 502, 503 and 504, a 400 with 503-SA or 504-SA, a body that is not JSON where JSON was asked for (by the
+    `Accept` header), and a body that `check` finds broken. After HTTP 429 it waits as the `RateLimit` header says
+    (there is no Retry-After), without using up an attempt. Everything else is raised at once.
+
+    Requests of one server and key share one budget: `settings.requests_per_second`, and what `RateLimit` headers say is
+    left. It is shared between processes through files when `budgets` names a folder.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        *,
+        secrets: Sequence[str] = (),
+        budgets: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._budgets_folder = budgets
+        self._budgets: dict[str, Budget] = {}
+        self._secrets: list[str] = []
+        self._jitter = randomness.SystemRandom()  # for waits alone; no data depends on it
+        self._learn(secrets)
+        self._client = httpx.Client(
+            transport=transport,
+            timeout=httpx.Timeout(
+                settings.read_timeout_s, connect=settings.connect_timeout_s, pool=settings.total_timeout_s
+            ),
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+            headers={"User-Agent": settings.user_agent},
+            follow_redirects=False,
+            trust_env=transport is None,
+            # A proxy of the environment is for the world outside, not for an address the host map names.
+            mounts={f"all://{urlsplit(address).hostname}": None for address in settings.hosts.values()},
+        )
+
+    def __enter__(self) -> "HttpClient":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    @property
+    def settings(self) -> HttpSettings:
+        """How this client speaks."""
+        return self._settings
+
+    @property
+    def clock(self) -> Clock:
+        """The time this client goes by."""
+        return self._clock
+
+    def redact(self, text: str) -> str:
+        """The text without any key this client has been given."""
+        return redact(text, self._secrets)
+
+    def get(
+        self,
+        url: str,
+        params: Sequence[tuple[str, str]] | Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        check: Callable[[Response], None] | None = None,
+        redirects: bool = False,
+    ) -> Response:
+        """GET; with `redirects` up to five are followed, none to another origin when a key is sent along.
+
+        `check` raises ValueError when the body is broken and worth asking for again.
+        Raises Unreachable, GaveUp, WrongKey or Refused.
+        """
+        full = str(httpx.URL(url, params=_pairs(params))) if params else url
+        return self._request("GET", full, headers, None, check, redirects)
+
+    def post(
+        self,
+        url: str,
+        data: Mapping[str, str] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        check: Callable[[Response], None] | None = None,
+        redirects: bool = False,
+    ) -> Response:
+        """POST a form (`data`) or JSON; a redirect keeps method and body. Otherwise as `get`."""
+        body = {"json": json} if data is None else {"data": dict(data)}
+        return self._request("POST", url, headers, body, check, redirects)
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: dict[str, Any] | None,
+        check: Callable[[Response], None] | None,
+        redirects: bool,
+    ) -> Response:
+        given = dict(headers or {})
+        self._learn(value for name, value in given.items() if name.lower() in SECRET_HEADERS)
+        for _ in range(MOST_REDIRECTS + 1):
+            response = self._retried(method, url, given, body, check)
+            if response.status not in REDIRECTS:
+                return response
+            url = self._redirected(response, given, redirects)
+        raise Refused(response.status, None, self._sentence(url, f"redirects more than {MOST_REDIRECTS} times"))
+
+    def _redirected(self, response: Response, headers: Mapping[str, str], redirects: bool) -> str:
+        target = urljoin(response.url, response.headers.get("location", ""))
+        carries_key = any(name.lower() in SECRET_HEADERS for name in headers)
+        if not redirects or (carries_key and _origin(target) != _origin(response.url)):
+            sentence = self._sentence(response.url, f"redirects to {target} (HTTP {response.status}), not followed")
+            raise Refused(response.status, None, sentence, location=self.redact(target))
+        return target
+
+    def _retried(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: dict[str, Any] | None,
+        check: Callable[[Response], None] | None,
+    ) -> Response:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_TryAgain),
+            stop=tenacity.stop_after_attempt(self._settings.attempts),
+            wait=self._backoff,
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(self._attempt, method, url, headers, body, check)
+        except _TryAgain as failure:
+            kind, happened = (GaveUp, "gives no usable answer") if failure.answered else (Unreachable, "is not reached")
+            times = f"after {self._settings.attempts} attempts: {failure}"
+            raise kind(self._sentence(url, f"{happened} {times}; try again later")) from None
+
+    def _backoff(self, state: tenacity.RetryCallState) -> float:
+        """Seconds before the next attempt: doubling up to the cap, the upper half of it random."""
+        longest = min(self._settings.backoff_cap_s, self._settings.backoff_first_s * 2.0 ** (state.attempt_number - 1))
+        return longest * self._jitter.uniform(0.5, 1.0)
+
+    def _attempt(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: dict[str, Any] | None,
+        check: Callable[[Response], None] | None,
+    ) -> Response:
+        budget = self._budget(url, headers)
+        for _ in range(self._settings.rate_limit_waits + 1):
+            budget.take()
+            response = self._send(method, url, headers, body)
+            limit = read_rate_limit(response.headers.get("ratelimit"))
+            if response.status != 429:
+                if limit:
+                    budget.told(limit)
+                return self._judged(response, headers, check)
+            budget.refused(limit)
+        raise _TryAgain(f"HTTP 429 again after {self._settings.rate_limit_waits} waits", answered=True)
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: dict[str, Any] | None) -> Response:
+        address, original = mapped(url, self._settings.hosts)
+        deadline = self._clock.now() + self._settings.total_timeout_s
+        try:
+            request = self._client.build_request(method, address, headers={**headers, **original}, **(body or {}))
+            answer = self._client.send(request, stream=True)
+            try:
+                content = bytearray()
+                for block in answer.iter_bytes():
+                    content += block
+                    # httpx's timeout is per read: a server that drips bytes would hold us for ever.
+                    if self._clock.now() > deadline:
+                        raise _TryAgain(f"no whole answer within {self._settings.total_timeout_s:g} s", answered=True)
+                    if len(content) > self._settings.max_body_bytes:
+                        text = f"answers with more than {self._settings.max_body_bytes} bytes"
+                        raise Refused(answer.status_code, None, self._sentence(url, text))
+            finally:
+                answer.close()
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise _TryAgain(self.redact(f"{type(error).__name__} {error}".strip()), answered=False) from None
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise Refused(0, None, self._sentence(url, f"cannot be asked: {error}")) from None
+        lowered = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(url, answer.status_code, lowered, bytes(content))
+
+    def _judged(
+        self, response: Response, headers: Mapping[str, str], check: Callable[[Response], None] | None
+    ) -> Response:
+        """The response if it is of use. Raises _TryAgain, WrongKey or Refused."""
+        if response.status in RETRIED_STATUS:
+            raise _TryAgain(f"HTTP {response.status}", answered=True)
+        if response.status in REDIRECTS:
+            return response
+        if response.status >= 400:
+            self._raise_refusal(response)
+        asked_for_json = any(name.lower() == "accept" and "json" in value for name, value in headers.items())
+        try:
+            if asked_for_json:
+                response.json()
+            if check:
+                check(response)
+        except ValueError as error:
+            kind = response.headers.get("content-type", "no content type")
+            raise _TryAgain(
+                self.redact(f"HTTP {response.status} with a broken body ({kind}): {error}"), answered=True
+            ) from None
+        return response
+
+    def _raise_refusal(self, response: Response) -> None:
+        code, said = _error_body(response)
+        if response.status == 400 and code in RETRIED_CODES:
+            raise _TryAgain(f"HTTP 400 with {code}", answered=True)
+        what = " ".join(part for part in (f"HTTP {response.status}", code, said and f"“{said}”") if part)
+        if response.status == 401 or code in KEY_CODES:
+            raise WrongKey(self._sentence(response.url, f"does not accept the API key: {what}"))
+        raise Refused(response.status, code, self._sentence(response.url, f"refuses the request: {what}"))
+
+    def _sentence(self, url: str, what: str) -> str:
+        address, _ = mapped(url, self._settings.hosts)
+        where = url if _origin(address) == _origin(url) else f"{url} (at {_origin(address)})"
+        return self.redact(f"{where} {what}.")
+
+    def _learn(self, secrets: Any) -> None:
+        new = [secret for secret in secrets if secret and secret not in self._secrets]
+        if new:
+            self._secrets = [*self._secrets, *new]
+            keep_out_of_logs(new)
+
+    def _budget(self, url: str, headers: Mapping[str, str]) -> Budget:
+        """The budget of the server that is really called and of the key that is sent."""
+        origin = _origin(mapped(url, self._settings.hosts)[0])
+        keys = sorted(value for name, value in headers.items() if name.lower() in SECRET_HEADERS)
+        name = "\n".join((origin, _origin(url), *keys))
+        if name not in self._budgets:
+            new = Budget(name, self._settings.requests_per_second, self._clock, self._budgets_folder)
+            return self._budgets.setdefault(name, new)  # one step, so that threads agree on one
+        return self._budgets[name]
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _pairs(params: Sequence[tuple[str, str]] | Mapping[str, str] | None) -> list[tuple[str, str]]:
+    return list(params.items()) if isinstance(params, Mapping) else list(params or ())
+
+
+def _error_body(response: Response) -> tuple[str | None, str | None]:
+    """Europeana's `code` and its text, when the body is its error envelope."""
+    try:
+        body = response.json()
+    except ValueError:
+        return None, None
+    if not isinstance(body, dict):
+        return None, None
+    said = [str(body[name]) for name in ("error", "message") if body.get(name)]
+    return body.get("code"), ": ".join(said) or None
