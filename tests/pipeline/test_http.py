@@ -49,8 +49,10 @@ class Script:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
-        # A response can be read once; one with a stream of its own is used as it is.
-        return copy.deepcopy(answer) if isinstance(answer.stream, httpx.ByteStream) else answer
+        # A response can be read once.
+        if isinstance(answer.stream, httpx.ByteStream):
+            return copy.deepcopy(answer)
+        return httpx.Response(answer.status_code, stream=answer.stream)
 
 
 def client(script: Script, clock: FakeClock | None = None, **settings) -> HttpClient:
