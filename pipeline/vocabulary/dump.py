@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import polars as pl
 import pyoxigraph as ox
@@ -134,11 +134,11 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                     with archive.open(member) as stream:
                         yield f"{path.name}/{member}", stream
     elif path.suffix == ".gz":
-        with gzip.open(path, "rb") as stream:
-            yield path.name, stream
+        with path.open("rb") as packed:
+            yield path.name, cast(IO[bytes], gzip.GzipFile(fileobj=packed))
     else:
-        with path.open("rb") as stream:
-            yield path.name, stream
+        with path.open("rb") as plain:
+            yield path.name, plain
 
 
 @contextmanager

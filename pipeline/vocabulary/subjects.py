@@ -98,12 +98,10 @@ class Subject:
     @classmethod
     def from_json(cls, stored: Mapping[str, list[object]]) -> "Subject":
         """The inverse of `to_json`."""
-        return cls(
-            **{
-                name: {tuple(value) if isinstance(value, list) else value for value in values}
-                for name, values in stored.items()
-            }
-        )
+        subject = cls()
+        for name, values in stored.items():
+            getattr(subject, name).update(tuple(value) if isinstance(value, list) else value for value in values)
+        return subject
 
 
 def with_ancestors(ids: Iterable[str], fetch: Callable[[list[str]], Mapping[str, Subject]]) -> dict[str, Subject]:

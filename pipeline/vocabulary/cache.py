@@ -1,0 +1,73 @@
+"""Answers of a server kept by id with the day they came, one JSON line each, in a file that a kill cannot spoil."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+
+class CacheError(ValueError):
+    """A cache file with a damaged line; the message says which."""
+
+
+def current_day() -> date:
+    """The day by UTC."""
+    return datetime.now(UTC).date()
+
+
+class DatedCache:
+    """What a server said about each id, None included; answers older than `days` count as missing.
+
+    The file is only ever appended to; a torn last line, which a kill leaves, is cut off when it is opened.
+    Raises CacheError.
+    """
+
+    def __init__(self, file: Path, days: int, *, today: Callable[[], date] = current_day) -> None:
+        self.file = file
+        self._today = today
+        self._answers: dict[str, Any] = {}
+        self._read(days)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._answers
+
+    def __getitem__(self, key: str) -> Any:
+        return self._answers[key]
+
+    def add(self, answers: Mapping[str, object]) -> None:
+        """Keep the answers, on disk before this returns."""
+        if not answers:
+            return
+        day = self._today().isoformat()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a", encoding="utf-8") as stream:
+            for key, answer in answers.items():
+                stream.write(json.dumps({"id": key, "date": day, "answer": answer}, ensure_ascii=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        self._answers.update(answers)
+
+    def _read(self, days: int) -> None:
+        if not self.file.exists():
+            return
+        whole = self._cut_torn_line(self.file.read_bytes())
+        oldest = self._today().toordinal() - days
+        for number, line in enumerate(whole.decode("utf-8").split("\n")[:-1], 1):
+            try:
+                entry = json.loads(line)
+                day, key, answer = date.fromisoformat(entry["date"]), entry["id"], entry["answer"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise CacheError(f"{self.file}: line {number} is damaged ({error}); delete the file.") from error
+            if day.toordinal() >= oldest:
+                self._answers[key] = answer
+            else:
+                self._answers.pop(key, None)
+
+    def _cut_torn_line(self, content: bytes) -> bytes:
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            with self.file.open("rb+") as stream:
+                stream.truncate(len(whole))
+        return whole

@@ -1,0 +1,144 @@
+"""The AAT from Getty's SPARQL endpoint: batches of checked ids, answers cached by id with their day."""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import cache as once
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from urllib.request import Request
+
+import polars as pl
+from SPARQLWrapper import JSON, POST, QueryResult, SPARQLWrapper
+from SPARQLWrapper.SmartWrapper import Bindings, Value
+
+from pipeline.http import HttpClient, Response
+from pipeline.settings import VocabularySettings
+from pipeline.vocabulary import subjects
+from pipeline.vocabulary.cache import DatedCache, current_day
+from pipeline.vocabulary.identifiers import AAT, checked_ids
+from pipeline.vocabulary.subjects import Subject, concept_rows, with_ancestors
+
+LONGEST_GET = 2_000  # bytes of query; longer ones go by POST (dossier, section 6)
+
+
+class GettySource:
+    """Subjects asked of the endpoint in settings, one request after the other, politely.
+
+    Raises pipeline.http's Unreachable, GaveUp or Refused when the endpoint does not answer, NotAnAatId for a malformed
+    id. What was answered before a failure stays in the cache.
+    """
+
+    def __init__(
+        self,
+        http: HttpClient,
+        settings: VocabularySettings,
+        cache: Path,
+        *,
+        today: Callable[[], date] = current_day,
+    ) -> None:
+        self._http = http
+        self._settings = settings
+        self._cache = DatedCache(cache / "aat.jsonl", settings.cache_days, today=today)
+
+    def concepts(self, ids: Sequence[str]) -> pl.DataFrame:
+        """Rows of `concepts` for these ids, everything above them and what replaces them; unknown ids have no row."""
+        return concept_rows(with_ancestors(checked_ids(ids), self._fetch))
+
+    def _fetch(self, ids: list[str]) -> dict[str, Subject]:
+        missing = [each for each in ids if each not in self._cache]
+        for start in range(0, len(missing), self._settings.batch_size):
+            batch = missing[start : start + self._settings.batch_size]
+            found = self._ask(batch)
+            self._cache.add({each: found[each].to_json() if each in found else None for each in batch})
+        stored = {each: self._cache[each] for each in ids}
+        return {each: Subject.from_json(answer) for each, answer in stored.items() if isinstance(answer, dict)}
+
+    def _ask(self, ids: list[str]) -> dict[str, Subject]:
+        response = self._send(subjects_query(ids))
+        asked = dict.fromkeys(ids)
+        found: dict[str, Subject] = {}
+        for row in _rows(response):
+            concept_id = row["subject"].value.removeprefix(AAT)
+            if concept_id in asked:
+                _add(found.setdefault(concept_id, Subject()), row)
+        return {each: subject for each, subject in found.items() if subject.parents or subject.types}
+
+    def _send(self, query: str) -> Response:
+        request = sparql_request(self._settings.sparql_endpoint, query, self._http.settings.user_agent)
+        accept = {"Accept": "application/sparql-results+json"}  # a plain one; longer lists were refused (dossier)
+        if not isinstance(request.data, bytes):
+            return self._http.get(request.full_url, headers=accept, check=_refuse_other_answers, redirects=True)
+        form = dict(parse_qsl(request.data.decode("ascii")))
+        endpoint = self._settings.sparql_endpoint
+        return self._http.post(endpoint, data=form, headers=accept, check=_refuse_other_answers, redirects=True)
+
+
+def subjects_query(ids: Sequence[str]) -> str:
+    """The query of subjects.rq for these ids; nothing but nine-digit ids is put into it. Raises NotAnAatId."""
+    return Template(_query_text()).substitute(subjects=" ".join(f"aat:{each}" for each in checked_ids(ids)))
+
+
+def sparql_request(endpoint: str, query: str, agent: str) -> Request:
+    """The urllib request that SPARQLWrapper would send: GET for short queries, POST for long ones.
+
+    Ours sends it: SPARQLWrapper's timeout covers only the connection, and a 301 drops its POST body.
+    """
+    _refuse_other_addresses(endpoint)
+    wrapper = SPARQLWrapper(endpoint, agent=agent)
+    wrapper.setQuery(query)
+    wrapper.setReturnFormat(JSON)
+    wrapper.setOnlyConneg(True)
+    if len(query.encode()) > LONGEST_GET:
+        wrapper.setMethod(POST)
+    request: Request = wrapper._createRequest()  # the one way to a request that is not sent at once
+    return request
+
+
+def _refuse_other_addresses(endpoint: str) -> None:
+    if urlsplit(endpoint).scheme not in ("http", "https"):
+        raise ValueError(f"The SPARQL endpoint {endpoint!r} is no web address; it must begin with https://.")
+
+
+@once
+def _query_text() -> str:
+    return resources.files("pipeline.vocabulary").joinpath("subjects.rq").read_text(encoding="utf-8")
+
+
+def _refuse_other_answers(response: Response) -> None:
+    """Raises ValueError for JSON that is no SPARQL result; HTML and half an answer are no JSON to begin with."""
+    answer = response.json()
+    if not (isinstance(answer, dict) and isinstance(answer.get("head"), dict)):
+        raise ValueError("JSON that is no SPARQL result")
+    bindings = answer.get("results", {}).get("bindings")
+    if not isinstance(bindings, list):
+        raise ValueError("a SPARQL result without bindings")
+    # SPARQLWrapper's parser stops without a word at a binding that it cannot read.
+    for binding in bindings:
+        if not all({"type", "value"} <= binding.get(name, {}).keys() for name in ("subject", "property", "value")):
+            raise ValueError("a SPARQL result with an incomplete binding")
+
+
+def _rows(response: Response) -> Sequence[Mapping[str, Value]]:
+    body: Any = io.BytesIO(response.content)  # all that the parser needs of urllib's response
+    return Bindings(QueryResult((body, JSON))).bindings
+
+
+def _add(subject: Subject, row: Mapping[str, Value]) -> None:
+    predicate, value = row["property"].value, row["value"]
+    if predicate == subjects.TYPE:
+        if value.value.startswith(subjects.GVP):
+            subject.add_type(value.value)
+    elif predicate in subjects.PARENT or predicate == subjects.REPLACED_BY:
+        if value.value.startswith(AAT):
+            subject.add_link(predicate, value.value.removeprefix(AAT))
+    elif predicate in subjects.PROPERTIES:
+        for text in (row.get("label"), row.get("note"), value if value.type in _LITERALS else None):
+            if text is not None:
+                subject.add_text(predicate, text.lang, text.value)
+
+
+_LITERALS = (Value.Literal, Value.TypedLiteral)
