@@ -13,3 +13,38 @@ setup: .venv/installed
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[test]' -c constraints.txt
 	@touch $@
+
+.PHONY: demo
+demo: setup ## everything from nothing: museum, Dagster run, benchmark table, report
+	@.venv/bin/eufcc demo
+
+.PHONY: dev
+dev: setup ## the Dagster page and daemon on the same project
+	@.venv/bin/eufcc dev
+
+.PHONY: run
+run: setup ## one Dagster job of the profile: make run JOB=splits
+	@.venv/bin/eufcc run $(or $(JOB),benchmark)
+
+.PHONY: browser
+browser: setup
+	@.ci/browser
+
+.PHONY: test
+test: setup browser ## the fast suite, with style and types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/python -m pytest -n 2 --dist loadgroup
+
+.PHONY: test-long
+test-long: setup browser ## kills, fuzzing, soak, other engines
+	@.venv/bin/python -m pytest --long -m long
+
+.PHONY: bench
+bench: setup ## one JSON line per benchmark against its peer; NAME=frechet runs one
+	@.venv/bin/python -m benchmarks $(NAME)
+
+.PHONY: assistant
+assistant: setup ## the cataloguer's page on the demo's models
+	@.venv/bin/eufcc assistant

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +63,10 @@ class Table:
         """Write the rows whole or not at all; returns the sha256 of the file."""
         return write_parquet(self.conform(rows), file, row_group_size=row_group_size)
 
-    def read(self, file: Path) -> pl.DataFrame:
-        """All rows of the file, or of the shards when `file` is a folder."""
-        frame = pl.from_arrow(pq.read_table(file, schema=self.schema))
+    def read(self, file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """All rows of the file, or of the shards when `file` is a folder; only the given columns, if given."""
+        schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
+        frame = pl.from_arrow(pq.read_table(file, schema=schema, columns=schema.names))
         if not isinstance(frame, pl.DataFrame):
             raise TableError(f"{self.name}: {file} is not a table.")
         return frame

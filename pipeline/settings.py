@@ -111,17 +111,24 @@ class ImageSettings(Section):
     """How image bytes are fetched, checked and stored."""
 
     short_side: int = 256  # ours: never enlarged
+    min_short_side: int = 16  # ours: smaller is a counting pixel, not a picture
     jpeg_quality: int = 90  # ours
     rows_per_shard: int = 2_000  # ours
+    max_shard_mb: int = 250  # ours: the Hugging Face viewer fails from 300 MB
     rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
     connections: int = 32  # ours
     connections_per_host: int = 8  # ours: 40 % of the published test images sit on one host
-    attempts: int = 4  # ours
+    attempts: int = 4  # ours: in one run
+    retry_after_s: float = 600.0  # ours: a failed URL is not asked again before, in a later run
+    host_failures: int = 20  # ours: connections refused in a row before a host's other URLs wait for the next run
+    redirects: int = 5  # ours
     max_bytes: int = 50_000_000  # ours
     max_pixels: int = 100_000_000  # ours: checked in the header, before decoding
     timeout_s: float = 60.0  # ours
     decode_timeout_s: float = 20.0  # ours
     decode_memory_mb: int = 1_024  # ours
+    decoders: int = 2  # ours: decoding processes
+    placeholder_sha256: tuple[str, ...] = ()  # icons sent in place of pictures, beside Europeana's own
     allowed_addresses: tuple[str, ...] = ()  # ours: private networks that may be reached (the local museum)
     takedown_file: Path | None = None  # ours: URLs or record ids that must never be fetched
     near_duplicate_hash_bits: int = 6  # ours: dHash distance; see design.md on why the embedding must agree

@@ -1,0 +1,34 @@
+"""Jobs and schedules: what a person starts by name, and what starts by the clock."""
+
+import dagster as dg
+
+HARVEST = dg.AssetSelection.groups("harvest")
+DATASET = HARVEST | dg.AssetSelection.groups("vocabulary", "curation", "images", "features")
+SPLITS = dg.AssetSelection.groups("splits")
+EVERYTHING = dg.AssetSelection.all()
+
+JOBS = [
+    dg.define_asset_job("harvest", HARVEST, description="Ask Europeana for records, and note withdrawn ones."),
+    dg.define_asset_job("dataset", DATASET, description="From the records to usable images with tags and features."),
+    dg.define_asset_job("splits", SPLITS, description="Outer, inner and validation split of the dataset that is there."),
+    dg.define_asset_job("benchmark", EVERYTHING, description="Everything: harvest, splits, training, tables, release."),
+]
+
+
+def every_partition(partitions: dg.StaticPartitionsDefinition) -> dict[str, str]:
+    """Tags of a run that takes all keyword collections at once."""
+    keys = partitions.get_partition_keys()
+    return {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+
+
+def weekly_refresh(partitions: dg.StaticPartitionsDefinition) -> dg.ScheduleDefinition:
+    """Monday at four: ask Europeana again, and rebuild what depends on changed records."""
+    return dg.ScheduleDefinition(
+        name="weekly_refresh",
+        job_name="dataset",
+        cron_schedule="0 4 * * 1",
+        execution_timezone="UTC",
+        tags={**every_partition(partitions), "dagster/max_retries": "2", "dagster/retry_strategy": "FROM_ASSET_FAILURE"},
+        run_config={"ops": {"pages": {"config": {"again": True}}}},
+        description="Asks Europeana again every Monday; training starts by hand.",
+    )

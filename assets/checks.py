@@ -1,0 +1,122 @@
+"""Asset checks: what must hold before the next stage may start, at least one blocking check per stage."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.project import Project
+from pipeline import FACETS
+from pipeline.tables import IMAGES, TABLES
+
+CHECKS: list[dg.AssetChecksDefinition] = []
+
+
+def check(asset: str, *, blocking: bool = True, after: tuple[str, ...] = ()) -> Callable[..., Any]:
+    """Make a function of the project into a check: it returns sentences on what is wrong, none when all holds."""
+
+    def make(function: Callable[[Project], list[str]]) -> Callable[[Project], list[str]]:
+        @dg.asset_check(
+            asset=dg.AssetKey(asset.split("/")),
+            name=function.__name__,
+            description=function.__doc__,
+            blocking=blocking,
+            additional_deps=[dg.AssetKey(name.split("/")) for name in after],
+        )
+        def evaluate(project: dg.ResourceParam[Project]) -> dg.AssetCheckResult:
+            problems = function(project)
+            severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
+            return dg.AssetCheckResult(
+                passed=not problems,
+                severity=severity,
+                description=" ".join(problems[:5]) or "All holds.",
+                metadata={"problems": len(problems)},
+            )
+
+        CHECKS.append(evaluate)
+        return function
+
+    return make
+
+
+def table(project: Project, name: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """A stored table, or some of its columns."""
+    return TABLES[name].read(project.path(name), columns)
+
+
+@check("records")
+def harvest_found_records(project: Project) -> list[str]:
+    """A harvest that finds nothing is a wrong question, not an empty museum."""
+    if table(project, "records", ["record_id"]).is_empty():
+        asked = ", ".join(project.settings.harvest.collections)
+        return [f"No record was found for {asked}: look at the collections in the settings, and at the museum."]
+    return []
+
+
+@check("records", blocking=False)
+def records_link_to_concepts(project: Project) -> list[str]:
+    """Records without a concept can get no tag; when most have none, the enrichment has changed."""
+    linked = table(project, "records", ["concept_uris"])["concept_uris"].list.len() > 0
+    if linked.len() and linked.mean() < 0.5:
+        return [f"Only {linked.mean():.0%} of the records link to a concept."]
+    return []
+
+
+@check("concepts", after=("concept_alignments",))
+def every_aligned_concept_is_known(project: Project) -> list[str]:
+    """An AAT id that a record stands for is in the thesaurus."""
+    known = table(project, "concepts", ["concept_id"])
+    missing = table(project, "concept_alignments").join(known, on="concept_id", how="anti")
+    return [f"{row['uri']} stands for {row['concept_id']}, which is not in concepts." for row in missing.to_dicts()]
+
+
+@check("tags")
+def every_tag_has_enough_images(project: Project) -> list[str]:
+    """At least 10 usable images a tag (paper, section 3)."""
+    least = project.settings.curation.min_images_per_tag
+    rare = table(project, "tags").filter(pl.col("n_images") < least)
+    return [f"Tag {row['tag_id']} has {row['n_images']} images, fewer than {least}." for row in rare.to_dicts()]
+
+
+@check("tags", blocking=False)
+def every_facet_has_tags(project: Project) -> list[str]:
+    """A facet without tags is a facet that no model can learn."""
+    present = table(project, "tags", ["facet"])["facet"].unique().to_list()
+    return [f"No tag is left in {facet}." for facet in FACETS if facet not in present]
+
+
+@check("record_tags", after=("records",))
+def no_excluded_provider_is_left(project: Project) -> list[str]:
+    """The paper excludes Mobilier National: too many and partly wrong tags."""
+    excluded = list(project.settings.curation.excluded_providers)
+    kept = table(project, "record_tags", ["record_id"]).unique()
+    providers = table(project, "records", ["record_id", "data_provider"])
+    left = kept.join(providers, on="record_id").filter(pl.col("data_provider").is_in(excluded))
+    return [f"{left.height} records of an excluded provider are left."] if left.height else []
+
+
+@check("images", after=("fetches",))
+def images_were_fetched(project: Project) -> list[str]:
+    """Less than half of the images fetched is an outage, not a dataset."""
+    wanted = table(project, "fetches", ["url"]).height
+    usable = IMAGES.read(project.path("images"), ["image_id"]).height
+    if usable == 0 or usable < 0.5 * wanted:
+        return [f"{usable:,} usable images of {wanted:,} wanted: look at the reasons in fetches, then try again."]
+    return []
+
+
+@check("groups", after=("images",))
+def every_image_is_in_one_group(project: Project) -> list[str]:
+    """An image without a group could leak between splits."""
+    images = IMAGES.read(project.path("images"), ["record_id", "view"])
+    alone = images.join(table(project, "groups"), on=["record_id", "view"], how="anti")
+    return [f"{alone.height} images have no group, for example {alone.row(0)}."] if alone.height else []
+
+
+@check("groups", blocking=False)
+def no_group_is_large(project: Project) -> list[str]:
+    """A large group of near-duplicates is more likely a chain of look-alikes than copies of one picture."""
+    sizes = table(project, "groups", ["group_id"]).group_by("group_id").len().sort("len", descending=True)
+    large = sizes.filter(pl.col("len") > project.settings.images.large_group)
+    return [f"Group {row['group_id']} has {row['len']} images." for row in large.to_dicts()]

@@ -1,0 +1,113 @@
+"""The command `eufcc`: every import that costs time waits until its command is called."""
+
+import os
+import resource
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from assets.console import LINES, complain, console
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="EUFCC: from Europeana to a benchmark.")
+
+PORT = Annotated[int, typer.Option(help="Port of the local museum; 0 takes a free one.", min=0, max=65535)]
+
+
+@app.command()
+def demo(port: PORT = 0) -> None:
+    """Everything from nothing: the local museum, the Dagster job `benchmark`, the table, the report."""
+    from assets.museum import museum_folder, served_museum
+
+    started = time.monotonic()
+    os.environ["EUFCC_PROFILE"] = "demo"
+    folder = museum_folder()
+    os.environ["MUSEUM"] = str(folder)
+    with served_museum(folder, port) as address:
+        os.environ["MUSEUM_ADDRESS"] = address
+        console.print(f"  the museum {folder.name} is open at {address}")
+        _run_job("benchmark")
+    _show_benchmark()
+    usage = [resource.getrusage(who).ru_maxrss / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    console.print(f"  {time.monotonic() - started:.0f} s, peak memory {max(usage):.1f} GB in the largest process")
+
+
+@app.command()
+def run(job: Annotated[str, typer.Argument(help="harvest, dataset, splits or benchmark")]) -> None:
+    """Run one job of the profile that EUFCC_PROFILE names, in this process."""
+    _run_job(job)
+
+
+@app.command()
+def dev(
+    port: PORT = 8765,
+    ui_port: Annotated[int, typer.Option(help="Port of Dagster's page.", min=1, max=65535)] = 3000,
+) -> None:
+    """Dagster's page and daemon on the same project, with the local museum open beside it."""
+    import subprocess
+    from contextlib import ExitStack
+
+    from assets.museum import museum_folder, served_museum
+
+    with ExitStack() as stack:
+        if os.environ.get("EUFCC_PROFILE", "demo") == "demo":
+            folder = museum_folder()
+            os.environ["MUSEUM"] = str(folder)
+            os.environ["MUSEUM_ADDRESS"] = stack.enter_context(served_museum(folder, port))
+        console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
+        command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml"]
+        raise typer.Exit(subprocess.call([*command, "-h", "127.0.0.1", "-p", str(ui_port)]))  # noqa: S603
+
+
+def _run_job(name: str) -> None:
+    """Run the job with every keyword collection; what fails is said in one sentence."""
+    os.environ[LINES] = "1"
+    import dagster as dg
+
+    from assets.automation import every_partition
+    from assets.definitions import defs
+    from assets.harvest import pages
+
+    job = defs.resolve_job_def(name)
+    with dg.DagsterInstance.get() as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            tags=every_partition(pages.partitions_def) if name != "splits" else {},
+            raise_on_error=False,
+        )
+    if not result.success:
+        for event in result.all_events:
+            if event.is_step_failure:
+                failure = event.step_failure_data
+                own = failure.user_failure_data
+                complain(f"{event.step_key}: {own.description if own else failure.error.message.strip()}")
+            elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
+                check = event.asset_check_evaluation_data
+                complain(f"check {check.check_name} on {check.asset_key.to_user_string()}: {check.description}")
+        raise typer.Exit(1)
+
+
+def _show_benchmark() -> None:
+    from assets.resources import current_project
+    from ml.evaluation.report import console_table
+    from pipeline.tables import RESULTS
+
+    project = current_project()
+    console.print(console_table(RESULTS.read(project.path("results")), project.storage))
+    console.print(f"  report: {project.storage / 'report' / 'report.html'}")
+
+
+def main() -> None:
+    """Run a command; an error raised on purpose is one sentence and exit code 1, without a traceback."""
+    try:
+        app(standalone_mode=True)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in {"pipeline", "ml", "assets"}:
+            raise
+        complain(str(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

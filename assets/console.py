@@ -1,0 +1,28 @@
+"""What a person at the terminal sees while a run goes on: one line per asset, and the errors in words."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+LINES = "EUFCC_LINES"  # set by the command line; in Dagster's own processes the event log says it all
+
+console = Console(stderr=True, highlight=False)
+
+
+def say(name: str, metadata: Mapping[str, Any], seconds: float, reused: bool) -> None:
+    """One line: the asset, its size, how long it took."""
+    if not os.environ.get(LINES):
+        return
+    rows = metadata.get("rows")
+    size = f"{rows:>9,} rows" if isinstance(rows, int) else f"{metadata.get('bytes', 0) / 1e6:>11.1f} MB"
+    how = "[dim]unchanged[/]" if reused else f"{seconds:6.1f} s"
+    console.print(f"  [green]✓[/] {name:<26}{size:>15}  {how}")
+
+
+def complain(sentence: str) -> None:
+    """One clear sentence on what is wrong and what to do."""
+    console.print(f"[red]✗[/] {sentence}", soft_wrap=True)
+    sys.stderr.flush()

@@ -1,0 +1,111 @@
+"""Stage harvest: Europeana's answers as they came, then one row per record."""
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from assets.partitions import collection_of, collections_partitions
+from assets.project import Project, code_version
+from assets.resources import current_project
+from assets.stage import OWNERS, for_people, result_of, say, stage_asset
+from pipeline.harvest.europeana import EuropeanaClient
+from pipeline.harvest.pages import harvest_collection
+from pipeline.harvest.records import records_from_pages
+from pipeline.http import HttpClient
+from pipeline.parquet import sha256_of, whole_file
+from pipeline.settings import Settings
+
+CODE = ("pipeline/http.py", "pipeline/harvest")
+NETWORK_RETRY = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+class HarvestConfig(dg.Config):
+    """What may be changed in the Launchpad for one harvest."""
+
+    again: bool = Field(False, description="Ask Europeana again, also for collections that were harvested whole.")
+
+
+@dg.asset(
+    group_name="harvest",
+    kinds={"europeana", "json"},
+    owners=OWNERS,
+    tags={"stage": "harvest"},
+    code_version=code_version(CODE),
+    partitions_def=collections_partitions(current_project().settings),
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    pool="europeana",
+    retry_policy=NETWORK_RETRY,
+)
+def pages(
+    context: dg.AssetExecutionContext, project: dg.ResourceParam[Project], config: HarvestConfig
+) -> Iterator[dg.MaterializeResult]:
+    """One keyword collection's search answers, page by page as they came, the API key taken out.
+
+    A harvest that was killed goes on at its last page. Everything after can be rebuilt from here without the network.
+    """
+    started = time.monotonic()
+    folder = _pages_of_this_source(project)
+    before = project.made("pages")
+    for key in context.partition_keys:
+        place = folder / key
+        if config.again:
+            shutil.rmtree(place, ignore_errors=True)
+        summary = for_people(_harvest, {"project": project, "key": key, "folder": place})
+        yield dg.MaterializeResult(
+            partition=key,
+            metadata={"collection": collection_of(key, project.settings), **summary},
+            data_version=dg.DataVersion(sha256_of(place)),
+        )
+    made = project.remember("pages", "", {"collections": len(list(folder.iterdir()))})
+    say(project, ("pages",), time.monotonic() - started, before is not None and before.sha256 == made.sha256)
+
+
+@stage_asset("harvest", code=CODE, settings=("harvest",), kinds=frozenset({"polars", "parquet"}))
+def records(pages: Path, settings: Settings) -> pl.DataFrame:
+    """A record that several keywords found is one row. Rights are normalised, concepts keep their role."""
+    return records_from_pages(pages, settings.harvest)
+
+
+def _harvest(project: Project, key: str, folder: Path) -> dict[str, int | float | str]:
+    client = europeana(project)
+    summary = harvest_collection(client, collection_of(key, project.settings), folder, project.settings.harvest)
+    return summary.metadata()
+
+
+def europeana(project: Project) -> EuropeanaClient:
+    """Europeana's client, with the key from EUROPEANA_API_KEY and nowhere else."""
+    http = HttpClient(project.settings.http)
+    return EuropeanaClient(http, project.settings.harvest, os.environ.get("EUROPEANA_API_KEY"))
+
+
+def _pages_of_this_source(project: Project) -> Path:
+    """The folder of raw pages, empty when the museum folder behind them has changed."""
+    folder, note = project.path("pages"), project.storage / "cache" / "harvested_source"
+    source = source_version(project)
+    if folder.exists() and (not note.exists() or note.read_text(encoding="utf-8") != source):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(note) as temporary:
+        temporary.write_text(source, encoding="utf-8")
+    return folder
+
+
+def source_version(project: Project) -> str:
+    """What stands behind the API: a hash of the museum folder's records in the demo, else Europeana itself."""
+    museum = project.settings.museum
+    if museum is None:
+        return "europeana"
+    digest = hashlib.sha256()
+    for name in ("records.jsonl", "entities.jsonl", "media.csv", "open_rights.txt", "collections.txt"):
+        file = museum / name
+        digest.update(f"{name} {sha256_of(file) if file.exists() else 'none'}\n".encode())
+    for file in sorted(museum.glob("*.nt.gz")):
+        digest.update(f"{file.name} {sha256_of(file)}\n".encode())
+    return digest.hexdigest()

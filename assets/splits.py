@@ -1,0 +1,72 @@
+"""Stage splits: the outer providers by distance, the inner test by balance, and the files that models read."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from assets.stage import stage_asset
+from pipeline.release.folder import write_dataset
+from pipeline.settings import Settings
+from pipeline.splits.inner import make_splits
+from pipeline.splits.outer import provider_distances as distances_of_providers
+from pipeline.tables import IMAGES, SPLIT_TABLE
+
+CODE = ("pipeline/splits",)
+
+
+class SplitConfig(dg.Config):
+    """What may be changed in the Launchpad for one set of splits."""
+
+    seed: int | None = Field(None, ge=0, description="Seed of the splits; empty: the one in the settings.")
+
+
+@stage_asset("splits", code=CODE, settings=("splits", "features"), kinds=frozenset({"numpy", "parquet"}))
+def provider_distances(
+    features: Path, images: Path, records: pl.DataFrame, record_tags: pl.DataFrame, settings: Settings
+) -> pl.DataFrame:
+    """The whole ranking is published, with the reason why a provider is or is not one of the outer test."""
+    known = IMAGES.read(images, ["record_id", "view", "image_id"])
+    return distances_of_providers(features, known, records, record_tags, settings.splits)
+
+
+@stage_asset(
+    "splits",
+    writes=("splits", "split_tags"),
+    code=CODE,
+    settings=("splits",),
+    kinds=frozenset({"numba", "parquet"}),
+)
+def benchmark_splits(
+    images: Path,
+    groups: pl.DataFrame,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    provider_distances: pl.DataFrame,
+    settings: Settings,
+    config: SplitConfig,
+) -> dict[str, pl.DataFrame]:
+    """Same tables, seed and settings give the same bytes on any machine; a group of near-duplicates stays whole."""
+    known = IMAGES.read(images, ["record_id", "view", "image_id"])
+    rules = settings.splits
+    if config.seed is not None:
+        rules = rules.model_copy(update={"seed": config.seed})
+    previous = SPLIT_TABLE.read(rules.previous) if rules.previous else None
+    made = make_splits(known, groups, records, record_tags, tags, provider_distances, rules, previous)
+    return {"splits": made.splits, "split_tags": made.split_tags}
+
+
+@stage_asset("splits", code=("pipeline/release/folder.py",), settings=("release",), kinds=frozenset({"parquet"}))
+def dataset(
+    images: Path,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    splits: pl.DataFrame,
+    split_tags: pl.DataFrame,
+    storage: Path,
+) -> None:
+    """The splits as folders of Parquet shards with images and tags, and the tag list: what every model reads."""
+    write_dataset(images, records, record_tags, tags, splits, split_tags, storage / "dataset")

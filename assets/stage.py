@@ -1,0 +1,198 @@
+"""The one way an asset is made: read its inputs, call the plain function, write whole, describe, re-use what holds."""
+
+import hashlib
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.project import Made, Project, code_version
+from pipeline.tables import TABLES
+
+OWNERS = ["team:eufcc"]
+GIVEN = ("context", "project", "config", "settings", "storage")  # parameters that are no upstream asset
+
+
+def stage_asset(
+    stage: str,
+    *,
+    code: tuple[str, ...],
+    settings: tuple[str, ...] = (),
+    writes: tuple[str, ...] = (),
+    kinds: frozenset[str] = frozenset({"polars", "parquet"}),
+    after: tuple[str, ...] = (),
+    pool: str | None = None,
+    retry: dg.RetryPolicy | None = None,
+    outside: Callable[[Project], str] | None = None,
+    group: str | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Make a plain function into the asset of its name, or into the tables named in `writes`.
+
+    A parameter annotated `pl.DataFrame` is an upstream table, read whole; one annotated `Path` is an upstream
+    table or folder, given as its place. `settings` names the sections the result depends on, `code` the source
+    files, `after` further upstream assets, `outside` a version of what lies beyond the graph (a museum folder).
+    When none of these nor any upstream byte has changed, the function is not called and the old bytes stay.
+    """
+
+    def make(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        parameters = inspect.signature(function).parameters
+        names = writes or (function.__name__,)
+        reads = {name: p.annotation for name, p in parameters.items() if name not in GIVEN}
+        version = code_version((*code, "pipeline/tables.py", "pipeline/parquet.py"))
+
+        def materialize(context: Any, project: Any, config: Any = None) -> Iterator[dg.MaterializeResult]:
+            depends = {
+                "code": version,
+                "settings": {name: getattr(project.settings, name).model_dump(mode="json") for name in settings},
+                "config": config.model_dump(mode="json") if config is not None else None,
+                "outside": outside(project) if outside else None,
+                "inputs": {name: _made(project, name, context).sha256 for name in sorted({*reads, *after})},
+            }
+            fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+            started = time.monotonic()
+            previous = [project.made(name) for name in names]
+            reused = all(made is not None and made.fingerprint == fingerprint for made in previous)
+            if not reused:
+                given = {"context": context, "project": project, "config": config}
+                given |= {"settings": project.settings, "storage": project.storage}
+                arguments = {name: given[name] for name in parameters if name in GIVEN}
+                arguments |= {name: _read(project, name, kind) for name, kind in reads.items()}
+                _write(project, names, fingerprint, for_people(function, arguments))
+            seconds = time.monotonic() - started
+            for name in names:
+                made = _made(project, name, context)
+                yield result_of(name, made, seconds, reused)
+            _say(project, names, seconds, reused)
+
+        annotations: dict[str, Any] = {"context": dg.AssetExecutionContext, "project": dg.ResourceParam[Project]}
+        if "config" in parameters:
+            annotations["config"] = parameters["config"].annotation
+            materialize.__defaults__ = None
+        else:
+            materialize = _without_config(materialize)
+        materialize.__annotations__ = annotations
+        materialize.__name__ = function.__name__
+        specs = [
+            dg.AssetSpec(
+                name,
+                deps=[*reads, *after],
+                description=_description(name, function),
+                group_name=group or stage,
+                kinds=set(kinds),
+                owners=OWNERS,
+                tags={"stage": stage},
+                code_version=version,
+                metadata=_schema(name),
+            )
+            for name in names
+        ]
+        return dg.multi_asset(
+            specs=specs,
+            name=f"make_{function.__name__}",
+            pool=pool,
+            retry_policy=retry,
+        )(materialize)
+
+    return make
+
+
+def _without_config(function: Callable[..., Any]) -> Callable[..., Any]:
+    def materialize(context: Any, project: Any) -> Iterator[dg.MaterializeResult]:
+        yield from function(context, project)
+
+    return materialize
+
+
+def _made(project: Project, name: str, context: Any) -> Made:
+    made = project.made(name)
+    if made is None:
+        raise dg.Failure(
+            f"{name} is not in {project.storage}: materialize it first, or all of its upstream assets with it.",
+            allow_retries=False,
+        )
+    return made
+
+
+def _read(project: Project, name: str, kind: Any) -> Any:
+    return TABLES[name].read(project.path(name)) if kind is pl.DataFrame else project.path(name)
+
+
+def for_people(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call the function; an error that our own rooms raise on purpose becomes one sentence, without a traceback."""
+    try:
+        return function(**arguments)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in {"pipeline", "ml"}:
+            raise
+        raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from None
+
+
+def _write(project: Project, names: tuple[str, ...], fingerprint: str, result: Any) -> None:
+    """Write what the function returned; a function that wrote its own files returns their metadata, or nothing."""
+    tables = result if isinstance(result, Mapping) else {names[0]: result}
+    for name in names:
+        outcome = tables.get(name)
+        project.forget(name)
+        if isinstance(outcome, pl.DataFrame):
+            TABLES[name].write(outcome, project.path(name))
+            metadata: dict[str, Any] = {"rows": outcome.height}
+        else:
+            metadata = dict(outcome or {})
+        if not project.path(name).exists():
+            raise dg.Failure(f"{name} wrote nothing to {project.path(name)}.", allow_retries=False)
+        metadata["bytes"] = _size(project.path(name))
+        project.remember(name, fingerprint, metadata)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+
+
+def result_of(name: str, made: Made, seconds: float, reused: bool) -> dg.MaterializeResult:
+    """What Dagster shows of a table: size, time, hash, and whether the old bytes held."""
+    metadata: dict[str, Any] = {
+        "seconds": round(seconds, 2),
+        "reused": reused,
+        "sha256": made.sha256,
+        **{key: _shown(value) for key, value in made.metadata.items()},
+    }
+    return dg.MaterializeResult(asset_key=name, metadata=metadata, data_version=dg.DataVersion(made.sha256))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str) and "\n" in value:
+        return dg.MetadataValue.md(value)
+    return dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
+
+
+def _say(project: Project, names: tuple[str, ...], seconds: float, reused: bool) -> None:
+    from assets.console import say
+
+    for name in names:
+        made = project.made(name)
+        say(name, made.metadata if made else {}, seconds, reused)
+
+
+def _description(name: str, function: Callable[..., Any]) -> str:
+    told = inspect.getdoc(function) or ""
+    return f"{TABLES[name].row}\n\n{told}".strip() if name in TABLES else told
+
+
+def _schema(name: str) -> dict[str, Any]:
+    if name not in TABLES:
+        return {}
+    columns = [
+        dg.TableColumn(
+            column.name,
+            str(column.type),
+            description=column.meaning,
+            constraints=dg.TableColumnConstraints(nullable=column.name not in TABLES[name].key),
+        )
+        for column in TABLES[name].columns
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
