@@ -1,0 +1,112 @@
+"""A pool of decoding processes with limits on memory and time; one that dies is replaced."""
+
+import asyncio
+import json
+import os
+import struct
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.images.verify import Limits, Picture, Rejected
+from pipeline.images.worker import ANSWER, QUESTION
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Content:
+    """Bytes received, in memory or, when large, in a file."""
+
+    data: bytes | None
+    file: Path | None
+
+
+class Decoders:
+    """`count` worker processes; `verify` gives each picture to a free one. Use as an async context manager."""
+
+    def __init__(self, limits: Limits, *, count: int, timeout_s: float, memory_mb: int) -> None:
+        self._first_line = json.dumps({**vars(limits), "memory_mb": memory_mb}).encode() + b"\n"
+        self._count = count
+        self._timeout_s = timeout_s
+        self._free: asyncio.Queue[asyncio.subprocess.Process | None] = asyncio.Queue()
+        self._all: set[asyncio.subprocess.Process] = set()
+
+    async def __aenter__(self) -> "Decoders":
+        for _ in range(self._count):
+            self._free.put_nowait(None)  # started when first needed
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in list(self._all):
+            await self._end(process)
+
+    async def verify(self, content: Content, *, may_be_placeholder: bool = False) -> Picture:
+        """The verified picture; raises Rejected, also when the worker ran out of time or memory, or died."""
+        process = await self._free.get()
+        answered = False
+        try:
+            if process is None:
+                process = await self._start()
+            async with asyncio.timeout(self._timeout_s):
+                picture = await _ask(process, content, may_be_placeholder)
+            answered = True
+            return picture
+        except Rejected:
+            answered = True
+            raise
+        except TimeoutError as error:
+            raise Rejected("decode_timeout", f"over {self._timeout_s:g} s") from error
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise Rejected("decoder_died", "the decoding process ended") from error
+        finally:
+            if process is not None and not answered:
+                await self._end(process)
+            self._free.put_nowait(process if answered else None)
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "pipeline.images.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+        self._all.add(process)
+        _streams(process)[0].write(self._first_line)
+        return process
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        self._all.discard(process)
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _ask(process: asyncio.subprocess.Process, content: Content, may_be_placeholder: bool) -> Picture:
+    questions, answers = _streams(process)
+    if content.data is not None:
+        questions.write(QUESTION.pack(len(content.data), may_be_placeholder) + content.data)
+    else:
+        path = str(content.file).encode()
+        questions.write(QUESTION.pack(-1, may_be_placeholder) + struct.pack("<I", len(path)) + path)
+    await questions.drain()
+    head_size, jpeg_size = ANSWER.unpack(await answers.readexactly(ANSWER.size))
+    head = json.loads(await answers.readexactly(head_size))
+    jpeg = await answers.readexactly(jpeg_size)
+    reason = head.pop("reason")
+    if reason is not None:
+        raise Rejected(reason)
+    return Picture(jpeg=jpeg, **head)
+
+
+def _streams(process: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("a decoding process was started without its streams")
+    return process.stdin, process.stdout

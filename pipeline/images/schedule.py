@@ -1,0 +1,151 @@
+"""Which job may start next: so many at once and per host, failed ones later, hosts that asked for rest not now."""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
+
+
+@dataclass
+class _Host(Generic[Job]):
+    jobs: deque[Job] = field(default_factory=deque)
+    active: int = 0
+    rests_until: float = 0.0
+    listed: bool = False  # in the round of hosts that may start a job
+
+
+class Schedule(Generic[Job]):
+    """Runs jobs of many hosts at once, in a fair round over the hosts; `run` returns when none is left.
+
+    A job holds its host's place until it calls `leave_host` or ends.
+    """
+
+    def __init__(self, at_once: int, at_once_per_host: int) -> None:
+        self._at_once = at_once
+        self._per_host = at_once_per_host
+        self._hosts: dict[str, _Host[Job]] = {}
+        self._round: deque[str] = deque()
+        self._later: list[tuple[float, int, str, Job | None]] = []
+        self._numbers = itertools.count()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._left_host: set[asyncio.Task[None]] = set()
+        self._failed: list[BaseException] = []
+        self._wake = asyncio.Event()
+
+    def add(self, host: str, job: Job) -> None:
+        """Queue a job behind the host's others."""
+        self._hosts.setdefault(host, _Host()).jobs.append(job)
+        self._list(host)
+
+    def add_later(self, host: str, job: Job, wait_s: float) -> None:
+        """Queue a job once that many seconds have passed."""
+        heapq.heappush(self._later, (time.monotonic() + wait_s, next(self._numbers), host, job))
+        self._wake.set()
+
+    def rest(self, host: str, wait_s: float) -> None:
+        """Start no job of this host for so long."""
+        state = self._hosts.setdefault(host, _Host())
+        state.rests_until = max(state.rests_until, time.monotonic() + wait_s)
+        heapq.heappush(self._later, (state.rests_until, next(self._numbers), host, None))
+
+    def take_all(self, host: str) -> list[Job]:
+        """Remove and return the jobs of a host that have not started, delayed ones too."""
+        state = self._hosts.setdefault(host, _Host())
+        taken = [*state.jobs, *(job for _, _, at, job in self._later if at == host and job is not None)]
+        state.jobs.clear()
+        self._later = [entry for entry in self._later if entry[2] != host or entry[3] is None]
+        heapq.heapify(self._later)
+        return taken
+
+    def leave_host(self, host: str) -> None:
+        """Give the host's place of the calling job to the next one; what is left of the job needs no connection."""
+        task = asyncio.current_task()
+        if task is not None and task not in self._left_host:
+            self._left_host.add(task)
+            self._release(host)
+
+    async def run(self, work: Callable[[str, Job], Awaitable[None]]) -> None:
+        """Do `work(host, job)` for every job; the first error stops all and is raised."""
+        try:
+            while True:
+                self._wake.clear()
+                if self._failed:
+                    raise self._failed[0]
+                self._bring_due()
+                while len(self._tasks) < self._at_once and (started := self._next()) is not None:
+                    self._start(work, *started)
+                if not self._tasks and not self._later and not self._failed:
+                    return
+                await self._pause()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _pause(self) -> None:
+        """Until a job ends or the next delayed one is due."""
+        if not self._later:
+            await self._wake.wait()
+            return
+        try:
+            async with asyncio.timeout(max(0.0, self._later[0][0] - time.monotonic())):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _bring_due(self) -> None:
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            _, _, host, job = heapq.heappop(self._later)
+            if job is not None:
+                self._hosts.setdefault(host, _Host()).jobs.append(job)
+            self._list(host)
+
+    def _next(self) -> tuple[str, Job] | None:
+        while self._round:
+            host = self._round.popleft()
+            state = self._hosts[host]
+            state.listed = False
+            if not self._may_start(state):
+                continue
+            state.active += 1
+            job = state.jobs.popleft()
+            self._list(host)
+            return host, job
+        return None
+
+    def _may_start(self, state: _Host[Job]) -> bool:
+        return bool(state.jobs) and state.active < self._per_host and state.rests_until <= time.monotonic()
+
+    def _list(self, host: str) -> None:
+        state = self._hosts[host]
+        if not state.listed and self._may_start(state):
+            state.listed = True
+            self._round.append(host)
+            self._wake.set()
+
+    def _start(self, work: Callable[[str, Job], Awaitable[None]], host: str, job: Job) -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(work(host, job))  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._end(done, host))
+
+    def _end(self, task: asyncio.Task[None], host: str) -> None:
+        self._tasks.discard(task)
+        if task in self._left_host:
+            self._left_host.discard(task)
+        else:
+            self._release(host)
+        self._wake.set()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._failed.append(error)
+
+    def _release(self, host: str) -> None:
+        self._hosts[host].active -= 1
+        self._list(host)

@@ -1,0 +1,96 @@
+"""The `images` table in shards: Parquet files that a viewer can page through, equal for equal content."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from pipeline.images.ledger import Ledger
+from pipeline.parquet import write_parquet
+from pipeline.settings import ImageSettings
+from pipeline.tables import IMAGES
+
+Target = Path | UPath
+
+
+def write_shards(usable: pl.DataFrame, ledger: Ledger, target: Target, settings: ImageSettings) -> int:
+    """Write one row per usable image into `part-00000.parquet` and so on; returns the number of shards.
+
+    Rows are sorted by record and view, cut at `rows_per_shard` rows or `max_shard_mb`; a shard whose content is
+    already there is left as it is, one that is no longer needed is removed. One shard at a time is in memory.
+    """
+    usable = usable.sort("record_id", "view")
+    parts = _cut(usable, ledger.sizes(), settings)
+    target.mkdir(parents=True, exist_ok=True)
+    names = [f"part-{number:05d}.parquet" for number in range(len(parts))]
+    for name, rows in zip(names, parts, strict=True):
+        content = _content(rows)
+        if _stored_content(target / name) != content:
+            _write(_table(rows, ledger, content), target / name, settings.rows_per_group)
+    for name in sorted({file.name for file in target.glob("part-*.parquet")} - set(names)):
+        (target / name).unlink()
+    return len(parts)
+
+
+def _cut(usable: pl.DataFrame, sizes: pl.DataFrame, settings: ImageSettings) -> list[pl.DataFrame]:
+    """The rows of each shard; at least one shard, so that the table exists even without images."""
+    rows = usable.join(sizes, left_on="image_id", right_on="content_sha256", how="left", maintain_order="left")
+    starts, size, count = [0], 0, 0
+    for row, bytes_of_row in enumerate(rows["size"].to_list()):
+        if count == settings.rows_per_shard or size + bytes_of_row > settings.max_shard_mb * 1_000_000:
+            starts.append(row)
+            size = count = 0
+        size += bytes_of_row
+        count += 1
+    ends = [*starts[1:], len(rows)]
+    return [usable.slice(start, end - start) for start, end in zip(starts, ends, strict=True)]
+
+
+def _content(rows: pl.DataFrame) -> str:
+    """A hash of what the shard holds: the picture of an image id never changes within a ledger."""
+    return hashlib.sha256(json.dumps(rows.rows()).encode()).hexdigest()
+
+
+def _stored_content(file: Target) -> str | None:
+    if not file.exists():
+        return None
+    try:
+        with file.open("rb") as source:
+            metadata = pq.read_schema(source).metadata or {}
+    except pa.ArrowInvalid:  # damaged: written again
+        return None
+    return metadata.get(b"content", b"").decode()
+
+
+def _table(rows: pl.DataFrame, ledger: Ledger, content: str) -> pa.Table:
+    pictures = list(ledger.pictures(rows["image_id"].to_list()))
+    image_ids = rows["image_id"].to_list()
+    table = pa.table(
+        {
+            "record_id": rows["record_id"].to_arrow(),
+            "view": rows["view"].to_arrow(),
+            "image_id": image_ids,
+            "image": [
+                {"bytes": picture.jpeg, "path": f"{image_id}.jpg"}
+                for image_id, picture in zip(image_ids, pictures, strict=True)
+            ],
+            "width": [picture.width for picture in pictures],
+            "height": [picture.height for picture in pictures],
+            "source_url": rows["source_url"].to_arrow(),
+            "perceptual_hash": pa.array([picture.perceptual_hash for picture in pictures], pa.uint64()),
+        }
+    )
+    return IMAGES.conform(table).replace_schema_metadata({"content": content})
+
+
+def _write(table: pa.Table, file: Target, rows_per_group: int) -> None:
+    """The one place where images are written: a local file whole or not at all, or one object of a store."""
+    if isinstance(file, UPath) and file.protocol not in ("", "file", "local"):
+        with file.open("wb") as out:  # an object appears when its upload ends
+            pq.write_table(table, out, compression="zstd", row_group_size=rows_per_group)
+        return
+    write_parquet(table, Path(str(file)), row_group_size=rows_per_group)
