@@ -1,1 +1,1 @@
-"""The annotation assistant."""
+"""The annotation assistant: a cataloguer's desk in the browser, with a model's suggestions in four trees."""

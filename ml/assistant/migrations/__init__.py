@@ -1,0 +1,1 @@
+"""Alembic's folder: how a database of the assistant comes to its present tables."""

@@ -1,0 +1,92 @@
+"""The store's tables, as SQLAlchemy sees them; `migrations/` brings a database to this state."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+
+class Utc(sa.TypeDecorator):
+    """A moment in UTC; SQLite keeps no zone, so it is put back on the way out."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """The moment in UTC, without its zone."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """The stored moment with its zone."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+images = sa.Table(
+    "images",
+    metadata,
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),  # place in the queue
+    sa.Column("image_id", sa.String(64), unique=True, nullable=False),  # sha256 of the source bytes
+    sa.Column("record_id", sa.Text),  # Europeana's id, null for an upload
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),  # upload, dataset, iiif or europeana
+    sa.Column("source_url", sa.Text),
+    sa.Column("attribution", sa.Text),
+    sa.Column("batch", sa.String(64)),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("added_by", sa.Text, nullable=False),
+    sa.Column("added_at", Utc, nullable=False),
+    sa.Column("blind", sa.Boolean, nullable=False),  # decided without suggestions
+    sa.Column("state", sa.String(16), nullable=False, index=True),  # open, done or skipped
+    sa.Column("version", sa.Integer, nullable=False),  # steps so far: the optimistic lock
+)
+
+showings = sa.Table(
+    "showings",
+    metadata,
+    sa.Column("showing_id", sa.String(64), primary_key=True),  # sha256 of image, model and order
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), nullable=False, index=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("shown", sa.Text, nullable=False),  # JSON: facet -> [[tag, score], …] in the order shown
+    sa.Column("shown_at", Utc, nullable=False),
+)
+
+steps = sa.Table(
+    "steps",
+    metadata,
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),  # decide, undo, done, skip or reopen
+    sa.Column("undoes", sa.Integer),  # version of the step taken back
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("opened_at", Utc),  # when the image was put before the cataloguer
+    sa.Column("clicks", sa.Integer, nullable=False),  # clicks and keys since the decision before
+    sa.Column("showing_id", sa.String(64), sa.ForeignKey("showings.showing_id")),
+    sa.Column("key", sa.String(64), unique=True, nullable=False),  # the same request twice is one step
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("decision_id", sa.String(48), primary_key=True),
+    sa.Column("image_id", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),  # 0 is what was stated, the rest follows from it
+    sa.Column("tag_id", sa.String(16), nullable=False, index=True),
+    sa.Column("facet", sa.String(32)),
+    sa.Column("action", sa.String(16), nullable=False),  # accept, add, reject or withdraw
+    sa.Column("because", sa.String(16)),  # the stated tag this follows from
+    sa.Column("model", sa.Text),  # null in blind mode
+    sa.Column("score", sa.Float),
+    sa.Column("rank", sa.Integer),  # 1 the first; null when not suggested
+    sa.ForeignKeyConstraint(["image_id", "version"], ["steps.image_id", "steps.version"]),
+)

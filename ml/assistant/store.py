@@ -1,0 +1,375 @@
+"""The store: images in a queue, and every decision as a line of a log that is only ever added to."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import IntegrityError
+
+from ml.assistant.annotation import Action, Change, Stand, Step, decide, fold, last_to_undo, standing_steps
+from ml.assistant.schema import decisions, images, showings, steps
+from ml.assistant.vocabulary import Vocabulary
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+STATES = {"done": "done", "skip": "skipped", "reopen": "open"}
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked; the message says why."""
+
+
+class NoSuchImage(StoreError):
+    """No image of that id is in the store."""
+
+
+class NothingToUndo(StoreError):
+    """Every step of this image is undone already."""
+
+
+class Conflict(StoreError):
+    """Someone else decided on this image since the version that was seen; `since` tells what changed."""
+
+    def __init__(self, current: "Annotation", since: "list[LoggedStep]"):
+        super().__init__(f"The image is at version {current.version} now.")
+        self.current, self.since = current, since
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """An image to put into the queue; `image_id` is the sha256 of its source bytes."""
+
+    image_id: str
+    width: int
+    height: int
+    title: str = ""
+    source: str = "upload"  # upload, dataset, iiif or europeana
+    source_url: str | None = None
+    record_id: str | None = None
+    attribution: str | None = None
+    batch: str | None = None
+    who: str = ""
+
+
+@dataclass(frozen=True)
+class Act:
+    """Who acts on an image, having seen which version of it; `key` makes a repeated request count once."""
+
+    who: str
+    version: int
+    key: str
+    opened_at: datetime | None = None
+    clicks: int = 0
+    showing_id: str | None = None
+
+
+@dataclass(frozen=True)
+class LoggedStep:
+    """A step as logged, with its circumstances."""
+
+    step: Step
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """An image's decisions as they stand."""
+
+    image_id: str
+    version: int
+    state: str
+    stands: dict[str, Stand]
+    can_undo: bool
+
+
+class Store:
+    """Images and decisions in SQLite or PostgreSQL. Nothing is acknowledged before it is committed."""
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
+        self.engine = _engine(url)
+        self.clock = clock
+        migrate(self.engine)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self.engine.connect().execution_options(assistant_writes=True) as connection, connection.begin():
+            yield connection
+
+    # --- images
+
+    def add_image(self, new: NewImage, *, blind_share: float = 0.0, blind_seed: int = 0) -> sa.Row:
+        """Put an image into the queue; one that is there already stays as it is."""
+        values = {
+            "image_id": new.image_id,
+            "width": new.width,
+            "height": new.height,
+            "title": new.title,
+            "source": new.source,
+            "source_url": new.source_url,
+            "record_id": new.record_id,
+            "attribution": new.attribution,
+            "batch": new.batch,
+            "added_by": new.who,
+            "added_at": self.clock(),
+            "blind": is_blind(new.image_id, blind_share, blind_seed),
+            "state": "open",
+            "version": 0,
+        }
+        try:
+            with self._write() as connection:
+                connection.execute(sa.insert(images).values(values))
+        except IntegrityError:
+            return self.image(new.image_id)  # the same bytes were added before
+        return self.image(new.image_id)
+
+    def image(self, image_id: str) -> sa.Row:
+        """The image's row. Raises NoSuchImage."""
+        with self.engine.connect() as connection:
+            return _image(connection, image_id)
+
+    def queue(self, *, state: str | None = None, offset: int = 0, limit: int = 100) -> Sequence[sa.Row]:
+        """Images in the order they were added."""
+        query = sa.select(images).order_by(images.c.position)
+        if state is not None:
+            query = query.where(images.c.state == state)
+        with self.engine.connect() as connection:
+            return connection.execute(query.offset(offset).limit(limit)).all()
+
+    def progress(self) -> dict[str, int]:
+        """How many images are open, done and skipped, and in all."""
+        query = sa.select(images.c.state, sa.func.count()).group_by(images.c.state)
+        with self.engine.connect() as connection:
+            counts = {row[0]: row[1] for row in connection.execute(query)}
+        return {state: counts.get(state, 0) for state in ("open", "done", "skipped")} | {"all": sum(counts.values())}
+
+    # --- what was shown
+
+    def record_showing(self, image_id: str, model: str, shown: dict[str, list[tuple[str, float]]]) -> str:
+        """Keep what a model suggested for an image, in the order shown; equal showings are one. Returns its id."""
+        text = json.dumps({"image": image_id, "model": model, "facets": shown}, sort_keys=True)
+        showing_id = hashlib.sha256(text.encode()).hexdigest()
+        values = {
+            "showing_id": showing_id,
+            "image_id": image_id,
+            "model": model,
+            "shown": json.dumps(shown, sort_keys=True),
+            "shown_at": self.clock(),
+        }
+        with self.engine.connect() as connection:
+            if connection.execute(_showing(showing_id)).first():
+                return showing_id
+        try:
+            with self._write() as connection:
+                connection.execute(sa.insert(showings).values(values))
+        except IntegrityError:  # another request wrote the same showing, or the image is unknown
+            self.image(image_id)
+        return showing_id
+
+    # --- decisions
+
+    def annotation(self, image_id: str) -> Annotation:
+        """The image's decisions as they stand. Raises NoSuchImage."""
+        with self.engine.connect() as connection:
+            return _annotation(connection, image_id)
+
+    def log(self, image_id: str, *, after: int = 0) -> list[LoggedStep]:
+        """Every step of the image after a version, oldest first."""
+        with self.engine.connect() as connection:
+            return _log(connection, image_id, after)
+
+    def decide(self, image_id: str, tag_id: str, action: Action, act: Act, vocabulary: Vocabulary) -> Annotation:
+        """Log a decision on a tag and what follows from it. Raises Conflict, NoSuchImage."""
+        tag = vocabulary.terms[tag_id]
+
+        def step(connection: sa.Connection, current: Annotation) -> Step:
+            stated: Action = action
+            if action == "accept" and not _was_shown(connection, act.showing_id, image_id, tag.facet, tag_id):
+                stated = "add"
+            return Step(act.version + 1, "decide", decide(current.stands, tag_id, stated, vocabulary))
+
+        return self._act(image_id, act, step, vocabulary)
+
+    def undo(self, image_id: str, act: Act) -> Annotation:
+        """Take back the latest step that counts, by a further line in the log. Raises Conflict, NothingToUndo."""
+
+        def step(connection: sa.Connection, current: Annotation) -> Step:
+            last = last_to_undo(logged.step for logged in _log(connection, image_id, 0))
+            if last is None:
+                raise NothingToUndo("There is nothing to undo on this image.")
+            return Step(act.version + 1, "undo", undoes=last.version)
+
+        return self._act(image_id, act, step)
+
+    def move(self, image_id: str, kind: str, act: Act) -> Annotation:
+        """Mark the image `done`, `skip` it, or `reopen` it. Raises Conflict."""
+        return self._act(image_id, act, lambda connection, current: Step(act.version + 1, kind))
+
+    def _act(
+        self,
+        image_id: str,
+        act: Act,
+        make_step: Callable[[sa.Connection, Annotation], Step],
+        vocabulary: Vocabulary | None = None,
+    ) -> Annotation:
+        """One step in one transaction: the version moves by one, or someone else was faster."""
+        with self._write() as connection:
+            repeated = connection.execute(sa.select(steps.c.image_id).where(steps.c.key == act.key)).first()
+            if repeated is not None and repeated.image_id == image_id:
+                return _annotation(connection, image_id)
+            moved = connection.execute(
+                sa.update(images)
+                .where(images.c.image_id == image_id, images.c.version == act.version)
+                .values(version=act.version + 1)
+            )
+            current = _annotation(connection, image_id)
+            if moved.rowcount != 1 or repeated is not None:
+                raise Conflict(current, _log(connection, image_id, act.version))
+            self._log_step(connection, image_id, act, make_step(connection, current), vocabulary)
+            state = _state(_log(connection, image_id, 0))
+            connection.execute(sa.update(images).where(images.c.image_id == image_id).values(state=state))
+            return _annotation(connection, image_id)  # handed over after the commit
+
+    def _log_step(
+        self, connection: sa.Connection, image_id: str, act: Act, step: Step, vocabulary: Vocabulary | None
+    ) -> None:
+        shown, model = _shown(connection, act.showing_id, image_id)
+        values = {
+            "image_id": image_id,
+            "version": step.version,
+            "kind": step.kind,
+            "undoes": step.undoes,
+            "who": act.who,
+            "at": self.clock(),
+            "opened_at": act.opened_at,
+            "clicks": act.clicks,
+            "showing_id": act.showing_id if model else None,
+            "key": act.key,
+        }
+        connection.execute(sa.insert(steps).values(values))
+        for position, change in enumerate(step.changes):
+            facet = vocabulary.terms[change.tag_id].facet if vocabulary and change.tag_id in vocabulary else None
+            rank, score = _rank(shown, facet, change.tag_id)
+            connection.execute(
+                sa.insert(decisions).values(
+                    decision_id=f"{image_id[:24]}-{step.version:06d}-{position:02d}",
+                    image_id=image_id,
+                    version=step.version,
+                    position=position,
+                    tag_id=change.tag_id,
+                    facet=facet,
+                    action=change.action,
+                    because=change.because,
+                    model=model,
+                    score=score,
+                    rank=rank,
+                )
+            )
+
+
+def is_blind(image_id: str, share: float, seed: int) -> bool:
+    """Whether the image falls into the share that is decided without suggestions; the same for the same seed."""
+    draw = int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big")
+    return draw < share * 2**64
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the tables up to date."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    with engine.connect().execution_options(assistant_writes=True) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _engine(url: str) -> sa.Engine:
+    made = sa.make_url(url)
+    if made.get_backend_name() != "sqlite":
+        return sa.create_engine(made, pool_pre_ping=True)
+    if made.database:
+        Path(made.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(made, connect_args={"check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def durable(connection, _record):  # type: ignore[no-untyped-def]
+        connection.isolation_level = None  # transactions are begun below, not by the driver
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A writer takes the lock at once: two that read first and write later would deadlock.
+        writes = connection.get_execution_options().get("assistant_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _image(connection: sa.Connection, image_id: str) -> sa.Row:
+    row = connection.execute(sa.select(images).where(images.c.image_id == image_id)).first()
+    if row is None:
+        raise NoSuchImage("There is no such image in the queue.")
+    return row
+
+
+def _log(connection: sa.Connection, image_id: str, after: int) -> list[LoggedStep]:
+    rows = connection.execute(
+        sa.select(steps).where(steps.c.image_id == image_id, steps.c.version > after).order_by(steps.c.version)
+    ).all()
+    lines = connection.execute(
+        sa.select(decisions)
+        .where(decisions.c.image_id == image_id, decisions.c.version > after)
+        .order_by(decisions.c.version, decisions.c.position)
+    ).all()
+    changes: dict[int, list[Change]] = {}
+    for line in lines:
+        changes.setdefault(line.version, []).append(Change(line.tag_id, line.action, line.because))
+    return [
+        LoggedStep(Step(row.version, row.kind, tuple(changes.get(row.version, ())), row.undoes), row.who, row.at)
+        for row in rows
+    ]
+
+
+def _annotation(connection: sa.Connection, image_id: str) -> Annotation:
+    row = _image(connection, image_id)
+    logged = [line.step for line in _log(connection, image_id, 0)]
+    return Annotation(image_id, row.version, row.state, fold(logged), last_to_undo(logged) is not None)
+
+
+def _state(logged: list[LoggedStep]) -> str:
+    """Open, done or skipped: by the last such step that was not undone."""
+    moves = [step.kind for step in standing_steps(line.step for line in logged) if step.kind in STATES]
+    return STATES[moves[-1]] if moves else "open"
+
+
+def _showing(showing_id: str | None) -> sa.Select:
+    return sa.select(showings).where(showings.c.showing_id == showing_id)
+
+
+def _shown(connection: sa.Connection, showing_id: str | None, image_id: str) -> tuple[dict, str | None]:
+    """What was shown, and by which model; nothing when the showing is another image's."""
+    row = connection.execute(_showing(showing_id).where(showings.c.image_id == image_id)).first()
+    return (json.loads(row.shown), row.model) if row else ({}, None)
+
+
+def _rank(shown: dict, facet: str | None, tag_id: str) -> tuple[int | None, float | None]:
+    for rank, (tag, score) in enumerate(shown.get(facet, ()), start=1):
+        if tag == tag_id:
+            return rank, score
+    return None, None
+
+
+def _was_shown(connection: sa.Connection, showing_id: str | None, image_id: str, facet: str, tag_id: str) -> bool:
+    shown, _ = _shown(connection, showing_id, image_id)
+    return _rank(shown, facet, tag_id)[0] is not None
