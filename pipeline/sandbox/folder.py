@@ -1,0 +1,254 @@
+"""A museum folder on disk: read, checked line by line, and ready to be searched and served."""
+
+import csv
+import gzip
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyoxigraph
+
+from pipeline.sandbox.index import Index
+from pipeline.sandbox.query import Search
+
+RECORD_ID = re.compile(r"/[^/\s]+/[^/\s]+")
+AAT_URI = re.compile(r"https?://vocab\.getty\.edu/(?:aat/|page/aat/)(\d{9})/?\s*")
+ENTITY_URI = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)")
+IDS_PER_QUERY = 500
+
+
+class MuseumError(ValueError):
+    """The museum folder cannot be used; the message names the file, the line and what to do."""
+
+
+@dataclass(frozen=True)
+class Museum:
+    """A museum folder in memory: where each record begins, what finds it, which file answers which URL."""
+
+    folder: Path
+    index: Index
+    offsets: Sequence[tuple[int, int]]
+    entities: Mapping[str, dict[str, Any]]
+    media: Mapping[str, Path]
+    thesaurus: pyoxigraph.Store
+    open_rights: tuple[str, ...] = ()
+    _descriptor: list[int] = field(default_factory=list, repr=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Museum":
+        """Read and check a museum folder (format: design.md, "The museum folder").
+
+        Raises MuseumError with file and line for anything that could not be served.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise MuseumError(
+                f"There is no museum folder at {folder}; render one with `python -m pipeline.sandbox render {folder}`."
+            )
+        entities = _entities(folder / "entities.jsonl")
+        thesaurus = _thesaurus(folder)
+        open_rights = tuple(_lines(folder / "open_rights.txt"))
+        index, offsets = _records(folder / "records.jsonl", entities, thesaurus, open_rights)
+        return cls(
+            folder=folder,
+            index=index,
+            offsets=offsets,
+            entities=entities,
+            media=_media(folder),
+            thesaurus=thesaurus,
+            open_rights=open_rights,
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def find(self, search: Search) -> Sequence[int]:
+        """Positions of the records that the search finds, in its order."""
+        return self.index.find(search)
+
+    def record_id(self, position: int) -> str:
+        """The id of the record at a position."""
+        return self.index.ids[position]
+
+    def position(self, record_id: str) -> int | None:
+        """Where a record is, or None when there is no such record."""
+        return self.index.position.get(record_id)
+
+    def item(self, position: int) -> dict[str, Any]:
+        """The Search API item at a position, as the folder holds it."""
+        if not self._descriptor:
+            self._descriptor.append(os.open(self.folder / "records.jsonl", os.O_RDONLY))
+        start, length = self.offsets[position]
+        item: dict[str, Any] = json.loads(os.pread(self._descriptor[0], length, start))
+        return item
+
+    def facet(self, name: str, positions: Sequence[int]) -> list[tuple[str, int]]:
+        """Values of a field among the records at these positions with their counts, most frequent first."""
+        return self.index.facet(name, positions)
+
+    def entity(self, uri: str) -> dict[str, Any] | None:
+        """The Europeana concept with this URI, else the one under its other spelling (concept/N, concept/base/N)."""
+        return find_entity(self.entities, uri)
+
+
+def find_entity(entities: Mapping[str, dict[str, Any]], uri: str) -> dict[str, Any] | None:
+    """The entity as written, else under the other spelling: records hold both, and so may a museum's entities."""
+    match = ENTITY_URI.fullmatch(uri)
+    if match is None:
+        return None
+    spellings = (uri, *(f"http://data.europeana.eu/concept/{base}{match[1]}" for base in ("", "base/")))
+    return next((entities[spelling] for spelling in spellings if spelling in entities), None)
+
+
+def _records(
+    file: Path,
+    entities: Mapping[str, dict[str, Any]],
+    thesaurus: pyoxigraph.Store,
+    open_rights: tuple[str, ...],
+) -> tuple[Index, list[tuple[int, int]]]:
+    """The searchable index over the records and where each line is; no record stays in memory."""
+    if not file.exists():
+        raise MuseumError(
+            f"{file} is missing; a museum folder needs a records.jsonl with one Search API item per line."
+        )
+    offsets: list[tuple[int, int]] = []
+    concepts = {uri for _, _, _, item in _items(file) for uri in item.get("edmConcept", [])}
+    index = Index(labels_of_concepts(concepts, entities, thesaurus), open_rights)
+    for number, start, length, item in _items(file):
+        try:
+            index.add(item)
+        except ValueError as error:
+            raise _line_error(file, number, str(error)) from error
+        offsets.append((start, length))
+    if not offsets:
+        raise MuseumError(f"{file} holds no record; a museum needs at least one line.")
+    index.finish()
+    return index, offsets
+
+
+def _items(file: Path) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
+    """Line number, byte offset, byte length and item of every record."""
+    start = 0
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield number, start, len(line), _checked_item(file, number, line)
+            start += len(line)
+
+
+def _checked_item(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    item = _json_object(file, number, line)
+    record_id = item.get("id")
+    if not isinstance(record_id, str) or not RECORD_ID.fullmatch(record_id):
+        raise _line_error(file, number, f"its `id` is {record_id!r}, not `/dataset/local`")
+    for name in ("title", "dataProvider", "rights", "edmConcept", "edmIsShownBy", "edmPreview"):
+        value = item.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise _line_error(file, number, f"`{name}` must be a list of strings")
+    return item
+
+
+def _json_object(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise _line_error(file, number, f"not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise _line_error(file, number, "not a JSON object")
+    return value
+
+
+def _line_error(file: Path, number: int, what: str) -> MuseumError:
+    return MuseumError(f"{file}, line {number}: {what}; correct or remove this line.")
+
+
+def _entities(file: Path) -> dict[str, dict[str, Any]]:
+    entities: dict[str, dict[str, Any]] = {}
+    if not file.exists():
+        return entities
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            entity = _json_object(file, number, line)
+            if not isinstance(entity.get("id"), str) or not ENTITY_URI.fullmatch(entity["id"]):
+                raise _line_error(file, number, f"its `id` is {entity.get('id')!r}, not a Europeana concept URI")
+            if entity["id"] in entities:
+                raise _line_error(file, number, f"a second entity {entity['id']}")
+            entities[entity["id"]] = entity
+    return entities
+
+
+def _media(folder: Path) -> dict[str, Path]:
+    """URL → file; every file is checked to be there and inside the folder."""
+    file = folder / "media.csv"
+    if not file.exists():
+        raise MuseumError(f"{file} is missing; a museum folder needs a media.csv with the columns url,file.")
+    media: dict[str, Path] = {}
+    root = (folder / "media").resolve()
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = csv.reader(lines)
+        if next(rows, None) != ["url", "file"]:
+            raise _line_error(file, 1, "the columns must be url,file")
+        for row in rows:
+            if len(row) != 2 or not row[0].startswith(("http://", "https://")):
+                raise _line_error(file, rows.line_num, f"expected an http(s) URL and a file name, found {row!r}")
+            path = (root / row[1]).resolve()
+            if not path.is_relative_to(root) or not path.is_file():
+                raise _line_error(file, rows.line_num, f"there is no file media/{row[1]}")
+            if row[0] in media:
+                raise _line_error(file, rows.line_num, f"a second row for {row[0]}")
+            media[row[0]] = path
+    return media
+
+
+def _thesaurus(folder: Path) -> pyoxigraph.Store:
+    store = pyoxigraph.Store()
+    for file in sorted([*folder.glob("*.nt.gz"), *folder.glob("*.nt")]):
+        try:
+            with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as triples:
+                store.bulk_load(cast(IO[bytes], triples), format=pyoxigraph.RdfFormat.N_TRIPLES)
+        except (SyntaxError, OSError, EOFError) as error:
+            raise MuseumError(f"{file} is not N-Triples: {error}; correct or remove this file.") from error
+    return store
+
+
+def _lines(file: Path) -> list[str]:
+    if not file.exists():
+        return []
+    return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def labels_of_concepts(
+    uris: set[str], entities: Mapping[str, dict[str, Any]], thesaurus: pyoxigraph.Store
+) -> dict[str, tuple[str, ...]]:
+    """Preferred and alternative labels of each concept URI in all languages; the search looks into them."""
+    by_id: dict[str, list[str]] = {}
+    ids = {uri: match[1] for uri in sorted(uris) if (match := AAT_URI.fullmatch(uri))}
+    wanted = sorted(set(ids.values()))
+    for first in range(0, len(wanted), IDS_PER_QUERY):
+        values = " ".join(f"<http://vocab.getty.edu/aat/{name}>" for name in wanted[first : first + IDS_PER_QUERY])
+        rows = thesaurus.query(
+            "PREFIX skos: <http://www.w3.org/2004/02/skos/core#> "
+            f"SELECT ?x ?l {{ VALUES ?x {{ {values} }} ?x skos:prefLabel|skos:altLabel ?l }}"
+        )
+        for row in rows:  # type: ignore[union-attr]
+            by_id.setdefault(row["x"].value[-9:], []).append(row["l"].value)
+    labels: dict[str, tuple[str, ...]] = {}
+    for uri in sorted(uris):
+        if uri in ids:
+            labels[uri] = tuple(sorted(set(by_id.get(ids[uri], []))))
+        elif (entity := find_entity(entities, uri)) is not None:
+            labels[uri] = tuple(_entity_labels(entity))
+    return labels
+
+
+def _entity_labels(entity: Mapping[str, Any]) -> Iterator[str]:
+    """Preferred labels are strings, alternative ones lists, both by language."""
+    for name in ("prefLabel", "altLabel"):
+        for texts in entity.get(name, {}).values():
+            yield from [texts] if isinstance(texts, str) else texts

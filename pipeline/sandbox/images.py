@@ -1,0 +1,108 @@
+"""Images over HTTP: the providers' media by their own URLs, and Europeana's thumbnails, v2 and v3."""
+
+import hashlib
+import io
+import mimetypes
+import re
+from collections.abc import Mapping
+from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from PIL import Image, UnidentifiedImageError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.sandbox.thumbnails import PLACEHOLDER
+
+WIDTHS = {"w200": 200, "w400": 400}
+CACHE_CONTROL = "public, max-age=604800, must-revalidate"
+THUMBNAILS_KEPT = 256
+JPEG_QUALITY = 90
+
+
+class ImageServer:
+    """Answers for a museum's media files; thumbnails are made from the media file, never enlarged."""
+
+    def __init__(self, media: Mapping[str, Path]) -> None:
+        self.media = media
+        self._by_md5 = {hashlib.md5(url.encode(), usedforsecurity=False).hexdigest(): url for url in media}
+        self._thumbnail = lru_cache(maxsize=THUMBNAILS_KEPT)(thumbnail)
+
+    async def original(self, request: Request, url: str) -> Response:
+        """The file that answers a provider's URL, or 404."""
+        file = self.media.get(url)
+        if file is None:
+            return Response("Not Found", 404, media_type="text/plain")
+        content_type = mimetypes.guess_type(urlsplit(url).path)[0] or "application/octet-stream"
+        return _answer(request, file.read_bytes(), file, content_type, {})
+
+    async def v2(self, request: Request) -> Response:
+        """`/thumbnail/v2/url.json?uri=…&size=w400`: a missing thumbnail is a placeholder icon with status 200."""
+        uri, size = request.query_params.get("uri"), request.query_params.get("size", "w400")
+        if uri is None or not uri.startswith(("http://", "https://", "ftp://", "urn:")) or size not in WIDTHS:
+            return Response('{"error":"INVALID URL"}', 400, media_type="application/json")
+        file = self.media.get(uri)
+        made = None if file is None else await run_in_threadpool(self._thumbnail, file, WIDTHS[size])
+        if file is None or made is None:
+            return Response(PLACEHOLDER, media_type="image/png", headers={"Cache-Control": CACHE_CONTROL})
+        return _answer(request, made, file, _guessed_type(uri), {"Cache-Control": CACHE_CONTROL})
+
+    async def v3(self, request: Request) -> Response:
+        """`/thumbnail/v3/{200,400}/{md5 of the original URL}[.jpg]`: a missing thumbnail is a 404."""
+        match = re.fullmatch(r"([0-9a-f]{32})(?:\.\w+)?", request.path_params["name"])
+        if match is None or request.path_params["size"] not in ("200", "400"):
+            return Response('{"error":"INVALID URL"}', 400, media_type="application/json")
+        url = self._by_md5.get(match[1])
+        made = None
+        if url is not None:
+            made = await run_in_threadpool(self._thumbnail, self.media[url], int(request.path_params["size"]))
+        if url is None or made is None:
+            return Response("", 404)
+        return _answer(request, made, self.media[url], _guessed_type(url), {"Cache-Control": CACHE_CONTROL})
+
+
+def thumbnail(file: Path, width: int) -> bytes | None:
+    """The image at most `width` wide, as stored when it is a JPEG or PNG that fits; None when it is no image."""
+    source = file.read_bytes()
+    try:
+        with Image.open(io.BytesIO(source)) as image:
+            if image.width <= width and image.format in ("JPEG", "PNG"):
+                return source
+            height = max(1, round(image.height * width / image.width))
+            small = image.convert("RGB").resize(
+                (min(width, image.width), min(height, image.height)), Image.Resampling.LANCZOS
+            )
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return None
+    target = io.BytesIO()
+    small.save(target, "JPEG", quality=JPEG_QUALITY)
+    return target.getvalue()
+
+
+def _guessed_type(url: str) -> str:
+    """The service guesses from the URL's extension and not from the bytes."""
+    return "image/png" if urlsplit(url).path.lower().endswith((".png", ".pdf")) else "image/jpeg"
+
+
+def _answer(request: Request, body: bytes, file: Path, content_type: str, headers: Mapping[str, str]) -> Response:
+    modified = int(file.stat().st_mtime)
+    etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+    headers = {**headers, "ETag": etag, "Last-Modified": formatdate(modified, usegmt=True)}
+    if unchanged(request, etag, modified):
+        return Response(None, 304, headers=headers)
+    return Response(body, media_type=content_type, headers=headers)
+
+
+def unchanged(request: Request, etag: str, modified: int) -> bool:
+    """Whether the caller's copy is current; an ETag outweighs a date (RFC 9110, 13.2.2)."""
+    if "if-none-match" in request.headers:
+        known = [tag.strip().removeprefix("W/") for tag in request.headers["if-none-match"].split(",")]
+        return "*" in known or etag.removeprefix("W/") in known
+    since = request.headers.get("if-modified-since")
+    try:
+        return since is not None and modified <= parsedate_to_datetime(since).timestamp()
+    except ValueError:
+        return False

@@ -1,0 +1,155 @@
+"""Europeana's Record API: one record as `/record/v2/<dataset>/<local>.json`, built from its search item."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from email.utils import format_datetime
+from typing import Any, Protocol
+
+import pyoxigraph
+
+from pipeline.sandbox.folder import AAT_URI
+from pipeline.sandbox.index import moment
+
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+GVP = "http://vocab.getty.edu/ontology#"
+API_VERSION = "local-1"
+
+
+class Concepts(Protocol):
+    """What a museum knows about concepts."""
+
+    @property
+    def thesaurus(self) -> pyoxigraph.Store: ...
+
+    def entity(self, uri: str) -> dict[str, Any] | None: ...
+
+
+def record_object(museum: Concepts, item: Mapping[str, Any]) -> dict[str, Any]:
+    """The `object` of a Record API answer for a search item."""
+    record_id = item["id"]
+    record: dict[str, Any] = {
+        "about": record_id,
+        "aggregations": [_aggregation(item)],
+        "concepts": [concept for uri in item.get("edmConcept", []) if (concept := _concept(museum, uri))],
+        "edmDatasetName": item.get("edmDatasetName"),
+        "europeanaAggregation": _europeana_aggregation(item),
+        "europeanaCollectionName": item.get("edmDatasetName"),
+        "europeanaCompleteness": item.get("europeanaCompleteness"),
+        "providedCHOs": [{"about": f"/item{record_id}"}],
+        "proxies": _proxies(item),
+        "timestamp_created": item.get("timestamp_created"),
+        "timestamp_update": item.get("timestamp_update"),
+        "title": item.get("title"),
+        "type": item.get("type"),
+    }
+    return {name: value for name, value in record.items() if value not in (None, [], {})}
+
+
+def validators(item: Mapping[str, Any]) -> dict[str, str]:
+    """ETag (weak, from id, update and API version), Last-Modified and Cache-Control of a record."""
+    updated = item.get("timestamp_update", "")
+    digest = hashlib.sha256(f"{item['id']}{updated}{API_VERSION}".encode()).hexdigest()[:32]
+    headers = {"ETag": f'W/"{digest}"', "Cache-Control": "public, max-age=86400"}
+    if updated:
+        headers["Last-Modified"] = format_datetime(moment(updated), usegmt=True)
+    return headers
+
+
+def _aggregation(item: Mapping[str, Any]) -> dict[str, Any]:
+    record_id = item["id"]
+    aggregation: dict[str, Any] = {
+        "about": f"/aggregation/provider{record_id}",
+        "aggregatedCHO": f"/item{record_id}",
+        "edmDataProvider": _plain(item.get("dataProvider")),
+        "edmIsShownAt": _first(item.get("edmIsShownAt")),
+        "edmIsShownBy": _first(item.get("edmIsShownBy")),
+        "edmProvider": _plain(item.get("provider")),
+        "edmRights": _plain(item.get("rights")),
+        "edmUgc": "false",
+    }
+    if aggregation["edmIsShownBy"]:
+        aggregation["webResources"] = [{"about": aggregation["edmIsShownBy"]}]
+    return {name: value for name, value in aggregation.items() if value}
+
+
+def _europeana_aggregation(item: Mapping[str, Any]) -> dict[str, Any]:
+    record_id = item["id"]
+    aggregation = {
+        "about": f"/aggregation/europeana{record_id}",
+        "aggregatedCHO": f"/item{record_id}",
+        "edmCountry": _plain(item.get("country")),
+        "edmLandingPage": f"https://www.europeana.eu/item{record_id}",
+        "edmLanguage": _plain(item.get("language")),
+        "edmPreview": _first(item.get("edmPreview")),
+    }
+    return {name: value for name, value in aggregation.items() if value}
+
+
+def _proxies(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The provider's statements, and Europeana's enrichments: its own concepts among the record's."""
+    record_id = item["id"]
+    subjects = _uris(item.get("dcTypeLangAware", {})) | _uris(item.get("dcSubjectLangAware", {}))
+    others = [uri for uri in item.get("edmConcept", []) if uri not in subjects]
+    enriched = [uri for uri in others if uri.startswith("http://data.europeana.eu/")]
+    medium = [uri for uri in others if uri not in enriched]
+    provider: dict[str, Any] = {
+        "about": f"/proxy/provider{record_id}",
+        "dcTitle": item.get("dcTitleLangAware"),
+        "dcType": item.get("dcTypeLangAware"),
+        "dcSubject": item.get("dcSubjectLangAware"),
+        "dctermsMedium": {"def": medium} if medium else None,
+        "edmType": item.get("type"),
+        "europeanaProxy": False,
+        "proxyFor": f"/item{record_id}",
+        "proxyIn": [f"/aggregation/provider{record_id}"],
+    }
+    europeana: dict[str, Any] = {
+        "about": f"/proxy/europeana{record_id}",
+        "dcSubject": {"def": enriched} if enriched else None,
+        "edmType": item.get("type"),
+        "europeanaProxy": True,
+        "lineage": [f"/proxy/provider{record_id}"],
+        "proxyFor": f"/item{record_id}",
+        "proxyIn": [f"/aggregation/europeana{record_id}"],
+    }
+    return [{name: value for name, value in proxy.items() if value is not None} for proxy in (europeana, provider)]
+
+
+def _concept(museum: Concepts, uri: str) -> dict[str, Any] | None:
+    """The concept as the Record API gives it: labels are lists, the id is `about`."""
+    entity = museum.entity(uri)
+    if entity is not None:
+        concept = {"about": uri, "prefLabel": {lang: [text] for lang, text in entity.get("prefLabel", {}).items()}}
+        links = ("altLabel", "note", "broader", "exactMatch", "closeMatch")
+        return concept | {name: entity[name] for name in links if entity.get(name)}
+    match = AAT_URI.fullmatch(uri)
+    return _aat_concept(museum.thesaurus, uri, match[1]) if match else None
+
+
+def _aat_concept(thesaurus: pyoxigraph.Store, uri: str, concept_id: str) -> dict[str, Any] | None:
+    node = pyoxigraph.NamedNode(f"http://vocab.getty.edu/aat/{concept_id}")
+    concept: dict[str, Any] = {"about": uri}
+    for name in ("prefLabel", "altLabel"):
+        labels: dict[str, list[str]] = {}
+        for quad in thesaurus.quads_for_pattern(node, pyoxigraph.NamedNode(SKOS + name), None):
+            if isinstance(quad.object, pyoxigraph.Literal):
+                labels.setdefault(quad.object.language or "def", []).append(quad.object.value)
+        if labels:
+            concept[name] = {language: sorted(texts) for language, texts in sorted(labels.items())}
+    parents = thesaurus.quads_for_pattern(node, pyoxigraph.NamedNode(GVP + "broaderPreferred"), None)
+    broader = sorted(quad.object.value for quad in parents if isinstance(quad.object, pyoxigraph.NamedNode))
+    if broader:
+        concept["broader"] = broader
+    return concept if len(concept) > 1 else None
+
+
+def _plain(values: Sequence[str] | None) -> dict[str, list[str]] | None:
+    return {"def": list(values)} if values else None
+
+
+def _first(values: Sequence[str] | None) -> str | None:
+    return values[0] if values else None
+
+
+def _uris(by_language: Mapping[str, Sequence[str]]) -> set[str]:
+    return {text for texts in by_language.values() for text in texts if text.startswith(("http://", "https://"))}
