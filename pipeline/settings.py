@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -82,6 +83,14 @@ class HarvestSettings(Section):
     split_above: int = 20_000  # ours: a larger collection is walked in several chains side by side
     chains: int = 4  # ours
     refresh_overlap_hours: int = 48  # ours: `timestamp_update` windows overlap by this much
+    doubts: int = 2  # ours: how often a page that ends a walk too early is asked for again
+    max_missing_share: float = 0.01  # ours: of the announced total; more is an error, less is index drift
+    max_withdrawn_share: float = 0.05  # ours: more missing at once is a fault of the listing, not a withdrawal
+    as_of: datetime | None = None  # the moment a harvest declares; None: when it starts
+    requests_per_hour: int = 1_000  # a personal key; 10,000 for a project key (dossier, section 6)
+    seconds_per_page: float = 0.75  # dossier, section 1.4: one chain against the real server
+    page_bytes_per_record: int = 1_200  # ours: measured on recorded rich items, gzip
+    image_bytes_per_record: int = 30_000  # ours: a 400 px thumbnail
 
 
 class VocabularySettings(Section):
@@ -104,6 +113,7 @@ class CurationSettings(Section):
     excluded_providers: tuple[str, ...] = ("Mobilier National",)  # paper, section 3
     open_rights: tuple[str, ...] = OPEN_RIGHTS  # paper: reusability open
     more_open_rights: tuple[str, ...] = ()  # a museum's own `open_rights.txt`
+    max_records_per_provider: int | None = Field(None, ge=1)  # ours: no provider may swallow the outer rule
     corrections_file: Path | None = None  # ours: the curators' CSV
 
 
@@ -176,6 +186,7 @@ class EvaluationSettings(Section):
     """How rows of the benchmark are scored and compared (protocol, section 6)."""
 
     seed: int = 340  # ours
+    top_k: tuple[int, ...] = (1, 10)  # paper
     resamples: int = 10_000  # ours: bootstrap over groups, and sign flips of the paired test
     confidence: float = 0.95  # ours
     rare_tag_images: int = 50  # ours: a tag with at most this many training images is rare

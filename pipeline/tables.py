@@ -148,6 +148,7 @@ CURATION_REPORT = Table(
     (
         Column("stage", STRING, "records (before images) or usable_images"),
         Column("round", pa.int16(), "round of the fixed point, from 1; 0 for rules applied once"),
+        Column("position", pa.int16(), "order in which the rules of the stage were applied, from 1"),
         Column("rule", STRING, "name of the rule"),
         Column("reason", STRING, "why the rule exists"),
         Column("records_before", pa.int64(), "records before"),
@@ -339,6 +340,24 @@ RESULTS = Table(
     ),
 )
 
+BREAKDOWNS = Table(
+    "breakdowns",
+    "One metric of one baseline on a part of a test set: a provider, a depth, or the images of one tag.",
+    ("run", "baseline", "seed", "split", "facet", "by", "level", "metric"),
+    (
+        Column("run", STRING, "hash of the splits and tag list the figures belong to"),
+        Column("baseline", STRING, "key of the baseline"),
+        Column("seed", pa.int64(), "seed of the training"),
+        Column("split", STRING, "inner_test, outer_test or validation"),
+        Column("facet", STRING, "a facet"),
+        Column("by", STRING, "data_provider, depth or tag"),
+        Column("level", STRING, "the provider's name, the depth, or the tag id"),
+        Column("metric", STRING, "as in results; tag_recall is the chance that the tag is among the R best"),
+        Column("value", pa.float64(), "null where no image counts"),
+        Column("n", pa.int64(), "images counted"),
+    ),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -362,5 +381,6 @@ TABLES = {
         SPLIT_TAGS,
         CATALOGUER_DECISIONS,
         RESULTS,
+        BREAKDOWNS,
     )
 }

@@ -1,0 +1,108 @@
+"""Manual clean-up: the curators' CSV and the cataloguers' decisions, as rows of one table."""
+
+import csv
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.tables import CORRECTIONS
+from pipeline.vocabulary.identifiers import aat_id
+
+COLUMNS = ("record_id", "tag_id", "action", "reason", "who", "date")
+ACTIONS = ("add", "remove")
+_NAMED = 5  # bad lines told in one message
+
+
+class CorrectionsError(ValueError):
+    """A corrections file that cannot be used; the message names the lines."""
+
+
+def read_corrections(file: Path | None) -> pl.DataFrame:
+    """The rows of the curators' CSV; no file, no rows.
+
+    Columns record_id, tag_id (a nine-digit AAT id or its URI), action (add or remove), reason, who, date (ISO).
+    Raises CorrectionsError, which names every bad line up to five.
+    """
+    if file is None:
+        return CORRECTIONS.empty()
+    rows: dict[tuple[str, str], dict[str, object]] = {}
+    first_line: dict[tuple[str, str], int] = {}
+    problems: list[str] = []
+    for line, fields in _lines(file):
+        row, problem = _row(fields)
+        if row is None:
+            problems.append(f"line {line} {problem}")
+            continue
+        key = (str(row["record_id"]), str(row["tag_id"]))
+        if key in rows:
+            problems.append(f"line {line} repeats the record and tag of line {first_line[key]}")
+            continue
+        rows[key], first_line[key] = row, line
+    if problems:
+        more = f" and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise CorrectionsError(f"{file.name}: {'; '.join(problems[:_NAMED])}{more}. Correct the file, then run again.")
+    return CORRECTIONS.frame(list(rows.values())).sort("record_id", "tag_id")
+
+
+def decisions_as_corrections(decisions: pl.DataFrame) -> pl.DataFrame:
+    """The cataloguers' decisions on records of the dataset as corrections: accepted adds, rejected removes.
+
+    Of several decisions on one record and tag the latest counts. Decisions on uploaded images have no record.
+    """
+    latest = (
+        decisions.filter(pl.col("record_id").is_not_null())
+        .sort("record_id", "tag_id", "at", "decision_id")
+        .unique(["record_id", "tag_id"], keep="last", maintain_order=True)
+    )
+    return latest.select(
+        "record_id",
+        "tag_id",
+        action=pl.when("accepted").then(pl.lit("add")).otherwise(pl.lit("remove")),
+        reason=pl.format("decided in the assistant ({})", pl.col("model").fill_null("blind mode")),
+        who="who",
+        date=pl.col("at").dt.date(),
+        source=pl.lit("cataloguer_decisions"),
+    )
+
+
+def all_corrections(of_file: pl.DataFrame, of_decisions: pl.DataFrame) -> pl.DataFrame:
+    """Both kinds in one table; where they meet on a record and tag, the curators' file counts."""
+    both = pl.concat([of_file, of_decisions.select(of_file.columns)])
+    return both.unique(["record_id", "tag_id"], keep="first", maintain_order=True).sort("record_id", "tag_id")
+
+
+def _lines(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
+                raise CorrectionsError(
+                    f"{file.name}: line 1 lacks {', '.join(missing)}; it needs {', '.join(COLUMNS)}."
+                )
+            for fields in reader:
+                yield reader.line_num, fields
+    except OSError as error:
+        raise CorrectionsError(f"The corrections file {file} cannot be read ({error.strerror}).") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorrectionsError(f"{file.name} is not UTF-8 CSV ({error}).") from error
+
+
+def _row(fields: dict[str, str | None]) -> tuple[dict[str, object] | None, str]:
+    """The row, or None and what is wrong with the line."""
+    text = {column: (fields.get(column) or "").strip() for column in COLUMNS}
+    if empty := [column for column in COLUMNS if not text[column]]:
+        return None, f"has no {', '.join(empty)}"
+    tag_id = aat_id(text["tag_id"]) or aat_id(f"aat:{text['tag_id']}")
+    if tag_id is None:
+        return None, f"has the tag {text['tag_id']!r}, which is no AAT id"
+    if not text["record_id"].startswith("/"):
+        return None, f"has the record {text['record_id']!r}; Europeana's ids look like /dataset/local"
+    if text["action"] not in ACTIONS:
+        return None, f"has the action {text['action']!r}; it is add or remove"
+    try:
+        day = date.fromisoformat(text["date"])
+    except ValueError:
+        return None, f"has the date {text['date']!r}; write it as 2026-11-23"
+    return {**text, "tag_id": tag_id, "date": day, "source": "file"}, ""
