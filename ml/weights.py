@@ -1,0 +1,167 @@
+"""Weight files of others: found by name or path, downloaded when allowed, checked by sha256, read without unpickling.
+
+The only place where such files are opened: safetensors, or `torch.load` restricted to tensors.
+"""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+CACHE = Path("~/.cache/eufcc/weights")
+
+
+class WeightsError(RuntimeError):
+    """A weight file that is missing, not what it should be, or not allowed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A published file of weights, pinned by its hash; `url` is None where it cannot be downloaded."""
+
+    name: str
+    file: str
+    sha256: str
+    licence: str  # SPDX
+    source: str
+    url: str | None = None
+    commercial_use: bool = True
+
+
+WEIGHTS = {
+    weights.name: weights
+    for weights in (
+        WeightFile(
+            "inception",
+            "pt_inception-2015-12-05-6726825d.pth",
+            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            "Apache-2.0",
+            "pytorch-fid, the weights that define FID",
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        ),
+        WeightFile(
+            "dinov2",
+            "dinov2_vits14_pretrain.pth",
+            "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+            "Apache-2.0",
+            "DINOv2 ViT-S/14 (Oquab et al. 2023)",
+            "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+        ),
+        WeightFile(
+            "mobilenetv2",
+            "mobilenetv2_100_tf2ptq_in1k_fp16.safetensors",
+            "370e69affc881fc0ab4dd36dd2b7d5eaff7e31222e3a33a606d6202e7af8fa5a",
+            "Apache-2.0",
+            "MobileNetV2 1.0 of google-coral/test_data, dequantised",
+        ),
+        WeightFile(
+            "squeezenet",
+            "squeezenet1_0_deepcompression_in1k_fp16.safetensors",
+            "ce866869ccee127c73c89c8684fc3dc4539186d2a89513b26ae4a2743411645d",
+            "BSD-2-Clause",
+            "SqueezeNet 1.0 of songhan/SqueezeNet-Deep-Compression, decoded",
+        ),
+    )
+}
+
+
+def load_weights(
+    name: str, folder: Path | None = None, *, allow_non_commercial: bool = False
+) -> dict[str, torch.Tensor]:
+    """The tensors of a known weight file by name, or of any safetensors or torch file by path, on the CPU.
+
+    Raises WeightsError.
+    """
+    return read_weights(find_weights(name, folder, allow_non_commercial=allow_non_commercial))
+
+
+def find_weights(name: str, folder: Path | None = None, *, allow_non_commercial: bool = False) -> Path:
+    """The file of a known name in `folder` or the cache, downloaded if need be and checked; or the path given.
+
+    Raises WeightsError in one sentence, at once when there is no network (HF_HUB_OFFLINE or EUFCC_OFFLINE).
+    """
+    known = WEIGHTS.get(name)
+    if known is None:
+        return _given_path(name)
+    if not known.commercial_use and not allow_non_commercial:
+        raise WeightsError(
+            f"The weights `{name}` are {known.licence}, not for commercial use; allow this in the settings."
+        )
+    places = [place / known.file for place in (folder, CACHE.expanduser()) if place is not None]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        found = _download(known, places[0])
+    _check(found, known)
+    return found
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors or torch file, without running anything in it; raises WeightsError."""
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # UnpicklingError, RuntimeError or EOFError by kind of damage
+        raise WeightsError(f"{file} holds more than tensors, or is damaged: {type(error).__name__}.") from error
+    for wrapper in ("model", "state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"{file} is not a file of named tensors.")
+    return state
+
+
+def sha256_of_file(file: Path) -> str:
+    """The sha256 of a file."""
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def offline() -> bool:
+    """Whether the environment says that nothing may be downloaded."""
+    return any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in ("HF_HUB_OFFLINE", "EUFCC_OFFLINE"))
+
+
+def _given_path(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"There are no weights `{name}`; known names are {', '.join(WEIGHTS)}, or give a file.")
+    return path
+
+
+def _check(file: Path, known: WeightFile) -> None:
+    actual = sha256_of_file(file)
+    if actual != known.sha256:
+        raise WeightsError(f"{file} is not the file `{known.name}`: its sha256 is {actual}, not {known.sha256}.")
+
+
+def _download(known: WeightFile, target: Path) -> Path:
+    """Fetch a file whole or not at all; its hash is checked before it gets its name."""
+    if known.url is None:
+        raise WeightsError(f"The weights `{known.name}` are missing: put {known.file} into {target.parent}.")
+    if offline():
+        raise WeightsError(
+            f"The weights `{known.name}` are missing and this run is offline: put {known.url} into {target.parent}."
+        )
+    import requests
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out, requests.get(known.url, stream=True, timeout=(10, 60)) as response:
+            response.raise_for_status()
+            for block in response.iter_content(1 << 20):
+                out.write(block)
+        _check(temporary, known)
+        temporary.replace(target)
+    except (requests.RequestException, OSError) as error:
+        raise WeightsError(f"The weights `{known.name}` could not be downloaded from {known.url}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
