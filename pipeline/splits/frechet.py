@@ -12,6 +12,7 @@ from scipy.linalg import blas, lapack
 
 ROWS_PER_BLOCK = 4_096  # a block in float64 is 64 MB at d = 2048
 RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding, not a direction
+ROUNDING = 1e-9  # a distance below this share of the traces is what cancellation left over
 
 
 class DistanceError(ValueError):
@@ -130,10 +131,8 @@ def overlap_of_rows(centred: np.ndarray, to: Reference) -> float:
     if len(centred) < 2:
         return 0.0
     projected = _times_factor(centred, to)
-    if len(projected) <= projected.shape[1]:
-        gram = projected @ projected.T
-    else:
-        gram = projected.T @ projected
+    wide = len(projected) <= projected.shape[1]
+    gram = projected @ projected.T if wide else projected.T @ projected
     return _sum_of_roots(gram) / np.sqrt(len(centred) - 1)
 
 
@@ -145,15 +144,17 @@ def _times_factor(rows: np.ndarray, to: Reference) -> np.ndarray:
 
 
 def _sum_of_roots(symmetric: np.ndarray) -> float:
-    """The sum of the square roots of a positive semidefinite matrix's eigenvalues; rounding below zero counts as zero."""
+    """The sum of the square roots of a positive semidefinite matrix's eigenvalues; rounding below 0 is 0."""
     if symmetric.size == 0:
         return 0.0
     return float(np.sqrt(np.linalg.eigvalsh(symmetric).clip(0.0)).sum())
 
 
 def _distance(mean: np.ndarray, trace: float, common: float, to: Reference) -> float:
+    """The distance from its parts; what cancels down to rounding is zero, so equal sets are at 0 on any machine."""
     shift = mean - to.mean
-    return max(float(shift @ shift) + trace + to.trace - 2.0 * common, 0.0)
+    squared = float(shift @ shift) + trace + to.trace - 2.0 * common
+    return squared if squared > ROUNDING * (trace + to.trace) else 0.0
 
 
 @dataclass(frozen=True)
