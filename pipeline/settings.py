@@ -56,7 +56,7 @@ class HttpSettings(Section):
     user_agent: str = "eufcc/0.1 (+https://github.com/eufcc/eufcc; research dataset builder)"  # ours
     connect_timeout_s: float = 10.0  # ours
     read_timeout_s: float = 60.0  # ours
-    attempts: int = Field(8, ge=1)  # ours: dossier, section 1.9
+    attempts: int = Field(default=8, ge=1)  # ours: dossier, section 1.9
     backoff_first_s: float = 1.0  # ours
     backoff_cap_s: float = 60.0  # ours: dossier, section 1.9
     requests_per_second: float = 5.0  # ours: a polite rate per API host
@@ -76,7 +76,7 @@ class HarvestSettings(Section):
     keyword_translations: dict[str, tuple[str, ...]] = {}  # ours: further query words of a collection, ORed
     reusability: str = "open"  # paper
     media_type: str = "IMAGE"  # ours
-    rows: int = Field(100, ge=1, le=100)  # ours: the server's maximum
+    rows: int = Field(default=100, ge=1, le=100)  # ours: the server's maximum
     image_source: Literal["thumbnail", "original"] = "thumbnail"  # ours: all published test images are thumbnails
     max_records_per_collection: int | None = None  # ours
     max_records_per_provider: int | None = None  # ours
@@ -164,6 +164,7 @@ class SplitSettings(Section):
     outer_max_share: float = 0.05  # paper
     outer_providers: int = 2  # paper
     outer_min_entropy_bits: float = 1.0  # ours: diversity of the stated object-type sets
+    outer_extractor: str = "inception"  # paper: FID decides; where there is none, the first extractor by name
     second_rule: Literal["farthest", "nearest"] = "farthest"  # ours: the printed sentence lost a word
     reselect: bool = False  # ours: the chosen two stay chosen across refreshes
     previous: Path | None = None  # ours: the splits.parquet of the last release, whose images keep their split
@@ -203,6 +204,13 @@ class ReleaseSettings(Section):
     rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
 
 
+class BenchmarkSettings(Section):
+    """Which rows are trained, and from how many seeds."""
+
+    further_rows: bool = False  # ours: rows beyond the paper's twelve, see ml/baselines.py
+    seed: int = 0  # ours
+
+
 class Settings(Section):
     """Everything the dataset depends on. The models' numbers are in `ml/baselines.py`."""
 
@@ -216,6 +224,7 @@ class Settings(Section):
     images: ImageSettings = ImageSettings()
     features: FeatureSettings = FeatureSettings()
     splits: SplitSettings = SplitSettings()
+    benchmark: BenchmarkSettings = BenchmarkSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     release: ReleaseSettings = ReleaseSettings()
 
