@@ -43,15 +43,24 @@ MOST_REDIRECTS = 5
 
 
 class HttpError(Exception):
-    """A request that brought nothing; the message is one sentence for people, without any key."""
+    """A request that brought nothing; the message is one sentence for people, without any key.
+
+    `transient`: the same request may bring something later.
+    """
+
+    transient = False
 
 
 class Unreachable(HttpError):
     """No answer came, after every attempt."""
 
+    transient = True
+
 
 class GaveUp(HttpError):
     """Answers came, after every attempt none of use: server errors, bodies cut short, limits that do not end."""
+
+    transient = True
 
 
 class WrongKey(HttpError):

@@ -1,0 +1,12 @@
+"""What can go wrong in a harvest, beyond what `pipeline.http` raises."""
+
+
+class HarvestError(Exception):
+    """A harvest that cannot be used; the message is one sentence that says what to do.
+
+    `transient`: running it again may help, and goes on where it stopped.
+    """
+
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
+        self.transient = transient

@@ -1,0 +1,315 @@
+"""Europeana's APIs as a harvest uses them: Search by cursor, counts, facets, entities in batches, single records."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+import httpx
+
+from pipeline.harvest.entities import EntityConcept, read_concept, read_concepts
+from pipeline.http import HttpClient, Refused, Response, WrongKey, mapped
+from pipeline.settings import HarvestSettings
+
+FIRST_CURSOR = "*"
+SORT = "europeana_id asc"  # a custom sort must hold the unique key (dossier, section 1.4)
+FACET_LIMIT = 750  # the server's maximum
+ENTITIES_PER_REQUEST = 50
+BAD_CURSOR = "400-SC"
+JSON = {"Accept": "application/json"}
+CONCEPT_PATH = re.compile(r"/concept/(?:base/)?(\d+)/?$")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which records of a collection are meant; without any bound, all of them. Times are as Solr writes them."""
+
+    created_from: str | None = None  # included
+    created_before: str | None = None  # excluded
+    updated_from: str | None = None  # included
+    updated_before: str | None = None  # excluded
+    provider: str | None = None  # of this data provider alone
+    without_providers: tuple[str, ...] = ()
+
+    def refinements(self) -> list[str]:
+        """The `qf` parameters."""
+        found = [
+            *_range("timestamp_created", self.created_from, self.created_before),
+            *_range("timestamp_update", self.updated_from, self.updated_before),
+        ]
+        if self.provider is not None:
+            found.append(f"DATA_PROVIDER:{_phrase(self.provider)}")
+        return found
+
+
+EVERYTHING = Window()
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of the Search API, the key taken out."""
+
+    request: str  # the URL that was asked
+    items: list[dict[str, Any]]
+    total: int  # what the server says the search finds in all; it may change from page to page
+    next_cursor: str | None
+    body: str = field(repr=False)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Europeana's ids of the items, in the page's order."""
+        return [item["id"] for item in self.items if isinstance(item.get("id"), str)]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One answer of the Record API, as far as the search does not tell it."""
+
+    record_id: str
+    rights_uri: str | None
+    concepts: tuple[EntityConcept, ...]  # contextual entities of the record, with their matches
+    terms: Mapping[str, tuple[str, ...]]  # by role (dcType, dcSubject, dcFormat, dctermsMedium, edmHasType), as written
+    data: Mapping[str, Any] = field(repr=False)  # the `object`
+
+
+ROLES = ("dcType", "dcSubject", "dcFormat", "dctermsMedium", "edmHasType")
+
+
+class EuropeanaClient:
+    """Asks Europeana; the key goes to the host of `settings.api` alone, in the header X-Api-Key.
+
+    `key` may be None only where the host map leads to a local museum. May be shared by threads.
+    """
+
+    def __init__(self, http: HttpClient, settings: HarvestSettings, key: str | None) -> None:
+        self._http = http
+        self._settings = settings
+        self._api = settings.api.rstrip("/")
+        self._key = (key or "").strip() or None
+
+    @property
+    def http(self) -> HttpClient:
+        """The client underneath."""
+        return self._http
+
+    def search(
+        self,
+        collection: str,
+        cursor: str = FIRST_CURSOR,
+        window: Window | None = None,
+        *,
+        profile: str = "rich",
+    ) -> Page:
+        """One page of a keyword collection, ordered by id. Raises the errors of `pipeline.http`."""
+        rows = str(self._settings.rows)
+        asked = [("sort", SORT), ("rows", rows), ("profile", profile), ("cursor", cursor)]
+        return self._page(self.question(collection, window) + asked)
+
+    def count(self, collection: str, window: Window | None = None) -> int:
+        """How many records a search finds (`rows=0`)."""
+        asked = [("rows", "0"), ("profile", "minimal")]
+        return self._page(self.question(collection, window) + asked).total
+
+    def bounds(self, collection: str, window: Window | None, name: str) -> tuple[str, str] | None:
+        """The first and the last value of `timestamp_created` or `timestamp_update`; None when nothing is found."""
+        ends = []
+        for direction in ("asc", "desc"):
+            asked = [("sort", f"{name} {direction},{SORT}"), ("rows", "1"), ("profile", "standard")]
+            items = self._page(self.question(collection, window) + asked).items
+            if not items or not isinstance(items[0].get(name), str):
+                return None
+            ends.append(items[0][name])
+        return ends[0], ends[1]
+
+    def providers(self, collection: str, window: Window | None = None) -> dict[str, int]:
+        """Records per data provider, of the 750 with most."""
+        asked = [
+            ("rows", "0"),
+            ("profile", "facets"),
+            ("facet", "DATA_PROVIDER"),
+            ("f.DATA_PROVIDER.facet.limit", str(FACET_LIMIT)),
+        ]
+        response = self._get("/record/v2/search.json", self.question(collection, window) + asked, check=_check_search)
+        facets = [facet for facet in response.json().get("facets") or [] if facet.get("name") == "DATA_PROVIDER"]
+        return {entry["label"]: int(entry["count"]) for facet in facets for entry in facet.get("fields") or []}
+
+    def question(self, collection: str, window: Window | None = None) -> list[tuple[str, str]]:
+        """The parameters that say which records are meant, without paging."""
+        window = window or EVERYTHING
+        refinements = [f"TYPE:{self._settings.media_type}", *window.refinements()]
+        return [
+            ("query", self._query(collection, window)),
+            *(("qf", refinement) for refinement in refinements),
+            ("reusability", self._settings.reusability),
+            ("thumbnail", "true"),
+        ]
+
+    def request(self, collection: str) -> str:
+        """The URL of a collection's search, without paging and key: where its records come from."""
+        return str(httpx.URL(f"{self._api}/record/v2/search.json", params=self.question(collection)))
+
+    def concepts(self, uris: Iterable[str]) -> list[EntityConcept]:
+        """Europeana's own concepts behind the URIs (either spelling), sorted; those it does not know are left out.
+
+        Asked for in batches; what a batch does not bring is asked for alone. A concept that was merged into another
+        is given under the URI it was asked by.
+        """
+        wanted = sorted({uri: None for given in uris if (uri := canonical_concept(given))})
+        found: dict[str, EntityConcept] = {}
+        for start in range(0, len(wanted), ENTITIES_PER_REQUEST):
+            batch = wanted[start : start + ENTITIES_PER_REQUEST]
+            found.update(self._retrieve(batch))
+            for uri in batch:
+                if uri not in found and (concept := self._concept(uri)) is not None:
+                    found[uri] = concept
+        return [found[uri] for uri in wanted if uri in found]
+
+    def record(self, record_id: str) -> Record | None:
+        """One record by its id (`/dataset/local`), or None when Europeana has none such."""
+        if not re.fullmatch(r"/[^/\s]+/[^/\s]+", record_id):
+            raise ValueError(f"{record_id!r} is not a Europeana id; `/dataset/local` is.")
+        try:
+            response = self._get(f"/record/v2{quote(record_id)}.json", [])
+        except Refused as refusal:
+            if refusal.status in (404, 410):
+                return None
+            raise
+        return read_record(response.json())
+
+    def _query(self, collection: str, window: Window) -> str:
+        words = (collection, *self._settings.keyword_translations.get(collection, ()))
+        query = collection if len(words) == 1 else " OR ".join(f"({word})" for word in words)
+        if window.without_providers:
+            others = " OR ".join(_phrase(name) for name in window.without_providers)
+            everything = "*:*" if query == "*" else query
+            query = f"({everything}) AND NOT DATA_PROVIDER:({others})"
+        return query
+
+    def _page(self, params: list[tuple[str, str]]) -> Page:
+        response = self._get("/record/v2/search.json", params, check=_check_search)
+        answer = response.json()
+        return Page(
+            request=self._http.redact(response.url),
+            items=answer.get("items") or [],
+            total=answer["totalResults"],
+            next_cursor=answer.get("nextCursor"),
+            body=self._http.redact(response.text),
+        )
+
+    def _retrieve(self, uris: Sequence[str]) -> dict[str, EntityConcept]:
+        """A batch by POST; empty where the server does not offer that, or knows none of them."""
+        try:
+            response = self._http.post(
+                f"{self._api}/entity/retrieve", json=list(uris), headers={**JSON, **self._key_header()}
+            )
+        except WrongKey as error:
+            raise self._explained(error) from None
+        except Refused:
+            return {}
+        concepts = {canonical_concept(concept.uri): concept for concept in read_concepts(response.json())}
+        return {uri: concepts[uri] for uri in uris if uri in concepts}
+
+    def _concept(self, uri: str) -> EntityConcept | None:
+        path = f"/entity/concept/{uri.rpartition('/')[2]}"
+        try:
+            response = self._get(path, [])
+        except Refused as refusal:
+            merged = CONCEPT_PATH.search(urlsplit(refusal.location or "").path.removesuffix(".json"))
+            if merged is not None:
+                response = self._get(f"/entity/concept/{merged.group(1)}", [])
+            elif refusal.status in (404, 410):
+                return None
+            else:
+                raise
+        return read_concept(response.json(), uri=uri)
+
+    def _get(self, path: str, params: Sequence[tuple[str, str]], check: Any = None) -> Response:
+        try:
+            return self._http.get(
+                urljoin(self._api + "/", path.lstrip("/")), params, {**JSON, **self._key_header()}, check=check
+            )
+        except WrongKey as error:
+            raise self._explained(error) from None
+
+    def _key_header(self) -> dict[str, str]:
+        if self._key is None:
+            if mapped(self._api, self._http.settings.hosts)[0] == self._api:
+                raise WrongKey(
+                    "EUROPEANA_API_KEY is not set: put your Europeana API key into that environment variable"
+                    " (a key is free, see https://apis.europeana.eu)."
+                )
+            return {}
+        if not re.fullmatch(r"[\x21-\x7e]+", self._key):
+            raise WrongKey("EUROPEANA_API_KEY holds spaces or characters that no key has: copy the key again.")
+        return {"X-Api-Key": self._key}
+
+    def _explained(self, error: WrongKey) -> WrongKey:
+        given = "the key in EUROPEANA_API_KEY" if self._key else "a request without key (EUROPEANA_API_KEY is not set)"
+        return WrongKey(f"Europeana does not accept {given}: check it at https://apis.europeana.eu. {error}")
+
+
+def canonical_concept(uri: str) -> str | None:
+    """`http://data.europeana.eu/concept/N` for either spelling of a Europeana concept, else None."""
+    found = re.fullmatch(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)/?", uri.strip())
+    return f"http://data.europeana.eu/concept/{found.group(1)}" if found else None
+
+
+def read_record(answer: Mapping[str, Any]) -> Record:
+    """The Record API's answer, of today or of older versions. Raises ValueError when it is none."""
+    data = answer.get("object", answer)
+    proxies = data.get("proxies")
+    if not isinstance(proxies, list):
+        raise ValueError("not an answer of the Record API: it has no proxies.")
+    about = data.get("about") or next((c.get("about", "") for c in data.get("providedCHOs") or []), "")
+    aggregation: Mapping[str, Any] = next(iter(data.get("aggregations") or []), {})
+    return Record(
+        record_id=about.removeprefix("/item"),
+        rights_uri=next(iter(values_of(aggregation.get("edmRights"))), None),
+        concepts=tuple(read_concept(concept) for concept in data.get("concepts") or []),
+        terms={role: _terms(proxies, role) for role in ROLES},
+        data=data,
+    )
+
+
+def values_of(language_map: object) -> list[str]:
+    """Every text of a language map, whose values may be texts or lists of them; older answers have bare lists."""
+    if isinstance(language_map, str):
+        return [language_map]
+    if isinstance(language_map, Mapping):
+        if "#value" in language_map:  # the database's own form, in legacy dumps
+            return [str(language_map["#value"])]
+        return [text for values in language_map.values() for text in values_of(values)]
+    if isinstance(language_map, list):
+        return [text for values in language_map for text in values_of(values)]
+    return []
+
+
+def _terms(proxies: Sequence[Mapping[str, Any]], role: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for proxy in proxies for text in values_of(proxy.get(role))))
+
+
+def _check_search(response: Response) -> None:
+    """Raises ValueError for what is no search answer, though it may be JSON."""
+    answer = response.json()
+    if not isinstance(answer, dict) or answer.get("success") is not True:
+        raise ValueError("not a search answer that says success")
+    if not isinstance(answer.get("totalResults"), int):
+        raise ValueError("a search answer without totalResults")
+    items = answer.get("items") or []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError("a search answer whose items are no list of objects")
+    if answer.get("itemsCount", 0) > len(items):
+        raise ValueError(f"a search answer with {len(items)} items that says {answer['itemsCount']}")
+
+
+def _range(name: str, begin: str | None, before: str | None) -> list[str]:
+    if begin is None and before is None:
+        return []
+    return [f"{name}:[{begin or '*'} TO {'*]' if before is None else before + '}'}"]
+
+
+def _phrase(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,146 @@
+"""One item of a search answer as one row of `records`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.harvest.europeana import values_of
+
+URI = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*://|urn:|aat:)\S+")
+NO_LANGUAGE = "def"
+
+_CREATIVE_COMMONS = re.compile(
+    r"https?://(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d(?:\.\d)?))?(?:/([a-z]{2,3}))?"
+    r"(?:/(?:deed|legalcode)?(?:[._-][a-zA-Z_-]+)?)?/*",
+    re.IGNORECASE,
+)
+_RIGHTS_STATEMENT = re.compile(
+    r"https?://(?:www\.)?rightsstatements\.org/(?:vocab|page|data)/([A-Za-z-]+)/(\d\.\d)/*(?:\?.*)?"
+)
+_EUROPEANA_RIGHTS = re.compile(r"https?://(?:www\.)?europeana\.eu/rights/([a-z-]+)(?:\.html?)?/*")
+
+_NAMES = {"mark": "Public Domain Mark", "zero": "CC0"}
+
+
+def normalised_rights(uri: str) -> str:
+    """A rights URI in one spelling: http, no spaces, a slash at the end, no language and no jurisdiction port.
+
+    Only the families Europeana counts (Creative Commons, RightsStatements.org, its own) are rewritten.
+    """
+    text = uri.strip()
+    if found := _CREATIVE_COMMONS.fullmatch(text):
+        family, licence, version, _ = found.groups()
+        return (
+            "/".join(["http://creativecommons.org", family.lower(), licence.lower(), version or ""]).rstrip("/") + "/"
+        )
+    if found := _RIGHTS_STATEMENT.fullmatch(text):
+        return f"http://rightsstatements.org/vocab/{found[1]}/{found[2]}/"
+    if found := _EUROPEANA_RIGHTS.fullmatch(text):
+        return f"http://www.europeana.eu/rights/{found[1]}/"
+    return text
+
+
+def rights_name(uri: str) -> str:
+    """What people call the licence: `CC BY-SA 3.0 DE`, `CC0 1.0`; the URI itself where it has no such name."""
+    text = uri.strip()
+    if found := _CREATIVE_COMMONS.fullmatch(text):
+        _, licence, version, port = found.groups()
+        name = _NAMES.get(licence.lower(), f"CC {licence.upper()}")
+        return " ".join(part for part in (name, version, port and port.upper()) if part)
+    if found := _RIGHTS_STATEMENT.fullmatch(text):
+        return f"{found[1]} {found[2]}"
+    return text
+
+
+def row_of_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of `records` that one item tells, timestamps in microseconds since 1970.
+
+    Raises KeyError when it has no id.
+    """
+    rights = _first(item, "rights")
+    types, subjects = _role(item, "dcTypeLangAware"), _role(item, "dcSubjectLangAware")
+    return {
+        "record_id": item["id"],
+        "dataset": _first(item, "edmDatasetName"),
+        "data_provider": _first(item, "dataProvider"),
+        "provider": _first(item, "provider"),
+        "country": _first(item, "country"),
+        "rights_uri": normalised_rights(rights) if rights else None,
+        "attribution": attribution(item),
+        "titles": _titles(item),
+        "image_url": _first(item, "edmIsShownBy"),
+        "thumbnail_url": _first(item, "edmPreview"),
+        "landing_page": _first(item, "edmIsShownAt"),
+        "concept_uris": sorted(set(values_of(item.get("edmConcept")))),
+        "type_uris": _uris(types),
+        "subject_uris": _uris(subjects),
+        "literal_terms": _by_language(pair for pair in (*types, *subjects) if not URI.fullmatch(pair[1].strip())),
+        "created_at": _microseconds(item, "timestamp_created"),
+        "updated_at": _microseconds(item, "timestamp_update"),
+    }
+
+
+def attribution(item: Mapping[str, Any]) -> str:
+    """What must be said beside the image: title, makers, holder, licence as the holder gave it, with its URI."""
+    rights = _first(item, "rights")
+    makers = [name for name in values_of(item.get("dcCreator")) if not URI.fullmatch(name.strip())]
+    licence = None
+    if rights:
+        licence = rights_name(rights)
+        licence = licence if licence == rights else f"{licence} ({rights})"
+    said = (_first(item, "title") or item["id"], "; ".join(makers[:3]), _first(item, "dataProvider"), licence)
+    return ". ".join(part.strip().rstrip(".") for part in said if part)
+
+
+def _titles(item: Mapping[str, Any]) -> list[dict[str, str]]:
+    titles = _by_language(_pairs(item.get("dcTitleLangAware")))
+    return titles or _by_language((NO_LANGUAGE, text) for text in values_of(item.get("title")))
+
+
+def _role(item: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """What is stated in a role: (language, text), URIs among the texts."""
+    return list(_pairs(item.get(name)))
+
+
+def _uris(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    return sorted({text.strip() for _, text in pairs if URI.fullmatch(text.strip())})
+
+
+def _pairs(language_map: object) -> Any:
+    if isinstance(language_map, Mapping):
+        for language, texts in language_map.items():
+            for text in values_of(texts):
+                yield language or NO_LANGUAGE, text
+    else:
+        for text in values_of(language_map):
+            yield NO_LANGUAGE, text
+
+
+def _by_language(pairs: Any) -> list[dict[str, str]]:
+    """Distinct, sorted by language, then text."""
+    distinct = sorted({(language, text.strip()) for language, text in pairs if text.strip()})
+    return [{"language": language, "text": text} for language, text in distinct]
+
+
+def _first(item: Mapping[str, Any], name: str) -> str | None:
+    """The first value of a field, which may be a text or a list; None when empty."""
+    return next((text.strip() for text in values_of(item.get(name)) if text.strip()), None)
+
+
+def _microseconds(item: Mapping[str, Any], name: str) -> int | None:
+    """A timestamp in microseconds since 1970, from its text, else from its epoch in milliseconds."""
+    text, epoch = item.get(name), item.get(f"{name}_epoch")
+    if isinstance(text, str):
+        try:
+            return microseconds(datetime.fromisoformat(text))
+        except ValueError:
+            pass  # the epoch beside it tells the same moment
+    return epoch * 1000 if isinstance(epoch, int) else None
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since 1970; a time without zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -1,0 +1,177 @@
+"""The harvest of one keyword collection into raw pages: resumable, in parts side by side, complete or an error."""
+
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipeline.harvest.errors import HarvestError
+from pipeline.harvest.europeana import EuropeanaClient, Window
+from pipeline.harvest.parts import Part, plan_parts, solr_time
+from pipeline.harvest.store import Generation, generations, remove_leftovers
+from pipeline.harvest.walk import Walk, Walked
+from pipeline.settings import HarvestSettings
+
+PROFILES = {"whole": "rich", "refresh": "rich", "ids": "minimal"}
+
+
+@dataclass(frozen=True)
+class HarvestSummary:
+    """What a harvest of one collection brought."""
+
+    collection: str
+    as_of: str
+    expected: int  # records announced
+    received: int  # distinct records received
+    repeated: int  # items that came more than once
+    parts: int
+    requests: int  # searches of this run; 0 when everything was there
+    seconds: float
+
+    def metadata(self) -> dict[str, int | float | str]:
+        """For Dagster's page of the asset."""
+        return {name: value for name, value in asdict(self).items() if name != "collection"}
+
+
+def harvest_collection(
+    client: EuropeanaClient, collection: str, folder: Path, settings: HarvestSettings
+) -> HarvestSummary:
+    """Every record of a keyword collection as raw pages in the collection's folder.
+
+    A page is written, whole and with its cursor, before the next is asked for; a harvest that was stopped, even by
+    kill -9, goes on at its last page. One that is whole already asks nothing. When the search in settings is another
+    than the folder's, the folder is begun anew. Raises HarvestError when nothing is found or records stay missing,
+    and the errors of `pipeline.http`.
+    """
+    with only_one(folder, collection):
+        request = client.request(collection)
+        earlier = generations(folder)
+        if earlier and earlier[0].request != request:
+            for generation in earlier:
+                shutil.rmtree(generation.folder)
+            earlier = []
+        return walk_generation(client, collection, folder, settings, "whole", earlier[0] if earlier else None)
+
+
+def refresh_collection(
+    client: EuropeanaClient, collection: str, folder: Path, settings: HarvestSettings
+) -> HarvestSummary:
+    """What Europeana has updated since the last harvest of the collection; n changed records cost O(n) requests.
+
+    The window begins `refresh_overlap_hours` before the moment the last complete harvest declared, because the index
+    shows updates with delay. Raises HarvestError when the collection has not been harvested whole.
+    """
+    with only_one(folder, collection):
+        done = [generation for generation in generations(folder) if generation.kind != "ids"]
+        if not done or not done[0].complete or done[0].request != client.request(collection):
+            raise HarvestError(f"{collection!r} has not been harvested whole: harvest it before it is refreshed.")
+        unfinished = done[-1] if not done[-1].complete else None
+        watermark = datetime.fromisoformat([generation for generation in done if generation.complete][-1].as_of)
+        since = solr_time(watermark - timedelta(hours=settings.refresh_overlap_hours))
+        return walk_generation(client, collection, folder, settings, "refresh", unfinished, since)
+
+
+def walk_generation(
+    client: EuropeanaClient,
+    collection: str,
+    folder: Path,
+    settings: HarvestSettings,
+    kind: str,
+    unfinished: Generation | None,
+    updated_from: str | None = None,
+) -> HarvestSummary:
+    """Walk a new generation of the collection, or the rest of an unfinished one; a finished one as it is."""
+    clock = client.http.clock
+    started = clock.now()
+    remove_leftovers(folder)
+    generation = unfinished or _planned(client, collection, folder, settings, kind, updated_from)
+    walked = _walk_parts(client, generation, settings)
+    done = replace(generation, received=sum(part.received for part in walked))
+    if done != generation:
+        done.write()
+    return HarvestSummary(
+        collection=collection,
+        as_of=done.as_of,
+        expected=sum(part.expected for part in walked),
+        received=sum(part.received for part in walked),
+        repeated=sum(part.repeated for part in walked),
+        parts=len(done.parts),
+        requests=sum(part.requests for part in walked),
+        seconds=round(clock.now() - started, 2),
+    )
+
+
+def _planned(
+    client: EuropeanaClient,
+    collection: str,
+    folder: Path,
+    settings: HarvestSettings,
+    kind: str,
+    updated_from: str | None,
+) -> Generation:
+    """A new generation, its parts and its declared moment noted before the first page is asked for."""
+    as_of = settings.as_of or datetime.fromtimestamp(client.http.clock.now(), UTC)
+    parts = plan_parts(client, collection, Window(updated_from=updated_from), settings)
+    total = sum(part.count for part in parts)
+    if kind == "whole" and total == 0:
+        raise HarvestError(
+            f"Europeana finds no {settings.reusability} record with an image for the keyword {collection!r}:"
+            " check its spelling, or take it out of the collections in settings."
+        )
+    number = len([place for place in folder.iterdir() if place.is_dir()])
+    generation = Generation(
+        folder=folder / f"{number:03d}-{kind}",
+        collection=collection,
+        kind=kind,
+        as_of=as_of.astimezone(UTC).isoformat(timespec="seconds"),
+        request=client.request(collection),
+        updated_from=updated_from,
+        total=total,
+        parts=tuple(parts),
+    )
+    generation.write()
+    return generation
+
+
+def _walk_parts(client: EuropeanaClient, generation: Generation, settings: HarvestSettings) -> list[Walked]:
+    """Walk the parts, `chains` at a time; the first failure stops the others after their page."""
+    stop = threading.Event()
+
+    def walk(part: Part) -> Walked:
+        folder = generation.folder / part.name
+        return Walk(client, generation.collection, part, folder, settings, PROFILES[generation.kind]).run(stop)
+
+    with ThreadPoolExecutor(settings.chains, thread_name_prefix="chain") as pool:
+        running: list[Future[Walked]] = [pool.submit(walk, part) for part in generation.parts]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            stop.set()  # all are done; or one has failed, or Ctrl-C came: the others end after their page
+    failures = [error for future in running if (error := future.exception()) is not None]
+    if failures:
+        raise failures[0]
+    return [future.result() for future in running]
+
+
+@contextmanager
+def only_one(folder: Path, collection: str) -> Iterator[None]:
+    """Hold the collection's folder; raises HarvestError while another process harvests into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise HarvestError(
+            f"Another process is harvesting {collection!r} into {folder.name}: wait for it, or stop it."
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,134 @@
+"""Raw pages on disk: written whole with the cursor that brought them, the key taken out, so that a walk can go on."""
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.harvest.europeana import FIRST_CURSOR, Page, Window
+from pipeline.harvest.parts import Part
+from pipeline.parquet import whole_file
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Head:
+    """First line of a page file; the second is the answer as it came."""
+
+    request: str
+    cursor: str
+    next_cursor: str | None  # None: the walk ends here
+    answered_at: str  # of this machine; nothing in a table comes from it
+    total: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One harvest of a collection: the first is whole, those after it bring what was updated since."""
+
+    folder: Path
+    collection: str
+    kind: str  # whole, refresh or ids
+    as_of: str  # the moment it declares for its records
+    request: str  # the search, without paging and window
+    updated_from: str | None
+    total: int
+    parts: tuple[Part, ...]
+    received: int | None = None  # distinct records, once it is complete
+
+    @property
+    def complete(self) -> bool:
+        """Every part was walked to its end."""
+        return self.received is not None
+
+    def write(self) -> None:
+        """Note it in its folder."""
+        content = {name: value for name, value in asdict(self).items() if name != "folder"}
+        with whole_file(self.folder / MANIFEST) as temporary:
+            temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    def pages(self) -> Iterator[Path]:
+        """Its page files, part by part, in the order they were asked for."""
+        for part in self.parts:
+            yield from page_files(self.folder / part.name)
+
+
+def read_generation(folder: Path) -> Generation | None:
+    """What the folder's manifest says; None where there is none."""
+    file = folder / MANIFEST
+    if not file.exists():
+        return None
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    parts = tuple(_part(part) for part in content.pop("parts"))
+    return Generation(folder=folder, parts=parts, **content)
+
+
+def generations(folder: Path) -> list[Generation]:
+    """Every harvest of one collection, oldest first."""
+    found = [read_generation(place) for place in sorted(folder.iterdir()) if place.is_dir()] if folder.is_dir() else []
+    return [generation for generation in found if generation is not None]
+
+
+def _part(content: dict[str, Any]) -> Part:
+    window = content.pop("window")
+    window["without_providers"] = tuple(window["without_providers"])
+    return Part(window=Window(**window), **content)
+
+
+def page_files(folder: Path) -> list[Path]:
+    """The pages of one part, in the order they were asked for."""
+    return sorted(folder.glob("page-*.json.gz"))
+
+
+def write_page(folder: Path, number: int, page: Page, cursor: str, next_cursor: str | None, answered_at: str) -> None:
+    """One page, whole or not at all; the same answer gives the same bytes but for the time."""
+    head = Head(page.request, cursor, next_cursor, answered_at, page.total, tuple(page.ids))
+    line = json.dumps(asdict(head), ensure_ascii=False, separators=(",", ":"))
+    with whole_file(folder / f"page-{number:06d}.json.gz") as temporary:
+        temporary.write_bytes(gzip.compress(f"{line}\n{page.body}".encode(), compresslevel=6, mtime=0))
+
+
+def read_head(file: Path) -> Head:
+    """The first line of a page. Raises ValueError or EOFError when the file is damaged."""
+    with gzip.open(file, "rb") as source:
+        content = json.loads(source.readline())
+    return Head(**{**content, "ids": tuple(content["ids"])})
+
+
+def read_items(file: Path) -> list[dict[str, Any]]:
+    """The items of a page."""
+    with gzip.open(file, "rb") as source:
+        source.readline()
+        return json.loads(source.read()).get("items") or []
+
+
+def unbroken(files: Sequence[Path]) -> list[Head]:
+    """The heads of the pages from the first on, as far as each goes on where the one before it ended."""
+    heads: list[Head] = []
+    cursor: str | None = FIRST_CURSOR
+    for file in files:
+        try:
+            head = read_head(file)
+        except (OSError, EOFError, ValueError, TypeError, KeyError):
+            break
+        if head.cursor != cursor:
+            break
+        heads.append(head)
+        cursor = head.next_cursor
+    return heads
+
+
+def remove_pages(files: Sequence[Path]) -> None:
+    """Remove pages, the last first: what a kill leaves is then still an unbroken walk."""
+    for file in sorted(files, reverse=True):
+        file.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a kill left half written."""
+    for file in folder.rglob(".*.part"):
+        file.unlink(missing_ok=True)
