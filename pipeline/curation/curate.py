@@ -214,7 +214,7 @@ def _tags_of_statements(
     joined = statements.join(removed_by, on="concept_id", how="inner")
     counts = dict(joined.group_by("rule").len().iter_rows())
     left = joined.height
-    names = {rule.name: rule.reason for rule in rules.rules if rule.action in ("cut", "exclude")}
+    names = {rule.name: rule.reason for rule in rules.rules if rule.action in ("cut", "exclude", "heading")}
     for name, reason in {**names, **{step: STEPS[step] for step in ("unlisted_subject", "outside_facets")}}.items():
         report.add(name, reason, (n_records, n_records), (left, left - counts.get(name, 0)))
         left -= counts.get(name, 0)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "include": ("id", "facet"),  # it and what stands below it, where the roots give no facet
         "reassign": ("id", "facet"),  # it and what stands below it, whatever the roots say
         "subject": ("id",),  # exactly these are tags of the facet `subjects`
+        "heading": ("label_begins",),  # concepts with such an English label are no tags; what stands below stays
     }
 )
 _OPTIONAL = ("label",)
@@ -35,16 +37,17 @@ class Rule:
     """One entry of the rules file."""
 
     action: str
-    concept_id: str
     reason: str
+    concept_id: str | None = None
     label: str | None = None  # for the reader of the file; checked against the thesaurus
     facet: str | None = None
+    label_begins: str | None = None
     line: int = 0
 
     @property
     def name(self) -> str:
         """How reports call it, such as `cut 300010358 materials (substances)`."""
-        return " ".join(part for part in (self.action, self.concept_id, self.label) if part)
+        return " ".join(part for part in (self.action, self.concept_id, self.label, self.label_begins) if part)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Rules:
 
     def of(self, action: str) -> dict[str, Rule]:
         """The rules with this action, by concept id."""
-        return {rule.concept_id: rule for rule in self.rules if rule.action == action}
+        return {rule.concept_id: rule for rule in self.rules if rule.action == action and rule.concept_id}
 
 
 def load_rules(file: Path) -> Rules:
@@ -102,18 +105,14 @@ def rule_effects(concepts: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     `problem` says that the rule met nothing in these concepts, or that the label in the file is not the thesaurus's.
     """
     thesaurus = Thesaurus(concepts)
-    decided: dict[tuple[str, str], int] = {}
-    for placement in place(thesaurus, rules).values():
-        if placement.rule is not None:
-            key = (placement.rule.action, placement.rule.concept_id)
-            decided[key] = decided.get(key, 0) + 1
+    decided = Counter(placement.rule.name for placement in place(thesaurus, rules).values() if placement.rule)
     rows = [
         {
             "rule": rule.name,
             "action": rule.action,
             "concept_id": rule.concept_id,
             "reason": rule.reason,
-            "n_concepts": decided.get((rule.action, rule.concept_id), 0),
+            "n_concepts": decided[rule.name],
             "problem": _problem(rule, decided, thesaurus),
         }
         for rule in rules.rules
@@ -145,12 +144,16 @@ def place(thesaurus: Thesaurus, rules: Rules) -> dict[str, Placement]:
     order = {facet: position for position, facet in enumerate(rules.roots)}
     cut, excluded = rules.of("cut"), rules.of("exclude")
     included, reassigned, listed = rules.of("include"), rules.of("reassign"), rules.of("subject")
+    headings = [(rule.label_begins, rule) for rule in rules.rules if rule.label_begins]
 
     def placed(concept_id: str) -> Placement:
         upwards = [concept_id, *thesaurus.preferred_ancestors(concept_id)]
         for table in (cut if concept_id in cut else {}, excluded):
             if rule := next((table[each] for each in upwards if each in table), None):
                 return Placement(None, rule)
+        label = thesaurus.label(concept_id, "en").text if headings else ""
+        if rule := next((rule for begins, rule in headings if label.startswith(begins)), None):
+            return Placement(None, rule)
         if rule := next((reassigned[each] for each in upwards if each in reassigned), None):
             return Placement(rule.facet, rule)
         facets = [by_root[each] for each in upwards if each in by_root]
@@ -165,10 +168,10 @@ def place(thesaurus: Thesaurus, rules: Rules) -> dict[str, Placement]:
     return {concept_id: placed(concept_id) for concept_id in thesaurus.kinds}
 
 
-def _problem(rule: Rule, decided: Mapping[tuple[str, str], int], thesaurus: Thesaurus) -> str | None:
-    if rule.concept_id not in thesaurus.kinds:
-        return "met nothing: no record reaches this concept"
-    if not decided.get((rule.action, rule.concept_id)):
+def _problem(rule: Rule, decided: Mapping[str, int], thesaurus: Thesaurus) -> str | None:
+    if rule.concept_id is None or rule.concept_id not in thesaurus.kinds:
+        return None if decided[rule.name] else "met nothing: no record reaches such a concept"
+    if not decided[rule.name]:
         return "met nothing: another rule or the roots decide every concept it names"
     found = thesaurus.label(rule.concept_id, "en")
     if rule.label and found.fallback is None and _bare(found.text) != _bare(rule.label):
@@ -201,31 +204,25 @@ def _rule(action: str, entry: Mapping[str, object], line: int, file: str) -> Rul
     if unknown := sorted(set(entry) - {*needed, *_OPTIONAL}):
         raise RulesError(f"{where} has the unknown key {unknown[0]!r}; it takes {', '.join((*needed, *_OPTIONAL))}.")
     try:
-        checked_ids([str(entry["id"])])
+        checked_ids([str(entry["id"])] if "id" in needed else [])
     except NotAnAatId as error:
         raise RulesError(f"{where} {error}") from error
     facet = entry.get("facet")
     if facet is not None and facet not in FACETS:
         raise RulesError(f"{where} names the facet {facet!r}; there are {', '.join(FACETS)}.")
-    label = entry.get("label")
-    return Rule(
-        action=action,
-        concept_id=str(entry["id"]),
-        reason=str(entry["reason"]),
-        label=None if label is None else str(label),
-        facet=None if facet is None else str(facet),
-        line=line,
-    )
+    texts = {key: str(entry[key]) for key in ("label", "facet", "label_begins") if key in entry}
+    return Rule(action, str(entry["reason"]), str(entry["id"]) if "id" in needed else None, line=line, **texts)
 
 
 def _refuse_repetition(rules: list[Rule], file: str) -> None:
     """One concept, one rule: two would hide each other."""
     first: dict[str, Rule] = {}
     for rule in rules:
-        earlier = first.setdefault(rule.concept_id, rule)
+        subject = rule.concept_id or f"{rule.label_begins!r}"
+        earlier = first.setdefault(subject, rule)
         if earlier is not rule:
             raise RulesError(
-                f"{file}: line {rule.line}: {rule.concept_id} has a rule already, in line {earlier.line}; keep one."
+                f"{file}: line {rule.line}: {subject} has a rule already, in line {earlier.line}; keep one."
             )
 
 
