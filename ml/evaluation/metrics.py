@@ -1,0 +1,329 @@
+"""The paper's metrics and those beside them, per image: compiled, streaming, ties at their expected value."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numba import njit
+
+from ml.evaluation.threads import in_threads
+
+IGNORE_UNSEEN = "ignore_unseen"  # paper: tags never seen in training are left out
+COUNT_UNSEEN = "count_unseen"  # ours: they count as missed, behind every tag of the list
+POLICIES = (IGNORE_UNSEEN, COUNT_UNSEEN)
+FURTHER = (
+    "leaf_r_precision",
+    "hierarchical_precision",
+    "hierarchical_recall",
+    "hierarchical_f",
+    "coherence_violations",
+    "confidence",
+)
+COHERENCE_DEPTH = 10  # coherence looks at as many tags as a cataloguer sees
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Which tags are right for each of n images, as positions in the facet's tag list (compressed rows).
+
+    Tags are closed upwards; `stated` marks those that the record states itself. `unseen` counts an image's relevant
+    tags outside the tag list.
+    """
+
+    starts: np.ndarray  # int64, n + 1
+    tags: np.ndarray  # int32, ascending within an image
+    stated: np.ndarray  # bool, beside `tags`
+    unseen: np.ndarray  # int32, n
+
+    def __len__(self) -> int:
+        return len(self.unseen)
+
+    @property
+    def images(self) -> np.ndarray:
+        """The image of every pair of image and relevant tag."""
+        return np.repeat(np.arange(len(self)), np.diff(self.starts))
+
+    @classmethod
+    def from_lists(cls, lists: Sequence[Sequence[int]], unseen: Sequence[int] | None = None) -> "Relevance":
+        """From one list of positions per image, all of them stated."""
+        starts = np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64)
+        tags = np.array([tag for row in lists for tag in sorted(row)], dtype=np.int32)
+        missed = np.zeros(len(lists), np.int32) if unseen is None else np.asarray(unseen, np.int32)
+        return cls(starts, tags, np.ones(len(tags), bool), missed)
+
+    def among(self, columns: np.ndarray, n_tags: int) -> "Relevance":
+        """The relevance among some tags only, as positions in `columns`; nothing counts as unseen there."""
+        position = np.full(n_tags, -1, np.int32)
+        position[columns] = np.arange(len(columns), dtype=np.int32)
+        kept = position[self.tags] >= 0
+        sums = np.concatenate([[0], np.cumsum(kept)])
+        return Relevance(
+            sums[self.starts].astype(np.int64),
+            position[self.tags[kept]],
+            self.stated[kept],
+            np.zeros(len(self), np.int32),
+        )
+
+
+@dataclass
+class ImageScores:
+    """Every metric of every image, filled in batch by batch; NaN where an image does not count.
+
+    `values`: float64 (n, metrics); `hits`: chance that a relevant tag is among the R best; `positions`: its expected
+    1-based position; both beside `relevance.tags`.
+    """
+
+    relevance: Relevance
+    top_k: tuple[int, ...]
+    values: np.ndarray = field(init=False)
+    hits: np.ndarray = field(init=False)
+    positions: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.values = np.full((len(self.relevance), len(self.names)), np.nan)
+        self.hits = np.full(len(self.relevance.tags), np.nan)
+        self.positions = np.full(len(self.relevance.tags), np.nan)
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """(metric, policy) of every column of `values`."""
+        main = main_metrics(self.top_k)
+        return [(m, policy) for policy in POLICIES for m in main] + [(m, IGNORE_UNSEEN) for m in FURTHER]
+
+    def column(self, metric: str, policy: str = IGNORE_UNSEEN) -> np.ndarray:
+        """One metric of all images, shape (n,)."""
+        return self.values[:, self.names.index((metric, policy))]
+
+    def add(self, scores: np.ndarray, rows: np.ndarray, parents: np.ndarray) -> None:
+        """Rank a batch of scores, float16, float32 or float64 (b, tags), of the images `rows` (b,).
+
+        `parents` gives each tag's parent in the tag list, -1 at the top. Raises ValueError for a NaN.
+        """
+        keys = ordered(scores)
+        further = len(main_metrics(self.top_k)) * len(POLICIES)
+        r = self.relevance
+        tops = np.array(self.top_k, np.int64)
+        images, above = rows.astype(np.int64), parents.astype(np.int32)
+
+        def rank(start: int, stop: int) -> None:
+            _rank(
+                keys[start:stop],
+                images[start:stop],
+                r.starts,
+                r.tags,
+                r.stated,
+                r.unseen,
+                above,
+                tops,
+                self.values,
+                further,
+                self.hits,
+                self.positions,
+            )
+
+        in_threads(rank, len(keys))
+        if keys.dtype == np.int16:
+            column = self.values[:, self.names.index(("confidence", IGNORE_UNSEEN))]
+            counted = rows[~np.isnan(column[rows])]
+            column[counted] = unordered(column[counted])
+
+
+def main_metrics(top_k: Sequence[int]) -> list[str]:
+    """The names of the paper's metrics, in the order of its tables."""
+    return ["r_precision", *(f"acc_at_{k}" for k in top_k), "avg_rank_position"]
+
+
+def score_images(
+    scores: np.ndarray,
+    relevance: Relevance,
+    *,
+    top_k: tuple[int, ...] = (1, 10),
+    parents: np.ndarray | None = None,
+) -> ImageScores:
+    """All metrics of scores that fit into memory, shape (n, tags)."""
+    result = ImageScores(relevance, top_k)
+    parents = np.full(scores.shape[1], -1) if parents is None else parents
+    result.add(scores, np.arange(len(scores)), parents)
+    return result
+
+
+def ordered(scores: np.ndarray) -> np.ndarray:
+    """Scores as values that compare alike, float16 as int16 because that compares 16 at a time; NaN is an error."""
+    scores = np.ascontiguousarray(scores)
+    if scores.dtype == np.float16:
+        bits = scores.view(np.uint16)
+        keys = np.empty(bits.shape, np.int16)
+        clean = all(in_threads(lambda a, b: _order_halves(bits[a:b], keys[a:b]), len(bits)))
+    else:
+        keys, clean = scores, not np.isnan(scores).any()
+    if not clean:
+        raise ValueError("scores hold NaN")
+    return keys
+
+
+def unordered(keys: np.ndarray) -> np.ndarray:
+    """The float16 scores behind the int16 keys of `ordered`, as float64."""
+    whole = keys.astype(np.int64)
+    bits = np.where(whole < 0, (-whole) | 0x8000, whole).astype(np.uint16)
+    return bits.view(np.float16).astype(np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _order_halves(bits, keys):
+    """IEEE half bits as sign-magnitude integers: same order, -0 equal to 0; returns whether none is NaN."""
+    largest = np.int16(0)
+    for i in range(bits.shape[0]):
+        for j in range(bits.shape[1]):
+            magnitude = np.int16(bits[i, j] & 0x7FFF)
+            largest = max(largest, magnitude)
+            keys[i, j] = -magnitude if bits[i, j] & 0x8000 else magnitude
+    return largest <= 0x7C00
+
+
+@njit(cache=True)
+def _place(keys, key):
+    """How many of the keys are larger, and how many equal."""
+    larger, equal = 0, 0
+    for j in range(keys.size):
+        larger += keys[j] > key
+        equal += keys[j] == key
+    return larger, equal
+
+
+@njit(cache=True)
+def _chance(larger, equal, k):
+    """Chance that one of `equal` tied tags behind `larger` others is among the k best."""
+    return min(1.0, max(0.0, (k - larger) / equal))
+
+
+@njit(cache=True)
+def _any_in_top(larger, equal, k):
+    """Chance that at least one relevant tag is among the k best, under random order of ties.
+
+    Only one block of ties can straddle k; it has m places left for e tags, r of them relevant: 1 - C(e-r, m) / C(e, m).
+    """
+    r, block = 0, -1
+    for i in range(larger.size):
+        if larger[i] + equal[i] <= k:
+            return 1.0
+        if larger[i] < k:
+            block = i
+    if block < 0:
+        return 0.0
+    for i in range(larger.size):
+        r += larger[i] == larger[block]
+    e, m = equal[block], k - larger[block]
+    miss = 1.0
+    for i in range(m):
+        miss *= max(0, e - r - i) / (e - i)
+    return 1.0 - miss
+
+
+@njit(cache=True)
+def _best(keys, n, best):
+    """The n best tags into `best`, ties by the tag list's order."""
+    filled = 0
+    for j in range(keys.size):
+        if filled == n and keys[j] <= keys[best[n - 1]]:
+            continue
+        at = min(filled, n - 1)
+        while at > 0 and keys[best[at - 1]] < keys[j]:
+            best[at] = best[at - 1]
+            at -= 1
+        best[at] = j
+        filled = min(filled + 1, n)
+    return filled
+
+
+@njit(cache=True)
+def _leaf_r_precision(row, relevant, stated, larger, equal):
+    """R-Precision of the stated tags; their ancestors are true as well, so they leave the ranking."""
+    n_stated = stated.sum()
+    total = 0.0
+    for i in range(relevant.size):
+        if not stated[i]:
+            continue
+        ahead, tied = larger[i], equal[i]
+        for j in range(relevant.size):
+            if not stated[j]:
+                ahead -= row[relevant[j]] > row[relevant[i]]
+                tied -= row[relevant[j]] == row[relevant[i]]
+        total += _chance(ahead, tied, n_stated)
+    return total / n_stated if n_stated else np.nan
+
+
+@njit(cache=True)
+def _overlap(best, n, relevant, parents, mark, stamp):
+    """Sizes of the n best tags closed upwards, and of their overlap with the relevant tags."""
+    for tag in relevant:
+        mark[tag] = stamp
+    size, common = 0, 0
+    for i in range(n):
+        tag = best[i]
+        while tag >= 0 and mark[tag] != stamp + 1:
+            common += mark[tag] == stamp
+            mark[tag] = stamp + 1
+            size += 1
+            tag = parents[tag]
+    return size, common
+
+
+@njit(cache=True)
+def _incoherent(row, best, n, parents):
+    """Share of the n best tags with a parent whose parent scores less; NaN where none has a parent."""
+    pairs, wrong = 0, 0
+    for i in range(n):
+        parent = parents[best[i]]
+        if parent >= 0:
+            pairs += 1
+            wrong += row[parent] < row[best[i]]
+    return wrong / pairs if pairs else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _rank(keys, rows, starts, tags, stated, unseen, parents, tops, values, further, hits, positions):
+    """Fill `values`, `hits` and `positions` for a batch of images, each image once."""
+    n, n_tags = keys.shape
+    mark = np.full(n_tags, -1, np.int64)
+    best = np.zeros(n_tags + COHERENCE_DEPTH, np.int64)
+    for b in range(n):
+        image = rows[b]
+        first, last = starts[image], starts[image + 1]
+        known = last - first
+        out = values[image]
+        everything = known + unseen[image]
+        if everything == 0:
+            continue
+        row = keys[b]
+        larger = np.empty(known, np.int64)
+        equal = np.empty(known, np.int64)
+        found, found_all, place = 0.0, 0.0, 0.0
+        for i in range(known):
+            larger[i], equal[i] = _place(row, row[tags[first + i]])
+            hits[first + i] = _chance(larger[i], equal[i], known)
+            positions[first + i] = larger[i] + (equal[i] + 1) / 2
+            found += hits[first + i]
+            found_all += _chance(larger[i], equal[i], everything)
+            place += positions[first + i]
+        u = unseen[image]
+        width = tops.size + 2
+        out[width] = found_all / everything
+        out[2 * width - 1] = (place + u * (n_tags + (u + 1) / 2)) / everything
+        for k in range(tops.size):
+            out[width + 1 + k] = _any_in_top(larger, equal, tops[k])
+        if known == 0:
+            continue
+        out[0] = found / known
+        out[width - 1] = place / known
+        for k in range(tops.size):
+            out[1 + k] = out[width + 1 + k]
+        relevant = tags[first:last]
+        filled = _best(row, min(n_tags, max(known, COHERENCE_DEPTH)), best)
+        size, common = _overlap(best, known, relevant, parents, mark, 2 * b)
+        precision, recall = common / size, common / known
+        out[further] = _leaf_r_precision(row, relevant, stated[first:last], larger, equal)
+        out[further + 1] = precision
+        out[further + 2] = recall
+        out[further + 3] = 2 * precision * recall / (precision + recall) if common else 0.0
+        out[further + 4] = _incoherent(row, best, min(filled, COHERENCE_DEPTH), parents)
+        out[further + 5] = row[best[0]]

@@ -1,0 +1,77 @@
+"""Two rows that every table needs: what the label prior alone reaches, and what a perfect ranking would."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ml.evaluation.evaluate import Row, Scored, results_of, score_source
+from ml.evaluation.predictions import write_predictions
+from ml.evaluation.truth import Dataset, TagList, Truth, load_dataset, load_truth
+from pipeline import FACETS
+from pipeline.settings import EvaluationSettings
+
+PRIOR, ORACLE = "label_prior", "oracle"
+
+
+def reference_rows(
+    dataset: Path, splits: tuple[str, ...] = ("inner_test", "outer_test"), settings: EvaluationSettings | None = None
+) -> list[Row]:
+    """Rows of `results` for the label prior and the oracle."""
+    settings = settings or EvaluationSettings()
+    loaded = load_dataset(dataset)
+    rows: list[Row] = []
+    for split in splits:
+        truth = load_truth(loaded, split)
+        for scored in (score_prior(loaded, truth, settings), score_oracle(loaded, truth, settings)):
+            rows += results_of(scored, loaded, settings)
+    return rows
+
+
+def prior_scores(tags: TagList) -> np.ndarray:
+    """One score per tag: the rank of its number of training images, equal where the numbers are equal.
+
+    Ranks, not counts: they are exact in float16 up to 2,048 different numbers.
+    """
+    return np.unique(tags.n_train, return_inverse=True)[1].astype(np.float16)
+
+
+def score_prior(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:
+    """The same ranking for every image: tags by their number of training images."""
+
+    def batches(tags: TagList) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        scores = prior_scores(tags)
+        for images in _slices(len(truth.groups), settings.batch_rows):
+            yield np.tile(scores, (len(images), 1)), images
+
+    return score_source(PRIOR, 0, dataset, truth, batches, settings, PRIOR)
+
+
+def score_oracle(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:
+    """Every relevant tag of the tag list ahead of every other: the best a model with this list can do."""
+
+    def batches(tags: TagList) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        relevance = truth.relevance[tags.facet]
+        for images in _slices(len(truth.groups), settings.batch_rows):
+            scores = np.zeros((len(images), len(tags)), np.float16)
+            first, last = relevance.starts[images[0]], relevance.starts[images[-1] + 1]
+            rows = np.repeat(np.arange(len(images)), np.diff(relevance.starts)[images])
+            scores[rows, relevance.tags[first:last]] = 1
+            yield scores, images
+
+    return score_source(ORACLE, 0, dataset, truth, batches, settings, ORACLE)
+
+
+def write_prior_predictions(dataset: Path, predictions: Path, splits: tuple[str, ...]) -> None:
+    """The label prior as prediction files, as anyone would hand them in."""
+    loaded = load_dataset(dataset)
+    for split in splits:
+        truth = load_truth(loaded, split)
+        lists = [loaded.tag_lists[facet] for facet in FACETS]
+        scores = {tags.facet: np.tile(prior_scores(tags), (len(truth.groups), 1)) for tags in lists if len(tags)}
+        write_predictions(predictions, PRIOR, 0, loaded, truth, scores)
+
+
+def _slices(n: int, size: int) -> Iterator[np.ndarray]:
+    for start in range(0, n, size):
+        yield np.arange(start, min(n, start + size))

@@ -1,0 +1,137 @@
+"""What a dataset folder says about the images of a split: their tags, groups and providers, without their pixels."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.evaluation.metrics import Relevance
+from pipeline import FACETS
+
+
+class EvaluationError(ValueError):
+    """Predictions or a dataset that cannot be scored: one sentence that names the item and what to do."""
+
+
+@dataclass(frozen=True)
+class TagList:
+    """The scored tags of a facet, in the order of every score vector."""
+
+    facet: str
+    tags: tuple[dict[str, Any], ...]  # tag_id, label, labels, parent, depth, path, n_train
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    @property
+    def ids(self) -> list[str]:
+        """Tag ids in list order."""
+        return [tag["tag_id"] for tag in self.tags]
+
+    @property
+    def parents(self) -> np.ndarray:
+        """Each tag's parent as a position in the list, -1 at the top."""
+        position = {tag_id: number for number, tag_id in enumerate(self.ids)}
+        return np.array([position.get(tag["parent"], -1) for tag in self.tags], np.int32)
+
+    @property
+    def depths(self) -> np.ndarray:
+        """1 at the top."""
+        return np.array([tag["depth"] for tag in self.tags], np.int64)
+
+    @property
+    def n_train(self) -> np.ndarray:
+        """Training images per tag."""
+        return np.array([tag["n_train"] for tag in self.tags], np.int64)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset or release folder's tag lists and hashes."""
+
+    folder: Path
+    split_hash: str
+    tag_list_hash: str
+    tag_lists: dict[str, TagList]
+
+    @property
+    def run(self) -> str:
+        """The first twelve digits of both hashes: figures compare only within one run."""
+        return f"{self.split_hash[:12]}-{self.tag_list_hash[:12]}"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The images of one split in (record_id, view) order."""
+
+    split: str
+    images: pl.DataFrame  # record_id, view, image_id, data_provider, group_id
+    relevance: dict[str, Relevance]  # by facet
+    groups: np.ndarray  # int64 per image, numbered from 0 in order of appearance
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Read `tag_list.json` of a dataset or release folder. Raises EvaluationError when it is none."""
+    file = folder / "tag_list.json"
+    if not file.exists():
+        raise EvaluationError(f"{folder} is no dataset: it has no tag_list.json.")
+    content = json.loads(file.read_text(encoding="utf-8"))
+    lists = {facet: TagList(facet, tuple(content["facets"][facet])) for facet in FACETS}
+    return Dataset(folder, content["split_hash"], content["tag_list_hash"], lists)
+
+
+def load_truth(dataset: Dataset, split: str) -> Truth:
+    """The tags, groups and providers of a split's images. Raises EvaluationError for a folder of another split hash."""
+    files = split_files(dataset.folder, split)
+    columns = ["record_id", "view", "image_id", "data_provider", "group_id"]
+    columns += [name for facet in FACETS for name in (facet, f"{facet}_stated")]
+    parts = []
+    for file in files:
+        with pq.ParquetFile(file) as parquet:
+            found = (parquet.schema_arrow.metadata or {}).get(b"split_hash", b"").decode()
+            if found != dataset.split_hash:
+                raise EvaluationError(
+                    f"{file} belongs to split {found[:12]}, its tag list to {dataset.split_hash[:12]}."
+                )
+            parts.append(parquet.read(columns=columns))
+    table = pa.concat_tables(parts).sort_by([("record_id", "ascending"), ("view", "ascending")])
+    images = pl.DataFrame(pl.from_arrow(table.select(columns[:5])))
+    relevance = {
+        facet: _relevance(table.column(facet), table.column(f"{facet}_stated"), dataset.tag_lists[facet].ids)
+        for facet in FACETS
+    }
+    groups = images["group_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    return Truth(split, images, relevance, groups)
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """The Parquet parts of a split, in a dataset folder or in a release (`data/<split>-*.parquet`)."""
+    files = sorted((folder / split).glob("part-*.parquet")) or sorted((folder / "data").glob(f"{split}-*.parquet"))
+    if not files:
+        raise EvaluationError(f"{folder} has no images of the split {split}.")
+    return files
+
+
+def _relevance(tags: pa.ChunkedArray, stated: pa.ChunkedArray, ids: Sequence[str]) -> Relevance:
+    """Tag lists as positions in the tag list; what is not in the list is counted as unseen."""
+    position = {tag_id: number for number, tag_id in enumerate(ids)}
+    frame = pl.DataFrame({"tag": pl.Series(tags.to_pylist(), dtype=pl.List(pl.String))}).with_row_index("image")
+    said = pl.DataFrame({"tag": pl.Series(stated.to_pylist(), dtype=pl.List(pl.String))}).with_row_index("image")
+    pairs = frame.explode("tag").drop_nulls("tag")
+    said = said.explode("tag").drop_nulls("tag").with_columns(stated=pl.lit(True))
+    pairs = pairs.join(said, on=["image", "tag"], how="left", maintain_order="left").with_columns(
+        at=pl.col("tag").replace_strict(position, default=-1, return_dtype=pl.Int32),
+        stated=pl.col("stated").fill_null(False),
+    )
+    n = len(tags)
+    known = pairs.filter(pl.col("at") >= 0).sort("image", "at")
+    unseen = np.bincount(pairs.filter(pl.col("at") < 0)["image"].to_numpy(), minlength=n)
+    counts = np.bincount(known["image"].to_numpy(), minlength=n)
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Relevance(starts, known["at"].to_numpy(), known["stated"].to_numpy(), unseen.astype(np.int32))

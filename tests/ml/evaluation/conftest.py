@@ -1,0 +1,65 @@
+"""A small dataset folder and predictions for it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.evaluation.predictions import write_predictions
+from ml.evaluation.truth import load_dataset, load_truth
+from pipeline import FACETS
+from pipeline.release.folder import write_dataset
+
+SMALL_MUSEUM = Path(__file__).parents[2] / "pipeline" / "release" / "conftest.py"
+
+
+def small_museum():
+    """The module that draws the small museum of the release tests."""
+    spec = importlib.util.spec_from_file_location("small_museum", SMALL_MUSEUM)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["small_museum"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def museum(tmp_path_factory):
+    """Ninety records, five providers, four facets, every split."""
+    return small_museum().make_museum(tmp_path_factory.mktemp("museum"))
+
+
+@pytest.fixture(scope="session")
+def dataset(museum, tmp_path_factory) -> Path:
+    """Their dataset folder."""
+    folder = tmp_path_factory.mktemp("storage") / "dataset"
+    write_dataset(
+        museum.images, museum.records, museum.record_tags, museum.tags, museum.splits, museum.split_tags, folder
+    )
+    return folder
+
+
+def random_scores(dataset: Path, split: str, seed: int, skill: float = 0.0) -> dict[str, np.ndarray]:
+    """Probabilities per facet; `skill` is added where a tag is right."""
+    loaded = load_dataset(dataset)
+    truth = load_truth(loaded, split)
+    generator = np.random.default_rng(seed)
+    scores = {}
+    for facet in FACETS:
+        relevance = truth.relevance[facet]
+        matrix = generator.integers(0, 8, (len(relevance), len(loaded.tag_lists[facet]))) / 16
+        matrix[relevance.images, relevance.tags] += skill
+        scores[facet] = matrix
+    return scores
+
+
+@pytest.fixture(scope="session")
+def predictions(dataset, tmp_path_factory) -> Path:
+    """A middling model's predictions of both test sets."""
+    folder = tmp_path_factory.mktemp("predictions") / "softmax"
+    loaded = load_dataset(dataset)
+    for number, split in enumerate(("inner_test", "outer_test")):
+        scores = random_scores(dataset, split, number, skill=0.25)
+        write_predictions(folder, "softmax", 7, loaded, load_truth(loaded, split), scores)
+    return folder
