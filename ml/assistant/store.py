@@ -138,6 +138,13 @@ class Store:
         with self.engine.connect() as connection:
             return _image(connection, image_id)
 
+    def has_image(self, image_id: str) -> bool:
+        """Whether the image is in the queue."""
+        with self.engine.connect() as connection:
+            return (
+                connection.execute(sa.select(images.c.version).where(images.c.image_id == image_id)).first() is not None
+            )
+
     def queue(self, *, state: str | None = None, offset: int = 0, limit: int = 100) -> Sequence[sa.Row]:
         """Images in the order they were added."""
         query = sa.select(images).order_by(images.c.position)
@@ -299,7 +306,7 @@ def _engine(url: str) -> sa.Engine:
         return sa.create_engine(made, pool_pre_ping=True)
     if made.database:
         Path(made.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(made, connect_args={"check_same_thread": False})
+    engine = sa.create_engine(made, connect_args={"check_same_thread": False}, pool_size=20, max_overflow=40)
 
     @sa.event.listens_for(engine, "connect")
     def durable(connection, _record):  # type: ignore[no-untyped-def]

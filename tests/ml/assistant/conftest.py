@@ -1,12 +1,20 @@
 """A small desk: a tag list of real AAT ids, a store in a temporary folder, drawn pictures, a model edge by colour."""
 
+import io
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
+from PIL import Image, ImageDraw
 
+from ml.assistant.app import create_app
+from ml.assistant.desk import Desk, Models
 from ml.assistant.store import Act, NewImage, Store
+from ml.assistant.suggest import ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary, read_tag_list
 
 TAG_LIST = Path(__file__).with_name("tag_list.json")
@@ -45,3 +53,68 @@ def act():
         return Act(**{"who": "anna", "version": version, "key": f"key-{next(keys)}", **values})
 
     return make
+
+
+class ColourScorer:
+    """Stands in for a trained network: scores that depend on the picture's mean colour and nothing else."""
+
+    def __init__(self, order: dict[str, list[str]], seed: int):
+        generator = np.random.default_rng(seed)
+        self._weights = {facet: generator.normal(size=(len(tags), 3)) for facet, tags in order.items()}
+
+    def scores(self, picture: Image.Image) -> dict[str, np.ndarray]:
+        """Sigmoids of a linear map of the mean colour."""
+        colour = np.asarray(picture, dtype=np.float64).mean(axis=(0, 1)) / 64 - 2
+        return {facet: 1 / (1 + np.exp(-(weights @ colour))) for facet, weights in self._weights.items()}
+
+
+def colour_models(order: dict[str, list[str]]) -> Models:
+    """Two models for the desk."""
+    infos = [
+        ModelInfo("multilabel", "colours", version="abc123", thresholds=dict.fromkeys(order, 0.7)),
+        ModelInfo("softmax", "other colours", version="def456"),
+    ]
+    loaders: dict[str, Callable[[], Suggester]] = {
+        info.key: lambda info=info, seed=seed: Suggester(info, ColourScorer(order, seed), order)
+        for seed, info in enumerate(infos)
+    }
+    return Models(loaders, infos, default="multilabel")
+
+
+def vase_picture(colour: str = "saddlebrown", size: tuple[int, int] = (640, 480), kind: str = "JPEG") -> bytes:
+    """A picture of a vase."""
+    picture = Image.new("RGB", size, "beige")
+    draw = ImageDraw.Draw(picture)
+    width, height = size
+    draw.ellipse((width * 0.3, height * 0.3, width * 0.7, height * 0.95), fill=colour, outline="black")
+    draw.rectangle((width * 0.43, height * 0.1, width * 0.57, height * 0.35), fill=colour)
+    draw.line((width * 0.3, height * 0.6, width * 0.7, height * 0.6), fill="gold", width=6)
+    out = io.BytesIO()
+    picture.save(out, kind)
+    return out.getvalue()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, vocabulary: Vocabulary, store: Store) -> Desk:
+    """A desk with the small list and two models."""
+    order = read_tag_list(TAG_LIST)[0]
+    return Desk(vocabulary=vocabulary, models=colour_models(order), store=store, folder=tmp_path / "desk")
+
+
+@pytest.fixture
+def client(desk: Desk):
+    """A client that is the page: same origin, with the page's header."""
+    with TestClient(create_app(desk), base_url="http://127.0.0.1:8760", headers={"x-assistant": "1"}) as made:
+        yield made
+
+
+@pytest.fixture
+def uploaded(client: TestClient) -> str:
+    """The id of an image sent to the queue."""
+    return client.post("/api/images?who=anna&title=vase.jpg", content=vase_picture()).json()["image"]["image_id"]
+
+
+@pytest.fixture(scope="session")
+def drawn_vase() -> Callable[..., bytes]:
+    """Draws pictures: drawn_vase(), drawn_vase("navy"), drawn_vase(kind="PNG")."""
+    return vase_picture

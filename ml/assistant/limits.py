@@ -1,0 +1,41 @@
+"""What the desk allows: sizes, rates and shares, each named."""
+
+from dataclasses import dataclass, field
+
+from pipeline.images.verify import Limits
+from pipeline.settings import ImageSettings
+
+_IMAGES = ImageSettings()
+
+
+@dataclass(frozen=True)
+class DeskLimits:
+    """All ours. What is over a limit is answered 413 or 429 with a sentence, never served late or in part."""
+
+    max_upload_bytes: int = 25_000_000
+    max_body_bytes: int = 256_000  # of any other request
+    shown_short_side: int = 1_024  # px of the picture kept for the cataloguer; never enlarged
+    thumbnail_short_side: int = 128  # px
+    model_short_side: int = _IMAGES.short_side  # what the models were trained on
+    suggested_per_facet: int = 10  # paper: top 10 highlighted
+    most_suggested: int = 100  # a client may ask for
+    search_results: int = 20
+    queue_page: int = 200
+    most_examples: int = 6
+    most_from_manifest: int = 200  # images of one IIIF manifest
+    most_from_dataset: int = 500
+    requests_per_second: float = 200.0  # per address
+    request_burst: int = 400
+    waiting_for_model: int = 64  # images; more are answered 429
+    remembered_scores: int = 512  # images whose scores stay in memory
+    decoders: int = 2
+    images: ImageSettings = field(default_factory=ImageSettings)
+
+    def decoding(self) -> Limits:
+        """What an upload may be, and how it is kept."""
+        return Limits(
+            short_side=self.shown_short_side,
+            min_short_side=self.images.min_short_side,
+            jpeg_quality=self.images.jpeg_quality,
+            max_pixels=self.images.max_pixels,
+        )

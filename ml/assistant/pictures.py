@@ -1,0 +1,55 @@
+"""The pictures of the desk as files: our own JPEG under the sha256 of what was sent, never what was sent."""
+
+import io
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from pipeline.images.verify import encoded, shrunk
+from pipeline.parquet import whole_file
+
+IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Pictures:
+    """A folder of re-encoded pictures and their thumbnails. Ids are hashes: nothing else becomes a path."""
+
+    def __init__(self, folder: Path, *, thumbnail_short_side: int, jpeg_quality: int):
+        self.folder = folder
+        self._thumbnail_short_side = thumbnail_short_side
+        self._jpeg_quality = jpeg_quality
+
+    def keep(self, image_id: str, jpeg: bytes) -> None:
+        """Write the picture and its thumbnail, on disk when this returns."""
+        with opened(jpeg) as picture:
+            small = encoded(shrunk(picture.convert("RGB"), self._thumbnail_short_side), self._jpeg_quality)
+        for file, content in ((self.thumbnail(image_id), small), (self.file(image_id), jpeg)):
+            if not file.exists():
+                with whole_file(file) as temporary:
+                    temporary.write_bytes(content)
+
+    def file(self, image_id: str) -> Path:
+        """Where the picture lies. Raises ValueError for what is no sha256."""
+        return self._path(image_id, ".jpg")
+
+    def thumbnail(self, image_id: str) -> Path:
+        """Where its thumbnail lies. Raises ValueError for what is no sha256."""
+        return self._path(image_id, ".small.jpg")
+
+    def _path(self, image_id: str, ending: str) -> Path:
+        if not IMAGE_ID.fullmatch(image_id):
+            raise ValueError("an image id is 64 hexadecimal digits")
+        return self.folder / image_id[:2] / f"{image_id}{ending}"
+
+
+def opened(jpeg: bytes) -> Image.Image:
+    """A picture that we encoded ourselves."""
+    return Image.open(io.BytesIO(jpeg), formats=("JPEG",))
+
+
+def for_model(jpeg: bytes, short_side: int) -> Image.Image:
+    """The picture as the models know it from the dataset: RGB, short side at most `short_side`."""
+    with opened(jpeg) as picture:
+        picture.draft("RGB", (short_side * 2, short_side * 2))
+        return shrunk(picture.convert("RGB"), short_side)

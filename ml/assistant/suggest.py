@@ -1,0 +1,102 @@
+"""A model's suggestions for a picture: the best tags of each facet, and the scores of the tags above them."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ml.assistant.vocabulary import Vocabulary
+
+Scores = Mapping[str, NDArray[np.floating]]
+
+
+class Scorer(Protocol):
+    """A trained model at its narrowest: a picture in, a score per tag and facet out, in the order of the tag list."""
+
+    def scores(self, picture: Image.Image) -> Scores:
+        """For each facet the model knows, one score per tag; RGB picture of any size."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is told about a model. `thresholds`: the score per facet, fixed on validation, from which it is sure."""
+
+    key: str
+    description: str = ""
+    version: str = ""  # sha256 of its weights, shortened
+    trained_on: str = ""  # split hash, shortened
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""  # such as: random weights
+
+
+@dataclass(frozen=True)
+class FacetSuggestions:
+    """The best tags of a facet with their scores, best first, and the scores of the tags above these."""
+
+    tags: list[tuple[str, float]]
+    above: dict[str, float]
+    threshold: float | None
+
+
+class Suggester:
+    """A model with the order of its tags. One picture at a time; scores of recent pictures are remembered."""
+
+    def __init__(self, info: ModelInfo, scorer: Scorer, order: Mapping[str, list[str]], *, remembered: int = 512):
+        self.info = info
+        self._scorer = scorer
+        self._order = order
+        self._remembered = remembered
+        self._scores: OrderedDict[str, Scores] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def knows(self, image_id: str) -> bool:
+        """Whether the picture's scores are at hand."""
+        return image_id in self._scores
+
+    def scores(self, image_id: str, picture: Image.Image) -> Scores:
+        """The scores of a picture; `image_id` is the sha256 of its source."""
+        with self._lock:
+            if image_id not in self._scores:
+                self._scores[image_id] = self._scorer.scores(picture)
+                while len(self._scores) > self._remembered:
+                    self._scores.popitem(last=False)
+            self._scores.move_to_end(image_id)
+            return self._scores[image_id]
+
+    def suggest(
+        self, image_id: str, picture: Image.Image, vocabulary: Vocabulary, limit: int
+    ) -> dict[str, FacetSuggestions]:
+        """The best `limit` tags of each facet; ties by tag id, so that the same picture always gives the same order."""
+        scores = self.scores(image_id, picture)
+        return {
+            facet: self._of_facet(facet, np.asarray(scores[facet], dtype=np.float64), vocabulary, limit)
+            for facet in self._order
+            if facet in scores and self._order[facet]
+        }
+
+    def _of_facet(
+        self, facet: str, scores: NDArray[np.float64], vocabulary: Vocabulary, limit: int
+    ) -> FacetSuggestions:
+        tags = self._order[facet]
+        if scores.shape != (len(tags),):
+            raise ValueError(f"{self.info.key} gives {scores.shape} scores for the {len(tags)} tags of {facet}.")
+        best = np.lexsort((np.arange(len(tags)), -scores))[:limit]  # the list is sorted by tag id
+        of_tag = dict(zip(tags, scores.tolist(), strict=True))
+        shown = [tags[position] for position in best]
+        above = {tag for tag_id in shown for tag in vocabulary.ancestors(tag_id) if tag in of_tag}
+        return FacetSuggestions(
+            tags=[(tag, _rounded(of_tag[tag])) for tag in shown],
+            above={tag: _rounded(of_tag[tag]) for tag in sorted(above - set(shown))},
+            threshold=self.info.thresholds.get(facet),
+        )
+
+
+def _rounded(score: float) -> float:
+    """Six significant digits, as published scores have."""
+    return float(f"{score:.6g}")
