@@ -122,7 +122,7 @@ def select_records(
     )
     report.add_rounds(rounds)
     record_tags = _record_tags(records["record_id"], stated, kept, tree)
-    selected = records.select(SELECTED_RECORDS.schema.names)[np.unique(tagging.rows_of(kept))]
+    selected = records.select(SELECTED_RECORDS.schema.names)[tagging.distinct(tagging.rows_of(kept))]
     return Selection(selected, record_tags, report.frame, ignored, _removed(rounds, tree, "records"))
 
 
@@ -136,15 +136,7 @@ def curate_usable(
     """
     report = _Report("usable_images")
     tree = tag_tree(concepts)
-    ids = record_tags["record_id"].unique().sort()
-    rows = record_tags.select(
-        "stated",
-        row=pl.col("record_id").replace_strict(ids, pl.arange(len(ids), eager=True), return_dtype=pl.Int64),
-        tag=pl.col("tag_id").replace_strict(tree.number, return_dtype=pl.Int64),
-    )
-    closed = tagging.pairs_of(rows["row"].to_numpy(), rows["tag"].to_numpy())
-    only_stated = rows.filter("stated")
-    stated = tagging.pairs_of(only_stated["row"].to_numpy(), only_stated["tag"].to_numpy())
+    ids, stated, closed = _numbered(record_tags, tree)
     of_records = _images_of_records(ids, images)
     has_image = np.diff(of_records.offsets) > 0
     usable = closed[has_image[tagging.rows_of(closed)]]
@@ -160,6 +152,24 @@ def curate_usable(
         record_tags=_record_tags(ids, stated, kept, tree),
         report=report.frame,
         removed_tags=_removed(rounds, tree, "usable_images"),
+    )
+
+
+def _numbered(record_tags: pl.DataFrame, tree: TagTree) -> tuple[pl.Series, Pairs, Pairs]:
+    """The record ids, sorted, and the stated and all pairs of the table by record row and tag number."""
+    if not record_tags["record_id"].is_sorted():
+        record_tags = record_tags.sort("record_id")
+    begins = record_tags.select(
+        record_id=pl.col("record_id"), new=pl.col("record_id") != pl.col("record_id").shift(1, fill_value="")
+    )
+    rows = begins["new"].cast(pl.UInt32).cum_sum().to_numpy() - 1
+    # an Enum's physical value is the place in its list, so the tag's number; an unknown tag raises
+    tags = record_tags["tag_id"].cast(pl.Enum(list(tree.ids))).to_physical().to_numpy()
+    stated = record_tags["stated"].to_numpy()
+    return (
+        begins.filter("new")["record_id"],
+        tagging.pairs_of(rows[stated], tags[stated]),
+        tagging.pairs_of(rows, tags),
     )
 
 
@@ -243,7 +253,7 @@ def _correct(
     known, ignored = _applicable(corrections, ids, alive, tree)
     n_records = (int(alive.sum()),) * 2
     before = len(stated)
-    stated = np.union1d(stated, _pairs_of_corrections(known.filter(pl.col("action") == "add")))
+    stated = tagging.united(stated, _pairs_of_corrections(known.filter(pl.col("action") == "add")))
     report.add("corrections_added", STEPS["corrections_added"], n_records, (before, len(stated)))
     closed = tagging.close_upwards(stated, tree)
     report.add("closed_upwards", STEPS["closed_upwards"], n_records, (len(stated), len(closed)))
@@ -265,7 +275,7 @@ def _restated_after_removal(stated: Pairs, barred: Pairs, closed: Pairs, tree: T
         if held.any():
             rows.append(row)
             nearest.append(upwards[int(held.argmax())])
-    return np.union1d(stated[~gone], tagging.pairs_of(np.array(rows, np.int64), np.array(nearest, np.int64)))
+    return tagging.united(stated[~gone], tagging.pairs_of(np.array(rows, np.int64), np.array(nearest, np.int64)))
 
 
 def _as_pairs(row: int, upwards: Sequence[int]) -> Pairs:
@@ -309,7 +319,7 @@ def _pairs_of_corrections(known: pl.DataFrame) -> Pairs:
 def _record_tags(ids: pl.Series, stated: Pairs, kept: Pairs, tree: TagTree) -> pl.DataFrame:
     """The table `record_tags` of the kept pairs, sorted by its key."""
     frequent = np.zeros(len(tree.ids), bool)
-    frequent[np.unique(tagging.tags_of(kept))] = True
+    frequent[tagging.tags_of(kept)] = True
     restated = tagging.restate(stated, tree, frequent)
     tag_ids, facets = pl.Series(tree.ids, dtype=pl.String), pl.Series(tree.facets, dtype=pl.String)
     tags = tagging.tags_of(kept)

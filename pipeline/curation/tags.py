@@ -94,7 +94,20 @@ def tag_tree(concepts: pl.DataFrame, excluded: Iterable[str] = ()) -> TagTree:
 
 def pairs_of(rows: np.ndarray, tags: np.ndarray) -> Pairs:
     """The distinct pairs of record row and tag number, sorted by record, then tag."""
-    return np.unique(rows.astype(np.uint64) << np.uint64(TAG_BITS) | tags.astype(np.uint64))
+    return distinct(rows.astype(np.uint64) << np.uint64(TAG_BITS) | tags.astype(np.uint64))
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """The distinct values, sorted. `np.unique` of numpy 2.4 hashes them, which takes 20 times as long on pairs."""
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first]
+
+
+def united(some: Pairs, others: Pairs) -> Pairs:
+    """The pairs of both, each once, sorted."""
+    return distinct(np.concatenate([some, others])) if len(others) else some
 
 
 def rows_of(pairs: Pairs) -> np.ndarray:
@@ -180,8 +193,16 @@ class ImagesOfRecords:
 
     def per_tag(self, closed: Pairs, n_tags: int) -> np.ndarray:
         """The number of distinct images of each tag."""
-        rows, images = _expand(rows_of(closed), self.offsets, self.images)
-        return np.bincount(tags_of(pairs_of(images, tags_of(closed)[rows])), minlength=n_tags)
+        at, images = _expand(rows_of(closed), self.offsets, self.images)
+        tags = tags_of(closed)[at]
+        shared = self._shared[images]  # only these can meet a tag twice
+        repeated = tags_of(pairs_of(images[shared], tags[shared]))
+        return np.bincount(tags[~shared], minlength=n_tags) + np.bincount(repeated, minlength=n_tags)
+
+    @cached_property
+    def _shared(self) -> np.ndarray:
+        """For each image whether several records have it."""
+        return np.bincount(self.images) > 1
 
 
 def distinct_rows(pairs: Pairs) -> int:
