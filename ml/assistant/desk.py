@@ -61,7 +61,7 @@ class Models:
 
 
 class Desk:
-    """Everything one process serves. An async context manager: it holds the decoding processes and the model's thread."""
+    """Everything one process serves. As an async context manager it holds the processes that decode."""
 
     def __init__(
         self,

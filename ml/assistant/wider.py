@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ml.assistant.vocabulary import Term
-from pipeline.settings import VocabularySettings
+from pipeline.settings import RULES_FILE
 from pipeline.tables import CONCEPTS
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.facets import assign_facets, load_rules
@@ -18,13 +18,12 @@ def terms_of_table(file: Path) -> list[Term]:
     return list(terms_of(CONCEPTS.read(file)))
 
 
-def terms_of_dumps(paths: Sequence[Path], settings: VocabularySettings | None = None) -> list[Term]:
+def terms_of_dumps(paths: Sequence[Path], rules_file: Path = RULES_FILE) -> list[Term]:
     """The terms of the whole AAT in local dumps, under the facets that the experts' rules give.
 
     Raises DumpError, RulesError, CyclicThesaurus.
     """
-    rules = load_rules((settings or VocabularySettings()).rules_file)
-    return list(terms_of(assign_facets(DumpSource(paths).all_concepts(), rules)))
+    return list(terms_of(assign_facets(DumpSource(paths).all_concepts(), load_rules(rules_file))))
 
 
 def terms_of(concepts: pl.DataFrame) -> Iterator[Term]:

@@ -146,11 +146,6 @@ def test_every_answer_carries_the_security_headers(client):
         assert headers["referrer-policy"] == "no-referrer"
 
 
-def test_too_many_requests_are_answered_429(client, desk):
-    statuses = {client.get("/nothing").status_code for _ in range(desk.limits.request_burst * 3)}
-    assert 429 in statuses
-
-
 def test_ids_never_become_paths(client):
     for image_id in ("..%2f..%2fetc%2fpasswd", "a" * 63, "A" * 64, "../" * 20):
         assert client.get(f"/api/images/{image_id}/picture").status_code in (404, 422)
