@@ -10,7 +10,9 @@ EVERYTHING = dg.AssetSelection.all()
 JOBS = [
     dg.define_asset_job("harvest", HARVEST, description="Ask Europeana for records, and note withdrawn ones."),
     dg.define_asset_job("dataset", DATASET, description="From the records to usable images with tags and features."),
-    dg.define_asset_job("splits", SPLITS, description="Outer, inner and validation split of the dataset that is there."),
+    dg.define_asset_job(
+        "splits", SPLITS, description="Outer, inner and validation split of the dataset that is there."
+    ),
     dg.define_asset_job("benchmark", EVERYTHING, description="Everything: harvest, splits, training, tables, release."),
 ]
 
@@ -28,7 +30,11 @@ def weekly_refresh(partitions: dg.StaticPartitionsDefinition) -> dg.ScheduleDefi
         job_name="dataset",
         cron_schedule="0 4 * * 1",
         execution_timezone="UTC",
-        tags={**every_partition(partitions), "dagster/max_retries": "2", "dagster/retry_strategy": "FROM_ASSET_FAILURE"},
-        run_config={"ops": {"pages": {"config": {"again": True}}}},
+        tags={
+            **every_partition(partitions),
+            "dagster/max_retries": "2",
+            "dagster/retry_strategy": "FROM_ASSET_FAILURE",
+        },
+        run_config={"ops": {"pages": {"config": {"mode": "refresh"}}}},
         description="Asks Europeana again every Monday; training starts by hand.",
     )

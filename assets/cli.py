@@ -67,13 +67,13 @@ def _run_job(name: str) -> None:
 
     from assets.automation import every_partition
     from assets.definitions import defs
-    from assets.harvest import pages
+    from assets.harvest import PARTITIONS
 
     job = defs.resolve_job_def(name)
     with dg.DagsterInstance.get() as instance:
         result = job.execute_in_process(
             instance=instance,
-            tags=every_partition(pages.partitions_def) if name != "splits" else {},
+            tags=every_partition(PARTITIONS) if name != "splits" else {},
             raise_on_error=False,
         )
     if not result.success:
@@ -89,8 +89,9 @@ def _run_job(name: str) -> None:
 
 
 def _show_benchmark() -> None:
-    from assets.resources import current_project
     from ml.evaluation.report import console_table
+
+    from assets.resources import current_project
     from pipeline.tables import RESULTS
 
     project = current_project()

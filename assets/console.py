@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 LINES = "EUFCC_LINES"  # set by the command line; in Dagster's own processes the event log says it all
 
@@ -20,6 +21,24 @@ def say(name: str, metadata: Mapping[str, Any], seconds: float, reused: bool) ->
     size = f"{rows:>9,} rows" if isinstance(rows, int) else f"{metadata.get('bytes', 0) / 1e6:>11.1f} MB"
     how = "[dim]unchanged[/]" if reused else f"{seconds:6.1f} s"
     console.print(f"  [green]✓[/] {name:<26}{size:>15}  {how}")
+
+
+def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
+    """A progress bar as a callback (done, of), where a person looks on; None elsewhere."""
+    if not os.environ.get(LINES):
+        return None
+    progress = Progress(
+        TextColumn("  " + what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), console=console, transient=True
+    )
+    task = progress.add_task(what, total=None)
+    progress.start()
+
+    def advance(done: int, of: int) -> None:
+        progress.update(task, completed=done, total=of)
+        if done >= of:
+            progress.stop()
+
+    return advance
 
 
 def complain(sentence: str) -> None:

@@ -39,9 +39,7 @@ def selection(
     It saves fetching images that no tag needs.
     """
     rules = load_rules(settings.vocabulary.rules_file)
-    chosen = select_records(
-        records, concept_alignments, concepts, tombstones, corrections, rules, settings.curation
-    )
+    chosen = select_records(records, concept_alignments, concepts, tombstones, corrections, rules, settings.curation)
     return {
         "selected_records": chosen.selected_records,
         "candidate_record_tags": chosen.record_tags,

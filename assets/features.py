@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import polars as pl
+from pipeline.images.near_duplicates import group_images
 
 from assets.stage import stage_asset
-from pipeline.images.near_duplicates import group_images
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 

@@ -4,32 +4,49 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from assets.console import say
 from assets.partitions import collection_of, collections_partitions
 from assets.project import Project, code_version
 from assets.resources import current_project
-from assets.stage import OWNERS, for_people, result_of, say, stage_asset
+from assets.stage import OWNERS, for_people, stage_asset
 from pipeline.harvest.europeana import EuropeanaClient
-from pipeline.harvest.pages import harvest_collection
+from pipeline.harvest.pages import HarvestSummary, harvest_collection, refresh_collection
 from pipeline.harvest.records import records_from_pages
+from pipeline.harvest.refresh import withdrawn
 from pipeline.http import HttpClient
 from pipeline.parquet import sha256_of, whole_file
 from pipeline.settings import Settings
+from pipeline.tables import TOMBSTONES
 
 CODE = ("pipeline/http.py", "pipeline/harvest")
+PARTITIONS = collections_partitions(current_project().settings)
 NETWORK_RETRY = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 class HarvestConfig(dg.Config):
     """What may be changed in the Launchpad for one harvest."""
 
-    again: bool = Field(False, description="Ask Europeana again, also for collections that were harvested whole.")
+    mode: Literal["complete", "refresh", "again"] = Field(
+        "complete",
+        description=(
+            "complete: what is there stays, what was interrupted goes on. refresh: what Europeana has updated since. "
+            "again: everything anew."
+        ),
+    )
+
+
+class TombstonesConfig(dg.Config):
+    """What may be changed in the Launchpad for one look at withdrawn records."""
+
+    compare: bool = Field(False, description="List all ids anew and note the records that Europeana has withdrawn.")
 
 
 @dg.asset(
@@ -38,14 +55,14 @@ class HarvestConfig(dg.Config):
     owners=OWNERS,
     tags={"stage": "harvest"},
     code_version=code_version(CODE),
-    partitions_def=collections_partitions(current_project().settings),
+    partitions_def=PARTITIONS,
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="europeana",
     retry_policy=NETWORK_RETRY,
 )
 def pages(
     context: dg.AssetExecutionContext, project: dg.ResourceParam[Project], config: HarvestConfig
-) -> Iterator[dg.MaterializeResult]:
+) -> dg.MaterializeResult:
     """One keyword collection's search answers, page by page as they came, the API key taken out.
 
     A harvest that was killed goes on at its last page. Everything after can be rebuilt from here without the network.
@@ -53,18 +70,21 @@ def pages(
     started = time.monotonic()
     folder = _pages_of_this_source(project)
     before = project.made("pages")
+    walk = refresh_collection if config.mode == "refresh" else harvest_collection
+    summaries = {}
     for key in context.partition_keys:
-        place = folder / key
-        if config.again:
-            shutil.rmtree(place, ignore_errors=True)
-        summary = for_people(_harvest, {"project": project, "key": key, "folder": place})
-        yield dg.MaterializeResult(
-            partition=key,
-            metadata={"collection": collection_of(key, project.settings), **summary},
-            data_version=dg.DataVersion(sha256_of(place)),
-        )
+        if config.mode == "again":
+            shutil.rmtree(folder / key, ignore_errors=True)
+        summaries[key] = for_people(_harvest, {"project": project, "key": key, "folder": folder / key, "walk": walk})
     made = project.remember("pages", "", {"collections": len(list(folder.iterdir()))})
-    say(project, ("pages",), time.monotonic() - started, before is not None and before.sha256 == made.sha256)
+    say("pages", made.metadata, time.monotonic() - started, before is not None and before.sha256 == made.sha256)
+    return dg.MaterializeResult(
+        metadata={
+            "records": sum(summary["received"] for summary in summaries.values()),
+            "requests": sum(summary["requests"] for summary in summaries.values()),
+            "collections": dg.MetadataValue.json(summaries),
+        }
+    )
 
 
 @stage_asset("harvest", code=CODE, settings=("harvest",), kinds=frozenset({"polars", "parquet"}))
@@ -73,10 +93,29 @@ def records(pages: Path, settings: Settings) -> pl.DataFrame:
     return records_from_pages(pages, settings.harvest)
 
 
-def _harvest(project: Project, key: str, folder: Path) -> dict[str, int | float | str]:
+@stage_asset(
+    "harvest",
+    code=CODE,
+    settings=("harvest",),
+    kinds=frozenset({"europeana", "parquet"}),
+    pool="europeana",
+    retry=NETWORK_RETRY,
+)
+def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: TombstonesConfig) -> pl.DataFrame:
+    """Found by comparing full lists of ids, once a month or when asked; a tombstone stays for good."""
+    file = project.path("tombstones")
+    before = TOMBSTONES.read(file) if file.exists() else TOMBSTONES.empty()
+    if not config.compare:
+        return before
+    rights = (*project.settings.curation.open_rights, *project.settings.curation.more_open_rights)
+    return withdrawn(europeana(project), records, pages, project.settings.harvest, open_rights=rights, previous=before)
+
+
+def _harvest(
+    project: Project, key: str, folder: Path, walk: Callable[..., HarvestSummary]
+) -> dict[str, int | float | str]:
     client = europeana(project)
-    summary = harvest_collection(client, collection_of(key, project.settings), folder, project.settings.harvest)
-    return summary.metadata()
+    return walk(client, collection_of(key, project.settings), folder, project.settings.harvest).metadata()
 
 
 def europeana(project: Project) -> EuropeanaClient:

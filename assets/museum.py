@@ -46,19 +46,18 @@ def served_museum(folder: Path, port: int = 0) -> Iterator[str]:
     address = f"http://127.0.0.1:{port or _free_port()}"
     command = [sys.executable, "-m", "pipeline.sandbox", "serve", str(folder), "--port", address.rpartition(":")[2]]
     # A file and no pipe: nobody reads it while the server lives, and a full pipe would block it.
-    complaints = tempfile.TemporaryFile("w+", encoding="utf-8")
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)  # noqa: S603
-    try:
-        _wait_until_it_answers(process, address, complaints)
-        yield address
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)  # noqa: S603
         try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        complaints.close()
+            _wait_until_it_answers(process, address, complaints)
+            yield address
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _free_port() -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets.console import say
 from assets.project import Made, Project, code_version
 from pipeline.tables import TABLES
 
@@ -66,8 +67,8 @@ def stage_asset(
             seconds = time.monotonic() - started
             for name in names:
                 made = _made(project, name, context)
+                say(name, made.metadata, seconds, reused)
                 yield result_of(name, made, seconds, reused)
-            _say(project, names, seconds, reused)
 
         annotations: dict[str, Any] = {"context": dg.AssetExecutionContext, "project": dg.ResourceParam[Project]}
         if "config" in parameters:
@@ -123,13 +124,16 @@ def _read(project: Project, name: str, kind: Any) -> Any:
 
 
 def for_people(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Call the function; an error that our own rooms raise on purpose becomes one sentence, without a traceback."""
+    """Call the function; an error that our own rooms raise on purpose becomes one sentence, without a traceback.
+
+    Only what may pass by itself is tried again: a server that did not answer, not a mistake in data or code.
+    """
     try:
         return function(**arguments)
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in {"pipeline", "ml"}:
-            raise
-        raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from None
+        if type(error).__module__.partition(".")[0] in {"pipeline", "ml"}:
+            raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from None
+        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
 
 
 def _write(project: Project, names: tuple[str, ...], fingerprint: str, result: Any) -> None:
@@ -168,14 +172,6 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str) and "\n" in value:
         return dg.MetadataValue.md(value)
     return dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
-
-
-def _say(project: Project, names: tuple[str, ...], seconds: float, reused: bool) -> None:
-    from assets.console import say
-
-    for name in names:
-        made = project.made(name)
-        say(name, made.metadata if made else {}, seconds, reused)
 
 
 def _description(name: str, function: Callable[..., Any]) -> str:

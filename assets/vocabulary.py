@@ -1,14 +1,11 @@
 """Stage vocabulary: from the concepts that records link to, to the AAT and its four facets."""
 
-from pathlib import Path
-
 import polars as pl
 
 from assets.harvest import NETWORK_RETRY, europeana, source_version
 from assets.project import Project
 from assets.stage import stage_asset
 from pipeline.http import HttpClient
-from pipeline.settings import Settings
 from pipeline.vocabulary.align import align_concepts
 from pipeline.vocabulary.facets import assign_facets, load_rules
 from pipeline.vocabulary.source import ConceptSource, concept_source
@@ -34,9 +31,7 @@ def _source(project: Project) -> ConceptSource:
 def aligned_concepts(records: pl.DataFrame, project: Project) -> dict[str, pl.DataFrame]:
     """AAT URIs count directly, Europeana's concepts through their exactMatch; obsolete ids are followed."""
     cache = project.storage / "cache" / "entities"
-    found = align_concepts(
-        records, europeana(project).concepts, _source(project), project.settings.vocabulary, cache
-    )
+    found = align_concepts(records, europeana(project).concepts, _source(project), project.settings.vocabulary, cache)
     return {"concept_alignments": found.concept_alignments, "unmapped_concepts": found.unmapped_concepts}
 
 

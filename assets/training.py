@@ -1,0 +1,99 @@
+"""Stage training: one model per row of the benchmark, each trained in a process of its own."""
+
+import json
+import os
+import sys
+from typing import Any
+
+import dagster as dg
+
+from assets.project import ROOT, Project
+from assets.resources import current_project
+from assets.stage import stage_asset
+from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline
+from pipeline.settings import Settings
+
+CODE = (
+    "ml/baselines.py",
+    "ml/data.py",
+    "ml/heads",
+    "ml/vision.py",
+    "ml/clip.py",
+    "ml/texts.py",
+    "ml/train.py",
+    "ml/checkpoints.py",
+    "ml/predict.py",
+    "ml/ensemble.py",
+    "ml/run.py",
+    "ml/tags.py",
+)
+
+
+def training_asset(baseline: Baseline) -> dg.AssetsDefinition:
+    """The model and the predictions of one baseline; an ensemble waits for its members."""
+
+    def trained(context: dg.AssetExecutionContext, project: Project) -> dict[str, dict[str, Any]]:
+        events = _train(context, project, baseline.key)
+        return {f"models/{baseline.key}": _cost(events), f"predictions/{baseline.key}": {}}
+
+    trained.__name__ = baseline.key
+    trained.__doc__ = f"{baseline.title}. Trained on the train split, best checkpoint by validation."
+    members = tuple(f"{kind}/{member}" for member in needs(baseline) for kind in ("models", "predictions"))
+    return stage_asset(
+        "training",
+        writes=(f"models/{baseline.key}", f"predictions/{baseline.key}"),
+        code=CODE,
+        kinds=frozenset({"pytorch", "safetensors"}),
+        after=("dataset", *members),
+        outside=_weights_of,
+        pool="gpu",
+    )(trained)
+
+
+def needs(baseline: Baseline) -> tuple[str, ...]:
+    """The rows that must be trained before this one."""
+    if baseline.kind == "ensemble":
+        return baseline.members
+    return (baseline.wise,) if baseline.kind == "clip" and baseline.wise else ()
+
+
+def rows_of(settings: Settings) -> tuple[Baseline, ...]:
+    """The paper's twelve rows, and those beyond it where the settings ask for them."""
+    return PAPER_ROWS + (FURTHER_ROWS if settings.benchmark.further_rows else ())
+
+
+ROWS = rows_of(current_project().settings)
+TRAINING = [training_asset(row) for row in ROWS]
+
+
+def _weights_of(project: Project) -> str:
+    return f"{project.settings.profile} {project.settings.features.weights or 'random'}"
+
+
+def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> list[dict[str, Any]]:
+    """Run the trainer as a subprocess over dagster-pipes; its events come back while it runs."""
+    command = [sys.executable, "-m", "assets.training_process", "--baseline", key]
+    command += ["--dataset", str(project.path("dataset")), "--models", str(project.storage / "models")]
+    command += ["--predictions", str(project.storage / "predictions"), "--profile", project.settings.profile]
+    if project.settings.features.weights:
+        command += ["--weights", str(project.settings.features.weights)]
+    command += ["--seed", str(project.settings.benchmark.seed)]
+    done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=dict(os.environ))
+    events = [event for event in done.get_custom_messages() if isinstance(event, dict)]
+    errors = [event["message"] for event in events if event.get("event") == "error"]
+    if errors:
+        raise dg.Failure(errors[0], allow_retries=False)
+    return events
+
+
+def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
+    """What Dagster shows of a training: the last event's figures, and the loss by epoch."""
+    done = next((event for event in reversed(events) if event["event"] == "done"), {})
+    epochs = [event for event in events if event["event"] == "epoch"]
+    lines = ["| epoch | loss | validation | images/s |", "|---|---|---|---|"]
+    lines += [
+        f"| {e['epoch']} | {e['loss']:.4f} | {json.dumps(e.get('validation'))} | {e.get('images_per_s', 0):.0f} |"
+        for e in epochs
+    ]
+    figures = {name: value for name, value in done.items() if name != "event" and isinstance(value, int | float | str)}
+    return figures | ({"epochs": "\n".join(lines)} if epochs else {})
