@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.evaluation.intervals import Ratios, divide, interval, replicate, resample, sum_by_group
+from ml.evaluation.intervals import Ratios, divide, interval, resample, sum_by_group
 from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, ImageScores, Relevance, main_metrics
 from ml.evaluation.predictions import open_predictions
 from ml.evaluation.truth import Dataset, EvaluationError, TagList, Truth, load_dataset, load_truth
@@ -27,6 +27,7 @@ class Scored:
     seed: int
     truth: Truth
     facets: dict[str, ImageScores]
+    predicted: tuple[str, ...] = FACETS  # the facets it has scores for; all NaN in the others
 
 
 def evaluate(
@@ -35,17 +36,19 @@ def evaluate(
     *,
     settings: EvaluationSettings | None = None,
     splits: Sequence[str] | None = None,
+    facets: Sequence[str] = FACETS,
 ) -> list[Row]:
     """Rows of `results` for a baseline's predictions folder (`<split>/<facet>.parquet`) on a dataset or release.
 
-    Without `splits`, those that the predictions have. Raises EvaluationError, one sentence, for predictions that do
+    Without `splits`, those that the predictions have. `facets`: those the row predicts; with fewer than all it has no
+    mean. Raises EvaluationError, one sentence, for predictions that do
     not fit: other split or tag list, missing facet or image, NaN scores, repeated images, unknown tag.
     """
     settings = settings or EvaluationSettings()
     loaded = load_dataset(dataset)
     rows: list[Row] = []
     for split in splits or predicted_splits(predictions):
-        scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings)
+        scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings, facets)
         rows += results_of(scored, loaded, settings)
     return rows
 
@@ -58,9 +61,15 @@ def predicted_splits(predictions: Path) -> list[str]:
     return found
 
 
-def score_predictions(predictions: Path, dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:
+def score_predictions(
+    predictions: Path,
+    dataset: Dataset,
+    truth: Truth,
+    settings: EvaluationSettings,
+    facets: Sequence[str] = FACETS,
+) -> Scored:
     """All metrics of all images of one split, from prediction files read in batches."""
-    lists = [dataset.tag_lists[facet] for facet in FACETS]
+    lists = [dataset.tag_lists[facet] for facet in FACETS if facet in facets]
     files = {tags.facet: open_predictions(predictions, dataset, truth, tags) for tags in lists if len(tags)}
     if not files:
         raise EvaluationError(f"{dataset.folder} has an empty tag list; nothing can be scored.")
@@ -69,7 +78,12 @@ def score_predictions(predictions: Path, dataset: Dataset, truth: Truth, setting
     def batches(tags: TagList) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return files[tags.facet].batches(settings.batch_rows)
 
-    return score_source(first.baseline, first.seed, dataset, truth, batches, settings, str(predictions))
+    scored = score_source(first.baseline, first.seed, dataset, truth, batches, settings, str(predictions), facets)
+    for facet, file in files.items():
+        if file.logarithms:
+            column = scored.facets[facet].column("confidence")
+            np.exp(column, out=column)
+    return scored
 
 
 def score_source(
@@ -80,20 +94,23 @@ def score_source(
     source: Source,
     settings: EvaluationSettings,
     name: str,
+    facets: Sequence[str] = FACETS,
 ) -> Scored:
     """All metrics of all images of one split; only images annotated in a facet are ranked there."""
-    facets = {}
+    by_facet = {}
     for facet in FACETS:
         tags, relevance = dataset.tag_lists[facet], truth.relevance[facet]
         scores = ImageScores(relevance, settings.top_k)
+        by_facet[facet] = scores
+        if facet not in facets:
+            continue
         annotated = np.diff(relevance.starts) + relevance.unseen > 0
         batches = source(tags) if len(tags) else _no_scores(len(relevance))
         for batch, images in batches:
             _refuse_nan(batch, images, truth, f"{name}/{truth.split}/{facet}.parquet")
             wanted = annotated[images]
             scores.add(batch[wanted], images[wanted], tags.parents)
-        facets[facet] = scores
-    return Scored(baseline, seed, truth, facets)
+    return Scored(baseline, seed, truth, by_facet, tuple(facets))
 
 
 def _no_scores(n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -110,28 +127,24 @@ def _refuse_nan(batch: np.ndarray, images: np.ndarray, truth: Truth, name: str) 
 
 def results_of(scored: Scored, dataset: Dataset, settings: EvaluationSettings) -> list[Row]:
     """Rows of `results`: each facet's metrics, then their unweighted mean over the facets that have images."""
-    n_groups = int(scored.truth.groups.max()) + 1
     tables = [_facet_metrics(scored, dataset.tag_lists[facet], settings) for facet in FACETS]
-    names = list(tables[0].names)
-    samples = [replicate(table.ratios, settings.resamples, settings.seed) for table in tables]
-    values = [table.ratios.values for table in tables]
-    for number, facet in enumerate(FACETS):  # calibration is no ratio: absolute gaps per bin, then their sum
-        error, resampled = _calibration(scored, facet, settings, n_groups)
-        values[number] = np.append(values[number], error)
-        samples[number] = np.column_stack([samples[number], resampled])
-    names.append(("calibration_error", IGNORE_UNSEEN))
+    gaps = [_calibration_gaps(scored, facet, settings) for facet in FACETS]
+    values, samples = _with_resamples(tables, gaps, settings)
+    names = [*tables[0].names, ("calibration_error", IGNORE_UNSEEN)]
     images = [np.append(table.images, table.images[0]) for table in tables]
     groups = [np.append(table.groups, table.groups[0]) for table in tables]
     rows: list[Row] = []
     for column, (metric, policy) in enumerate(names):
         known = [f for f in range(len(FACETS)) if not np.isnan(values[f][column])]
         for f, facet in enumerate(FACETS):
+            if facet not in scored.predicted:
+                continue
             low, high = interval(samples[f][:, column], int(groups[f][column]), settings.confidence)
             share = _ignored_share(scored, [facet], policy)
             cells = (values[f][column], low[0], high[0], int(images[f][column]), share)
             rows.append(_row(scored, dataset, facet, metric, policy, cells))
         cells = (np.nan, np.nan, np.nan, 0, _ignored_share(scored, FACETS, policy))
-        if known:
+        if known and len(scored.predicted) == len(FACETS):
             fewest = min(int(groups[f][column]) for f in known)
             mean = np.mean([samples[f][:, column] for f in known], axis=0)
             low, high = interval(mean, fewest, settings.confidence)
@@ -233,27 +246,52 @@ def hits_of_parents(relevance: Relevance, hits: np.ndarray, parents: np.ndarray)
     return np.where(found, hits[at] if len(keys) else hits, np.nan)
 
 
-def _calibration(scored: Scored, facet: str, settings: EvaluationSettings, n_groups: int) -> tuple[float, np.ndarray]:
-    """Expected calibration error of the best tag, and its resamples; NaN where scores are no probabilities.
+def _with_resamples(
+    tables: Sequence[_FacetMetrics], gaps: Sequence[np.ndarray | None], settings: EvaluationSettings
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Per facet the metrics (metrics + 1,) and their resamples (resamples, metrics + 1); the last is calibration.
 
-    Guo et al. 2017: images fall into bins of equal width by the best tag's score; the gap between mean score and
-    share of right answers is averaged over bins, weighted by their images.
+    One set of draws serves all facets, so that the resamples of their mean belong together.
+    """
+    nothing = np.zeros((len(tables[0].ratios.sums), 1))
+    columns = [part for table in tables for part in (table.ratios.sums, table.ratios.counts)]
+    widths = [part.shape[1] for part in columns]
+    columns += [nothing if gap is None else gap for gap in gaps]
+    stacked = np.hstack(columns)
+    totals = np.vstack([stacked.sum(0), resample(stacked, settings.resamples, settings.seed)])
+    values, samples, start = [], [], 0
+    calibration = sum(widths)
+    for number, gap in enumerate(gaps):
+        width = widths[2 * number]
+        counts = totals[:, start + width : start + 2 * width]
+        figures = divide(totals[:, start : start + width], counts)
+        start += 2 * width
+        error = np.full((len(totals), 1), np.nan)
+        if gap is not None:
+            error = divide(np.abs(totals[:, calibration : calibration + gap.shape[1]]).sum(1), counts[:, 0])[:, None]
+        calibration += nothing.shape[1] if gap is None else gap.shape[1]
+        figures = np.hstack([figures, error])
+        values.append(figures[0])
+        samples.append(figures[1:])
+    return values, samples
+
+
+def _calibration_gaps(scored: Scored, facet: str, settings: EvaluationSettings) -> np.ndarray | None:
+    """Per group and bin, best score minus right answer, summed over images; None where scores are no probabilities.
+
+    Guo et al. 2017: images fall into bins of equal width by the best tag's score; the expected calibration error is
+    the mean over images of the absolute gap of their bin.
     """
     scores = scored.facets[facet]
-    confidence = scores.column("confidence")
-    right = scores.column("acc_at_1")
+    confidence, right = scores.column("confidence"), scores.column("acc_at_1")
     counted = ~np.isnan(confidence)
-    nothing = np.full(settings.resamples, np.nan)
     if not counted.any() or confidence[counted].min() < 0 or confidence[counted].max() > 1:
-        return np.nan, nothing
-    bins = np.minimum((confidence[counted] * settings.calibration_bins).astype(int), settings.calibration_bins - 1)
-    cells = scored.truth.groups[counted] * settings.calibration_bins + bins
-    size = n_groups * settings.calibration_bins
-    gaps = np.bincount(cells, weights=confidence[counted] - right[counted], minlength=size).reshape(n_groups, -1)
-    images = np.bincount(scored.truth.groups[counted], minlength=n_groups).astype(float)
-    error = np.abs(gaps.sum(0)).sum() / images.sum()
-    totals = resample(np.column_stack([gaps, images]), settings.resamples, settings.seed)
-    return float(error), divide(np.abs(totals[:, :-1]).sum(1), totals[:, -1])
+        return None
+    n_bins, n_groups = settings.calibration_bins, int(scored.truth.groups.max()) + 1
+    bins = np.minimum((confidence[counted] * n_bins).astype(int), n_bins - 1)
+    cells = scored.truth.groups[counted] * n_bins + bins
+    gaps = np.bincount(cells, weights=confidence[counted] - right[counted], minlength=n_groups * n_bins)
+    return gaps.reshape(n_groups, n_bins)
 
 
 def _ignored_share(scored: Scored, facets: Sequence[str], policy: str) -> float | None:

@@ -1,7 +1,8 @@
 """Intervals by bootstrap over groups of near-duplicates, and paired tests by sign flips of whole groups."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -9,7 +10,7 @@ from scipy import stats
 
 from ml.evaluation.threads import in_threads
 
-BLOCK = 256  # resamples whose weights are in memory at a time
+IN_MEMORY = 10_000_000  # weights in memory at a time (80 MB)
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,15 @@ def resample(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """
     unique, back = unique_columns(sums)
     totals = np.empty((resamples, unique.shape[1]))
-    for start in range(0, resamples, BLOCK):
-        stop = min(resamples, start + BLOCK)
+    for start, stop in _blocks(resamples, len(sums)):
         totals[start:stop] = draw_weights(len(sums), start, stop, seed) @ unique
     return totals[:, back]
+
+
+def _blocks(resamples: int, n_groups: int) -> Iterator[tuple[int, int]]:
+    size = max(1, IN_MEMORY // max(1, n_groups))
+    for start in range(0, resamples, size):
+        yield start, min(resamples, start + size)
 
 
 def unique_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +99,7 @@ def interval(replicates: np.ndarray, n_groups: int, confidence: float) -> tuple[
     return low, high
 
 
+@lru_cache(maxsize=4096)
 def _expanded_tail(n_groups: int, confidence: float) -> float:
     """The tail that makes a percentile interval of n draws as wide as the t interval would be."""
     tail = (1 - confidence) / 2
@@ -146,8 +153,7 @@ def _flip(contributions: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Column sums under random signs of the groups, shape (resamples, columns)."""
     touched = contributions[(contributions != 0).any(1)]
     totals = np.empty((resamples, contributions.shape[1]))
-    for start in range(0, resamples, BLOCK):
-        stop = min(resamples, start + BLOCK)
+    for start, stop in _blocks(resamples, len(touched)):
         totals[start:stop] = draw_signs(len(touched), start, stop, seed) @ touched
     return totals
 

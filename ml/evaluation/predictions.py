@@ -23,6 +23,7 @@ class PredictionFile:
     seed: int
     rows: np.ndarray  # for every row of the file, the image in the truth's order
     columns: np.ndarray | None  # how to order the scores like the tag list, None when they are
+    logarithms: bool  # scores are natural logs of probabilities
 
     def batches(self, batch_rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Scores float16 (b, tags) in tag-list order, and the images (b,) they belong to."""
@@ -59,7 +60,8 @@ def open_predictions(folder: Path, dataset: Dataset, truth: Truth, tag_list: Tag
         columns = _column_order(file, schema, metadata, tag_list)
         keys = pl.DataFrame(pl.from_arrow(parquet.read(columns=["record_id", "view"])))
     rows = _match_images(file, keys, truth)
-    return PredictionFile(file, metadata.get("baseline", folder.name), int(metadata.get("seed", 0)), rows, columns)
+    seed, logarithms = int(metadata.get("seed", 0)), metadata.get("scores") == "log_probability"
+    return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
 
 
 def _check_hashes(file: Path, metadata: dict[str, str], dataset: Dataset) -> None:

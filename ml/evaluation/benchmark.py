@@ -1,0 +1,93 @@
+"""Every row of a run's benchmark: all predictions of a storage folder, the label prior and the oracle."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ml.baselines import BASELINES, Vision
+from ml.evaluation.breakdowns import breakdowns_of
+from ml.evaluation.evaluate import Row, Scored, results_of, score_predictions
+from ml.evaluation.metrics import ImageScores
+from ml.evaluation.predictions import open_predictions
+from ml.evaluation.reference import score_oracle, score_prior
+from ml.evaluation.truth import Dataset, EvaluationError, TagList, Truth, load_dataset, load_truth
+from pipeline import FACETS
+from pipeline.settings import EvaluationSettings
+from pipeline.tables import BREAKDOWNS, RESULTS
+
+TEST_SPLITS = ("inner_test", "outer_test")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The tables `results` and `breakdowns` of a run."""
+
+    results: pl.DataFrame
+    breakdowns: pl.DataFrame
+
+
+def evaluate_benchmark(storage: Path, settings: EvaluationSettings | None = None) -> Benchmark:
+    """Score `<storage>/predictions/*` on both test sets of `<storage>/dataset`, with the two reference rows.
+
+    Raises EvaluationError where there are no predictions, or some do not fit the dataset.
+    """
+    settings = settings or EvaluationSettings()
+    dataset = load_dataset(storage / "dataset")
+    results: list[Row] = []
+    breakdowns: list[Row] = []
+    for split in TEST_SPLITS:
+        truth = load_truth(dataset, split)
+        for scored, depths in score_rows(storage, dataset, truth, settings):
+            results += results_of(scored, dataset, settings)
+            breakdowns += breakdowns_of(scored, dataset, depths)
+    return Benchmark(RESULTS.frame(results).sort(RESULTS.key), BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key))
+
+
+def score_rows(
+    storage: Path, dataset: Dataset, truth: Truth, settings: EvaluationSettings
+) -> Iterator[tuple[Scored, dict[str, dict[int, ImageScores]]]]:
+    """Each row of the benchmark scored on one split, and again by depth; the label prior and the oracle first."""
+    yield score_prior(dataset, truth, settings), {}
+    yield score_oracle(dataset, truth, settings), {}
+    for folder in prediction_folders(storage):
+        facets = facets_of(folder.name)
+        scored = score_predictions(folder, dataset, truth, settings, facets)
+        lists = [dataset.tag_lists[facet] for facet in facets if len(dataset.tag_lists[facet])]
+        depths = {tags.facet: score_depths(folder, dataset, truth, tags, settings) for tags in lists}
+        yield scored, depths
+
+
+def prediction_folders(storage: Path) -> list[Path]:
+    """The baselines that have predictions, in the order of the paper's tables, then by name."""
+    order = {key: number for number, key in enumerate(BASELINES)}
+    folders = [path for path in (storage / "predictions").glob("*") if path.is_dir()]
+    if not folders:
+        raise EvaluationError(f"{storage / 'predictions'} is empty; train a baseline first.")
+    return sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name))
+
+
+def facets_of(baseline: str) -> tuple[str, ...]:
+    """The facets a baseline predicts: all four, but for the paper's single head."""
+    row = BASELINES.get(baseline)
+    return row.facets if isinstance(row, Vision) else FACETS
+
+
+def score_depths(
+    folder: Path, dataset: Dataset, truth: Truth, tags: TagList, settings: EvaluationSettings
+) -> dict[int, ImageScores]:
+    """The same predictions ranked among the tags of one depth at a time."""
+    file = open_predictions(folder, dataset, truth, tags)
+    relevance = truth.relevance[tags.facet]
+    columns = {int(depth): np.flatnonzero(tags.depths == depth) for depth in np.unique(tags.depths)}
+    by_depth = {
+        depth: ImageScores(relevance.among(where, len(tags)), settings.top_k) for depth, where in columns.items()
+    }
+    for batch, images in file.batches(settings.batch_rows):
+        for depth, where in columns.items():
+            scores = by_depth[depth]
+            has_one = np.diff(scores.relevance.starts)[images] > 0
+            scores.add(batch[has_one][:, where], images[has_one], np.full(len(where), -1))
+    return by_depth
