@@ -13,6 +13,7 @@ import polars as pl
 
 from assets.console import say
 from assets.project import Made, Project, code_version
+from pipeline.parquet import ROWS_PER_GROUP, write_parquet
 from pipeline.tables import TABLES
 
 OWNERS = ["team:eufcc"]
@@ -63,6 +64,8 @@ def stage_asset(
                 given |= {"settings": project.settings, "storage": project.storage}
                 arguments = {name: given[name] for name in parameters if name in GIVEN}
                 arguments |= {name: _read(project, name, kind) for name, kind in reads.items()}
+                if "storage" in parameters:  # it writes its own files: until it is done, nobody knows what they hold
+                    _forget(project, names)
                 _write(project, names, fingerprint, for_people(function, arguments))
             seconds = time.monotonic() - started
             for name in names:
@@ -137,20 +140,29 @@ def for_people(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
 
 
 def _write(project: Project, names: tuple[str, ...], fingerprint: str, result: Any) -> None:
-    """Write what the function returned; a function that wrote its own files returns their metadata, or nothing."""
-    tables = result if isinstance(result, Mapping) else {names[0]: result}
+    """Write what the function returned; a function that wrote its own files returns their metadata, or nothing.
+
+    All tables are checked before the first is written, so that rows that do not fit leave the previous ones.
+    """
+    outcomes = result if isinstance(result, Mapping) else {names[0]: result}
+    frames = {name: frame for name, frame in outcomes.items() if isinstance(frame, pl.DataFrame)}
+    tables = {name: for_people(TABLES[name].conform, {"rows": frame}) for name, frame in frames.items()}
+    _forget(project, names)
     for name in names:
-        outcome = tables.get(name)
-        project.forget(name)
-        if isinstance(outcome, pl.DataFrame):
-            TABLES[name].write(outcome, project.path(name))
-            metadata: dict[str, Any] = {"rows": outcome.height}
+        if name in tables:
+            write_parquet(tables[name], project.path(name), row_group_size=ROWS_PER_GROUP)
+            metadata: dict[str, Any] = {"rows": tables[name].num_rows}
         else:
-            metadata = dict(outcome or {})
+            metadata = dict(outcomes.get(name) or {})
         if not project.path(name).exists():
             raise dg.Failure(f"{name} wrote nothing to {project.path(name)}.", allow_retries=False)
         metadata["bytes"] = _size(project.path(name))
         project.remember(name, fingerprint, metadata)
+
+
+def _forget(project: Project, names: tuple[str, ...]) -> None:
+    for name in names:
+        project.forget(name)
 
 
 def _size(path: Path) -> int:

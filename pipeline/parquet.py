@@ -12,6 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+ROWS_PER_GROUP = 100_000
+
 
 class TableError(ValueError):
     """Rows that do not fit their table: the message names the table, the column and an example."""
@@ -59,7 +61,7 @@ class Table:
         self._check_key(table)
         return table
 
-    def write(self, rows: pl.DataFrame | pa.Table, file: Path, *, row_group_size: int = 100_000) -> str:
+    def write(self, rows: pl.DataFrame | pa.Table, file: Path, *, row_group_size: int = ROWS_PER_GROUP) -> str:
         """Write the rows whole or not at all; returns the sha256 of the file."""
         return write_parquet(self.conform(rows), file, row_group_size=row_group_size)
 
