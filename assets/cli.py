@@ -60,6 +60,32 @@ def dev(
         raise typer.Exit(subprocess.call([*command, "-h", "127.0.0.1", "-p", str(ui_port)]))  # noqa: S603
 
 
+@app.command()
+def dictionary() -> None:
+    """Write docs/data-dictionary.md from the schemas."""
+    from assets.project import ROOT
+    from pipeline.dictionary import data_dictionary
+
+    (ROOT / "docs" / "data-dictionary.md").write_text(data_dictionary(), encoding="utf-8")
+
+
+@app.command()
+def plan() -> None:
+    """What a harvest would cost: records, requests, hours and gigabytes per collection. Fetches nothing."""
+    from rich.table import Table
+
+    from assets.harvest import europeana
+    from assets.resources import current_project
+    from pipeline.harvest.plan import dry_run
+
+    project = current_project()
+    rows = dry_run(europeana(project), project.settings.harvest)
+    table = Table(*rows.columns)
+    for row in rows.iter_rows():
+        table.add_row(*(f"{value:,.2f}" if isinstance(value, float) else f"{value}" for value in row))
+    console.print(table)
+
+
 def _run_job(name: str) -> None:
     """Run the job with every keyword collection; what fails is said in one sentence."""
     os.environ[LINES] = "1"
