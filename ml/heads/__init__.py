@@ -1,1 +1,15 @@
-"""One small file per head, with its loss."""
+"""The heads of the vision baselines: one small file each, a head together with its loss."""
+
+from ml.heads.head import Head
+from ml.heads.hsoftmax_levels import HSoftmaxLevels
+from ml.heads.hsoftmax_nodes import HSoftmaxNodes
+from ml.heads.multilabel import Asymmetric, Multilabel
+from ml.heads.softmax import Softmax
+
+HEADS: dict[str, type[Head]] = {
+    "multilabel": Multilabel,
+    "asymmetric": Asymmetric,
+    "softmax": Softmax,
+    "hsoftmax_nodes": HSoftmaxNodes,
+    "hsoftmax_levels": HSoftmaxLevels,
+}

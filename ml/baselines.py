@@ -1,0 +1,253 @@
+"""The rows of the benchmark as data, and the recipe each is trained with (protocol, section 5)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ml.architectures import CONVNEXT_BASE, MOBILENETV2, OPENAI_MEAN, OPENAI_STD, TINY, Backbone
+from ml.texts import CLIP_TEXT_TOWER, Prompt, TextTower
+from pipeline import FACETS
+
+Profile = Literal["demo", "full"]
+
+
+class BaselineError(ValueError):
+    """An unknown baseline, profile or override; the message lists what there is."""
+
+
+@dataclass(frozen=True)
+class Vision:
+    """An image network with one head per facet."""
+
+    key: str
+    head: str
+    class_weights: bool = False
+    facets: tuple[str, ...] = FACETS
+    frozen: bool = False  # True: only the heads are trained
+    kind: Literal["vision"] = "vision"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """CLIP; `prompt` is the text of training and of ranking."""
+
+    key: str
+    prompt: Prompt
+    trained: bool = True
+    wise: str | None = None  # the fine-tuned row whose weights are mixed with the zero-shot ones (WiSE-FT)
+    kind: Literal["clip"] = "clip"
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The mean of its members' scores on one scale."""
+
+    key: str
+    members: tuple[str, ...]
+    kind: Literal["ensemble"] = "ensemble"
+
+
+Baseline = Vision | Clip | Ensemble
+
+PAPER_ROWS: tuple[Baseline, ...] = (
+    Vision("multilabel", "multilabel"),
+    Vision("multilabel_materials", "multilabel", facets=("materials",)),
+    Vision("softmax", "softmax"),
+    Vision("softmax_wce", "softmax", class_weights=True),
+    Vision("hsoftmax_nodes", "hsoftmax_nodes", class_weights=True),
+    Vision("hsoftmax_levels", "hsoftmax_levels", class_weights=True),
+    Clip("clip_zero_shot", "one_tag", trained=False),
+    Clip("clip_1_tag", "one_tag"),
+    Clip("clip_all_tags", "all_tags"),
+    Clip("clip_1_tag_prompt", "one_tag_prompt"),
+    Ensemble("ensemble_ml_s", ("multilabel", "softmax")),
+    Ensemble("ensemble_ml_s_clip", ("multilabel", "softmax", "clip_1_tag_prompt")),
+)
+
+# Beyond the paper. The hierarchical rows above are coherent too: no tag outranks its ancestors.
+FURTHER_ROWS: tuple[Baseline, ...] = (
+    Vision("linear_probe", "multilabel", frozen=True),
+    Vision("multilabel_asl", "asymmetric"),
+    Vision("hsoftmax", "hsoftmax_nodes"),
+    Clip("clip_zero_shot_prompt", "one_tag_prompt", trained=False),
+    Clip("clip_path_prompt", "path_prompt"),
+    Clip("clip_wise_ft", "one_tag_prompt", trained=False, wise="clip_1_tag_prompt"),
+)
+
+BASELINES: dict[str, Baseline] = {row.key: row for row in PAPER_ROWS + FURTHER_ROWS}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a row is trained. The defaults are the paper's vision rows; sizes are global, over all GPUs."""
+
+    backbone: Backbone = CONVNEXT_BASE  # paper: ConvNeXt-B with ImageNet weights
+    open_clip: str | None = None  # a CLIP model of open_clip in place of backbone and text tower
+    text_tower: TextTower = CLIP_TEXT_TOWER  # paper: CLIP's own size
+    pretrained: bool = True  # paper
+    freeze: int = 0  # blocks that are not trained; -1: the whole network
+    image_size: int = 224  # paper
+    crop_scale_min: float = 0.08  # ours: torchvision's RandomResizedCrop, which the paper names without numbers
+    eval_part: float = 0.875  # ours: the central part of an image that is shown in evaluation
+    cache_px: int | None = None  # ours: decode every image once, at this short side, and keep it in memory
+    frozen_views: int = 0  # ours: draws of an image that pass the frozen part once and are kept; 0 keeps none
+    repeats: int = 3  # paper: RASampler; 3 is ours
+    epochs: int = 25  # paper
+    batch: int = 128  # paper
+    accumulate: int = 1  # ours: micro-batches of a step, on each GPU
+    lr: float = 1e-4  # paper
+    head_lr: float | None = None  # ours: the heads' rate where it differs
+    weight_decay: float = 0.05  # paper
+    betas: tuple[float, float] = (0.9, 0.999)  # ours: torch's default
+    eps: float = 1e-8  # ours: torch's default
+    warmup_steps: int = 0  # ours: the paper names none for vision
+    clip_norm: float | None = None  # ours: the paper names none for vision
+    drop: float = 0.0  # ours: dropout before the heads
+    prior_bias: bool = False  # ours: start the heads at the training frequencies
+    ema_decay: float | None = None  # ours: off in the paper's rows
+    patience: int | None = None  # ours: epochs without improvement until an early stop; None: none
+    instances: Literal["per_facet", "per_tag", "per_image"] = "per_facet"  # ours
+    positives: Literal["pairs", "same_text"] = "pairs"  # paper: CLIP's loss
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # ours: bf16 autocast on a GPU, fp32 on a CPU
+    channels_last: bool = True  # ours
+    compile: bool = False  # ours
+    tensorboard: bool = True  # ours: when the package is there
+    workers: int = 8  # ours
+    eval_batch: int = 256  # ours
+    checkpoint_s: float = 600.0  # ours: seconds between checkpoints, besides one per epoch
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """What is subtracted from the pixels, in [0, 1], per channel."""
+        return self.backbone.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """What they are then divided by."""
+        return self.backbone.std
+
+    def override(self, assignments: Mapping[str, str]) -> "Recipe":
+        """The recipe with some values given as text, as on the command line. Raises BaselineError."""
+        changes: dict[str, Any] = {}
+        simple = {f.name: f for f in fields(self) if f.name not in ("backbone", "text_tower", "betas")}
+        for name, text in assignments.items():
+            if name == "backbone":
+                changes[name] = Backbone(text, self.backbone.mean, self.backbone.std)
+                continue
+            if name not in simple:
+                raise BaselineError(f"There is no recipe value `{name}`; there are backbone, {', '.join(simple)}.")
+            changes[name] = _parsed(name, text, _type_name(simple[name].type), getattr(self, name))
+        return replace(self, **changes)
+
+    def as_json(self) -> dict[str, Any]:
+        """The recipe for model.json and for telling two runs apart."""
+        return asdict(self)
+
+
+def recipe(key: str, profile: Profile, weights: Path | None = None) -> Recipe:
+    """The recipe of a row. The demo's differ in size alone: a network that a laptop trains in seconds."""
+    row = baseline(key)
+    if profile not in get_args(Profile):
+        raise BaselineError(f"There is no profile `{profile}`; it must be demo or full.")
+    if profile == "full":
+        return _full(row)
+    return _demo_mobilenet(row) if weights is not None else _demo_tiny(row)
+
+
+def baseline(key: str) -> Baseline:
+    """The row of that key. Raises BaselineError."""
+    if key not in BASELINES:
+        raise BaselineError(f"There is no baseline `{key}`; there are {', '.join(BASELINES)}.")
+    return BASELINES[key]
+
+
+def _full(row: Baseline) -> Recipe:
+    if row.kind != "clip":
+        return Recipe(freeze=-1 if getattr(row, "frozen", False) else 0)
+    return Recipe(
+        backbone=replace(CONVNEXT_BASE, mean=OPENAI_MEAN, std=OPENAI_STD),
+        open_clip="ViT-B-16",  # paper
+        eval_part=1.0,  # ours: CLIP's own evaluation crop
+        repeats=1,  # ours
+        epochs=100,  # paper
+        batch=64,  # paper
+        lr=3e-5,  # paper
+        betas=(0.9, 0.99),  # paper
+        eps=1e-8,  # paper
+        weight_decay=0.1,  # paper
+        warmup_steps=500,  # paper
+        clip_norm=1.0,  # paper
+        positives="same_text" if row.key == "clip_path_prompt" else "pairs",
+    )
+
+
+def _demo_tiny(row: Baseline) -> Recipe:
+    """Random weights, 64 px, a third of a million parameters."""
+    common = Recipe(
+        backbone=TINY,
+        pretrained=False,
+        image_size=64,
+        crop_scale_min=0.5,
+        eval_part=1.0,
+        cache_px=80,
+        repeats=1,
+        epochs=20,
+        batch=32,
+        lr=3e-3,
+        weight_decay=0.05,
+        warmup_steps=40,
+        clip_norm=1.0,
+        prior_bias=True,
+        tensorboard=False,
+        workers=0,
+        freeze=-1 if getattr(row, "frozen", False) else 0,
+    )
+    if row.kind != "clip":
+        return common
+    return replace(
+        common,
+        text_tower=TextTower(context=24, width=96, heads=4, layers=1, embed=96),
+        batch=64,
+        epochs=10,
+        positives="same_text",
+    )
+
+
+def _demo_mobilenet(row: Baseline) -> Recipe:
+    """ImageNet weights, 128 px; the lower blocks are frozen, and pass each image's views once."""
+    common = replace(
+        _demo_tiny(row),
+        backbone=MOBILENETV2,
+        pretrained=True,
+        image_size=128,
+        cache_px=160,
+        freeze=-1 if getattr(row, "frozen", False) else 5,
+        frozen_views=4,
+        lr=3e-4,
+        head_lr=3e-3,
+    )
+    return common
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def _parsed(name: str, text: str, kind: str, now: Any) -> Any:
+    if text.lower() == "none" and "None" in kind:
+        return None
+    try:
+        if kind.startswith("bool"):
+            return {"true": True, "false": False}[text.lower()]
+        if kind.startswith("int"):
+            return int(text)
+        if kind.startswith("float"):
+            return float(text)
+    except (KeyError, ValueError) as error:
+        raise BaselineError(f"The recipe value `{name}` cannot be `{text}`; it is {now} now.") from error
+    if "Literal" in kind and f"'{text}'" not in kind:
+        raise BaselineError(
+            f"The recipe value `{name}` cannot be `{text}`; it is one of {kind.partition('[')[2][:-1]}."
+        )
+    return text
