@@ -197,6 +197,7 @@ def hit(vocabulary: Vocabulary, found: Hit) -> dict[str, Any]:
         **node(vocabulary, tag_id),
         "matched": {"text": found.text, "language": found.language, "is_synonym": found.is_synonym},
         "path": [{"tag_id": tag, "labels": dict(vocabulary.terms[tag].labels)} for tag in vocabulary.path(tag_id)],
+        "above": [node(vocabulary, tag) for tag in vocabulary.path(tag_id)[:-1]],
     }
 
 

@@ -1,0 +1,88 @@
+// Images for the queue: files chosen, dropped or pasted, the dataset, or an address elsewhere.
+import { api } from "./api.js";
+import { $, h } from "./dom.js";
+import { has, t, whole } from "./i18n.js";
+
+const AT_ONCE = 3;
+const DAMAGED = ["broken_header", "truncated", "decode_failed", "decoder_died", "empty"];
+const UNSUPPORTED = ["svg", "html", "xml", "json", "pdf", "archive", "unsupported_format", "not_an_image", "polyglot"];
+const LARGE = ["too_many_pixels", "too_long", "too_much_memory", "decode_timeout"];
+
+export function reasonOf(error) {
+  if (error.code === "unreachable") return t("not_saved");
+  if (error.status === 429) return t("error.busy");
+  if (DAMAGED.includes(error.code)) return t("error.damaged");
+  if (UNSUPPORTED.includes(error.code)) return t("error.unsupported");
+  if (LARGE.includes(error.code)) return t("error.too_many_pixels");
+  if (has(`error.${error.code}`)) return t(`error.${error.code}`);
+  return t("error.other", { message: error.message });
+}
+
+// `acts`: who(), added(images), say(text)
+export function startAdding(acts) {
+  const state = (text) => { $("add-state").textContent = text; };
+  const problem = (title, error) => $("add-problems").append(h("li", {}, t("not_added", { title, reason: reasonOf(error) })));
+
+  async function send(files) {
+    if (!files.length) return;
+    const dialog = $("dialog-add");
+    const batch = crypto.randomUUID();
+    const waiting = [...files];
+    const images = [];
+    let sent = 0;
+    $("add-problems").replaceChildren();
+    const worker = async () => {
+      while (waiting.length) {
+        const file = waiting.shift();
+        state(t("uploading", { n: ++sent, all: files.length }));
+        const title = (file.name || "").replace(/[\x00-\x1f\x7f-\x9f]/g, " ").slice(0, 300);
+        try {
+          images.push((await api.upload(file, title, acts.who(), batch)).image);
+        } catch (error) {
+          problem(title || t("untitled"), error);
+        }
+      }
+    };
+    if (files.length > 1 && !dialog.open) dialog.showModal();
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, files.length) }, worker));
+    state(t("added", { n: whole(images.length) }));
+    if (images.length) acts.added(images);
+    if ($("add-problems").children.length) { if (!dialog.open) dialog.showModal(); }
+    else dialog.close();
+  }
+
+  async function from(request, title) {
+    $("add-problems").replaceChildren();
+    state("…");
+    try {
+      const { images } = await request();
+      state(t("added", { n: whole(images.length) }));
+      if (images.length) { acts.added(images); $("dialog-add").close(); }
+    } catch (error) {
+      state("");
+      problem(title, error);
+    }
+  }
+
+  $("choose").addEventListener("click", () => $("files").click());
+  $("files").addEventListener("change", async () => { await send($("files").files); $("files").value = ""; });
+  $("add-dataset").addEventListener("click", () => from(() => api.addDataset({ split: $("split").value, count: Number($("count").value) || 1, who: acts.who() }), $("split").value));
+  $("add-address").addEventListener("click", () => from(() => api.addAddress({ address: $("address").value.trim(), who: acts.who() }), $("address").value.trim()));
+  for (const button of document.querySelectorAll('[data-opens="add"]')) {
+    button.addEventListener("click", () => { state(""); $("add-problems").replaceChildren(); $("dialog-add").showModal(); });
+  }
+
+  let depth = 0;
+  const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  addEventListener("dragenter", (event) => { if (carriesFiles(event)) { depth += 1; $("drop").hidden = false; } });
+  addEventListener("dragleave", () => { depth = Math.max(0, depth - 1); if (!depth) $("drop").hidden = true; });
+  addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
+  addEventListener("drop", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    depth = 0;
+    $("drop").hidden = true;
+    send(event.dataTransfer.files);
+  });
+  addEventListener("paste", (event) => { if (event.clipboardData?.files.length) { event.preventDefault(); send(event.clipboardData.files); } });
+}

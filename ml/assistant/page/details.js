@@ -1,0 +1,34 @@
+// What is known about a tag: path, scope note, synonyms, labels, examples, its address in the AAT.
+import { api } from "./api.js";
+import { $, h } from "./dom.js";
+import { LANGUAGES, currentLanguage, labelOf, nameOfLanguage, t } from "./i18n.js";
+
+export async function showTag(node, acts, stand) {
+  const tag = await api.tag(node.tag_id);
+  const label = labelOf(tag);
+  const language = currentLanguage();
+  const note = tag.scope_notes[language] ?? tag.scope_notes.en ?? Object.values(tag.scope_notes)[0];
+  const noteLanguage = Object.keys(tag.scope_notes).find((code) => tag.scope_notes[code] === note);
+  const synonyms = [...(tag.alt_labels[language] ?? []), ...(language === "en" ? [] : (tag.alt_labels.en ?? []))];
+  const others = LANGUAGES.filter((code) => tag.labels[code] && code !== label.language);
+  const close = () => $("dialog-tag").close();
+  const gallery = h("div", { class: "gallery" });
+  $("tag").replaceChildren(
+    h("h2", { id: "tag-title", lang: label.language }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null),
+    h("p", { class: "crumbs" }, `${t(`facet.${tag.facet}`)} › ${tag.path.map((step) => labelOf(step).text).join(" › ")}`),
+    h("p", {}, h("a", { href: tag.uri.replace("http:", "https:"), target: "_blank", rel: "noopener noreferrer" }, `AAT ${tag.tag_id}`), tag.in_model ? "" : ` · ${t("not_in_model")}`),
+    h("div", { class: "acts" },
+      h("button", { type: "button", class: "primary", onclick: () => { close(); acts.accept(node); } }, stand === "accepted" ? t("withdraw") : t("accept")),
+      h("button", { type: "button", onclick: () => { close(); acts.reject(node); } }, stand === "rejected" ? t("withdraw") : t("reject"))),
+    h("section", {}, h("h3", {}, t("scope_note")), h("p", { lang: noteLanguage }, note ?? t("no_scope_note"))),
+    synonyms.length ? h("section", {}, h("h3", {}, t("synonyms")), h("p", {}, synonyms.slice(0, 12).join(" · "))) : "",
+    others.length ? h("section", {}, h("h3", {}, t("labels")), h("dl", { class: "languages" }, others.flatMap((code) => [h("dt", {}, nameOfLanguage(code)), h("dd", { lang: code }, tag.labels[code])]))) : "",
+    h("section", {}, h("h3", {}, t("examples")), gallery),
+  );
+  $("dialog-tag").showModal();
+  const { images } = await api.examples(node.tag_id);
+  gallery.replaceChildren(...images.map((image) => h("figure", {},
+    h("img", { src: `/api/examples/${image.image_id}`, alt: t("example_of", { tag: label.text, provider: image.data_provider }), loading: "lazy" }),
+    h("figcaption", {}, image.data_provider))));
+  if (!images.length) gallery.append(h("p", { class: "quiet" }, t("no_examples")));
+}
