@@ -1,0 +1,281 @@
+"""The published EUFCC-340K format, both ways: its CSV rows as tables, and our tables as its CSV rows."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from pipeline import FACETS
+from pipeline.parquet import whole_file
+from pipeline.vocabulary.thesaurus import fallback_label
+
+FACET_COLUMNS = {
+    "object_types": "objectTypes.hierarchy",
+    "subjects": "subjects.hierarchy",
+    "materials": "materials.hierarchy",
+    "classifications": "classifications.hierarchy",
+}
+COLUMNS = (
+    "idInSource",
+    "objectTypes.hierarchy",
+    "subjects.hierarchy",
+    "materials.hierarchy",
+    "#portraitMedia.original",
+    "database",
+    "repository.keeper",
+    "classifications.hierarchy",
+)
+SPLIT_FILES = {"train": "train.csv", "validation": "val.csv", "inner_test": "test_id.csv", "outer_test": "test_ood.csv"}
+BETWEEN_TAGS = " $ "
+BETWEEN_LEVELS = " | "
+OUTSIDE = "*"  # before a term that is not in the Catalan list
+FLAT = "classifications"  # its levels are tags side by side, not one below the other
+DATABASE = "EUROPEANA"
+TAG_MAP_FILE = "tags.csv"
+
+ROWS_SCHEMA = pl.Schema(
+    {
+        "split": pl.String(),
+        "row": pl.Int64(),
+        "record_id": pl.String(),
+        "image_url": pl.String(),
+        "database": pl.String(),
+        "data_provider": pl.String(),
+    }
+)
+STATED_SCHEMA = pl.Schema(
+    {
+        "split": pl.String(),
+        "row": pl.Int64(),
+        "facet": pl.String(),
+        "position": pl.Int64(),
+        "path": pl.List(pl.String()),
+    }
+)
+
+
+class PublishedError(ValueError):
+    """A file that is not in the published format; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """Rows in the published format.
+
+    `rows`: split, row (from 1), record_id, image_url, database, data_provider. `stated`: split, row, facet, position
+    (from 1, as written, repetitions too), path (the levels as written, with a leading `*` where there is one).
+    """
+
+    rows: pl.DataFrame
+    stated: pl.DataFrame
+
+
+def read_published(files: Mapping[str, Path]) -> Published:
+    """The rows of the files, by split. Raises PublishedError."""
+    rows: list[tuple[object, ...]] = []
+    stated: list[tuple[object, ...]] = []
+    for split, file in files.items():
+        for number, fields in enumerate(_fields(file), 1):
+            url, database, keeper = (fields[name] for name in COLUMNS[4:7])
+            rows.append((split, number, fields["idInSource"], url, database, keeper))
+            for facet, column in FACET_COLUMNS.items():
+                for position, path in enumerate(split_tags(fields[column]), 1):
+                    stated.append((split, number, facet, position, path))
+    return Published(
+        pl.DataFrame(rows, schema=ROWS_SCHEMA, orient="row"), pl.DataFrame(stated, schema=STATED_SCHEMA, orient="row")
+    )
+
+
+def read_official_splits(folder: Path) -> Published:
+    """train.csv, val.csv, test_id.csv and test_ood.csv of the published repository, as many as are there."""
+    files = {split: folder / name for split, name in SPLIT_FILES.items() if (folder / name).is_file()}
+    if not files:
+        raise PublishedError(f"{folder} holds none of {', '.join(SPLIT_FILES.values())}; name the published folder.")
+    return read_published(files)
+
+
+def write_published(published: Published, folder: Path) -> list[Path]:
+    """One CSV per split, in the published names; what was read is written as it was."""
+    cells: dict[tuple[str, int, str], list[list[str]]] = {}
+    for split, row, facet, _, path in published.stated.sort("split", "row", "facet", "position").iter_rows():
+        cells.setdefault((split, row, facet), []).append(path)
+    written = []
+    for (split,), rows in published.rows.sort("split", "row").group_by("split", maintain_order=True):
+        file = folder / SPLIT_FILES[str(split)]
+        with whole_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for _, number, record_id, url, database, keeper in rows.iter_rows():
+                tags = {
+                    column: join_tags(cells.get((str(split), number, facet), []))
+                    for facet, column in FACET_COLUMNS.items()
+                }
+                own = dict(zip((COLUMNS[0], *COLUMNS[4:7]), (record_id, url, database, keeper), strict=True))
+                writer.writerow([{**tags, **own}[column] for column in COLUMNS])
+        written.append(file)
+    return written
+
+
+def split_tags(cell: str) -> list[list[str]]:
+    """The tags of a cell, each as its levels from the top; no text, no tags."""
+    return [tag.split(BETWEEN_LEVELS) for tag in cell.split(BETWEEN_TAGS)] if cell else []
+
+
+def join_tags(tags: Sequence[Sequence[str]]) -> str:
+    """The inverse of `split_tags`."""
+    return BETWEEN_TAGS.join(BETWEEN_LEVELS.join(levels) for levels in tags)
+
+
+def published_tags(published: Published) -> pl.DataFrame:
+    """One row per row, facet and tag, closed upwards: split, row, facet, path, stated; keyed by the full path.
+
+    A label under two parents is two tags. The levels of `classifications` are tags side by side.
+    """
+    found: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
+    for split, row, facet, path in published.stated.select("split", "row", "facet", "path").iter_rows():
+        for tag, stated in _tags_of_path(facet, path):
+            key = (split, row, facet, tag)
+            found[key] = found.get(key, False) or stated
+    return pl.DataFrame(
+        [(split, row, facet, list(tag), stated) for (split, row, facet, tag), stated in sorted(found.items())],
+        schema={
+            "split": pl.String,
+            "row": pl.Int64,
+            "facet": pl.String,
+            "path": pl.List(pl.String),
+            "stated": pl.Boolean,
+        },
+        orient="row",
+    )
+
+
+def published_vocabulary(published: Published) -> pl.DataFrame:
+    """One row per facet and full path: facet, path, label, depth, outside (a leading `*`), n_rows."""
+    return (
+        published_tags(published)
+        .group_by("facet", "path")
+        .agg(n_rows=pl.len().cast(pl.Int64))
+        .with_columns(label=pl.col("path").list.last(), depth=pl.col("path").list.len().cast(pl.Int64))
+        .with_columns(outside=pl.col("label").str.starts_with(OUTSIDE))
+        .select("facet", "path", "label", "depth", "outside", "n_rows")
+        .sort("facet", "path")
+    )
+
+
+def as_published(
+    splits: pl.DataFrame,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    *,
+    language: str = "ca",
+) -> Published:
+    """Our tables in the published format, one row per image; images that were left out of the splits are not written.
+
+    Tags are the stated ones, by label in the asked language; a label of another language gets a leading `*`, as in the
+    published files. `classifications` are all closed tags, flat. `tag_map` says which id each path stands for.
+    """
+    paths = {(row["facet"], row["tag_id"]): row["path"].split(BETWEEN_LEVELS) for row in tag_map(tags, language)}
+    rows = (
+        splits.filter(pl.col("split").is_in(list(SPLIT_FILES)))
+        .join(records.select("record_id", "data_provider", "thumbnail_url"), on="record_id", how="left")
+        .sort("split", "record_id", "view")
+        .with_columns(row=pl.int_range(1, pl.len() + 1).over("split"))
+    )
+    of_record: dict[str, dict[str, list[list[str]]]] = {}
+    written = record_tags.filter(pl.col("stated") | (pl.col("facet") == FLAT)).sort("record_id", "facet", "tag_id")
+    for record_id, facet, tag_id in written.select("record_id", "facet", "tag_id").iter_rows():
+        of_record.setdefault(record_id, {}).setdefault(facet, []).append(paths[facet, tag_id])
+    stated = [
+        (split, row, facet, position, path)
+        for split, row, record_id in rows.select("split", "row", "record_id").iter_rows()
+        for facet in FACETS
+        for position, path in enumerate(_cell(facet, of_record.get(record_id, {}).get(facet, [])), 1)
+    ]
+    own = rows.select(
+        "split",
+        "row",
+        "record_id",
+        image_url=pl.col("thumbnail_url").fill_null(""),
+        database=pl.lit(DATABASE),
+        data_provider=pl.col("data_provider").fill_null(""),
+    ).cast(ROWS_SCHEMA)
+    return Published(own, pl.DataFrame(stated, schema=STATED_SCHEMA, orient="row"))
+
+
+def tag_map(tags: pl.DataFrame, language: str = "ca") -> list[dict[str, str]]:
+    """One row per tag: facet, path (as in the CSV), tag_id, language of the label; no path twice in a facet.
+
+    Two ids whose paths read the same (homographs under one parent) get their ids in brackets behind the label.
+    """
+    labels: dict[str, tuple[str, str]] = {}
+    for tag_id, texts in tags.select("tag_id", "labels").iter_rows():
+        label = fallback_label({each["language"]: each["text"] for each in texts}, tag_id, language)
+        text = label.text.replace(BETWEEN_LEVELS, " / ").replace(BETWEEN_TAGS, " / ")
+        labels[tag_id] = (text if label.fallback is None else OUTSIDE + text, label.language or "")
+    known = tags.sort("facet", "depth", "tag_id")
+    texts_of = {tag_id: text for tag_id, (text, _) in labels.items()}
+    for repeated in _homographs(known, texts_of):
+        texts_of[repeated] = f"{texts_of[repeated]} [{repeated}]"
+    return [
+        {
+            "facet": facet,
+            "path": texts_of[tag_id] if facet == FLAT else BETWEEN_LEVELS.join(texts_of[each] for each in path),
+            "tag_id": tag_id,
+            "language": labels[tag_id][1],
+        }
+        for facet, tag_id, path in known.select("facet", "tag_id", "path").iter_rows()
+    ]
+
+
+def write_tag_map(tags: pl.DataFrame, folder: Path, language: str = "ca") -> Path:
+    """`tags.csv` beside the published CSVs: facet, path, tag_id, language."""
+    file = folder / TAG_MAP_FILE
+    with whole_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ("facet", "path", "tag_id", "language"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(tag_map(tags, language))
+    return file
+
+
+def _homographs(tags: pl.DataFrame, texts: Mapping[str, str]) -> list[str]:
+    """The ids that share facet, parent (in a flat facet: nothing more) and label with another id."""
+    same: dict[tuple[str, str | None, str], list[str]] = {}
+    for facet, parent, tag_id in tags.select("facet", "parent", "tag_id").iter_rows():
+        same.setdefault((facet, None if facet == FLAT else parent, texts[tag_id]), []).append(tag_id)
+    return [tag_id for ids in same.values() if len(ids) > 1 for tag_id in ids]
+
+
+def _cell(facet: str, paths: list[list[str]]) -> list[list[str]]:
+    """The tags of one cell; those of a flat facet stand side by side as the levels of one."""
+    ordered = sorted(paths)
+    return [[label for path in ordered for label in path]] if facet == FLAT and ordered else ordered
+
+
+def _tags_of_path(facet: str, path: Sequence[str]) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """The tags that a written path stands for, and whether each is stated (not merely above a stated one)."""
+    if facet == FLAT:
+        yield from (((level,), True) for level in path)
+        return
+    for depth in range(1, len(path) + 1):
+        yield tuple(path[:depth]), depth == len(path)
+
+
+def _fields(file: Path) -> Iterator[dict[str, str]]:
+    try:
+        with file.open(encoding="utf-8", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            if (header := next(reader, None)) != list(COLUMNS):
+                raise PublishedError(f"{file.name}: line 1 is {header}; a published file has {', '.join(COLUMNS)}.")
+            for fields in reader:
+                if len(fields) != len(COLUMNS):
+                    raise PublishedError(
+                        f"{file.name}: line {reader.line_num} has {len(fields)} fields instead of {len(COLUMNS)}."
+                    )
+                yield dict(zip(COLUMNS, fields, strict=True))
+    except OSError as error:
+        raise PublishedError(f"The published file {file} cannot be read ({error.strerror}).") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PublishedError(f"{file.name} is not UTF-8 CSV ({error}).") from error
