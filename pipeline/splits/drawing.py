@@ -1,0 +1,204 @@
+"""The compiled steps that meet the minimums: each changes `state` (per group) and `counts` (images per tag) in place.
+
+Scores are whole numbers; between equals the first group in the matrix's order wins.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+FREE, CHOSEN, KEPT, BARRED = 0, 1, 2, 3  # KEPT: drawn earlier, never taken out; BARRED: not to be drawn
+EXCHANGES = 200_000  # groups tried in a repair, at most
+
+
+class Problem(NamedTuple):
+    """What a draw is made from: the matrix by rows and by columns, and the bounds."""
+
+    starts: np.ndarray  # the entries of group g are starts[g] to starts[g + 1]
+    tags: np.ndarray  # of every entry
+    images: np.ndarray  # of every entry
+    sizes: np.ndarray  # images of every group
+    column_starts: np.ndarray  # the groups of tag t are at column_starts[t] to column_starts[t + 1]
+    column_groups: np.ndarray  # in the groups' order
+    lower: np.ndarray  # least images of every tag
+    upper: np.ndarray  # most images of every tag
+    order: np.ndarray  # tags from rare to frequent
+
+
+@njit(cache=True)
+def columns(starts, tags, n_tags):
+    """The groups of every tag, in the groups' order: `column_starts` [n_tags + 1] and `column_groups`."""
+    column_starts = np.zeros(n_tags + 1, dtype=np.int64)
+    for entry in range(len(tags)):
+        column_starts[tags[entry] + 1] += 1
+    for tag in range(n_tags):
+        column_starts[tag + 1] += column_starts[tag]
+    place = column_starts[:-1].copy()
+    column_groups = np.empty(len(tags), dtype=np.int32)
+    for group in range(len(starts) - 1):
+        for entry in range(starts[group], starts[group + 1]):
+            column_groups[place[tags[entry]]] = group
+            place[tags[entry]] += 1
+    return column_starts, column_groups
+
+
+@njit(cache=True)
+def count(state, problem):
+    """Images per tag in the groups drawn so far."""
+    counts = np.zeros(len(problem.lower), dtype=np.int64)
+    for group in range(len(problem.sizes)):
+        if state[group] == CHOSEN or state[group] == KEPT:
+            for entry in range(problem.starts[group], problem.starts[group + 1]):
+                counts[problem.tags[entry]] += problem.images[entry]
+    return counts
+
+
+@njit(cache=True)
+def fits(group, counts, problem):
+    """Whether the group may be drawn without exceeding any tag's upper bound."""
+    for entry in range(problem.starts[group], problem.starts[group + 1]):
+        if counts[problem.tags[entry]] + problem.images[entry] > problem.upper[problem.tags[entry]]:
+            return False
+    return True
+
+
+@njit(cache=True)
+def move(group, sign, counts, problem):
+    """Draw (+1) or put back (-1) a group; returns by how much the sum of all deficits fell."""
+    less = 0
+    for entry in range(problem.starts[group], problem.starts[group + 1]):
+        tag = problem.tags[entry]
+        less += max(problem.lower[tag] - counts[tag], 0)
+        counts[tag] += sign * problem.images[entry]
+        less -= max(problem.lower[tag] - counts[tag], 0)
+    return less
+
+
+@njit(cache=True)
+def _covers(group, counts, problem):
+    """How many missing images, over all tags, the group would bring."""
+    found = 0
+    for entry in range(problem.starts[group], problem.starts[group + 1]):
+        found += min(problem.images[entry], max(problem.lower[problem.tags[entry]] - counts[problem.tags[entry]], 0))
+    return found
+
+
+@njit(cache=True)
+def _best_cover(tag, state, counts, problem):
+    """The free group of a tag that covers most deficits per image, or -1; between equals the one with fewest tags."""
+    best, best_covers, best_size, best_tags = -1, 0, 1, 0
+    for place in range(problem.column_starts[tag], problem.column_starts[tag + 1]):
+        group = problem.column_groups[place]
+        if state[group] != FREE or not fits(group, counts, problem):
+            continue
+        covers = _covers(group, counts, problem)
+        size, its_tags = problem.sizes[group], problem.starts[group + 1] - problem.starts[group]
+        here, there = covers * best_size, best_covers * size
+        if here > there or (here == there and best >= 0 and its_tags < best_tags):
+            best, best_covers, best_size, best_tags = group, covers, size, its_tags
+    return best
+
+
+@njit(cache=True)
+def meet_minimums(state, counts, problem):
+    """Draw groups until every lower bound is met or nothing fits: rare tags first, they have the least choice."""
+    for tag in problem.order:
+        while counts[tag] < problem.lower[tag]:
+            group = _best_cover(tag, state, counts, problem)
+            if group < 0:
+                break
+            state[group] = CHOSEN
+            move(group, 1, counts, problem)
+
+
+@njit(cache=True)
+def _tightest(group, counts, problem):
+    """Among the tags that keep a group out, the one with the fewest groups; -1 when it fits."""
+    tightest = -1
+    for entry in range(problem.starts[group], problem.starts[group + 1]):
+        tag = problem.tags[entry]
+        if counts[tag] + problem.images[entry] > problem.upper[tag] and (
+            tightest < 0
+            or problem.column_starts[tag + 1] - problem.column_starts[tag]
+            < problem.column_starts[tightest + 1] - problem.column_starts[tightest]
+        ):
+            tightest = tag
+    return tightest
+
+
+@njit(cache=True)
+def _exchange(wanted, given, state, counts, problem):
+    """Draw `wanted` in place of `given` and cover again what that opened; undone unless fewer images are missing."""
+    less = move(given, -1, counts, problem)
+    state[given] = FREE
+    if not fits(wanted, counts, problem):
+        move(given, 1, counts, problem)
+        state[given] = CHOSEN
+        return False
+    less += move(wanted, 1, counts, problem)
+    state[wanted] = CHOSEN
+    state[given] = BARRED  # not to come back at once
+    added = [wanted]
+    for entry in range(problem.starts[given], problem.starts[given + 1]):
+        tag = problem.tags[entry]
+        while less <= 0 and counts[tag] < problem.lower[tag]:
+            group = _best_cover(tag, state, counts, problem)
+            if group < 0:
+                break
+            state[group] = CHOSEN
+            less += move(group, 1, counts, problem)
+            added.append(group)
+    state[given] = FREE
+    if less > 0:
+        return True
+    for group in added:
+        state[group] = FREE
+        move(group, -1, counts, problem)
+    state[given] = CHOSEN
+    move(given, 1, counts, problem)
+    return False
+
+
+@njit(cache=True)
+def repair(state, counts, problem):
+    """Meet minimums that failed because other tags were full: exchange a drawn group for one of the tag's groups."""
+    tries = 0
+    improved = True
+    while improved:
+        improved = False
+        for tag in problem.order:
+            place = problem.column_starts[tag]
+            while counts[tag] < problem.lower[tag] and place < problem.column_starts[tag + 1]:
+                wanted = problem.column_groups[place]
+                place += 1
+                if state[wanted] != FREE:
+                    continue
+                full = _tightest(wanted, counts, problem)
+                if full < 0:
+                    state[wanted] = CHOSEN
+                    move(wanted, 1, counts, problem)
+                    improved = True
+                    continue
+                for other in range(problem.column_starts[full], problem.column_starts[full + 1]):
+                    given = problem.column_groups[other]
+                    if state[given] != CHOSEN:
+                        continue
+                    tries += 1
+                    if tries > EXCHANGES:
+                        return
+                    if _exchange(wanted, given, state, counts, problem):
+                        improved = True
+                        break
+
+
+@njit(cache=True)
+def drop_needless(state, counts, problem):
+    """Put back groups that no minimum needs, last group first."""
+    for group in range(len(problem.sizes) - 1, -1, -1):
+        if state[group] != CHOSEN:
+            continue
+        if move(group, -1, counts, problem) < 0:
+            move(group, 1, counts, problem)
+        else:
+            state[group] = FREE

@@ -1,0 +1,236 @@
+"""The inner test and validation: drawn from what the outer test leaves, in whole groups, within every bound."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+
+from pipeline.settings import SplitSettings
+from pipeline.splits.placement import place_images
+from pipeline.splits.provider_features import seeded_order
+from pipeline.splits.selection import Bounds, TagMatrix, draw, reachable
+from pipeline.tables import SPLIT_TABLE, SPLIT_TAGS
+
+DRAWN = {
+    "inner_test": "drawn for the inner test",
+    "validation": "drawn for validation",
+    "train": "not drawn for a test",
+}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """`splits` in SPLIT_TABLE, `split_tags` in SPLIT_TAGS, and `moved`: older images whose split is another one now.
+
+    `moved` has record_id, view, before, after, reason; it is empty unless outer providers or groups have changed.
+    """
+
+    splits: pl.DataFrame
+    split_tags: pl.DataFrame
+    moved: pl.DataFrame
+
+
+def make_splits(
+    images: pl.DataFrame,
+    groups: pl.DataFrame,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    provider_distances: pl.DataFrame,
+    settings: SplitSettings,
+    previous: pl.DataFrame | None = None,
+) -> Splits:
+    """The split of every image whose record has tags, and how every tag fares (protocol, section 4).
+
+    Groups stay whole. Images of `previous` (an earlier SPLIT_TABLE) keep their split. The result depends on the
+    content of the tables and on the seed, never on the order of rows. Raises SplitError where a table has gaps.
+    """
+    outer = provider_distances.filter(pl.col("chosen").is_not_null())["data_provider"].unique().sort().to_list()
+    placed = place_images(images, groups, records, record_tags, outer, previous)
+    annotated = record_tags.join(tags.select("tag_id"), on="tag_id", how="semi")
+    tag_table = tags.select("tag_id", "facet").sort("tag_id")
+    inner = placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(DRAWN)))
+    units = group_units(inner, settings.seed)
+    matrix = tag_matrix(inner, units, annotated, tag_table["tag_id"])
+    sizes = wanted_sizes(placed, settings)
+    drawn = draw_inner(matrix, units["split"].to_list(), tag_table["facet"].to_list(), sizes, settings)
+    decided = units.select("group_id").with_columns(drawn=pl.Series(drawn.splits, dtype=pl.String))
+    splits = _split_table(placed.join(decided, on="group_id", how="left", maintain_order="left"))
+    split_tags = _tag_counts(splits, annotated, tag_table).with_columns(
+        n_left=pl.Series(drawn.n_left), minimum=pl.Series(drawn.lower), maximum=pl.Series(drawn.upper)
+    )
+    split_tags = split_tags.with_columns(problem=pl.Series(_problems(split_tags, drawn), dtype=pl.String))
+    return Splits(splits.select(SPLIT_TABLE.schema.names), split_tags.select(SPLIT_TAGS.schema.names), _moved(splits))
+
+
+def wanted_sizes(placed: pl.DataFrame, settings: SplitSettings) -> dict[str, int]:
+    """How many images the inner test and validation shall have: shares of all images that are not left out."""
+    split = placed["split"]
+    n_images = placed.height - int((split == "left_out").sum())
+    n_outer = int((split == "outer_test").sum())
+    test = 0 if settings.size == "minimal" else max(_part(settings.test_share, n_images) - n_outer, 0)
+    return {"inner_test": test, "validation": _part(settings.validation_share, n_images)}
+
+
+def _part(share: float, n: int) -> int:
+    """That share of n, rounded down; the share is read as it is written, so 0.33 of 100 is 33 on every machine."""
+    return int(Fraction(str(share)) * n)
+
+
+def group_units(inner: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """One row per group in seeded order: group_id, split (null when it is to be drawn), n images."""
+    units = (
+        inner.sort("record_id", "view")
+        .group_by("group_id")
+        .agg(pl.col("split").first(), n=pl.len().cast(pl.Int64))
+        .sort("group_id")
+    )
+    order = pl.Series("order", seeded_order(seed, units["group_id"]))
+    return units.with_columns(order).sort("order", "group_id").drop("order")
+
+
+def tag_matrix(inner: pl.DataFrame, units: pl.DataFrame, annotated: pl.DataFrame, tag_ids: pl.Series) -> TagMatrix:
+    """Images per group (numbered as in `units`) and tag (numbered as in `tag_ids`)."""
+    group_numbers = units.select("group_id", group=pl.int_range(pl.len(), dtype=pl.Int32))
+    tag_numbers = pl.DataFrame({"tag_id": tag_ids}).select("tag_id", tag=pl.int_range(pl.len(), dtype=pl.Int32))
+    images = inner.join(group_numbers, on="group_id").group_by("record_id", "group").agg(n=pl.len().cast(pl.Int32))
+    entries = (
+        annotated.select("record_id", "tag_id")
+        .join(tag_numbers, on="tag_id")
+        .select("record_id", "tag")
+        .join(images, on="record_id")
+        .group_by("group", "tag")
+        .agg(pl.col("n").sum())
+        .sort("group", "tag")
+    )
+    starts = np.searchsorted(entries["group"].to_numpy(), np.arange(units.height + 1))
+    return TagMatrix(
+        starts.astype(np.int64),
+        entries["tag"].to_numpy().copy(),
+        entries["n"].cast(pl.Int32).to_numpy().copy(),
+        units["n"].to_numpy().copy(),
+        len(tag_ids),
+    )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The split of every group, and per tag: images left by the outer test, bounds, and what could be reached."""
+
+    splits: list[str]
+    n_left: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    validation_lower: np.ndarray
+    test_reachable: dict[int, int]
+    validation_reachable: dict[int, int]
+
+
+def draw_inner(
+    matrix: TagMatrix,
+    earlier: Sequence[str | None],
+    facets: Sequence[str],
+    sizes: dict[str, int],
+    settings: SplitSettings,
+) -> Drawn:
+    """Draw the inner test, then validation from what it leaves; groups with an earlier split keep it.
+
+    `earlier` is the split of every group or None, `facets` that of every tag. Validation has the same minimums and may
+    take no more than leaves training its share of every tag (1 - 2 · max_tag_share).
+    """
+    n_left = matrix.images_per_tag()
+    most = Fraction(str(settings.max_tag_share))
+    upper = n_left * most.numerator // most.denominator
+    minimums = np.array([settings.min_test_images[facet] for facet in facets], dtype=np.int64)
+    lower = np.minimum(minimums, upper)
+    held = np.array([split or "" for split in earlier], dtype=object)
+    free, kept = held == "", held == "inner_test"
+    bounds = Bounds(lower, upper, sizes["inner_test"])
+    test = draw(matrix, bounds, settings.objective, kept=kept, free=free)
+    in_test = matrix.images_per_tag(test)
+    unmet = _reachable(matrix, lower, upper, in_test, kept, free)
+
+    for_training = -(-n_left * (most.denominator - 2 * most.numerator) // most.denominator)
+    upper_validation = np.clip(np.minimum(upper, n_left - in_test - for_training), 0, None)
+    lower_validation = np.minimum(minimums, upper_validation)
+    kept, free = held == "validation", free & ~test
+    bounds = Bounds(lower_validation, upper_validation, sizes["validation"])
+    validation = draw(matrix, bounds, settings.objective, kept=kept, free=free)
+    in_validation = matrix.images_per_tag(validation)
+    unmet_validation = _reachable(matrix, lower_validation, upper_validation, in_validation, kept, free)
+    splits = np.where(test, "inner_test", np.where(validation, "validation", "train")).tolist()
+    return Drawn(splits, n_left, lower, upper, lower_validation, unmet, unmet_validation)
+
+
+def _reachable(
+    matrix: TagMatrix, lower: np.ndarray, upper: np.ndarray, found: np.ndarray, kept: np.ndarray, free: np.ndarray
+) -> dict[int, int]:
+    """For every tag below its minimum, what it could reach were it alone."""
+    missing = np.flatnonzero(found < lower)
+    return {int(tag): reachable(matrix, upper, int(tag), kept, free) for tag in missing}
+
+
+def _split_table(placed: pl.DataFrame) -> pl.DataFrame:
+    """SPLIT_TABLE from what was decided and what was drawn."""
+    reasons = pl.col("drawn").replace_strict(DRAWN, default=None, return_dtype=pl.String)
+    split = pl.coalesce("split", "drawn")
+    return (
+        placed.with_columns(split=split, reason=pl.coalesce("reason", reasons))
+        .with_columns(suite=pl.when(pl.col("split") == "outer_test").then("data_provider").otherwise("split"))
+        .sort("record_id", "view")
+    )
+
+
+def _tag_counts(splits: pl.DataFrame, annotated: pl.DataFrame, tag_table: pl.DataFrame) -> pl.DataFrame:
+    """Images per tag and split, counted anew from the published table; `scored` where training has any."""
+    per_record = splits.group_by("record_id", "split").agg(n=pl.len().cast(pl.Int64))
+    counts = (
+        annotated.select("record_id", "tag_id")
+        .join(per_record, on="record_id")
+        .group_by("tag_id", "split")
+        .agg(pl.col("n").sum())
+    )
+    table = tag_table
+    for split in ("train", "validation", "inner_test", "outer_test"):
+        of_split = counts.filter(pl.col("split") == split).select("tag_id", pl.col("n").alias(split))
+        table = table.join(of_split, on="tag_id", how="left", maintain_order="left").with_columns(
+            pl.col(split).fill_null(0)
+        )
+    return table.with_columns(scored=pl.col("train") > 0)
+
+
+def _problems(split_tags: pl.DataFrame, drawn: Drawn) -> list[str | None]:
+    """Why a tag's bounds do not hold, in words, or None."""
+    return [_problem(number, row, drawn) for number, row in enumerate(split_tags.iter_rows(named=True))]
+
+
+def _problem(tag: int, row: dict[str, int], drawn: Drawn) -> str | None:
+    if row["n_left"] == 0:
+        return "all its images are in the outer test" if row["outer_test"] else "none of its images is in a split"
+    if row["inner_test"] < row["minimum"]:
+        return _unmet("inner test", row["inner_test"], row["minimum"], drawn.test_reachable[tag])
+    if row["inner_test"] > row["maximum"]:
+        return f"the earlier splits hold {row['inner_test']} inner test images, the maximum is {row['maximum']} now"
+    least = int(drawn.validation_lower[tag])
+    if row["validation"] < least:
+        return _unmet("validation", row["validation"], least, drawn.validation_reachable[tag])
+    if row["train"] == 0:
+        return "the earlier splits leave it no image for training"
+    return None
+
+
+def _unmet(split: str, found: int, minimum: int, reachable_images: int) -> str:
+    if reachable_images < minimum:
+        return f"{split} has {found} of {minimum} images: groups stay whole, and those that fit hold {reachable_images}"
+    return f"{split} has {found} of {minimum} images: the other tags of its images are at their maximum"
+
+
+def _moved(splits: pl.DataFrame) -> pl.DataFrame:
+    """Images whose split differs from the earlier one."""
+    return (
+        splits.filter(pl.col("before").is_not_null() & (pl.col("before") != pl.col("split")))
+        .select("record_id", "view", "before", pl.col("split").alias("after"), "reason")
+        .sort("record_id", "view")
+    )
