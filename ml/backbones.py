@@ -10,23 +10,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ml.architectures import Backbone
-
-
-class WeightsError(RuntimeError):
-    """Pretrained weights are missing, damaged or of another network; the message says where to get them."""
+from ml.weights import WEIGHTS, WeightsError, find_weights
 
 
 def build(backbone: Backbone, weights: Path | None, pretrained: bool, size: int) -> tuple[nn.Module, str]:
     """The network without its classifier, and a sentence on where its weights come from. Raises WeightsError."""
     options = dict(backbone.options) | ({"img_size": size} if "vit" in backbone.name else {})
-    if backbone.file is not None and weights is not None:
-        file = weights / backbone.file
-        network = timm.create_model(backbone.name, pretrained=False, num_classes=0, **options)
-        load_trunk(network, file)
-        return network, f"{backbone.file}, {backbone.licence}"
-    if pretrained:
+    if not pretrained:
+        return timm.create_model(backbone.name.split(".")[0], pretrained=False, num_classes=0, **options), "random"
+    if backbone.weights is None:
         return _download(backbone, options), f"{backbone.name} from timm's hub, {backbone.licence}"
-    return timm.create_model(backbone.name.split(".")[0], pretrained=False, num_classes=0, **options), "random"
+    network = timm.create_model(backbone.name.split(".")[0], pretrained=False, num_classes=0, **options)
+    file = find_weights(backbone.weights, weights)
+    load_trunk(network, file)
+    known = WEIGHTS.get(backbone.weights)
+    return network, f"{file.name}, {known.licence}" if known else file.name
 
 
 def _download(backbone: Backbone, options: dict[str, Any]) -> nn.Module:

@@ -132,11 +132,14 @@ class Recipe:
         changes: dict[str, Any] = {}
         simple = {f.name: f for f in fields(self) if f.name not in ("backbone", "text_tower", "betas")}
         for name, text in assignments.items():
-            if name == "backbone":
-                changes[name] = Backbone(text, self.backbone.mean, self.backbone.std)
+            if name in ("backbone", "weights_file"):
+                now = changes.get("backbone", self.backbone)
+                field = {"backbone": "name", "weights_file": "weights"}[name]
+                changes["backbone"] = replace(now, **{field: text})
                 continue
             if name not in simple:
-                raise BaselineError(f"There is no recipe value `{name}`; there are backbone, {', '.join(simple)}.")
+                known = ", ".join(["backbone", "weights_file", *simple])
+                raise BaselineError(f"There is no recipe value `{name}`; there are {known}.")
             changes[name] = _parsed(name, text, _type_name(simple[name].type), getattr(self, name))
         return replace(self, **changes)
 

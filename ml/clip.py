@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from torch.nn import functional
 
-from ml.backbones import ImageTower, WeightsError
+from ml.backbones import ImageTower
 from ml.data import Draw, Images, ImageSplit, View
 from ml.network import Batch, Network
 from ml.tags import TagList
 from ml.texts import Prompt, TextTower, image_text, tag_text
+from ml.weights import WeightsError
 
 MOST_SCALE = 100.0  # paper: CLIP (arXiv 2103.00020, section 2.5) clips the temperature's inverse at 100
 

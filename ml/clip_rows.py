@@ -13,7 +13,8 @@ from ml.tags import TagList
 def clip_of(row: ClipRow, recipe: Recipe, tag_list: TagList, weights: Path | None) -> tuple[Clip, str]:
     """The two towers with their starting weights, and where these come from."""
     if recipe.open_clip is not None:
-        model, source = published(recipe.open_clip, "openai" if recipe.pretrained else None)
+        weights_name = recipe.backbone.weights or "openai"
+        model, source = published(recipe.open_clip, weights_name if recipe.pretrained else None)
     else:
         trunk, source = build(recipe.backbone, weights, recipe.pretrained, recipe.image_size)
         model = from_towers(ImageTower(trunk, recipe.freeze), recipe.text_tower)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml.backbones import WeightsError
 from ml.baselines import BASELINES, BaselineError, Ensemble, baseline, recipe
 from ml.checkpoints import CheckpointError
 from ml.data import DataError
@@ -17,6 +16,7 @@ from ml.progress import Progress
 from ml.rows import Job, Splits, make_row
 from ml.tags import TagListError, load_tag_list
 from ml.train import TrainingError
+from ml.weights import WeightsError
 
 FOR_PEOPLE = (
     BaselineError,
