@@ -80,7 +80,8 @@ ROLES = ("dcType", "dcSubject", "dcFormat", "dctermsMedium", "edmHasType")
 class EuropeanaClient:
     """Asks Europeana; the key goes to the host of `settings.api` alone, in the header X-Api-Key.
 
-    `key` may be None only where the host map leads to a local museum. May be shared by threads.
+    `key` may be None only where the host map leads to a local museum. May be shared by threads; as a context it closes
+    its connections.
     """
 
     def __init__(self, http: HttpClient, settings: HarvestSettings, key: str | None) -> None:
@@ -88,6 +89,12 @@ class EuropeanaClient:
         self._settings = settings
         self._api = settings.api.rstrip("/")
         self._key = (key or "").strip() or None
+
+    def __enter__(self) -> "EuropeanaClient":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.close()
 
     @property
     def http(self) -> HttpClient:

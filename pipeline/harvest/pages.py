@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -91,18 +91,23 @@ def walk_generation(
     started = clock.now()
     remove_leftovers(folder)
     generation = unfinished or _planned(client, collection, folder, settings, kind, updated_from)
-    walked = _walk_parts(client, generation, settings)
-    done = replace(generation, received=sum(part.received for part in walked))
-    if done != generation:
-        done.write()
+    requests = 0
+    if not generation.complete:
+        walked = _walk_parts(client, generation, settings)
+        requests = sum(part.requests for part in walked)
+        generation = generation.finish(
+            received=sum(part.received for part in walked),
+            expected=sum(part.expected for part in walked),
+            repeated=sum(part.repeated for part in walked),
+        )
     return HarvestSummary(
         collection=collection,
-        as_of=done.as_of,
-        expected=sum(part.expected for part in walked),
-        received=sum(part.received for part in walked),
-        repeated=sum(part.repeated for part in walked),
-        parts=len(done.parts),
-        requests=sum(part.requests for part in walked),
+        as_of=generation.as_of,
+        expected=generation.expected or 0,
+        received=generation.received or 0,
+        repeated=generation.repeated or 0,
+        parts=len(generation.parts),
+        requests=requests,
         seconds=round(clock.now() - started, 2),
     )
 

@@ -2,6 +2,7 @@
 
 import heapq
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -103,7 +104,13 @@ def _rows(harvest: Generation) -> Iterator[dict[str, Any]]:
         "request": harvest.request,
     }
     for page in harvest.pages():
-        for item in read_items(page):
+        try:
+            items = read_items(page)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise HarvestError(
+                f"The page {page} cannot be read ({error}): remove the folder of its collection and harvest it again."
+            ) from error
+        for item in items:
             if isinstance(item.get("id"), str):
                 yield {**row_of_item(item), **found}
 

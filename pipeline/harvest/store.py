@@ -2,16 +2,18 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.harvest.europeana import FIRST_CURSOR, Page, Window
 from pipeline.harvest.parts import Part
-from pipeline.parquet import whole_file
+from pipeline.parquet import sync_folder, whole_file
 
 MANIFEST = "manifest.json"
+COMPRESSION = 6
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,25 @@ class Generation:
     updated_from: str | None
     total: int
     parts: tuple[Part, ...]
-    received: int | None = None  # distinct records, once it is complete
+    # Once every part was walked to its end:
+    received: int | None = None  # distinct records
+    expected: int | None = None  # records announced at the end
+    repeated: int | None = None  # items that came more than once
 
     @property
     def complete(self) -> bool:
         """Every part was walked to its end."""
         return self.received is not None
+
+    def finish(self, received: int, expected: int, repeated: int) -> "Generation":
+        """Note that it is complete, after its pages are safe on the disk."""
+        for part in self.parts:
+            for page in page_files(self.folder / part.name):
+                sync_folder(page)  # fsync of a path, file or folder
+            sync_folder(self.folder / part.name)
+        done = replace(self, received=received, expected=expected, repeated=repeated)
+        done.write()
+        return done
 
     def write(self) -> None:
         """Note it in its folder."""
@@ -85,11 +100,18 @@ def page_files(folder: Path) -> list[Path]:
 
 
 def write_page(folder: Path, number: int, page: Page, cursor: str, next_cursor: str | None, answered_at: str) -> None:
-    """One page, whole or not at all; the same answer gives the same bytes but for the time."""
+    """One page, whole or not at all; the same answer gives the same bytes but for the time.
+
+    Not synced: that costs as much as the request. A kill loses nothing by it, and what a power cut damages is asked for
+    again (`unbroken`), for a harvest is complete only after all its pages were synced.
+    """
     head = Head(page.request, cursor, next_cursor, answered_at, page.total, tuple(page.ids))
     line = json.dumps(asdict(head), ensure_ascii=False, separators=(",", ":"))
-    with whole_file(folder / f"page-{number:06d}.json.gz") as temporary:
-        temporary.write_bytes(gzip.compress(f"{line}\n{page.body}".encode(), compresslevel=6, mtime=0))
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"page-{number:06d}.json.gz"
+    temporary = folder / f".{name}.part"
+    temporary.write_bytes(gzip.compress(f"{line}\n{page.body}".encode(), compresslevel=COMPRESSION, mtime=0))
+    temporary.replace(folder / name)
 
 
 def read_head(file: Path) -> Head:
@@ -107,13 +129,14 @@ def read_items(file: Path) -> list[dict[str, Any]]:
 
 
 def unbroken(files: Sequence[Path]) -> list[Head]:
-    """The heads of the pages from the first on, as far as each goes on where the one before it ended."""
+    """The heads of the pages from the first on, as far as each is whole and goes on where the one before it ended."""
     heads: list[Head] = []
     cursor: str | None = FIRST_CURSOR
     for file in files:
         try:
+            read_items(file)  # to its end, where gzip's checksum is
             head = read_head(file)
-        except (OSError, EOFError, ValueError, TypeError, KeyError):
+        except (OSError, EOFError, ValueError, TypeError, KeyError, zlib.error):
             break
         if head.cursor != cursor:
             break

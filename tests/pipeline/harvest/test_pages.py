@@ -77,17 +77,27 @@ def test_a_stopped_harvest_goes_on_at_its_last_page(europeana, tmp_path, pages):
 
 
 def test_what_a_kill_leaves_half_written_is_removed(europeana, tmp_path):
-    harvest(europeana, tmp_path)
-    [generation] = generations(tmp_path / "pages" / "furniture")
-    part = generation.folder / "part-000"
-    (part / ".page-000009.json.gz.abc.part").write_bytes(b"half")
+    europeana.bend = always(cursor_at(30), lambda _: httpx.Response(401, json={"code": "x"}))
+    with pytest.raises(WrongKey):
+        harvest(europeana, tmp_path)
+    part = next(tmp_path.rglob("part-000"))
+    (part / ".page-000009.json.gz.part").write_bytes(b"half")
     third = page_files(part)[2]
-    third.write_bytes(third.read_bytes()[:20])  # a damaged page: it and what follows is asked for again
+    third.write_bytes(third.read_bytes()[:-20])  # a power cut may damage it: it is asked for again
+    europeana.bend = lambda _, body: body
     europeana.searches.clear()
     harvest(europeana, tmp_path)
     assert ids(tmp_path) == ALL
     assert europeana.cursors() == [cursor_at(20), cursor_at(30)]
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_page_that_cannot_be_read_is_named(europeana, tmp_path):
+    harvest(europeana, tmp_path)
+    page = next(tmp_path.rglob("page-000002.json.gz"))
+    page.write_bytes(page.read_bytes()[:-20])
+    with pytest.raises(HarvestError, match=r"page-000002\.json\.gz cannot be read .* harvest it again"):
+        ids(tmp_path)
 
 
 def once(cursor: str, bend):
