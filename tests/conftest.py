@@ -1,6 +1,7 @@
 """What every test may use; tests that need ../shared are counted when it is not there."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,27 @@ def shared() -> Path:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what was not asked for, and count it: the summary says how many tests did not run and why."""
-    not_run: dict[str, list[pytest.Item]] = {"shared": [], "long": []}
+    not_run: dict[str, list[pytest.Item]] = {"shared": [], "long": [], "browser": []}
     for item in items:
         if item.get_closest_marker("shared") and not SHARED.is_dir():
             not_run["shared"].append(item)
+        elif item.get_closest_marker("browser") and shutil.which("chromium") is None and not os.environ.get("CI"):
+            not_run["browser"].append(item)
         elif item.get_closest_marker("long") and not config.getoption("--long"):
             not_run["long"].append(item)
     left_out = {id(item) for group in not_run.values() for item in group}
     config.hook.pytest_deselected(items=[item for item in items if id(item) in left_out])
     items[:] = [item for item in items if id(item) not in left_out]
-    config.stash[NOT_RUN] = {marker: len(group) for marker, group in not_run.items()}
+    counts = {marker: len(group) for marker, group in not_run.items()}
+    config.stash[NOT_RUN] = counts
+    if hasattr(config, "workeroutput"):  # with xdist the workers collect, and the controller tells
+        config.workeroutput["not_run"] = counts
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error: object) -> None:
+    """Take the counts over from an xdist worker; all workers collect the same tests."""
+    node.config.stash[NOT_RUN] = getattr(node, "workeroutput", {}).get("not_run", {})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,11 +47,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     """Say what did not run."""
-    counts = config.stash.get(NOT_RUN, {})
-    if counts.get("shared"):
-        terminalreporter.write_line(f"not run: {counts['shared']} tests that need ../shared (not found at {SHARED})")
-    if counts.get("long"):
-        terminalreporter.write_line(f"not run: {counts['long']} tests marked long (make test-long)")
+    reasons = {
+        "shared": f"need ../shared (not found at {SHARED})",
+        "browser": "need Chromium (not installed)",
+        "long": "are marked long (make test-long)",
+    }
+    for marker, count in config.stash.get(NOT_RUN, {}).items():
+        if count:
+            terminalreporter.write_line(f"not run: {count} tests that {reasons[marker]}")
 
 
 NOT_RUN = pytest.StashKey[dict[str, int]]()
