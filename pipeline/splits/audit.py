@@ -1,0 +1,138 @@
+"""The leak audit of a published split: does anything lie in two of its splits? Ours, or the original CSV files."""
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipeline import SPLITS
+
+PUBLISHED = ("train.csv", "val.csv", "test_id.csv", "test_ood.csv")  # the files of the published dataset
+PUBLISHED_URL, PUBLISHED_RECORD = "#portraitMedia.original", "idInSource"
+EXAMPLES = 3
+
+
+class AuditError(ValueError):
+    """A folder that holds no splits; the message says what was looked for."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`leaks`: one row per kind and pair of splits, with the keys they share; `images`: how many each split has.
+
+    `leaks` has kind, one, other, keys (shared), images_of_one, images_of_other (with such a key), examples.
+    """
+
+    folder: Path
+    images: dict[str, int]
+    leaks: pl.DataFrame
+
+    @property
+    def found(self) -> pl.DataFrame:
+        """The rows where two splits do share something."""
+        return self.leaks.filter(pl.col("keys") > 0)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The result in words, one sentence per kind and pair that leaks, or one that says nothing does."""
+        if self.found.is_empty():
+            kinds = ", ".join(self.leaks["kind"].unique(maintain_order=True))
+            return [f"{sum(self.images.values())} images in {len(self.images)} splits: none shares its {kinds}."]
+        return [
+            f"{row['keys']} × the same {row['kind']} in {row['one']} ({row['images_of_one']} images) "
+            f"and {row['other']} ({row['images_of_other']}), for example {row['examples'][0]}."
+            for row in self.found.to_dicts()
+        ]
+
+
+def audit_folder(folder: Path) -> Audit:
+    """Audit a dataset folder of ours (`<split>/part-*.parquet`) or one with the published CSV files.
+
+    Ours is compared by record, group, hash of the source bytes and hash of the stored bytes; the CSV files by record,
+    URL, and the image behind a thumbnail's URL. Raises AuditError when there are not at least two splits.
+    """
+    parts = {split: sorted((folder / split).glob("*.parquet")) for split in SPLITS}
+    parts = {split: files for split, files in parts.items() if files}
+    tables = [folder / name for name in PUBLISHED if (folder / name).is_file()]
+    if len(parts) > 1:
+        rows = pl.concat([_own_rows(split, files) for split, files in parts.items()])
+    elif len(tables) > 1:
+        rows = pl.concat([_published_rows(file) for file in tables])
+    else:
+        looked_for = f"{', '.join(SPLITS[:-1])} with Parquet files, or {', '.join(PUBLISHED)}"
+        raise AuditError(f"{folder} does not hold two splits to compare; looked for {looked_for}.")
+    counts = dict(rows.group_by("split", maintain_order=True).len().iter_rows())
+    return Audit(folder, counts, shared_keys(rows))
+
+
+def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """For every column but `split`, a kind of key: what every two splits share. A null key is not compared."""
+    names = rows["split"].unique(maintain_order=True).to_list()
+    found = []
+    for kind in [column for column in rows.columns if column != "split"]:
+        counts = {
+            name: rows.filter((pl.col("split") == name) & pl.col(kind).is_not_null()).group_by(kind).len()
+            for name in names
+        }
+        for one, other in combinations(names, 2):
+            both = counts[one].join(counts[other], on=kind, suffix="_other").sort(kind)
+            found.append(
+                {
+                    "kind": kind.replace("_", " "),
+                    "one": one,
+                    "other": other,
+                    "keys": both.height,
+                    "images_of_one": int(both["len"].sum()),
+                    "images_of_other": int(both["len_other"].sum()),
+                    "examples": both[kind].head(EXAMPLES).to_list(),
+                }
+            )
+    return pl.DataFrame(found, schema_overrides={"examples": pl.List(pl.String)})
+
+
+def _own_rows(split: str, files: Iterable[Path]) -> pl.DataFrame:
+    """The keys of the images of one split of our dataset folder; the stored bytes are hashed as they are read."""
+    rows: dict[str, list[str]] = {"record": [], "group": [], "source_bytes": [], "stored_bytes": []}
+    columns = ["record_id", "group_id", "image_id", "image"]
+    for file in files:
+        with pq.ParquetFile(file) as source:
+            for batch in source.iter_batches(batch_size=500, columns=columns):
+                rows["record"] += batch["record_id"].to_pylist()
+                rows["group"] += batch["group_id"].to_pylist()
+                rows["source_bytes"] += batch["image_id"].to_pylist()
+                stored = batch["image"].field("bytes")
+                rows["stored_bytes"] += [hashlib.sha256(data.as_buffer()).hexdigest() for data in stored]
+    return pl.DataFrame(
+        {"split": [split] * len(rows["record"]), **rows}, schema_overrides=dict.fromkeys(rows, pl.String)
+    )
+
+
+def _published_rows(file: Path) -> pl.DataFrame:
+    """The keys of the rows of one published CSV file."""
+    with file.open(encoding="utf-8-sig", newline="") as source:
+        reader = csv.DictReader(source)
+        missing = {PUBLISHED_URL, PUBLISHED_RECORD} - set(reader.fieldnames or ())
+        if missing:
+            raise AuditError(f"{file} has no column {sorted(missing)[0]}; it is not a file of the published dataset.")
+        pairs = [(row[PUBLISHED_RECORD].strip(), row[PUBLISHED_URL].strip()) for row in reader]
+    schema = {"split": pl.String, "record": pl.String, "url": pl.String, "underlying_image": pl.String}
+    rows = [(file.name, record or None, url or None, underlying_image(url)) for record, url in pairs]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def underlying_image(url: str) -> str | None:
+    """What a URL shows, whatever way it is reached: the `uri` of a Europeana thumbnail, without scheme and fragment."""
+    parts = urlsplit(url.strip())
+    inner = parse_qs(parts.query).get("uri")
+    if inner and "thumbnail" in parts.path:
+        parts = urlsplit(inner[0])
+    if not parts.netloc:
+        return None
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.netloc.lower()}{parts.path}{query}"

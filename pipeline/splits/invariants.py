@@ -1,0 +1,180 @@
+"""What must hold of the splits: each function recounts it from the tables and says in sentences what does not."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import polars as pl
+
+from pipeline import SPLITS
+from pipeline.settings import CurationSettings, SplitSettings
+
+# Images that are left out are in no file, so they cannot leak.
+USED = tuple(split for split in SPLITS if split != "left_out")
+NAMED = 5  # examples that a sentence names
+
+
+def tags_with_too_few_images(
+    tags: pl.DataFrame, record_tags: pl.DataFrame, images: pl.DataFrame, settings: CurationSettings
+) -> list[str]:
+    """Every released tag has at least `min_images_per_tag` usable images, exact duplicates counted once."""
+    counted = (
+        record_tags.select("record_id", "tag_id")
+        .join(images.select("record_id", "image_id"), on="record_id")
+        .group_by("tag_id")
+        .agg(images=pl.col("image_id").n_unique())
+    )
+    least = settings.min_images_per_tag
+    few = tags.join(counted, on="tag_id", how="left").with_columns(pl.col("images").fill_null(0))
+    few = few.filter(pl.col("images") < least).sort("tag_id")
+    return [f"Tag {row['tag_id']} has {row['images']} usable images, fewer than {least}." for row in few.to_dicts()]
+
+
+def groups_in_two_splits(splits: pl.DataFrame) -> list[str]:
+    """No group of near-duplicates is in two splits."""
+    return _in_two_splits(splits, "group_id", "Group")
+
+
+def records_in_two_splits(splits: pl.DataFrame) -> list[str]:
+    """No record is in two splits."""
+    return _in_two_splits(splits, "record_id", "Record")
+
+
+def images_in_two_splits(splits: pl.DataFrame, images: pl.DataFrame) -> list[str]:
+    """No image, told by the hash of its bytes, is in two splits."""
+    hashes = images.select("record_id", "view", "image_id")
+    return _in_two_splits(splits.join(hashes, on=["record_id", "view"]), "image_id", "Image")
+
+
+def _in_two_splits(rows: pl.DataFrame, column: str, noun: str) -> list[str]:
+    found = (
+        rows.filter(pl.col("split").is_in(list(USED)))
+        .group_by(column)
+        .agg(pl.col("split").unique().sort())
+        .filter(pl.col("split").list.len() > 1)
+        .sort(column)
+    )
+    return [f"{noun} {row[column]} is in {' and '.join(row['split'])}." for row in found.to_dicts()]
+
+
+def images_not_placed(splits: pl.DataFrame, images: pl.DataFrame, record_tags: pl.DataFrame) -> list[str]:
+    """Every image whose record has tags is in the table once, and no other image is."""
+    key = ["record_id", "view"]
+    tagged = images.select(key).join(record_tags.select("record_id"), on="record_id", how="semi")
+    missing = tagged.join(splits, on=key, how="anti")
+    strange = splits.join(tagged, on=key, how="anti")
+    repeated = splits.filter(pl.struct(key).is_duplicated())
+    unknown = splits.filter(~pl.col("split").is_in(list(SPLITS)))
+    return [
+        *_about(missing, "has tags but no split"),
+        *_about(strange, "is in the splits but has no tags or no usable image"),
+        *_about(repeated, "is in the splits twice"),
+        *_about(unknown, "is in a split that does not exist"),
+    ]
+
+
+def excluded_providers_in_splits(splits: pl.DataFrame, records: pl.DataFrame, settings: CurationSettings) -> list[str]:
+    """No image of an excluded provider is in a split."""
+    of_excluded = records.filter(pl.col("data_provider").is_in(list(settings.excluded_providers)))
+    return _about(splits.join(of_excluded, on="record_id", how="semi"), "is of an excluded provider")
+
+
+def withdrawn_records_in_splits(splits: pl.DataFrame, tombstones: pl.DataFrame) -> list[str]:
+    """No record that was withdrawn is in a split."""
+    return _about(splits.join(tombstones, on="record_id", how="semi"), "was withdrawn and is in the splits")
+
+
+def outer_providers_elsewhere(
+    splits: pl.DataFrame, records: pl.DataFrame, provider_distances: pl.DataFrame
+) -> list[str]:
+    """The outer test has the images of the chosen providers and no others, and they are nowhere else."""
+    chosen = provider_distances.filter(pl.col("chosen").is_not_null())["data_provider"].unique()
+    rows = splits.join(records.select("record_id", "data_provider"), on="record_id", how="left")
+    is_outer = pl.col("data_provider").is_in(chosen.implode()).fill_null(False)
+    astray = rows.filter(is_outer & ~pl.col("split").is_in(["outer_test", "left_out"]))
+    strangers = rows.filter(~is_outer & (pl.col("split") == "outer_test"))
+    return [
+        *_about(astray, "is of an outer provider but not in the outer test"),
+        *_about(strangers, "is in the outer test but not of an outer provider"),
+    ]
+
+
+def tags_out_of_bounds(
+    splits: pl.DataFrame, split_tags: pl.DataFrame, record_tags: pl.DataFrame, settings: SplitSettings
+) -> list[str]:
+    """Every tag lies within its bounds or says why not; the counts are those of the splits, recounted here.
+
+    No `problem` excuses more test images than the maximum, unless earlier splits hold them.
+    """
+    counted = _images_per_tag(splits, record_tags)
+    most = Fraction(str(settings.max_tag_share))
+    sentences = []
+    for row in split_tags.sort("tag_id").to_dicts():
+        name, in_split = row["tag_id"], {split: counted.get((row["tag_id"], split), 0) for split in USED}
+        n_left = in_split["train"] + in_split["validation"] + in_split["inner_test"]
+        maximum = n_left * most.numerator // most.denominator
+        minimum = min(settings.min_test_images[row["facet"]], maximum)
+        recounted = {**in_split, "n_left": n_left, "minimum": minimum, "maximum": maximum}
+        wrong = [column for column, value in recounted.items() if row[column] != value]
+        if wrong:
+            column = wrong[0]
+            sentences.append(
+                f"Tag {name}: {column} is {row[column]} in split_tags, but {recounted[column]} as counted."
+            )
+        elif row["scored"] != (in_split["train"] > 0):
+            sentences.append(f"Tag {name}: scored is {row['scored']}, with {in_split['train']} training images.")
+        elif in_split["inner_test"] > maximum and "earlier splits" not in (row["problem"] or ""):
+            sentences.append(f"Tag {name}: {in_split['inner_test']} inner test images are more than {maximum}.")
+        elif row["problem"] is None and in_split["inner_test"] < minimum:
+            sentences.append(f"Tag {name}: {in_split['inner_test']} inner test images are fewer than {minimum}.")
+        elif row["problem"] is None and in_split["train"] == 0:
+            sentences.append(f"Tag {name} has no training image, and no reason is given.")
+    return sentences
+
+
+def _images_per_tag(splits: pl.DataFrame, record_tags: pl.DataFrame) -> dict[tuple[str, str], int]:
+    pairs = (
+        record_tags.select("record_id", "tag_id")
+        .join(splits.select("record_id", "split"), on="record_id")
+        .group_by("tag_id", "split")
+        .len()
+    )
+    return {(tag, split): count for tag, split, count in pairs.iter_rows()}
+
+
+def _about(rows: pl.DataFrame, what: str) -> list[str]:
+    """One sentence on the images of these rows, naming the first of them."""
+    if rows.is_empty():
+        return []
+    names = rows["record_id"].unique().sort()
+    more = f" and {len(names) - NAMED} more records" if len(names) > NAMED else ""
+    return [f"Record {_listed(names.head(NAMED).to_list())}{more} {what}."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)
+
+
+def broken(
+    splits: pl.DataFrame,
+    split_tags: pl.DataFrame,
+    images: pl.DataFrame,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    provider_distances: pl.DataFrame,
+    tombstones: pl.DataFrame,
+    curation: CurationSettings,
+    settings: SplitSettings,
+) -> list[str]:
+    """Every sentence of every function here: empty when all of it holds."""
+    return [
+        *tags_with_too_few_images(tags, record_tags, images, curation),
+        *images_not_placed(splits, images, record_tags),
+        *groups_in_two_splits(splits),
+        *records_in_two_splits(splits),
+        *images_in_two_splits(splits, images),
+        *excluded_providers_in_splits(splits, records, curation),
+        *withdrawn_records_in_splits(splits, tombstones),
+        *outer_providers_elsewhere(splits, records, provider_distances),
+        *tags_out_of_bounds(splits, split_tags, record_tags, settings),
+    ]
