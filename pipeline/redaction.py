@@ -15,10 +15,13 @@ SHORTEST_REPLACED_EVERYWHERE = 6
 # Where Europeana echoes a key (dossier, sections 1.5 and 1.7): envelope, `link`, `guid`; and how requests carry one.
 # Nothing wider: providers' own URLs may carry an `apikey=` or `utm_campaign=` that belongs to the data.
 _ECHOES = (
-    re.compile(r'("apikey"\s*:\s*")[^"]*'),
-    re.compile(r"(wskey(?:=|%3D|%253D))[^&\"'\s<>\\%]*"),
-    re.compile(r"(europeana\.eu\\?/[^\s\"'<>]*utm_campaign=)[^&\"'\s<>\\]*"),
-    re.compile(r"([Xx]-[Aa][Pp][Ii]-[Kk][Ee][Yy]['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\s,}]+"),
+    (('"apikey"',), re.compile(r'("apikey"\s*:\s*")[^"]*')),
+    (("wskey",), re.compile(r"(wskey(?:=|%3D|%253D))[^&\"'\s<>\\%]*")),
+    (("utm_campaign",), re.compile(r"(europeana\.eu\\?/[^\s\"'<>]*?utm_campaign=)[^&\"'\s<>\\]*")),
+    (
+        ("-api-key", "-Api-Key", "-API-KEY"),
+        re.compile(r"([Xx]-[Aa][Pp][Ii]-[Kk][Ee][Yy]['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\s,}]+"),
+    ),
 )
 
 
@@ -26,8 +29,9 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """The text with every secret, raw, URL-encoded or in base64, and every place that echoes a key, made `REDACTED`."""
     for spelling in _spellings(secrets):
         text = text.replace(spelling, REDACTED)
-    for echo in _ECHOES:
-        text = echo.sub(rf"\g<1>{REDACTED}", text)
+    for marks, echo in _ECHOES:
+        if any(mark in text for mark in marks):  # much quicker than the expression alone
+            text = echo.sub(rf"\g<1>{REDACTED}", text)
     return text
 
 

@@ -80,8 +80,8 @@ class HarvestSettings(Section):
     image_source: Literal["thumbnail", "original"] = "thumbnail"  # ours: all published test images are thumbnails
     max_records_per_collection: int | None = None  # ours
     max_records_per_provider: int | None = None  # ours
-    split_above: int = 20_000  # ours: a larger collection is walked in several chains side by side
-    chains: int = 4  # ours
+    split_above: int = 5_000  # ours: a larger collection is walked in several chains side by side
+    chains: int = 8  # ours: parts walked side by side; what is asked in all is bounded by `http.requests_per_second`
     refresh_overlap_hours: int = 48  # ours: `timestamp_update` windows overlap by this much
     doubts: int = 2  # ours: how often a page that ends a walk too early is asked for again
     max_missing_share: float = 0.01  # ours: of the announced total; more is an error, less is index drift
@@ -141,8 +141,11 @@ class ImageSettings(Section):
     placeholder_sha256: tuple[str, ...] = ()  # icons sent in place of pictures, beside Europeana's own
     allowed_addresses: tuple[str, ...] = ()  # ours: private networks that may be reached (the local museum)
     takedown_file: Path | None = None  # ours: URLs or record ids that must never be fetched
-    near_duplicate_hash_bits: int = 6  # ours: dHash distance; see design.md on why the embedding must agree
-    near_duplicate_cosine: float = 0.9  # ours
+    # Near-duplicates: the embedding and the fine perceptual hash must agree (benchmarks/near_duplicates.py).
+    near_duplicate_candidates: int = 20  # ours: nearest by embedding, and as many by dHash, that are compared
+    near_duplicate_closer_than: float = 0.98  # ours: cosine at least that of this share of random pairs
+    near_duplicate_likeness: float = 0.85  # ours: agreement of grey gradients where the two overlap best
+    near_duplicate_smallest_part: float = 0.75  # ours: of width and height, that a cropped copy may show
     large_group: int = 20  # ours: a larger group is a warning
 
 
@@ -192,6 +195,8 @@ class EvaluationSettings(Section):
     confidence: float = 0.95  # ours
     rare_tag_images: int = 50  # ours: a tag with at most this many training images is rare
     calibration_bins: int = 15  # ours
+    equal_within: float = 0.02  # ours: two rows are equal when their difference surely is below this
+    example_images: int = 24  # ours: images on the report's page of examples
     batch_rows: int = 8_192  # ours: rows of predictions in memory at a time
 
 

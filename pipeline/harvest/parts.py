@@ -1,8 +1,10 @@
 """A large collection cut into parts that are walked side by side, the parts' counts checked against the total."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient, Window
@@ -58,50 +60,54 @@ def _by_large_provider(
 def _halved(
     client: EuropeanaClient, collection: str, window: Window, count: int, settings: HarvestSettings
 ) -> list[tuple[Window, int]]:
-    """The window cut in time until no piece is above `split_above`, with each piece's count.
+    """The window cut in time until no piece is too large, with each piece's count.
 
     By creation, which never changes; where many records were created at one moment, by update.
     """
-    pieces = [(window, count)]
-    for name in ("timestamp_created", "timestamp_update"):
-        finer: list[tuple[Window, int]] = []
-        for piece, found in pieces:
-            ends = client.bounds(collection, piece, name) if found > settings.split_above else None
-            if ends is None:
-                finer.append((piece, found))
-                continue
-            begin, end = (_moment(text) for text in ends)
-            finer += _cut(client, collection, _Piece(piece, found, begin, end), name, settings)
-        pieces = finer
-    return pieces
+    largest = max(settings.split_above, -(-count // settings.chains))  # no more pieces than keep the chains busy
+    pieces = [_Piece(window, count)]
+    with ThreadPoolExecutor(settings.chains, thread_name_prefix="count") as pool:
+        for name in ("timestamp_created", "timestamp_update"):
+            pieces = list(pool.map(partial(_with_ends, client, collection, name, largest), pieces))
+            while any(piece.can_be_cut(largest) for piece in pieces):
+                cuts = pool.map(partial(_cut, client, collection, name, largest), pieces)
+                pieces = [half for halves in cuts for half in halves]
+    return [(piece.window, piece.count) for piece in pieces]
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A window with its count, and between which moments its records lie."""
+    """A window with its count, and between which moments its records lie, if it may be cut."""
 
     window: Window
     count: int
-    begin: datetime
-    end: datetime
+    ends: tuple[datetime, datetime] | None = None
+
+    def can_be_cut(self, largest: int) -> bool:
+        """It is too large, and not all of one moment."""
+        return self.count > largest and self.ends is not None and self.ends[1] - self.ends[0] > FINEST
 
 
-def _cut(
-    client: EuropeanaClient, collection: str, piece: _Piece, name: str, settings: HarvestSettings
-) -> list[tuple[Window, int]]:
-    """The piece halved, and its halves again, until all are small; whole when the server does not cut as asked."""
-    if piece.count <= settings.split_above or piece.end - piece.begin <= FINEST:
-        return [(piece.window, piece.count)]
-    middle = piece.begin + (piece.end - piece.begin) / 2
+def _with_ends(client: EuropeanaClient, collection: str, name: str, largest: int, piece: _Piece) -> _Piece:
+    """The piece, with the first and the last moment of its records when it is too large."""
+    if piece.count <= largest:
+        return piece
+    ends = client.bounds(collection, piece.window, name)
+    return dataclasses.replace(piece, ends=(_moment(ends[0]), _moment(ends[1])) if ends else None)
+
+
+def _cut(client: EuropeanaClient, collection: str, name: str, largest: int, piece: _Piece) -> list[_Piece]:
+    """The two halves of a piece that are not empty; the piece, for good, when the server does not cut as asked."""
+    if not piece.can_be_cut(largest) or piece.ends is None:
+        return [piece]
+    begin, end = piece.ends
+    middle = begin + (end - begin) / 2
     windows = _two(piece.window, name, middle)
     counts = _adding_up(client, collection, piece, windows)
     if counts is None:
-        return [(piece.window, piece.count)]
-    halves = (
-        _Piece(windows[0], counts[0], piece.begin, middle),
-        _Piece(windows[1], counts[1], middle, piece.end),
-    )
-    return [part for half in halves if half.count for part in _cut(client, collection, half, name, settings)]
+        return [dataclasses.replace(piece, ends=None)]
+    halves = _Piece(windows[0], counts[0], (begin, middle)), _Piece(windows[1], counts[1], (middle, end))
+    return [half for half in halves if half.count]
 
 
 def _two(window: Window, name: str, at: datetime) -> tuple[Window, Window]:

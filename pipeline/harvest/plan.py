@@ -50,7 +50,8 @@ def _counts(client: EuropeanaClient, collection: str, settings: HarvestSettings)
 
 def _cost(collection: str, found: int, records: int, settings: HarvestSettings) -> dict:
     pages = math.ceil(records / settings.rows) if records else 1
-    parts = 1 if settings.max_records_per_collection else max(1, math.ceil(records / settings.split_above))
+    largest = max(settings.split_above, records // settings.chains)
+    parts = 1 if settings.max_records_per_collection else max(1, math.ceil(records / largest))
     cutting = 0 if parts == 1 else 2 + 4 * parts  # ends of the time, then two counts for each cut of a binary tree
     requests = 1 + cutting + pages
     walking = math.ceil(pages / min(parts, settings.chains)) * settings.seconds_per_page / 3600

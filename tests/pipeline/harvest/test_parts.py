@@ -17,7 +17,7 @@ from pipeline.sandbox.server import running
 from pipeline.settings import HarvestSettings
 from tests.pipeline.harvest.conftest import SmallEuropeana, client_at, client_of
 
-SETTINGS = HarvestSettings(split_above=100, rows=50)
+SETTINGS = HarvestSettings(split_above=100, rows=50, chains=7)
 
 
 def a_museum(folder: Path, n: int, created: str | None = None) -> Path:

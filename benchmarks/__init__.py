@@ -1,0 +1,1 @@
+"""One measured claim a file, against a peer on the same data, machine and run; each prints one JSON line."""
