@@ -81,6 +81,7 @@ def load_rules(file: Path) -> Rules:
         for action, entries in content.items()
         for number, entry in enumerate(lines.entries(action, entries))
     ]
+    rules.sort(key=lambda rule: rule.line)
     _refuse_repetition(rules, file.name)
     return Rules(MappingProxyType(_roots(roots, lines)), tuple(rules))
 

@@ -22,8 +22,6 @@ from pipeline.vocabulary.cache import DatedCache, current_day
 from pipeline.vocabulary.identifiers import AAT, checked_ids
 from pipeline.vocabulary.subjects import Subject, concept_rows, with_ancestors
 
-LONGEST_GET = 2_000  # bytes of query; longer ones go by POST (dossier, section 6)
-
 
 class GettySource:
     """Subjects asked of the endpoint in settings, one request after the other, politely.
@@ -69,12 +67,9 @@ class GettySource:
 
     def _send(self, query: str) -> Response:
         request = sparql_request(self._settings.sparql_endpoint, query, self._http.settings.user_agent)
+        form = dict(parse_qsl(request.data.decode("ascii") if isinstance(request.data, bytes) else ""))
         accept = {"Accept": "application/sparql-results+json"}  # a plain one; longer lists were refused (dossier)
-        if not isinstance(request.data, bytes):
-            return self._http.get(request.full_url, headers=accept, check=_refuse_other_answers, redirects=True)
-        form = dict(parse_qsl(request.data.decode("ascii")))
-        endpoint = self._settings.sparql_endpoint
-        return self._http.post(endpoint, data=form, headers=accept, check=_refuse_other_answers, redirects=True)
+        return self._http.post(request.full_url, data=form, headers=accept, check=_refuse_other_answers, redirects=True)
 
 
 def subjects_query(ids: Sequence[str]) -> str:
@@ -83,7 +78,7 @@ def subjects_query(ids: Sequence[str]) -> str:
 
 
 def sparql_request(endpoint: str, query: str, agent: str) -> Request:
-    """The urllib request that SPARQLWrapper would send: GET for short queries, POST for long ones.
+    """The urllib request that SPARQLWrapper would send: always a POST, as a batch of ids is too long for a URL.
 
     Ours sends it: SPARQLWrapper's timeout covers only the connection, and a 301 drops its POST body.
     """
@@ -92,8 +87,7 @@ def sparql_request(endpoint: str, query: str, agent: str) -> Request:
     wrapper.setQuery(query)
     wrapper.setReturnFormat(JSON)
     wrapper.setOnlyConneg(True)
-    if len(query.encode()) > LONGEST_GET:
-        wrapper.setMethod(POST)
+    wrapper.setMethod(POST)
     request: Request = wrapper._createRequest()  # the one way to a request that is not sent at once
     return request
 
