@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ml.baselines import BASELINES, Vision
+from ml.baselines import BASELINES
 from ml.evaluation.breakdowns import breakdowns_of
-from ml.evaluation.evaluate import Row, Scored, results_of, score_predictions
+from ml.evaluation.evaluate import Row, Scored, facets_of, results_of, score_predictions
 from ml.evaluation.metrics import ImageScores
 from ml.evaluation.predictions import open_predictions
 from ml.evaluation.reference import score_oracle, score_prior
 from ml.evaluation.truth import Dataset, EvaluationError, TagList, Truth, load_dataset, load_truth
-from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import BREAKDOWNS, RESULTS
 
@@ -67,12 +66,6 @@ def prediction_folders(storage: Path) -> list[Path]:
     if not folders:
         raise EvaluationError(f"{storage / 'predictions'} is empty; train a baseline first.")
     return sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name))
-
-
-def facets_of(baseline: str) -> tuple[str, ...]:
-    """The facets a baseline predicts: all four, but for the paper's single head."""
-    row = BASELINES.get(baseline)
-    return row.facets if isinstance(row, Vision) else FACETS
 
 
 def score_depths(

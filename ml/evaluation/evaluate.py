@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ml.baselines import BASELINES, Vision
 from ml.evaluation.intervals import Ratios, divide, interval, resample, sum_by_group
 from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, ImageScores, Relevance, main_metrics
 from ml.evaluation.predictions import open_predictions
@@ -36,21 +37,28 @@ def evaluate(
     *,
     settings: EvaluationSettings | None = None,
     splits: Sequence[str] | None = None,
-    facets: Sequence[str] = FACETS,
+    facets: Sequence[str] | None = None,
 ) -> list[Row]:
     """Rows of `results` for a baseline's predictions folder (`<split>/<facet>.parquet`) on a dataset or release.
 
-    Without `splits`, those that the predictions have. `facets`: those the row predicts; with fewer than all it has no
-    mean. Raises EvaluationError, one sentence, for predictions that do
+    Without `splits`, those that the predictions have; without `facets`, all four, but for the paper's single-head row.
+    A row with fewer facets has no mean. Raises EvaluationError, one sentence, for predictions that do
     not fit: other split or tag list, missing facet or image, NaN scores, repeated images, unknown tag.
     """
     settings = settings or EvaluationSettings()
     loaded = load_dataset(dataset)
+    facets = facets or facets_of(predictions.name)
     rows: list[Row] = []
     for split in splits or predicted_splits(predictions):
         scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings, facets)
         rows += results_of(scored, loaded, settings)
     return rows
+
+
+def facets_of(baseline: str) -> tuple[str, ...]:
+    """The facets a baseline predicts: all four, but for the paper's single head."""
+    row = BASELINES.get(baseline)
+    return row.facets if isinstance(row, Vision) else FACETS
 
 
 def predicted_splits(predictions: Path) -> list[str]:
@@ -216,7 +224,7 @@ def _pair_metrics(
     """Recall within the R best of head, medium and tail tags, and of rare tags against their parents.
 
     Head, medium and tail are thirds of the tag list by training images. Values per pair of image and relevant tag,
-    NaN where a pair does not belong; shape (pairs, 5).
+    NaN where a pair does not belong; shape (pairs, 6).
     """
     third = thirds(tags.n_train)[relevance.tags] if len(tags) else np.empty(0, int)
     columns = [np.where(third == number, hits, np.nan) for number in range(3)]
@@ -224,7 +232,9 @@ def _pair_metrics(
     rare = has_parent & (tags.n_train[relevance.tags] <= settings.rare_tag_images)
     columns.append(np.where(rare, hits, np.nan))
     columns.append(np.where(rare, hits_of_parents(relevance, hits, tags.parents), np.nan))
-    names = ["head_recall", "medium_recall", "tail_recall", "rare_tag_recall", "rare_tag_parent_recall"]
+    columns.append(columns[-1] - columns[-2])
+    names = ["head_recall", "medium_recall", "tail_recall"]
+    names += ["rare_tag_recall", "rare_tag_parent_recall", "rare_tag_parent_gain"]
     return np.column_stack(columns), names
 
 

@@ -109,33 +109,44 @@ def _expanded_tail(n_groups: int, confidence: float) -> float:
     return float(stats.norm.cdf(wider))
 
 
-def compare_paired(
-    first: Ratios, second: Ratios, *, resamples: int, seed: int, confidence: float, facets: Sequence[Sequence[int]]
-) -> list[Paired]:
-    """Paired differences first - second; each entry of `facets` lists the columns whose mean is compared.
+@dataclass(frozen=True)
+class Resampled:
+    """One row under every draw and every flip; the difference of two such rows is all that a comparison needs."""
+
+    ratios: Ratios
+    replicates: np.ndarray  # (resamples, metrics)
+    flipped: np.ndarray  # (resamples, metrics): the row's part of the metric under random signs of the groups
+
+    @property
+    def n_groups(self) -> np.ndarray:
+        """Groups that count, per metric."""
+        return (self.ratios.counts > 0).sum(0)
+
+
+def resample_row(ratios: Ratios, resamples: int, seed: int) -> Resampled:
+    """A row's metrics under every draw and flip; the same for every row with as many groups."""
+    totals = np.broadcast_to(ratios.counts.sum(0), ratios.sums.shape)
+    parts = np.nan_to_num(divide(ratios.sums, totals))
+    return Resampled(ratios, replicate(ratios, resamples, seed), _flip(parts, resamples, seed))
+
+
+def compare_paired(first: Resampled, second: Resampled, columns: Sequence[int], confidence: float) -> Paired:
+    """The paired difference first - second of the mean over `columns`; NaN where a column counts no image.
 
     The interval is the bootstrap's. The p-value is two-sided, of the hypothesis that rows are exchangeable: the signs
-    of whole groups flip at random. Both rows must count the same images.
+    of whole groups flip at random. Raises ValueError for rows that do not count the same images.
     """
-    if not np.array_equal(first.counts, second.counts):
+    at = list(columns)
+    if not np.array_equal(first.ratios.counts[:, at], second.ratios.counts[:, at]):
         raise ValueError("the two rows do not count the same images")
-    replicates = replicate(first, resamples, seed) - replicate(second, resamples, seed)
-    totals = first.counts.sum(0)
-    contributions = divide(first.sums - second.sums, np.broadcast_to(totals, first.sums.shape))
-    differences = first.values - second.values
-    flipped = _flip(np.nan_to_num(contributions), resamples, seed)
-    results = []
-    for columns in facets:
-        known = [column for column in columns if totals[column] > 0]
-        if not known:
-            results.append(Paired(np.nan, np.nan, np.nan, np.nan))
-            continue
-        n_groups = int(min((first.counts[:, column] > 0).sum() for column in known))
-        low, high = interval(replicates[:, known].mean(1), n_groups, confidence)
-        difference = float(differences[known].mean())
-        as_large = np.abs(flipped[:, known].mean(1)) >= abs(difference) - 1e-12
-        results.append(Paired(difference, float(low[0]), float(high[0]), (1 + as_large.sum()) / (resamples + 1)))
-    return results
+    difference = float((first.ratios.values[at] - second.ratios.values[at]).mean())
+    if np.isnan(difference):
+        return Paired(np.nan, np.nan, np.nan, np.nan)
+    replicates = (first.replicates[:, at] - second.replicates[:, at]).mean(1)
+    low, high = interval(replicates, int(first.n_groups[at].min()), confidence)
+    flipped = (first.flipped[:, at] - second.flipped[:, at]).mean(1)
+    as_large = int((np.abs(flipped) >= abs(difference) - 1e-12).sum())
+    return Paired(difference, float(low[0]), float(high[0]), (1 + as_large) / (len(flipped) + 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -151,10 +162,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _flip(contributions: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Column sums under random signs of the groups, shape (resamples, columns)."""
-    touched = contributions[(contributions != 0).any(1)]
     totals = np.empty((resamples, contributions.shape[1]))
-    for start, stop in _blocks(resamples, len(touched)):
-        totals[start:stop] = draw_signs(len(touched), start, stop, seed) @ touched
+    for start, stop in _blocks(resamples, len(contributions)):
+        totals[start:stop] = draw_signs(len(contributions), start, stop, seed) @ contributions
     return totals
 
 

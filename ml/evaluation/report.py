@@ -1,5 +1,113 @@
 """The report of a run: tables as Parquet, Markdown and LaTeX, and one page that needs nothing else."""
 
-from ml.evaluation.tables import console_table
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-__all__ = ["console_table"]
+import jinja2
+import plotly.offline
+import polars as pl
+from markupsafe import Markup
+
+from ml.evaluation.benchmark import TEST_SPLITS, evaluate_benchmark, prediction_folders
+from ml.evaluation.comparisons import SCHEMA, all_pairs, compare_rows, main_ratios
+from ml.evaluation.evaluate import facets_of, score_predictions
+from ml.evaluation.findings import findings
+from ml.evaluation.layout import as_latex, as_markdown, closer_table, paper_tables
+from ml.evaluation.sections import best_row, build_page
+from ml.evaluation.tables import (
+    console_table,
+    ordered_baselines,
+)
+from ml.evaluation.truth import Dataset, load_dataset, load_truth
+from pipeline.parquet import whole_file, write_parquet
+from pipeline.settings import EvaluationSettings
+from pipeline.tables import (
+    BREAKDOWNS,
+    RESULTS,
+)
+
+__all__ = ["ReportSummary", "console_table", "write_report"]
+
+PAGE = Path(__file__).with_name("page")
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What a report says, in short, and the files it is in."""
+
+    page: Path
+    files: tuple[Path, ...]
+    n_rows: int
+    best_inner: str | None
+    best_outer: str | None
+    verdicts: dict[str, int]  # holds, fails, undecided, not tested
+
+
+def write_report(
+    storage: Path,
+    out: Path,
+    settings: EvaluationSettings | None = None,
+    *,
+    results: pl.DataFrame | None = None,
+    breakdowns: pl.DataFrame | None = None,
+) -> ReportSummary:
+    """Write results, breakdowns and comparisons (Parquet), tables.md, tables.tex, findings.json and report.html.
+
+    `storage` holds dataset/, predictions/ and models/ and the tables of the pipeline; tables that are missing only
+    leave out their charts. Without `results` and `breakdowns` the predictions are scored first. Raises EvaluationError.
+    """
+    settings = settings or EvaluationSettings()
+    if results is None or breakdowns is None:
+        benchmark = evaluate_benchmark(storage, settings)
+        results, breakdowns = benchmark.results, benchmark.breakdowns
+    dataset = load_dataset(storage / "dataset")
+    comparisons = compare_all(storage, dataset, settings)
+    found = findings(comparisons, results, settings)
+    tables = paper_tables(results, comparisons)
+    page = build_page(storage, dataset, results, breakdowns, tables, found, settings)
+    RESULTS.write(results, out / "results.parquet")
+    BREAKDOWNS.write(breakdowns, out / "breakdowns.parquet")
+    write_parquet(comparisons.to_arrow(), out / "comparisons.parquet", row_group_size=100_000)
+    texts = {
+        "tables.md": as_markdown([*tables, closer_table(results)]),
+        "tables.tex": as_latex([*tables, closer_table(results)]),
+        "findings.json": json.dumps([asdict(finding) for finding in found], indent=1, ensure_ascii=False) + "\n",
+        "report.html": render(page),
+    }
+    for name, text in texts.items():
+        with whole_file(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    files = tuple(out / name for name in ("results.parquet", "breakdowns.parquet", "comparisons.parquet", *texts))
+    verdicts = {v: sum(f.verdict == v for f in found) for v in ("holds", "fails", "undecided", "not tested")}
+    rows = ordered_baselines(results["baseline"].to_list())
+    best = {split: best_row(results, split) for split in TEST_SPLITS}
+    return ReportSummary(out / "report.html", files, len(rows), best["inner_test"], best["outer_test"], verdicts)
+
+
+def compare_all(storage: Path, dataset: Dataset, settings: EvaluationSettings) -> pl.DataFrame:
+    """Paired differences of every pair of rows on both tests."""
+    frames = [pl.DataFrame(schema=SCHEMA)]
+    for split in TEST_SPLITS:
+        truth = load_truth(dataset, split)
+        rows = {
+            folder.name: main_ratios(score_predictions(folder, dataset, truth, settings, facets_of(folder.name)))
+            for folder in prediction_folders(storage)
+        }
+        frames.append(compare_rows(rows, all_pairs(rows), split, settings))
+    return pl.concat(frames)
+
+
+def render(page: dict[str, Any]) -> str:
+    """The page with its style, its script and plotly.js inside, so that it opens anywhere, without a network."""
+    files = {name: (PAGE / f"report.{name}").read_text(encoding="utf-8") for name in ("css", "js", "html")}
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    inside = {
+        "css": Markup(files["css"]),  # noqa: S704
+        "js": Markup(files["js"]),  # noqa: S704
+        "plotly": Markup(plotly.offline.get_plotlyjs()),  # noqa: S704
+    }
+    return environment.from_string(files["html"]).render(page=page | inside)

@@ -1,0 +1,87 @@
+"""Paired differences between rows: the same images, resampled together, with an interval and a p-value."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ml.evaluation.evaluate import Scored, facets_of, main_columns, predicted_splits, score_predictions, six_digits
+from ml.evaluation.intervals import Ratios, compare_paired, holm, resample_row, sum_by_group
+from ml.evaluation.metrics import IGNORE_UNSEEN, main_metrics
+from ml.evaluation.truth import EvaluationError, load_dataset, load_truth
+from pipeline import FACETS
+from pipeline.settings import EvaluationSettings
+
+SCHEMA = {
+    "split": pl.String,
+    "first": pl.String,
+    "second": pl.String,
+    "facet": pl.String,
+    "metric": pl.String,
+    "difference": pl.Float64,  # first minus second
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "p_value": pl.Float64,
+    "p_holm": pl.Float64,  # corrected for all pairs compared on the same split, facet and metric
+}
+
+
+def compare(first: Path, second: Path, dataset: Path, settings: EvaluationSettings | None = None) -> pl.DataFrame:
+    """Paired differences of two predictions folders on one dataset: one row per split, facet (or mean) and metric.
+
+    Raises EvaluationError where either does not fit the dataset, or they have no split in common.
+    """
+    settings = settings or EvaluationSettings()
+    loaded = load_dataset(dataset)
+    splits = [split for split in predicted_splits(first) if split in predicted_splits(second)]
+    if not splits:
+        raise EvaluationError(f"{first} and {second} predict no split in common.")
+    frames = []
+    for split in splits:
+        truth = load_truth(loaded, split)
+        scored = [score_predictions(path, loaded, truth, settings, facets_of(path.name)) for path in (first, second)]
+        names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
+        rows = dict(zip(names, map(main_ratios, scored), strict=True))
+        frames.append(compare_rows(rows, [names], split, settings))
+    return pl.concat(frames)
+
+
+def main_ratios(scored: Scored) -> Ratios:
+    """The paper's metrics of one row as sums by group; columns are facets times metrics."""
+    values = np.hstack([main_columns(scored.facets[facet], IGNORE_UNSEEN) for facet in FACETS])
+    return sum_by_group(values, scored.truth.groups, int(scored.truth.groups.max()) + 1)
+
+
+def compare_rows(
+    rows: Mapping[str, Ratios], pairs: Sequence[tuple[str, str]], split: str, settings: EvaluationSettings
+) -> pl.DataFrame:
+    """Paired differences of the given pairs of rows; facets that either row does not predict are left out."""
+    metrics = main_metrics(settings.top_k)
+    resampled = {row: resample_row(ratios, settings.resamples, settings.seed) for row, ratios in rows.items()}
+    counted = {row: ratios.counts.sum(0) > 0 for row, ratios in rows.items()}
+    found = []
+    for first, second in pairs:
+        for facet in (*FACETS, "mean"):
+            facets = FACETS if facet == "mean" else (facet,)
+            if facet == "mean" and not np.array_equal(counted[first], counted[second]):
+                continue  # a mean over different facets compares nothing
+            for number, metric in enumerate(metrics):
+                columns = [FACETS.index(name) * len(metrics) + number for name in facets]
+                columns = [column for column in columns if counted[first][column] and counted[second][column]]
+                if columns:
+                    paired = compare_paired(resampled[first], resampled[second], columns, settings.confidence)
+                    figures = (paired.difference, paired.low, paired.high, paired.p_value)
+                    found.append((split, first, second, facet, metric, *map(six_digits, figures), None))
+    frame = pl.DataFrame(found, schema=SCHEMA, orient="row")
+    parts = [
+        part.with_columns(p_holm=pl.Series(holm(part["p_value"].to_list()), dtype=pl.Float64))
+        for _, part in frame.group_by("facet", "metric", maintain_order=True)
+    ]
+    return pl.concat(parts) if parts else frame
+
+
+def all_pairs(rows: Mapping[str, Ratios]) -> list[tuple[str, str]]:
+    """Every pair of rows once."""
+    return list(combinations(rows, 2))
