@@ -15,9 +15,9 @@ SHORTEST_REPLACED_EVERYWHERE = 6
 # Where Europeana echoes a key (dossier, sections 1.5 and 1.7): envelope, `link`, `guid`; and how requests carry one.
 # Nothing wider: providers' own URLs may carry an `apikey=` or `utm_campaign=` that belongs to the data.
 _ECHOES = (
-    (('"apikey"',), re.compile(r'("apikey"\s*:\s*")[^"]*')),
-    (("wskey",), re.compile(r"(wskey(?:=|%3D|%253D))[^&\"'\s<>\\%]*")),
-    (("utm_campaign",), re.compile(r"(europeana\.eu\\?/[^\s\"'<>]*?utm_campaign=)[^&\"'\s<>\\]*")),
+    (('"apikey"',), re.compile(r'("apikey"\s*:\s*")(?!REDACTED)[^"]*')),
+    (("wskey",), re.compile(r"(wskey(?:=|%3D|%253D))(?!REDACTED)[^&\"'\s<>\\%]*")),
+    (("utm_campaign",), re.compile(r"(europeana\.eu\\?/[^\s\"'<>]*?utm_campaign=)(?!REDACTED)[^&\"'\s<>\\]*")),
     (
         ("-api-key", "-Api-Key", "-API-KEY"),
         re.compile(r"([Xx]-[Aa][Pp][Ii]-[Kk][Ee][Yy]['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\s,}]+"),
