@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from ml.assistant import shapes
-from ml.assistant.api import images, vocabulary
+from ml.assistant.api import annif, exports, images, reconcile, vocabulary
 from ml.assistant.api.common import Refused
 from ml.assistant.desk import Busy, Desk, UnknownModel
 from ml.assistant.gate import Gate
@@ -52,7 +52,7 @@ def create_app(desk: Desk, *, token: str | None = None, hosts: Sequence[str] = (
         redoc_url=None,
     )
     app.state.desk = desk
-    for module in (images, vocabulary):
+    for module in (images, vocabulary, exports, annif, reconcile):
         app.include_router(module.router)
     _serve_page(app)
     _answer_errors(app)

@@ -1,10 +1,10 @@
 """Cataloguers' decisions as a table: accepted tags and verified negatives for the next training run."""
 
-import polars as pl
-import sqlalchemy as sa
+from dataclasses import asdict
 
-from ml.assistant.annotation import STANDS, fold, standing_steps
-from ml.assistant.schema import decisions, images, steps
+import polars as pl
+
+from ml.assistant.standing import standing_decisions
 from ml.assistant.store import Store
 from pipeline.tables import CATALOGUER_DECISIONS
 
@@ -19,47 +19,11 @@ def read_decisions(database: str, *, finished_only: bool = False) -> pl.DataFram
     store = Store(database)
     try:
         rows = [
-            row
+            asdict(decision) | {"image_id": image.image_id, "record_id": image.record_id}
             for image in store.queue(limit=2**31 - 1)
-            for row in _standing(store, image)
-            if not finished_only or image.state == "done"
+            if image.state == "done" or not finished_only
+            for decision in standing_decisions(store, image.image_id)
         ]
     finally:
         store.close()
-    return CATALOGUER_DECISIONS.frame(sorted(rows, key=lambda row: str(row["decision_id"])))
-
-
-def _standing(store: Store, image: sa.Row) -> list[dict[str, object]]:
-    counted = standing_steps(line.step for line in store.log(image.image_id))
-    stands = fold(counted)
-    if not stands:
-        return []
-    query = (
-        sa.select(decisions, steps.c.who, steps.c.at, steps.c.clicks, images.c.record_id)
-        .join(steps, (steps.c.image_id == decisions.c.image_id) & (steps.c.version == decisions.c.version))
-        .join(images, images.c.image_id == decisions.c.image_id)
-        .where(decisions.c.image_id == image.image_id, decisions.c.action != "withdraw")
-        .order_by(decisions.c.version, decisions.c.position)
-    )
-    with store.engine.connect() as connection:
-        lines = connection.execute(query).all()
-    # The latest line that says what stands now is the decision that counts.
-    versions = {step.version for step in counted}
-    last = {line.tag_id: line for line in lines if line.version in versions and line.tag_id in stands}
-    return [_row(line) for line in last.values()]
-
-
-def _row(line: sa.Row) -> dict[str, object]:
-    return {
-        "decision_id": line.decision_id,
-        "record_id": line.record_id,
-        "image_id": line.image_id,
-        "tag_id": line.tag_id,
-        "accepted": STANDS[line.action] == "accepted",
-        "who": line.who,
-        "at": line.at,
-        "model": line.model,
-        "score": line.score,
-        "rank": line.rank,
-        "clicks": line.clicks,
-    }
+    return CATALOGUER_DECISIONS.frame(rows).sort("decision_id")

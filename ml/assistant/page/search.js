@@ -44,7 +44,7 @@ export function startSearch(acts) {
     const matched = hit.matched.text !== label.text ? ` ← ${hit.matched.text}${hit.matched.language ? ` (${hit.matched.language})` : ""}` : "";
     return h("li", { role: "option", id: `hit-${place}`, "aria-selected": "false", onmousedown: (event) => event.preventDefault(), onclick: (event) => take(hit, event.shiftKey) },
       h("span", { lang: label.language }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null, h("span", { class: "quiet" }, matched)),
-      h("span", { class: "facet" }, t(`facet.${hit.facet}`)),
+      h("span", { class: "of" }, t(`facet.${hit.facet}`)),
       h("span", { class: "where" }, hit.path.slice(0, -1).map((step) => labelOf(step).text).join(" › "), hit.in_model ? "" : ` · ${t("not_in_model")}`));
   }
 

@@ -117,7 +117,7 @@ export class FacetTree {
     const suggestion = this.suggested.get(tag);
     const score = this.scoreOf(tag);
     const sure = this.threshold === null || score === null || score >= this.threshold;
-    const turns = parentSure && !sure;
+    const turns = depth > 0 && parentSure && !sure;
     const stand = this.standOf(tag) ?? (excludedAbove ? "excluded" : "none");
     const open = this.expanded.has(tag);
     const hasChildren = node.n_children > 0;
@@ -146,7 +146,7 @@ export class FacetTree {
           choice("accept", "✓", "yes", stand === "accepted" ? "withdraw_tag" : "accept_tag"),
           choice("reject", "✕", "no", stand === "rejected" ? "withdraw_tag" : "reject_tag"),
           choice("about", "i", "about", "about_this"))));
-    if (hasChildren && open) item.append(h("ul", { role: "group" }, this.level(tag, depth + 1, sure, stand === "rejected" || stand === "excluded")));
+    if (hasChildren && open) item.append(h("ul", { role: "group" }, this.level(tag, depth + 1, sure && score !== null, stand === "rejected" || stand === "excluded")));
     return item;
   }
 

@@ -1,0 +1,132 @@
+"""`python -m ml.assistant --storage FOLDER`: serves the assistant, and says where."""
+
+import argparse
+import ipaddress
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+import uvicorn
+
+from ml.assistant.app import create_app
+from ml.assistant.desk import Desk
+from ml.assistant.store import Store
+from ml.assistant.suggest import ModelInfo
+from ml.assistant.trained import ModelError, find_models
+from ml.assistant.vocabulary import LANGUAGES, Vocabulary, VocabularyError, read_tag_list, widened
+from ml.assistant.wider import terms_of_dumps, terms_of_table
+from pipeline.parquet import TableError
+from pipeline.vocabulary.dump import DumpError
+
+DEFAULT_PORT = 8760
+FOR_PEOPLE = (VocabularyError, ModelError, DumpError, TableError, sa.exc.OperationalError, sa.exc.ArgumentError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until stopped; 1 with one sentence on stderr when it cannot."""
+    asked = _parser().parse_args(arguments)
+    try:
+        desk = make_desk(asked)
+    except FOR_PEOPLE as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    token = None if _is_loopback(asked.host) else (asked.token or secrets.token_urlsafe(24))
+    app = create_app(desk, token=token, hosts=asked.allow_host)
+    _introduce(desk, asked, token)
+    uvicorn.run(app, host=asked.host, port=asked.port, log_level="warning", server_header=False)
+    return 0
+
+
+def make_desk(asked: argparse.Namespace) -> Desk:
+    """The desk that the command line asks for."""
+    dataset: Path = asked.dataset or asked.storage / "dataset"
+    order, tags = read_tag_list(dataset / "tag_list.json")
+    vocabulary = _vocabulary(asked, tags)
+    models = find_models(
+        asked.models or asked.storage / "models", asked.predictions or asked.storage / "predictions", dataset, order
+    )
+    if asked.model is not None:
+        if asked.model not in models.infos:
+            there = ", ".join(models.infos) or "none"
+            raise ModelError(f"There is no trained model `{asked.model}` in the storage; there are: {there}.")
+        models.default = asked.model
+    folder: Path = asked.folder or asked.storage / "assistant"
+    return Desk(
+        vocabulary=vocabulary,
+        models=models,
+        store=Store(asked.database or f"sqlite:///{folder / 'assistant.sqlite'}"),
+        folder=folder,
+        dataset=dataset,
+        blind_share=asked.blind_share,
+        blind_seed=asked.seed,
+    )
+
+
+def _vocabulary(asked: argparse.Namespace, tags: list) -> Vocabulary:
+    """The models' tags inside the AAT of the given dumps, else inside the storage's `concepts`, else alone."""
+    if asked.thesaurus:
+        return widened(tags, terms_of_dumps(asked.thesaurus))
+    concepts = asked.storage / "concepts.parquet"
+    return widened(tags, terms_of_table(concepts)) if concepts.exists() else Vocabulary(tags)
+
+
+def _introduce(desk: Desk, asked: argparse.Namespace, token: str | None) -> None:
+    """Where it serves, with what, in which languages."""
+    total = len(desk.vocabulary)
+    covered = ", ".join(
+        f"{language} {n}" for language, n in desk.vocabulary.coverage().items() if language in LANGUAGES
+    )
+    info: ModelInfo | None = desk.models.infos.get(desk.models.default or "")
+    model = f"{info.key} ({'; '.join(filter(None, (info.description, info.note)))})" if info else "none trained yet"
+    print(f"{total} tags; with a label in: {covered}. Model: {model}. Images: {desk.store.progress()['all']}.")
+    query = f"/?token={token}" if token else "/"
+    host = f"[{asked.host}]" if ":" in asked.host else asked.host
+    print(f"The annotation assistant serves at http://{host}:{asked.port}{query} (stop with Ctrl+C)", flush=True)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("a share lies between 0 and 1")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ml.assistant", description=__doc__)
+    parser.add_argument("--storage", type=Path, required=True, help="storage folder: dataset, models, predictions")
+    parser.add_argument("--model", metavar="KEY", help="the model shown first (default: the best on validation)")
+    parser.add_argument("--host", default="127.0.0.1", help="elsewhere than loopback a token is asked for")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: SQLite in the storage folder)")
+    parser.add_argument("--folder", type=Path, help="where pictures and the default database are kept")
+    parser.add_argument("--dataset", type=Path, help="default: <storage>/dataset")
+    parser.add_argument("--models", type=Path, help="default: <storage>/models")
+    parser.add_argument("--predictions", type=Path, help="default: <storage>/predictions")
+    parser.add_argument(
+        "--thesaurus",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="dumps of the whole AAT (.nt, .nt.gz, .zip)",
+    )
+    parser.add_argument("--blind-share", type=_share, default=0.0, help="share of images decided without suggestions")
+    parser.add_argument("--seed", type=int, default=340, help="draws the blind share")
+    parser.add_argument("--token", help="asked from whoever does not come over loopback (default: a new one)")
+    parser.add_argument("--allow-host", nargs="*", default=[], metavar="NAME", help="further host names answered to")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,79 @@
+"""From which score a model is sure: fixed per facet on the validation images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+SURE_PRECISION = 0.8  # ours: of the tags at or above the threshold, this share is right
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A split's images in order of record and view, and which tags they carry: images x tags per facet."""
+
+    keys: list[tuple[str, int]]
+    relevant: dict[str, NDArray[np.bool_]]
+
+
+def read_truth(dataset: Path, order: Mapping[str, list[str]], split: str = "validation") -> Truth:
+    """The closed tags of a split's images, without the images."""
+    files = sorted((dataset / split).glob("part-*.parquet"))
+    if not files:
+        return Truth([], {})
+    names = ["record_id", "view", *order]
+    table = pa.concat_tables([pq.read_table(file, columns=names).replace_schema_metadata(None) for file in files])
+    table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
+    keys = list(zip(table["record_id"].to_pylist(), table["view"].to_pylist(), strict=True))
+    return Truth(keys, {facet: _matrix(table[facet].to_pylist(), tags) for facet, tags in order.items()})
+
+
+def _matrix(rows: list[list[str] | None], tags: list[str]) -> NDArray[np.bool_]:
+    position = {tag: place for place, tag in enumerate(tags)}
+    matrix = np.zeros((len(rows), len(tags)), dtype=bool)
+    for place, row in enumerate(rows):
+        matrix[place, [position[tag] for tag in row or () if tag in position]] = True
+    return matrix
+
+
+def sure_from(folder: Path, truth: Truth, tag_list_hash: str, precision: float = SURE_PRECISION) -> dict[str, float]:
+    """The threshold per facet from the log-probabilities that a model wrote for validation, as far as they are there.
+
+    `folder` is `predictions/<baseline>/validation`. Files about other images or another tag list are not used.
+    """
+    found: dict[str, float] = {}
+    for facet, relevant in truth.relevant.items():
+        file = folder / f"{facet}.parquet"
+        if not file.exists():
+            continue
+        table = pq.read_table(file)
+        written = (table.schema.metadata or {}).get(b"tag_list_hash", b"").decode()
+        keys = list(zip(table["record_id"].to_pylist(), table["view"].to_pylist(), strict=True))
+        if written != tag_list_hash or keys != truth.keys:
+            continue
+        scores = table["scores"].combine_chunks().flatten().to_numpy().astype(np.float32).reshape(relevant.shape)
+        value = threshold(np.exp(scores), relevant, precision)
+        if value is not None:
+            found[facet] = value
+    return found
+
+
+def threshold(scores: NDArray[np.floating], relevant: NDArray[np.bool_], precision: float) -> float | None:
+    """The lowest score at or above which the share of right tags is at least `precision`, over annotated images.
+
+    Scores and relevance are images x tags. 1.0 where no score reaches it; None where no image is annotated.
+    """
+    annotated = relevant.any(1)
+    if not annotated.any():
+        return None
+    flat, right = scores[annotated].ravel(), relevant[annotated].ravel()
+    order = np.argsort(-flat, kind="stable")
+    flat, right = flat[order], right[order]
+    share = np.cumsum(right) / np.arange(1, len(right) + 1)
+    last_of_score = np.append(flat[1:] != flat[:-1], True)  # equal scores stand or fall together
+    good = np.flatnonzero((share >= precision) & last_of_score)
+    return float(f"{flat[good[-1]]:.6g}") if len(good) else 1.0

@@ -1,0 +1,209 @@
+"""The trained models of a storage folder, at the desk: what each is, how it is loaded, which one is the default."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ml.assistant.desk import Models
+from ml.assistant.suggest import ModelInfo, Scorer, Scores, Suggester
+from ml.assistant.thresholds import Truth, read_truth, sure_from
+from pipeline import FACETS
+from pipeline.parquet import sha256_of
+
+# The paper's tool used the ensemble of all three; without figures from validation it is the first choice.
+PREFERRED = ("ensemble_ml_s_clip", "ensemble_ml_s", "multilabel", "softmax")
+
+
+class ModelError(RuntimeError):
+    """A trained model cannot be used at the desk; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished model's folder with its `model.json`."""
+
+    folder: Path
+    described: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The baseline's key."""
+        return self.folder.name
+
+
+def find_models(models: Path, predictions: Path, dataset: Path, order: Mapping[str, list[str]]) -> Models:
+    """The models in a folder that fit the dataset's tag list; those that do not fit are left out.
+
+    The default is the best on validation: the highest mean R-Precision over facets in `model.json`.
+    """
+    tag_list_hash = json.loads((dataset / "tag_list.json").read_text(encoding="utf-8"))["tag_list_hash"]
+    found = [model for model in _all(models) if model.described.get("tag_list_hash") == tag_list_hash]
+    truth = read_truth(dataset, order)
+    infos = [_info(model, predictions / model.key / "validation", truth, tag_list_hash) for model in found]
+    loaders = {
+        model.key: partial(_suggester, model, models, dataset, order, info)
+        for model, info in zip(found, infos, strict=True)
+    }
+    return Models(loaders, infos, default_of(found))
+
+
+def default_of(models: Sequence[Trained]) -> str | None:
+    """The key of the model that is best on validation over all four facets; else by PREFERRED; None without models."""
+
+    def goodness(model: Trained) -> tuple[int, float, int]:
+        figures = model.described.get("validation") or {}
+        facets = len(set(figures) & set(FACETS))
+        place = PREFERRED.index(model.key) if model.key in PREFERRED else len(PREFERRED)
+        return facets, float(figures.get("mean") or 0.0), -place
+
+    return max(models, key=goodness).key if models else None
+
+
+def _all(models: Path) -> list[Trained]:
+    found = []
+    for file in sorted(models.glob("*/model.json")):
+        try:
+            found.append(Trained(file.parent, json.loads(file.read_text(encoding="utf-8"))))
+        except ValueError as error:
+            raise ModelError(f"{file} is damaged ({error}): train {file.parent.name} again.") from error
+    return found
+
+
+def _info(model: Trained, predictions: Path, truth: Truth, tag_list_hash: str) -> ModelInfo:
+    weights = model.folder / "weights.safetensors"
+    start = str(model.described.get("weights", ""))
+    figures = model.described.get("validation") or {}
+    return ModelInfo(
+        key=model.key,
+        description=f"R-Precision on validation {figures['mean']:.3f}" if "mean" in figures else "",
+        version=sha256_of(weights if weights.exists() else model.folder / "model.json")[:12],
+        trained_on=str(model.described.get("split_hash", ""))[:12],
+        thresholds=model.described.get("thresholds") or sure_from(predictions, truth, tag_list_hash),
+        note="random start" if start.startswith("random") else "",
+    )
+
+
+def _suggester(
+    model: Trained, models: Path, dataset: Path, order: Mapping[str, list[str]], info: ModelInfo
+) -> Suggester:
+    return Suggester(info, load(model, models, dataset), order)
+
+
+def load(model: Trained, models: Path, dataset: Path) -> Scorer:
+    """The model ready to score. Raises ModelError."""
+    from ml.baselines import Ensemble, baseline
+
+    row = baseline(str(model.described.get("baseline", model.key)))
+    if isinstance(row, Ensemble):
+        return _Together(model, models, dataset)
+    return _Network(model, dataset)
+
+
+class _Network:
+    """One trained network, on the CPU or the GPU that is there."""
+
+    def __init__(self, model: Trained, dataset: Path):
+        import torch
+
+        from ml.baselines import Vision, baseline
+        from ml.checkpoints import CheckpointError, load_model
+        from ml.data import View
+        from ml.rows import network_of
+        from ml.tags import load_tag_list
+
+        row = baseline(str(model.described["baseline"]))
+        if row.kind == "ensemble":
+            raise ModelError(f"{model.key} is an ensemble inside an ensemble.")
+        self._recipe = recipe_of(model.described["recipe"])
+        tag_list = load_tag_list(dataset)
+        tag_list = tag_list.only(row.facets) if isinstance(row, Vision) else tag_list
+        self._network, _ = network_of(row, self._recipe, tag_list, None, int(model.described.get("seed", 0)))
+        try:
+            load_model(self._network, model.folder)
+        except CheckpointError as error:
+            raise ModelError(str(error)) from error
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network.to(self._device).eval()
+        self._view = View(self._recipe.image_size, part=self._recipe.eval_part)
+
+    def log_scores(self, picture: Image.Image) -> dict[str, NDArray[np.float32]]:
+        """Natural log of each tag's probability, 1 x tags per facet, as `ml.predict` gives them."""
+        import random
+
+        import torch
+
+        from ml.data import on_device
+
+        pixels = np.array(self._view.apply(self._cached(picture), random.Random(0)))  # noqa: S311
+        with torch.inference_mode():
+            batch = on_device({"image": torch.from_numpy(pixels)[None]}, self._device, self._recipe)
+            scores = self._network.log_scores(self._network(batch))
+        return {facet: values.float().cpu().numpy() for facet, values in scores.items()}
+
+    def scores(self, picture: Image.Image) -> Scores:
+        """Each tag's probability."""
+        return {facet: np.exp(values[0]) for facet, values in self.log_scores(picture).items()}
+
+    def _cached(self, picture: Image.Image) -> Image.Image:
+        """The picture as training had it in memory, where the recipe says so."""
+        from ml.data import cut
+
+        short = self._recipe.cache_px
+        if short is None:
+            return picture
+        width, height = picture.size
+        factor = min(1.0, short / min(width, height))
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        return cut(picture, (0.0, 0.0, float(width), float(height)), size)
+
+
+class _Together:
+    """An ensemble: its members, and the scale of each that was fixed on validation."""
+
+    def __init__(self, model: Trained, models: Path, dataset: Path):
+        from ml.ensemble import Scale
+
+        members = [Trained(models / key, _described(models / key)) for key in model.described["members"]]
+        self._members = [_Network(member, dataset) for member in members]
+        self._scales = [{facet: Scale(**scale) for facet, scale in each.items()} for each in model.described["scales"]]
+        self._facets = list(model.described["facets"])
+
+    def scores(self, picture: Image.Image) -> Scores:
+        """The mean probability of each tag over the members."""
+        from ml.ensemble import combine
+
+        members = [member.log_scores(picture) for member in self._members]
+        return {facet: np.exp(values[0]) for facet, values in combine(members, self._scales, self._facets).items()}
+
+
+def _described(folder: Path) -> Mapping[str, Any]:
+    from ml.checkpoints import CheckpointError, read_description
+
+    try:
+        return read_description(folder)
+    except CheckpointError as error:
+        raise ModelError(str(error)) from error
+
+
+def recipe_of(stored: Mapping[str, Any]) -> Any:
+    """The recipe in `model.json`, without asking for pretrained weights: the trained ones follow."""
+    from ml.architectures import Backbone
+    from ml.baselines import Recipe
+    from ml.texts import TextTower
+
+    def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+    values = tuples(stored) | {
+        "backbone": Backbone(**tuples(stored["backbone"])),
+        "text_tower": TextTower(**tuples(stored["text_tower"])),
+        "pretrained": False,
+    }
+    return Recipe(**values)

@@ -1,0 +1,337 @@
+"""The page in a browser: what a cataloguer does, by mouse and by keyboard, in Catalan and in English."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ml.assistant.app import create_app
+from ml.assistant.desk import Desk
+
+pytestmark = pytest.mark.browser
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+COPPER, PORTRAITS, NECKLACES = "300011020", "300015637", "300046001"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def address(desk: Desk) -> Iterator[str]:
+    """The desk served on a free port."""
+    server = uvicorn.Server(uvicorn.Config(create_app(desk), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page as a cataloguer with a browser of their own; any error in the page fails the test."""
+    contexts, errors = [], []
+
+    def make(locale: str = "en-GB", **options) -> Page:
+        context = browser.new_context(locale=locale, reduced_motion="reduce", **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def pictures(drawn_vase) -> list[dict]:
+    """Files as a person chooses them."""
+    return [
+        {"name": f"vase {colour}.jpg", "mimeType": "image/jpeg", "buffer": drawn_vase(colour)}
+        for colour in ("saddlebrown", "navy")
+    ]
+
+
+def add(page: Page, files: list[dict]) -> None:
+    page.set_input_files("#files", files)
+    page.wait_for_selector("#trees .suggested")
+
+
+def item(page: Page, tag: str):
+    return page.locator(f"#item-{tag}")
+
+
+def saved(page: Page) -> None:
+    expect(page.locator("#saved")).to_have_text(re.compile("Saved|Desat"))
+
+
+def test_uploaded_images_come_with_highlighted_trees_and_closed_branches(open_page, pictures):
+    page = open_page()
+    expect(page.get_by_role("heading", name="No images yet")).to_be_visible()
+    add(page, pictures)
+    expect(page.locator("#facet-materials .suggested")).to_have_count(10)
+    copper = item(page, COPPER)
+    assert copper.get_attribute("aria-label").startswith("copper, suggested, place 1, score 0.99")
+    assert copper.get_attribute("aria-level") == "3"
+    expect(page.locator("#progress-text")).to_have_text("0 of 2 done")
+    expect(page.locator("#queue .thumb")).to_have_count(2)
+    expect(page.locator("#facet-object_types .more").last).to_contain_text("10 more")
+
+
+def test_more_opens_what_was_closed(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    before = page.locator("#tree-object_types > [role=treeitem]").count()
+    page.locator("#tree-object_types > .more").click()
+    expect(page.locator("#tree-object_types > [role=treeitem]")).to_have_count(before + 9)
+    assert item(page, "300041273").get_attribute("aria-setsize")  # prints, at the top
+
+
+def test_the_tree_is_walked_by_keyboard_with_one_tab_stop(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    for facet in ("object_types", "materials", "classifications", "subjects"):
+        assert page.locator(f"#tree-{facet} [tabindex='0']").count() == 1
+    page.keyboard.press("2")
+    focused = lambda: page.evaluate("document.activeElement.dataset.key")  # noqa: E731
+    assert focused() == COPPER
+    page.keyboard.press("ArrowLeft")
+    assert focused() == "300011015"  # nonferrous metal
+    page.keyboard.press("ArrowLeft")  # closes it
+    assert item(page, "300011015").get_attribute("aria-expanded") == "false"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert focused() == COPPER
+    page.keyboard.press("Home")
+    assert item(page, focused()).get_attribute("aria-posinset") == "1"
+    page.keyboard.press("End")
+    assert focused().startswith("more:")
+    page.keyboard.press("Home")
+    page.keyboard.type("plant")
+    assert focused() == "300132360"  # plant material
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    assert focused() == "300132360"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('[role=tree]')?.id") == "tree-classifications"
+
+
+def test_accept_reject_and_undo_by_single_keys(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    page.keyboard.press("2")
+    page.keyboard.press("a")
+    expect(item(page, COPPER)).to_have_class(re.compile("accepted"))
+    assert item(page, COPPER).get_attribute("aria-selected") == "true"
+    expect(item(page, "300010900")).to_have_class(re.compile("implied"))  # metal, above it
+    expect(page.locator("#live")).to_have_text("copper accepted")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("r")  # rejects nonferrous metal: copper falls
+    expect(item(page, COPPER)).to_have_class(re.compile("excluded"))
+    expect(page.locator("#live")).to_have_text("nonferrous metal rejected; also taken back: copper")
+    page.keyboard.press("u")
+    expect(item(page, COPPER)).to_have_class(re.compile("accepted"))
+    page.keyboard.press("u")
+    expect(page.locator("#chosen")).to_contain_text("None yet")
+
+
+def test_single_keys_can_be_switched_off(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    page.keyboard.press("?")
+    page.get_by_label("Single-key shortcuts").uncheck()
+    page.keyboard.press("Escape")
+    page.locator("#tree-materials [tabindex='0']").focus()
+    page.keyboard.press("a")  # types ahead instead
+    assert page.evaluate("document.activeElement.dataset.key") == "300011798"  # animal material
+    page.keyboard.press("Space")
+    expect(item(page, "300011798")).to_have_class(re.compile("accepted"))
+
+
+def test_search_in_another_language_leads_to_the_tag_and_adds_it(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    page.keyboard.press("/")
+    page.keyboard.type("portretten")
+    expect(page.locator("#hits [role=option]").first).to_contain_text("portraits")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.dataset.key") == PORTRAITS
+    page.keyboard.press("/")
+    page.keyboard.type("neckl")
+    expect(page.locator("#hits [role=option]").first).to_contain_text("necklaces")
+    page.keyboard.press("Shift+Enter")
+    expect(page.locator("#chosen")).to_contain_text("necklaces")
+    saved(page)
+
+
+def test_the_language_changes_with_fallbacks_marked(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    page.select_option("#language", "ca")
+    expect(page.locator("#title-materials")).to_have_text("Materials")
+    expect(page.locator("#done")).to_have_text("Fet, següent")
+    assert page.locator("html").get_attribute("lang") == "ca"
+    expect(item(page, PORTRAITS)).to_contain_text("retrat")
+    fallback = item(page, COPPER).locator(".lang")
+    expect(fallback).to_have_text("en")
+    assert "es mostra en anglès" in item(page, COPPER).get_attribute("aria-label")
+    page.reload()
+    page.wait_for_selector("#trees .suggested")
+    assert page.locator("#language").input_value() == "ca"
+
+
+def test_a_reload_keeps_the_work(open_page, pictures):
+    page = open_page("ca-ES")
+    add(page, pictures)
+    page.locator("#queue .thumb").nth(1).click()
+    expect(page.locator("#picture-title")).to_have_text("vase navy.jpg")
+    page.keyboard.press("2")
+    page.keyboard.press("a")
+    saved(page)
+    chosen = page.locator("#chosen").inner_text()
+    page.reload()
+    page.wait_for_selector("#trees .suggested")
+    expect(page.locator("#picture-title")).to_have_text("vase navy.jpg")
+    assert page.locator("#chosen").inner_text() == chosen
+
+
+def test_two_cataloguers_never_overwrite_each_other_silently(open_page, pictures):
+    anna = open_page()
+    add(anna, pictures[:1])
+    berta = open_page()
+    berta.wait_for_selector("#trees .suggested")
+    anna.fill("#who", "Anna")
+    item(anna, COPPER).locator(".yes").first.click()
+    saved(anna)
+    item(berta, PORTRAITS).locator(".no").first.click()
+    expect(berta.locator("#notices")).to_contain_text(
+        "Anna decided on this image meanwhile: accepted copper. Your last step was not saved."
+    )
+    expect(item(berta, COPPER)).to_have_class(re.compile("accepted"))
+    expect(item(berta, PORTRAITS)).not_to_have_class(re.compile("rejected"))
+    berta.get_by_role("button", name="Do it now").click()
+    expect(item(berta, PORTRAITS)).to_have_class(re.compile("rejected"))
+
+
+def test_done_goes_to_the_next_open_image(open_page, pictures):
+    page = open_page()
+    add(page, pictures)
+    page.click("#done")
+    expect(page.locator("#picture-title")).to_have_text("vase navy.jpg")
+    expect(page.locator("#progress-text")).to_have_text("1 of 2 done")
+    page.click("#done")
+    expect(page.locator("#notices")).to_contain_text("All images are done")
+
+
+def test_what_is_no_picture_is_named_with_a_reason(open_page, pictures):
+    page = open_page()
+    bad = {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture at all"}
+    page.set_input_files("#files", [bad, *pictures])
+    expect(page.locator("#add-problems")).to_contain_text("Not added: notes.jpg. This is not a picture of a kind")
+    expect(page.locator("#queue .thumb")).to_have_count(2)
+
+
+def test_tags_are_exported(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    item(page, COPPER).locator(".yes").first.click()
+    saved(page)
+    page.click("#export")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    text = Path(download.value.path()).read_text()
+    assert "metal | nonferrous metal | copper" in text
+    assert f"http://vocab.getty.edu/aat/{COPPER}" in text
+
+
+def test_a_tag_tells_its_path_and_its_address(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    page.keyboard.press("2")
+    page.keyboard.press("i")
+    dialog = page.locator("#dialog-tag")
+    expect(dialog).to_contain_text("Materials › metal › nonferrous metal › copper")
+    assert dialog.get_by_role("link").get_attribute("href") == f"https://vocab.getty.edu/aat/{COPPER}"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.dataset.key") == COPPER
+
+
+def test_another_model_gives_other_suggestions(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    before = page.locator("#facet-materials .suggested").first.get_attribute("aria-label")
+    page.select_option("#model", "softmax")
+    expect(page.locator("#facet-materials .suggested").first).not_to_have_attribute("aria-label", before)
+
+
+def test_a_decision_that_could_not_be_sent_is_sent_again(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    page.context.set_offline(True)
+    item(page, COPPER).locator(".yes").first.click()
+    expect(page.locator("#notices")).to_contain_text("Not saved")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    expect(item(page, COPPER)).to_have_class(re.compile("accepted"))
+
+
+@pytest.mark.parametrize("locale", ["ca-ES", "en-GB"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(open_page, pictures, locale, scheme):
+    page = open_page(locale, color_scheme=scheme)
+    found = {"empty": axe(page)}
+    add(page, pictures)
+    page.keyboard.press("2")
+    page.keyboard.press("a")
+    saved(page)
+    item(page, PORTRAITS).locator(".no").first.click()
+    expect(item(page, PORTRAITS)).to_have_class(re.compile("rejected"))
+    page.locator("#tree-object_types > .more").click()
+    found["desk"] = axe(page)
+    page.fill("#search", "ret")
+    page.wait_for_selector("#hits [role=option]")
+    found["search"] = axe(page)
+    page.fill("#search", "")
+    for button, dialog in (("#export", "export"), ("#shortcuts", "shortcuts"), (".queue .add", "add")):
+        page.click(button)
+        found[dialog] = axe(page)
+        page.keyboard.press("Escape")
+    item(page, COPPER).locator(".about").first.click()
+    page.wait_for_selector("#dialog-tag[open] .gallery p")
+    found["tag"] = axe(page)
+    assert {view: ids for view, ids in found.items() if ids} == {}
+
+
+def axe(page: Page) -> list[str]:
+    """What axe-core objects to, by rule and place."""
+    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+    response = Axe().run(page, options=options).response
+    return [f"{each['id']}: {node['html'][:160]}" for each in response["violations"] for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nothing_is_wider_than_a_small_screen(open_page, pictures, width):
+    page = open_page(viewport={"width": width, "height": 800})
+    add(page, pictures)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
