@@ -3,7 +3,6 @@ import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { has, t, whole } from "./i18n.js";
 
-const AT_ONCE = 3;
 const DAMAGED = ["broken_header", "truncated", "decode_failed", "decoder_died", "empty"];
 const UNSUPPORTED = ["svg", "html", "xml", "json", "pdf", "archive", "unsupported_format", "not_an_image", "polyglot"];
 const LARGE = ["too_many_pixels", "too_long", "too_much_memory", "decode_timeout"];
@@ -31,20 +30,16 @@ export function startAdding(acts) {
     const images = [];
     let sent = 0;
     $("add-problems").replaceChildren();
-    const worker = async () => {
-      while (waiting.length) {
-        const file = waiting.shift();
-        state(t("uploading", { n: ++sent, all: files.length }));
-        const title = (file.name || "").replace(/[\x00-\x1f\x7f-\x9f]/g, " ").slice(0, 300);
-        try {
-          images.push((await api.upload(file, title, acts.who(), batch)).image);
-        } catch (error) {
-          problem(title || t("untitled"), error);
-        }
-      }
-    };
     if (files.length > 1 && !dialog.open) dialog.showModal();
-    await Promise.all(Array.from({ length: Math.min(AT_ONCE, files.length) }, worker));
+    for (const file of waiting) { // one after the other: the queue keeps the order of the files
+      state(t("uploading", { n: ++sent, all: waiting.length }));
+      const title = (file.name || "").replace(/[\x00-\x1f\x7f-\x9f]/g, " ").slice(0, 300);
+      try {
+        images.push((await api.upload(file, title, acts.who(), batch)).image);
+      } catch (error) {
+        problem(title || t("untitled"), error);
+      }
+    }
     state(t("added", { n: whole(images.length) }));
     if (images.length) acts.added(images);
     if ($("add-problems").children.length) { if (!dialog.open) dialog.showModal(); }

@@ -130,6 +130,7 @@ async function finish(kind) {
 
 async function openImage(id, focus = false) {
   const turn = ++opening;
+  $("trees").setAttribute("aria-busy", "true");
   await saving;
   const [{ image: next, annotation: stands }] = await Promise.all([api.image(id)]);
   if (turn !== opening) return;
@@ -152,7 +153,6 @@ async function openImage(id, focus = false) {
 async function suggest(turn = opening) {
   note(image.blind ? t("blind") : about.default_model ? "" : t("no_suggestions"));
   if (!image.blind && about.default_model) {
-    $("trees").setAttribute("aria-busy", "true");
     try {
       const answer = await api.suggestions(image.image_id, $("model").value);
       if (turn !== opening) return;
@@ -161,9 +161,9 @@ async function suggest(turn = opening) {
     } catch (error) {
       note(reasonOf(error));
     }
-    $("trees").removeAttribute("aria-busy");
   }
   takeAnnotation(annotation);
+  $("trees").removeAttribute("aria-busy");
 }
 
 function nextOpen() {

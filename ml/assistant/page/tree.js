@@ -257,11 +257,11 @@ export class FacetTree {
       if (item.getAttribute("aria-expanded") === "true") this.toggle(key, false);
       else go(item.parentElement.closest("[role=treeitem]"));
     } else if (event.key === "Enter") this.perform("press", key);
-    else if (event.key === " " && !typing) this.perform(key.includes(":") ? "press" : "accept", key);
+    else if (event.key === " " && !(typing && this.typeAhead(event, items, at))) this.perform(key.includes(":") ? "press" : "accept", key);
     else if (event.key === "Delete") this.perform("reject", key);
     else if (event.key === "*") this.openLevel(item);
     else if (singles && !typing && ["a", "r", "i"].includes(event.key)) this.perform({ a: "accept", r: "reject", i: "about" }[event.key], key);
-    else if (event.key.length === 1 && /[\p{L}\p{N} '-]/u.test(event.key) && !(singles && !typing && this.acts.isGlobal(event.key))) this.typeAhead(event, items, at);
+    else if (event.key.length === 1 && event.key !== " " && /[\p{L}\p{N} '-]/u.test(event.key) && !(singles && !typing && this.acts.isGlobal(event.key))) this.typeAhead(event, items, at);
     else handled = false;
     if (handled) {
       event.preventDefault();
@@ -282,11 +282,14 @@ export class FacetTree {
   typeAhead(event, items, at) {
     const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
     const fresh = event.timeStamp - this.typed.at > 700;
-    this.typed = { text: (fresh ? "" : this.typed.text) + fold(event.key), at: event.timeStamp };
-    const from = this.typed.text.length > 1 ? at : at + 1;
+    const text = (fresh ? "" : this.typed.text) + fold(event.key);
+    const from = text.length > 1 ? at : at + 1;
     const order = [...items.slice(from), ...items.slice(0, from)];
-    const found = order.find((item) => this.nodes.has(item.dataset.key) && fold(labelOf(this.nodes.get(item.dataset.key)).text).startsWith(this.typed.text));
+    const found = order.find((item) => this.nodes.has(item.dataset.key) && fold(labelOf(this.nodes.get(item.dataset.key)).text).startsWith(text));
+    if (!found && event.key === " ") return false; // no label goes on so: the space is a choice
+    this.typed = { text, at: event.timeStamp };
     found?.focus();
     found?.scrollIntoView({ block: "nearest" });
+    return true;
   }
 }

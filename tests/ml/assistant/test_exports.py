@@ -58,6 +58,7 @@ def test_csv_never_holds_a_formula(client, uploaded, desk):
     assert row["repository.keeper"] == "'=HYPERLINK(1)"
 
 
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib warns of its own use
 def test_edm_reads_as_rdf_with_objects_concepts_and_creators(client, decided, uploaded):
     graph = rdflib.Graph().parse(data=client.get("/api/export?format=edm").text, format="json-ld")
     cho = rdflib.URIRef(f"urn:sha256:{uploaded}")
@@ -71,6 +72,7 @@ def test_edm_reads_as_rdf_with_objects_concepts_and_creators(client, decided, up
     assert (creator, rdflib.RDF.type, rdflib.PROV.Person) in graph
 
 
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib warns of its own use
 def test_web_annotations_round_trip_with_generator_and_confidence(client, decided):
     page = client.get("/api/export?format=webannotation&lang=ca").json()
     assert page["@context"][0] == "http://www.w3.org/ns/anno.jsonld"
