@@ -57,7 +57,7 @@ WOODS = {"oak": 4.0, "walnut": 4.0, "pine": 3.0, "ebony": 1.0}
 POTTERY = {"terracotta": 5.0, "porcelain": 4.0, "glass": 1.5, "silver": 0.7}
 CLOTH = {"wool": 3.0, "silk": 3.0, "linen": 3.0, "cotton": 3.0, "velvet": 2.0}
 PAINTED = {"portrait": 24.0, "landscape": 22.0, "still_life": 18.0, "marine": 13.0, "human_figure": 7.0, "figures": 7.0,
-           "nude": 12.0, "self_portrait": 14.0}  # fmt: skip
+           "nude": 17.0, "self_portrait": 16.0}  # fmt: skip
 SNAPPED = {
     "portrait": 28.0,
     "landscape": 24.0,
@@ -66,7 +66,7 @@ SNAPPED = {
     "marine": 12.0,
     "still_life": 4.0,
 }
-PRINTED = {"landscape": 24.0, "portrait": 22.0, "human_figure": 14.0, "figures": 12.0, "marine": 12.0, "nude": 13.0,
+PRINTED = {"landscape": 24.0, "portrait": 22.0, "human_figure": 14.0, "figures": 12.0, "marine": 12.0, "nude": 17.0,
            "still_life": 8.0}  # fmt: skip
 WOVEN = {"ornament": 45.0, "figures": 20.0, "landscape": 20.0, "human_figure": 15.0}
 SET = {"ornament": 55.0, "human_figure": 25.0, "marine": 20.0}
@@ -129,7 +129,7 @@ KINDS = (
     Kind("300417950", "bust", 26, {"marble": 5.0, "bronze": 3.0, "terracotta": 2.0}, "sculpture"),
     Kind("300047455", "figurine", 36, {"terracotta": 3.0, "ivory": 3.0, "bronze": 3.0, "oak": 2.0, "porcelain": 2.0},
          "sculpture", motif_at=(0, 0.25, 0.13)),
-    Kind("300033799", "painting", 108, {"gold": 5.0, "oak": 2.0, "ebony": 2.0}, "pictures", scenes=PAINTED,
+    Kind("300033799", "painting", 150, {"gold": 5.0, "oak": 2.0, "ebony": 2.0}, "pictures", scenes=PAINTED,
          stated_materials=(MATERIALS["canvas"], OIL_PAINT)),
     Kind("300046300", "sheet", 96, {"paper": 1.0}, "photographs", scenes=SNAPPED, technique="photographed",
          disciplines=((PHOTOGRAPHY, 0.6),)),

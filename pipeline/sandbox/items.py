@@ -189,7 +189,7 @@ def _add_oddities(links: Links, holding: Holding, rng: np.random.Generator) -> N
     if holding.provider.name == OVERTAGGED:
         others = [concept for concept in words() if concept != kind.concept]
         for at in rng.choice(len(others), OVERTAGS, replace=False):
-            _add(links, AAT + others[int(at)], others[int(at)])
+            _add(links, _written(others[int(at)], rng), others[int(at)])
 
 
 def _title(holding: Holding, language: str) -> str:

@@ -1,0 +1,41 @@
+"""A small rendered museum, served once for all tests of this room."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pipeline.sandbox.folder import Museum
+from pipeline.sandbox.render import render_museum
+from pipeline.sandbox.server import running
+
+IMAGES = 120
+
+
+@pytest.fixture(scope="session")
+def museum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A museum of 120 images."""
+    folder = tmp_path_factory.mktemp("sandbox") / "museum"
+    render_museum(folder, seed=7, images=IMAGES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def museum(museum_folder: Path) -> Museum:
+    """The same, loaded."""
+    return Museum.load(museum_folder)
+
+
+@pytest.fixture(scope="session")
+def address(museum: Museum) -> Iterator[str]:
+    """Its server's address."""
+    with running(museum) as url:
+        yield url
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[httpx.Client]:
+    """A plain HTTP client to it, which follows no redirect."""
+    with httpx.Client(base_url=address, timeout=10) as http:
+        yield http
