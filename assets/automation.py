@@ -24,17 +24,20 @@ def every_partition(partitions: dg.StaticPartitionsDefinition) -> dict[str, str]
 
 
 def weekly_refresh(partitions: dg.StaticPartitionsDefinition) -> dg.ScheduleDefinition:
-    """Monday at four: ask Europeana again, and rebuild what depends on changed records."""
-    return dg.ScheduleDefinition(
+    """Monday at four: ask Europeana for what has changed, and rebuild what depends on it."""
+
+    @dg.schedule(
         name="weekly_refresh",
         job_name="dataset",
         cron_schedule="0 4 * * 1",
         execution_timezone="UTC",
-        tags={
-            **every_partition(partitions),
-            "dagster/max_retries": "2",
-            "dagster/retry_strategy": "FROM_ASSET_FAILURE",
-        },
-        run_config={"ops": {"pages": {"config": {"mode": "refresh"}}}},
-        description="Asks Europeana again every Monday; training starts by hand.",
+        description="Asks Europeana every Monday for what has changed; training starts by hand.",
     )
+    def refresh(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        retries = {"dagster/max_retries": "2", "dagster/retry_strategy": "FROM_ASSET_FAILURE"}
+        return dg.RunRequest(
+            run_config={"ops": {"pages": {"config": {"mode": "refresh"}}}},
+            tags={**every_partition(partitions), **retries},
+        )
+
+    return refresh

@@ -7,7 +7,9 @@ import dagster as dg
 import polars as pl
 
 from assets.project import Project
+from assets.stage import key_of
 from pipeline import FACETS
+from pipeline.splits.invariants import broken
 from pipeline.tables import IMAGES, TABLES
 
 CHECKS: list[dg.AssetChecksDefinition] = []
@@ -18,11 +20,11 @@ def check(asset: str, *, blocking: bool = True, after: tuple[str, ...] = ()) -> 
 
     def make(function: Callable[[Project], list[str]]) -> Callable[[Project], list[str]]:
         @dg.asset_check(
-            asset=dg.AssetKey(asset.split("/")),
+            asset=key_of(asset),
             name=function.__name__,
             description=function.__doc__,
             blocking=blocking,
-            additional_deps=[dg.AssetKey(name.split("/")) for name in after],
+            additional_deps=[key_of(name) for name in after],
         )
         def evaluate(project: dg.ResourceParam[Project]) -> dg.AssetCheckResult:
             problems = function(project)
@@ -120,3 +122,29 @@ def no_group_is_large(project: Project) -> list[str]:
     sizes = table(project, "groups", ["group_id"]).group_by("group_id").len().sort("len", descending=True)
     large = sizes.filter(pl.col("len") > project.settings.images.large_group)
     return [f"Group {row['group_id']} has {row['len']} images." for row in large.to_dicts()]
+
+
+@check("splits", after=("split_tags", "provider_distances"))
+def splits_keep_their_promises(project: Project) -> list[str]:
+    """Groups, records and image hashes in one split each; outer providers only in outer; every tag within bounds."""
+    names = ("splits", "split_tags", "records", "record_tags", "tags", "provider_distances", "tombstones")
+    images = IMAGES.read(project.path("images"), ["record_id", "view", "image_id"])
+    given = {name: table(project, name) for name in names}
+    return broken(**given, images=images, curation=project.settings.curation, settings=project.settings.splits)
+
+
+@check("splits", blocking=False)
+def the_inner_test_is_large_enough(project: Project) -> list[str]:
+    """Few test images mean wide intervals: differences of some points are then noise."""
+    images = table(project, "splits", ["split"]).filter(split="inner_test").height
+    return [f"The inner test has {images} images."] if images < 100 else []
+
+
+@check("results")
+def the_oracle_is_above_every_row(project: Project) -> list[str]:
+    """The oracle ranks every relevant tag first; a row above it would mean that a metric is wrong."""
+    figures = table(project, "results").filter(metric="r_precision", policy="ignore_unseen")
+    key = ["split", "facet"]
+    oracle = figures.filter(baseline="oracle").select(*key, best="value")
+    above = figures.join(oracle, on=key).filter(pl.col("value") > pl.col("best") + 1e-6)
+    return [f"{row['baseline']} has {row['value']} on {row['facet']} of {row['split']}." for row in above.to_dicts()]

@@ -9,8 +9,14 @@ from typing import Annotated
 import typer
 
 from assets.console import LINES, complain, console
+from assets.project import home
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="EUFCC: from Europeana to a benchmark.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="EUFCC: from Europeana to a benchmark.",
+)
 
 PORT = Annotated[int, typer.Option(help="Port of the local museum; 0 takes a free one.", min=0, max=65535)]
 
@@ -95,10 +101,14 @@ def _run_job(name: str) -> None:
     from assets.definitions import defs
     from assets.harvest import PARTITIONS
 
+    if name not in {job.name for job in defs.jobs or ()}:
+        complain(f"There is no job {name}; there are harvest, dataset, splits and benchmark.")
+        raise typer.Exit(2)
     job = defs.resolve_job_def(name)
     with dg.DagsterInstance.get() as instance:
         result = job.execute_in_process(
             instance=instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # our lines say it
             tags=every_partition(PARTITIONS) if name != "splits" else {},
             raise_on_error=False,
         )
@@ -115,9 +125,8 @@ def _run_job(name: str) -> None:
 
 
 def _show_benchmark() -> None:
-    from ml.evaluation.report import console_table
-
     from assets.resources import current_project
+    from ml.evaluation.report import console_table
     from pipeline.tables import RESULTS
 
     project = current_project()
@@ -127,6 +136,7 @@ def _show_benchmark() -> None:
 
 def main() -> None:
     """Run a command; an error raised on purpose is one sentence and exit code 1, without a traceback."""
+    os.environ.setdefault("DAGSTER_HOME", str(home()))
     try:
         app(standalone_mode=True)
     except Exception as error:

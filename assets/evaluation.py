@@ -7,25 +7,39 @@ import polars as pl
 from assets.stage import stage_asset
 from assets.training import ROWS
 from pipeline.settings import Settings
-from pipeline.tables import RESULTS
 
-CODE = ("ml/evaluation",)
+CODE = ("ml/evaluation", "ml/baselines.py")
 PREDICTIONS = tuple(f"predictions/{row.key}" for row in ROWS)
+MODELS = tuple(f"models/{row.key}" for row in ROWS)
+
+
+@stage_asset(
+    "evaluation",
+    writes=("results", "breakdowns"),
+    code=CODE,
+    settings=("evaluation",),
+    kinds=frozenset({"numba", "parquet"}),
+    after=("dataset", *PREDICTIONS),
+)
+def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
+    """The label prior and the oracle stand beside every row; intervals are bootstrapped over near-duplicate groups."""
+    from ml.evaluation.benchmark import evaluate_benchmark
+
+    found = evaluate_benchmark(storage, settings.evaluation)
+    return {"results": found.results, "breakdowns": found.breakdowns}
 
 
 @stage_asset(
     "evaluation",
     code=CODE,
     settings=("evaluation",),
-    kinds=frozenset({"numba", "parquet"}),
-    after=PREDICTIONS,
+    kinds=frozenset({"plotly", "html"}),
+    after=(*PREDICTIONS, *MODELS, "curation_report", "provider_distances", "split_tags"),
 )
-def results(dataset: Path, storage: Path, settings: Settings) -> pl.DataFrame:
-    """The label prior and the oracle stand beside every row; intervals are bootstrapped over near-duplicate groups."""
-    from ml.evaluation.evaluate import evaluate
-    from ml.evaluation.reference import reference_rows
+def report(results: pl.DataFrame, breakdowns: pl.DataFrame, storage: Path, settings: Settings) -> dict[str, object]:
+    """Tables with the published rows beside, findings, charts and pictures; report.html stands by itself."""
+    from ml.evaluation.report import write_report
 
-    rows = reference_rows(dataset, settings=settings.evaluation)
-    for name in PREDICTIONS:
-        rows += evaluate(storage / name, dataset, settings=settings.evaluation)
-    return RESULTS.frame(rows)
+    written = write_report(storage, storage / "report", settings.evaluation, results=results, breakdowns=breakdowns)
+    tables = (storage / "report" / "tables.md").read_text(encoding="utf-8")
+    return {"report": {"page": str(written.page), "best_inner": written.best_inner, "tables": tables}}

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import polars as pl
-from pipeline.images.near_duplicates import group_images
 
+from assets.console import bar
 from assets.stage import stage_asset
+from pipeline.images.near_duplicates import duplicate_pairs_page, group_images
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 
@@ -23,14 +24,25 @@ def features(images: Path, storage: Path, settings: Settings) -> dict[str, dict[
     """One image described by one extractor, float16. Fréchet distances and near-duplicates are measured on these."""
     from ml.features import extract_features
 
-    extract_features(images, storage / "features", settings.features)
+    extract_features(images, storage / "features", settings.features, progress=bar("features", "shards"))
     return {"features": {"extractors": ", ".join(settings.features.extractors)}}
 
 
-@stage_asset("features", code=("pipeline/images/near_duplicates.py",), settings=("images", "features"))
+@stage_asset(
+    "features",
+    code=("pipeline/images/near_duplicates.py", "pipeline/images/alignment.py"),
+    settings=("images", "features"),
+)
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     """Near-duplicates need a perceptual hash and an embedding that agree; the same bytes or record suffice alone."""
     from pipeline.images.near_duplicates import read_vectors
 
-    known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash"])
+    known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
     return group_images(known, read_vectors(features, settings.features.extractors[0]), settings.images)
+
+
+@stage_asset("features", code=("pipeline/images/near_duplicates.py",), kinds=frozenset({"html"}))
+def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> dict[str, dict[str, object]]:
+    """A page with the groups that were joined by likeness, largest first, for a person to look at."""
+    duplicate_pairs_page(groups, images, storage / "near_duplicates_page" / "near_duplicates.html")
+    return {"near_duplicates_page": {"groups": groups["group_id"].n_unique()}}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class Project:
 
     def _note(self, name: str) -> Path:
         return self.storage / ".made" / f"{name}.json"
+
+
+def home() -> Path:
+    """Dagster's home: where runs are recorded and, below it, where the tables lie."""
+    return Path(os.environ.get("DAGSTER_HOME") or ROOT / "dagster_home")
 
 
 def storage_of(settings: Settings, home: Path) -> Path:

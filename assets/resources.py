@@ -1,17 +1,9 @@
 """Dagster's resource that gives every asset the same project: settings and storage."""
 
-import os
-from pathlib import Path
-
 import dagster as dg
 
-from assets.project import ROOT, Project, storage_of
+from assets.project import Project, home, storage_of
 from pipeline.settings import load
-
-
-def home() -> Path:
-    """Dagster's home: where runs are recorded and, below it, where the tables lie."""
-    return Path(os.environ.get("DAGSTER_HOME") or ROOT / "dagster_home")
 
 
 def current_project() -> Project:

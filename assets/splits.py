@@ -4,12 +4,12 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
-from pipeline.splits.inner import make_splits
 from pydantic import Field
 
 from assets.stage import stage_asset
 from pipeline.release.folder import write_dataset
 from pipeline.settings import Settings
+from pipeline.splits.inner import make_splits
 from pipeline.splits.outer import provider_distances as distances_of_providers
 from pipeline.tables import IMAGES, SPLIT_TABLE
 

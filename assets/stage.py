@@ -83,8 +83,8 @@ def stage_asset(
         materialize.__name__ = function.__name__
         specs = [
             dg.AssetSpec(
-                name,
-                deps=[*reads, *after],
+                key_of(name),
+                deps=[key_of(upstream) for upstream in (*reads, *after)],
                 description=_description(name, function),
                 group_name=group or stage,
                 kinds=set(kinds),
@@ -103,6 +103,11 @@ def stage_asset(
         )(materialize)
 
     return make
+
+
+def key_of(name: str) -> dg.AssetKey:
+    """The asset of that name: `models/softmax` is the key with those two parts."""
+    return dg.AssetKey(name.split("/"))
 
 
 def _without_config(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,7 +182,7 @@ def result_of(name: str, made: Made, seconds: float, reused: bool) -> dg.Materia
         "sha256": made.sha256,
         **{key: _shown(value) for key, value in made.metadata.items()},
     }
-    return dg.MaterializeResult(asset_key=name, metadata=metadata, data_version=dg.DataVersion(made.sha256))
+    return dg.MaterializeResult(asset_key=key_of(name), metadata=metadata, data_version=dg.DataVersion(made.sha256))
 
 
 def _shown(value: Any) -> Any:

@@ -37,7 +37,9 @@ def training_asset(baseline: Baseline) -> dg.AssetsDefinition:
         return {f"models/{baseline.key}": _cost(events), f"predictions/{baseline.key}": {}}
 
     trained.__name__ = baseline.key
-    trained.__doc__ = f"{baseline.title}. Trained on the train split, best checkpoint by validation."
+    trained.__doc__ = (
+        f"The row `{baseline.key}` ({baseline.kind}): its model, and its scores for every image of every split."
+    )
     members = tuple(f"{kind}/{member}" for member in needs(baseline) for kind in ("models", "predictions"))
     return stage_asset(
         "training",
@@ -60,10 +62,6 @@ def needs(baseline: Baseline) -> tuple[str, ...]:
 def rows_of(settings: Settings) -> tuple[Baseline, ...]:
     """The paper's twelve rows, and those beyond it where the settings ask for them."""
     return PAPER_ROWS + (FURTHER_ROWS if settings.benchmark.further_rows else ())
-
-
-ROWS = rows_of(current_project().settings)
-TRAINING = [training_asset(row) for row in ROWS]
 
 
 def _weights_of(project: Project) -> str:
@@ -97,3 +95,7 @@ def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
     ]
     figures = {name: value for name, value in done.items() if name != "event" and isinstance(value, int | float | str)}
     return figures | ({"epochs": "\n".join(lines)} if epochs else {})
+
+
+ROWS = rows_of(current_project().settings)
+TRAINING = [training_asset(row) for row in ROWS]
