@@ -1,7 +1,7 @@
 """What the rendered museum holds: every object, its views, copies and faults, drawn from the seed."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -44,9 +44,10 @@ def holdings(seed: int, images: int) -> list[Holding]:
     """All records of the museum; `images` of them have an image file."""
     rng = np.random.default_rng([seed, 0])
     copies = round(images * (EXACT_COPIES + NEAR_COPIES))
+    scenes = Scenes()
     planned: list[Holding] = []
     for provider, count in zip(PROVIDERS, _counts(images - copies), strict=True):
-        for kind, thing, view in _photographs(provider, count, rng):
+        for kind, thing, view in _photographs(provider, count, scenes, rng):
             planned.append(Holding(len(planned), provider, kind, thing, view, rights=_rights(provider, rng)))
     originals = list(planned)
     for copy in _copies(originals, images, rng):
@@ -71,19 +72,21 @@ def _counts(images: int) -> list[int]:
     return counts
 
 
-def _photographs(provider: Provider, count: int, rng: np.random.Generator) -> Iterator[tuple[Kind, Thing, int]]:
+def _photographs(
+    provider: Provider, count: int, scenes: "Scenes", rng: np.random.Generator
+) -> Iterator[tuple[Kind, Thing, int]]:
     weights = np.array([kind.weight * provider.leaning.get(kind.domain, provider.others) for kind in KINDS])
     made = 0
     while made < count:
         kind = KINDS[int(rng.choice(len(KINDS), p=weights / weights.sum()))]
-        thing = _thing(kind, rng)
+        thing = _thing(kind, scenes, rng)
         views = int(rng.integers(2, 4)) if rng.random() < MORE_VIEWS else 1
         for view in range(min(views, count - made)):
             yield kind, thing, view
             made += 1
 
 
-def _thing(kind: Kind, rng: np.random.Generator) -> Thing:
+def _thing(kind: Kind, scenes: "Scenes", rng: np.random.Generator) -> Thing:
     motif = None
     if kind.motif_at is not None and rng.random() < MOTIF:
         motif = list(DISCIPLINES)[int(rng.integers(len(DISCIPLINES)))]
@@ -94,9 +97,30 @@ def _thing(kind: Kind, rng: np.random.Generator) -> Thing:
         seed=_seed(rng),
         motif=motif,
         motif_at=kind.motif_at or (0.0, 0.0, 0.0),
-        scene=_weighted(kind.scenes, rng) if kind.scenes else None,
+        scene=scenes.next(kind),
         technique=kind.technique,
     )
+
+
+@dataclass
+class Scenes:
+    """Deals each kind's scenes out in their proportions, so that the rare ones are sure to come."""
+
+    dealt: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def next(self, kind: Kind) -> str | None:
+        """The scene that is most behind its share."""
+        if not kind.scenes:
+            return None
+        total = 1 + sum(self.dealt.get((kind.concept, name), 0) for name in kind.scenes)
+        weights = sum(kind.scenes.values())
+        behind = {
+            name: weight / weights * total - self.dealt.get((kind.concept, name), 0)
+            for name, weight in kind.scenes.items()
+        }
+        scene = max(behind, key=lambda name: behind[name])
+        self.dealt[kind.concept, scene] = self.dealt.get((kind.concept, scene), 0) + 1
+        return scene
 
 
 def _copies(originals: Sequence[Holding], images: int, rng: np.random.Generator) -> Iterator[Holding]:
