@@ -1,0 +1,90 @@
+"""What changed between two releases: records added, changed, withdrawn, relabelled, and moved between splits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from pipeline import FACETS
+from pipeline.release.folder import DatasetError
+
+TAG_COLUMNS = [name for facet in FACETS for name in (facet, f"{facet}_stated")]
+METADATA = ("rights_uri", "attribution", "landing_page", "title")
+KINDS = ("added", "withdrawn", "changed", "relabelled", "moved")
+
+
+@dataclass(frozen=True)
+class ReleaseDiff:
+    """`changes`: record_id, view, kind, before, after; one row per image and kind of change, sorted."""
+
+    changes: pl.DataFrame
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images by kind of change."""
+        return {kind: self.changes.filter(kind=kind).height for kind in KINDS}
+
+    def sentence(self) -> str:
+        """The counts for people."""
+        return ", ".join(f"{n:,} {kind}" for kind, n in self.counts.items())
+
+
+def release_diff(first: Path, second: Path) -> ReleaseDiff:
+    """Compare two release folders image by image.
+
+    changed: another image or other rights, credit, title or page; relabelled: other tags; moved: another split.
+    Raises DatasetError for a folder that is no release.
+    """
+    before, after = _read(first), _read(second)
+    keys = ["record_id", "view"]
+    both = before.join(after, on=keys, how="inner", suffix="_after")
+    parts = [
+        _rows(after.join(before, on=keys, how="anti"), "added", pl.lit(None, pl.String), pl.col("split")),
+        _rows(before.join(after, on=keys, how="anti"), "withdrawn", pl.col("split"), pl.lit(None, pl.String)),
+        _rows(_differing(both, ["image_id", *METADATA]), "changed", *_values(["image_id", *METADATA])),
+        _rows(_differing(both, TAG_COLUMNS), "relabelled", *_values(list(FACETS))),
+        _rows(_differing(both, ["split"]), "moved", pl.col("split"), pl.col("split_after")),
+    ]
+    return ReleaseDiff(pl.concat(parts).sort("record_id", "view", "kind"))
+
+
+def _read(folder: Path) -> pl.DataFrame:
+    """The images of a release without their pixels, tags as text."""
+    files = sorted((folder / "data").glob("*.parquet"))
+    if not files:
+        raise DatasetError(f"{folder} is no release: it has no data/*.parquet.")
+    columns = ["record_id", "view", "image_id", *METADATA, *TAG_COLUMNS]
+    parts = []
+    for file in files:
+        frame = pl.DataFrame(pl.from_arrow(pq.read_table(file, columns=columns)))
+        split = file.name.rsplit("-", 3)[0]
+        parts.append(
+            frame.with_columns(pl.col(name).list.join(" ") for name in TAG_COLUMNS).with_columns(split=pl.lit(split))
+        )
+    return pl.concat(parts)
+
+
+def _differing(both: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    return both.filter(pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c}_after")) for c in columns))
+
+
+def _values(columns: list[str]) -> tuple[pl.Expr, pl.Expr]:
+    """The differing values of the columns as text, before and after."""
+
+    def text(suffix: str) -> pl.Expr:
+        shown = [
+            pl.when(pl.col(c).ne_missing(pl.col(f"{c}_after"))).then(
+                pl.format("{}={}", pl.lit(c), pl.col(f"{c}{suffix}").fill_null(""))
+            )
+            for c in columns
+        ]
+        return pl.concat_str(shown, separator="; ", ignore_nulls=True)
+
+    return text(""), text("_after")
+
+
+def _rows(frame: pl.DataFrame, kind: str, before: pl.Expr, after: pl.Expr) -> pl.DataFrame:
+    return frame.select(
+        "record_id", "view", kind=pl.lit(kind), before=before.cast(pl.String), after=after.cast(pl.String)
+    )

@@ -1,0 +1,271 @@
+"""A release: the dataset folder as others can load, cite and check it, ready for the Hugging Face hub."""
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import FACETS
+from pipeline.parquet import sha256_of
+from pipeline.release import published
+from pipeline.release.card import Facts, card, gather_facts
+from pipeline.release.croissant import croissant
+from pipeline.release.folder import (
+    DATASET_SPLITS,
+    dataset_schema,
+    labels_by_language,
+    preferred_label,
+    whole_folder,
+    write_json,
+)
+from pipeline.release.linked import provenance, vocabulary
+from pipeline.settings import Settings
+from pipeline.tables import SPLIT_TABLE
+
+ABOUT_RECORD = (
+    ("data_provider", pa.string()),
+    ("provider", pa.string()),
+    ("country", pa.string()),
+    ("title", pa.string()),
+    ("rights_uri", pa.string()),
+    ("attribution", pa.string()),
+    ("europeana_url", pa.string()),
+    ("landing_page", pa.string()),
+    ("image_url", pa.string()),
+    ("request", pa.string()),
+    ("harvested_at", pa.timestamp("us", tz="UTC")),
+    ("updated_at", pa.timestamp("us", tz="UTC")),
+)
+EUROPEANA_ITEM = "https://www.europeana.eu/item"
+
+
+class ReleaseError(ValueError):
+    """A release that must not be made: the message names the record and the reason."""
+
+
+@dataclass(frozen=True)
+class ReleaseTables:
+    """What a release is made from, besides the dataset folder."""
+
+    records: pl.DataFrame
+    record_tags: pl.DataFrame
+    tags: pl.DataFrame
+    split_tags: pl.DataFrame
+    tombstones: pl.DataFrame
+
+
+def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: Settings) -> Facts:
+    """Write the release folder whole or not at all; returns the facts that its card states.
+
+    Same dataset, tables and settings, same bytes. Raises ReleaseError for a record whose rights are not in the
+    allow-list, that Europeana has withdrawn, or that the tables do not know.
+    """
+    splits = SPLIT_TABLE.read(dataset / "splits.parquet")
+    records = released_records(splits, tables.records)
+    check_rights(records, settings)
+    check_withdrawn(records, tables.tombstones)
+    tag_list = json.loads((dataset / "tag_list.json").read_text(encoding="utf-8"))
+    with whole_folder(folder) as new:
+        write_data(dataset, records, tables.tags, tag_list, new / "data", settings)
+        write_json(tag_list, new / "tag_list.json")
+        SPLIT_TABLE.write(splits, new / "splits.parquet")
+        write_attribution(records, new / "attribution.csv")
+        in_published_format = published.as_published(splits, records, tables.record_tags, tables.tags)
+        published.write_published(in_published_format, new / "published_format")
+        published.write_tag_map(tables.tags, new / "published_format")
+        facts = gather_facts(splits, records, tables.record_tags, tables.tags, tables.split_tags, tag_list, settings)
+        write_text(vocabulary(tables.tags), new / "vocabulary.ttl")
+        write_text(provenance(records, facts, settings), new / "provenance.ttl")
+        write_text(card(facts, settings), new / "README.md")
+        files = data_files(new)
+        write_json(croissant(new, files, facts, settings, release_schema(settings)), new / "croissant.json")
+        write_json(facts.as_json(), new / "release.json")
+        write_checksums(new)
+    return facts
+
+
+def released_records(splits: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    """The records with an image in one of the four splits. Raises ReleaseError for one without a row."""
+    wanted = splits.filter(pl.col("split").is_in(DATASET_SPLITS)).select("record_id").unique().sort("record_id")
+    unknown = wanted.join(records, on="record_id", how="anti")
+    if not unknown.is_empty():
+        raise ReleaseError(f"{unknown['record_id'][0]} is in the splits but not in records; make the splits again.")
+    return records.join(wanted, on="record_id", how="semi").sort("record_id")
+
+
+def check_rights(records: pl.DataFrame, settings: Settings) -> None:
+    """Every released record's rights URI is in the allow-list."""
+    allowed = (*settings.curation.open_rights, *settings.curation.more_open_rights)
+    open_ = pl.any_horizontal(pl.col("rights_uri").fill_null("").str.starts_with(uri) for uri in allowed)
+    closed = records.filter(~open_)
+    if not closed.is_empty():
+        record_id, rights = closed.select("record_id", "rights_uri").row(0)
+        raise ReleaseError(
+            f"{closed.height} records have rights outside the allow-list, for example {record_id} with {rights}; "
+            "curate again before releasing."
+        )
+
+
+def check_withdrawn(records: pl.DataFrame, tombstones: pl.DataFrame) -> None:
+    """No released record has been withdrawn."""
+    gone = records.join(tombstones, on="record_id", how="semi")
+    if not gone.is_empty():
+        raise ReleaseError(f"{gone['record_id'][0]} was withdrawn from Europeana ({gone.height} such); curate again.")
+
+
+def release_schema(settings: Settings) -> pa.Schema:
+    """The columns of `data/<split>-*.parquet`; `<facet>_labels` stands beside `<facet>`, paths beside the stated."""
+    languages = pa.struct([(language, pa.string()) for language in sorted(settings.vocabulary.languages)])
+    fields = [
+        (f.name, f.type) for f in dataset_schema() if f.name in ("record_id", "view", "image_id", "image", "group_id")
+    ]
+    fields += list(ABOUT_RECORD)
+    for facet in FACETS:
+        fields += [
+            (facet, pa.list_(pa.string())),
+            (f"{facet}_stated", pa.list_(pa.string())),
+            (f"{facet}_paths", pa.list_(pa.list_(pa.string()))),
+            (f"{facet}_labels", pa.list_(languages)),
+        ]
+    return pa.schema(fields)
+
+
+def write_data(
+    dataset: Path,
+    records: pl.DataFrame,
+    tags: pl.DataFrame,
+    tag_list: dict[str, Any],
+    folder: Path,
+    settings: Settings,
+) -> None:
+    """`data/<split>-00000-of-00003.parquet`, row group by row group, in row groups the hub's viewer shows well."""
+    folder.mkdir()
+    metadata = {
+        "split_hash": tag_list["split_hash"],
+        "tag_list_hash": tag_list["tag_list_hash"],
+        "huggingface": json.dumps({"info": {"features": hub_features(release_schema(settings))}}, sort_keys=True),
+    }
+    schema = release_schema(settings).with_metadata(metadata)
+    about = _about_records(records)
+    vocabulary_of = _Vocabulary(tags, sorted(settings.vocabulary.languages))
+    for split in DATASET_SPLITS:
+        parts = sorted((dataset / split).glob("part-*.parquet"))
+        for number, part in enumerate(parts):
+            file = folder / f"{split}-{number:05d}-of-{len(parts):05d}.parquet"
+            with pq.ParquetWriter(file, schema, compression="zstd") as writer, pq.ParquetFile(part) as source:
+                for group in range(source.num_row_groups):
+                    rows = source.read_row_group(group)
+                    writer.write_table(_described(rows, about, vocabulary_of, schema))
+
+
+def _described(rows: pa.Table, about: pl.DataFrame, vocabulary_of: "_Vocabulary", schema: pa.Schema) -> pa.Table:
+    """A row group with what is known of its records, and with paths and labels of its tags."""
+    known = pl.DataFrame({"record_id": rows["record_id"].to_pylist()})
+    known = known.join(about, on="record_id", how="left", maintain_order="left")
+    columns = {name: rows[name] for name in rows.schema.names}
+    columns |= {name: pa.array(known[name].to_list(), type_) for name, type_ in ABOUT_RECORD}
+    for facet in FACETS:
+        closed, stated = rows[facet].to_pylist(), rows[f"{facet}_stated"].to_pylist()
+        columns[f"{facet}_paths"] = pa.array([[vocabulary_of.paths[t] for t in ts] for ts in stated])
+        columns[f"{facet}_labels"] = pa.array([[vocabulary_of.labels[t] for t in ts] for ts in closed])
+    arrays = [_cast(columns[field.name], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _cast(column: Any, type_: pa.DataType) -> pa.Array:
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return (
+        pa.array(column.to_pylist(), type_)
+        if pa.types.is_nested(type_) and column.type != type_
+        else column.cast(type_)
+    )
+
+
+class _Vocabulary:
+    """Paths and labels per language of every tag."""
+
+    def __init__(self, tags: pl.DataFrame, languages: Sequence[str]) -> None:
+        self.paths: dict[str, list[str]] = {}
+        self.labels: dict[str, dict[str, str | None]] = {}
+        for tag_id, path, texts in tags.select("tag_id", "path", "labels").iter_rows():
+            known = labels_by_language(texts)
+            self.paths[tag_id] = path
+            self.labels[tag_id] = {language: known.get(language) for language in languages}
+
+
+def _about_records(records: pl.DataFrame) -> pl.DataFrame:
+    titles = [
+        preferred_label(labels_by_language(texts), "") if texts else None for texts in records["titles"].to_list()
+    ]
+    return records.with_columns(
+        title=pl.Series(titles, dtype=pl.String), europeana_url=pl.lit(EUROPEANA_ITEM) + pl.col("record_id")
+    ).select("record_id", *(name for name, _ in ABOUT_RECORD))
+
+
+def hub_features(schema: pa.Schema) -> dict[str, Any]:
+    """The columns as the `datasets` library describes them, so that it decodes the images."""
+
+    def feature(type_: pa.DataType) -> Any:
+        if pa.types.is_struct(type_):
+            names = [type_.field(i).name for i in range(type_.num_fields)]
+            if names == ["bytes", "path"]:
+                return {"_type": "Image"}
+            return {type_.field(i).name: feature(type_.field(i).type) for i in range(type_.num_fields)}
+        if pa.types.is_list(type_):
+            return {"feature": feature(type_.value_type), "_type": "List"}
+        return {"dtype": str(type_), "_type": "Value"}
+
+    return {field.name: feature(field.type) for field in schema}
+
+
+def write_attribution(records: pl.DataFrame, file: Path) -> None:
+    """What must be said beside each image, one line a record."""
+    with file.open("w", encoding="utf-8", newline="") as target:
+        writer = csv.writer(target, lineterminator="\n")
+        writer.writerow(["record_id", "attribution", "rights_uri", "data_provider", "landing_page"])
+        writer.writerows(
+            records.select("record_id", "attribution", "rights_uri", "data_provider", "landing_page").iter_rows()
+        )
+
+
+def write_text(text: str, file: Path) -> None:
+    """A text file inside a folder that is written whole."""
+    file.write_text(text, encoding="utf-8")
+
+
+def data_files(folder: Path) -> list[tuple[str, int, str]]:
+    """Relative path, bytes and sha256 of every data file of a release."""
+    return [
+        (file.relative_to(folder).as_posix(), file.stat().st_size, sha256_of(file))
+        for file in sorted((folder / "data").glob("*.parquet"))
+    ]
+
+
+def write_checksums(folder: Path) -> None:
+    """SHA256SUMS over every other file, as `sha256sum --check` reads it."""
+    lines = [f"{digest}  {name}\n" for name, digest in checksums(folder)]
+    write_text("".join(lines), folder / "SHA256SUMS")
+
+
+def checksums(folder: Path) -> Iterator[tuple[str, str]]:
+    """Relative path and sha256 of every file but SHA256SUMS, in path order."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.name != "SHA256SUMS":
+            yield file.relative_to(folder).as_posix(), sha256_of(file)
+
+
+def verify_checksums(folder: Path) -> list[str]:
+    """A sentence for every file of a release that is missing, extra or changed; empty when it is as published."""
+    lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    stated = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    found = dict(checksums(folder))
+    problems = [f"{name} is missing." for name in sorted(set(stated) - set(found))]
+    problems += [f"{name} is not part of the release." for name in sorted(set(found) - set(stated))]
+    problems += [f"{name} has changed." for name in sorted(stated) if name in found and stated[name] != found[name]]
+    return problems
