@@ -45,14 +45,14 @@ def harvest_collection(
     """Every record of a keyword collection as raw pages in the collection's folder.
 
     A page is written, whole and with its cursor, before the next is asked for; a harvest that was stopped, even by
-    kill -9, goes on at its last page. One that is whole already asks nothing. When the search in settings is another
-    than the folder's, the folder is begun anew. Raises HarvestError when nothing is found or records stay missing,
-    and the errors of `pipeline.http`.
+    kill -9, goes on at its last page. One that is whole already asks nothing. When the search or the caps in settings
+    are others than the folder's, the folder is begun anew. Raises HarvestError when nothing is found or records stay
+    missing, and the errors of `pipeline.http`.
     """
     with only_one(folder, collection):
         request = client.request(collection)
         earlier = generations(folder)
-        if earlier and earlier[0].request != request:
+        if earlier and (earlier[0].request, earlier[0].caps) != (request, _caps(settings)):
             for generation in earlier:
                 shutil.rmtree(generation.folder)
             earlier = []
@@ -136,12 +136,17 @@ def _planned(
         kind=kind,
         as_of=as_of.astimezone(UTC).isoformat(timespec="seconds"),
         request=client.request(collection),
+        caps=_caps(settings),
         updated_from=updated_from,
         total=total,
         parts=tuple(parts),
     )
     generation.write()
     return generation
+
+
+def _caps(settings: HarvestSettings) -> tuple[int | None, int | None]:
+    return settings.max_records_per_collection, settings.max_records_per_provider
 
 
 def _walk_parts(client: EuropeanaClient, generation: Generation, settings: HarvestSettings) -> list[Walked]:

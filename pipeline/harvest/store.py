@@ -37,6 +37,7 @@ class Generation:
     kind: str  # whole, refresh or ids
     as_of: str  # the moment it declares for its records
     request: str  # the search, without paging and window
+    caps: tuple[int | None, int | None]  # records of a collection, of a provider
     updated_from: str | None
     total: int
     parts: tuple[Part, ...]
@@ -79,7 +80,8 @@ def read_generation(folder: Path) -> Generation | None:
         return None
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     parts = tuple(_part(part) for part in content.pop("parts"))
-    return Generation(folder=folder, parts=parts, **content)
+    caps = tuple(content.pop("caps"))
+    return Generation(folder=folder, parts=parts, caps=caps, **content)
 
 
 def generations(folder: Path) -> list[Generation]:

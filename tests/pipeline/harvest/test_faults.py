@@ -95,7 +95,7 @@ def test_there_are_at_least_fifteen_ways_to_go_wrong():
 @pytest.mark.parametrize("mode", MODES)
 def test_each_fault_alone_changes_nothing(mode, tmp_path):
     wanted = clean(tmp_path / "clean", 60, 10, 1000)
-    schedule = faults(mode, probability=0.25 if mode == "429" else 0.6)
+    schedule = faults(mode, probability=0.15 if mode == "429" else 0.6)
     with running(SyntheticMuseum(60), faults=schedule) as url:
         harvest_all(url, tmp_path / "faulty", 10, 1000)
     assert schedule.played[mode] > 0

@@ -224,6 +224,12 @@ def test_another_search_begins_anew(europeana, tmp_path):
     assert len(generations(tmp_path / "pages" / "furniture")) == 1
 
 
+def test_a_cap_that_was_raised_begins_anew(europeana, tmp_path):
+    harvest(europeana, tmp_path, SETTINGS.model_copy(update={"max_records_per_collection": 12}))
+    harvest(europeana, tmp_path)
+    assert ids(tmp_path) == ALL
+
+
 def test_two_harvests_do_not_write_into_one_folder(europeana, tmp_path):
     folder = tmp_path / "pages" / "furniture"
     with only_one(folder, "furniture"), pytest.raises(HarvestError, match="Another process is harvesting 'furniture'"):

@@ -38,7 +38,10 @@ def store(
     received = len({item["id"] for page in content for item in page})
     folder = pages / collection / f"{number:03d}-{kind}"
     part = Part("part-000", Window(), received)
-    Generation(folder, collection, kind, as_of, f"request of {collection}", None, received, (part,), received).write()
+    request = f"request of {collection}"
+    Generation(
+        folder, collection, kind, as_of, request, (None, None), None, received, (part,), received, received, 0
+    ).write()
     for index, items in enumerate(content):
         page = Page("asked", items, received, None, json.dumps({"items": items}))
         write_page(folder / "part-000", index + 1, page, "*", None, as_of)
