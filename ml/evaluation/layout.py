@@ -132,7 +132,8 @@ def _cell(
     interval = ""
     if cell.low is not None and cell.high is not None:
         interval = f"{show(metric, cell.low)}–{show(metric, cell.high)}"
-    is_best = best.get(column) == baseline
+    top = best.get(column)
+    is_best = top is not None and cell.value is not None and cell.value == cells[top, *column].value
     return ShownCell(show(metric, cell.value), interval, is_best, (baseline, *column) in tied and not is_best)
 
 

@@ -254,6 +254,12 @@ def dataset_figures(storage: Path) -> list[Figure | None]:
             heading = str(chart.layout.title.text or name)
             for key, facet in FACET_TITLES.items():
                 heading = heading.replace(f"{key}:", f"{facet}:")
+            for trace in chart.data:
+                trace.name = FACET_TITLES.get(trace.name, trace.name)
+            if name.startswith("sunburst"):
+                if len(chart.data[0].ids) < 2:
+                    continue  # one term is no hierarchy
+                chart.update_layout(height=460)
             found.append(
                 figure(
                     name, heading, STATISTICS.get(name.partition("_")[0] if name.startswith("sun") else name, ""), chart
@@ -296,7 +302,7 @@ def figure(name: str, heading: str, caption: str, chart: go.Figure | None) -> Fi
         return None
     chart.layout.template = None
     text = chart.to_json().replace("</", "<\\/")
-    return Figure(name, heading, caption, Markup(text), int(chart.layout.height or 430))  # noqa: S704
+    return Figure(name, heading, caption, Markup(text), int(chart.layout.height or 450))  # noqa: S704
 
 
 def _points(trace: Any) -> Sequence[Any]:

@@ -146,8 +146,8 @@ def _body(facts: Facts, settings: Settings) -> str:
         further = f" This source also counts as open: {listed}."
     return f"""# {settings.release.name}, version {facts.version}
 
-Images of museum objects from Europeana (source: `{facts.source}`) with terms of Getty's Art & Architecture Thesaurus
-(AAT) in four facets, each with the broader terms above it. Built by the rules of EUFCC-340K (Net, Folia, Casals,
+Images of museum objects from {origin(settings)}, with terms of Getty's Art & Architecture Thesaurus (AAT) in four
+facets, each with the broader terms above it. Built by the rules of EUFCC-340K (Net, Folia, Casals,
 Bagdanov, Gómez: arXiv 2406.02380), from records and images alone; it is no copy of the published dataset.
 
 {facts.n_images:,} images of {facts.n_records:,} records held by {facts.n_providers:,} institutions.
@@ -213,6 +213,13 @@ A record that its holder withdraws leaves the next version; `SHA256SUMS` fixes t
 `croissant.json` (Croissant with responsible-AI fields), `published_format/` (the CSVs of the published dataset's form,
 and `tags.csv` with the AAT id of each path), `attribution.csv`, `SHA256SUMS`.
 """
+
+
+def origin(settings: Settings) -> str:
+    """Where the records come from, so that nobody takes a local museum for Europeana."""
+    if settings.museum is None:
+        return "Europeana"
+    return f"the museum folder `{settings.museum.name}`, served here in Europeana's form"
 
 
 def share(n: int, whole: int) -> str:

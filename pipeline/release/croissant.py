@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.release.card import Facts, share
+from pipeline.release.card import Facts, origin, share
 from pipeline.release.folder import DATASET_SPLITS
 from pipeline.settings import Settings
 
@@ -77,8 +77,8 @@ def croissant(
         "alternateName": settings.release.name,
         "version": settings.release.version,
         "description": (
-            f"{facts.n_images:,} images of museum objects of {facts.n_providers:,} institutions on Europeana, tagged "
-            "with terms of the Art & Architecture Thesaurus in four facets, with leak-free splits."
+            f"{facts.n_images:,} images of museum objects of {facts.n_providers:,} institutions from "
+            f"{origin(settings)}, tagged with terms of the Art & Architecture Thesaurus in four facets, with leak-free splits."
         ),
         "datePublished": facts.last_harvest,
         "url": "https://www.europeana.eu",
@@ -103,7 +103,7 @@ def _file(file: tuple[str, int, str]) -> dict[str, Any]:
         "name": path,
         "contentUrl": path,
         "contentSize": f"{size} B",
-        "encodingFormat": "application/vnd.apache.parquet",
+        "encodingFormat": "application/x-parquet",
         "sha256": digest,
     }
 
@@ -114,7 +114,7 @@ def _file_set() -> dict[str, Any]:
         "@id": "images",
         "name": "images",
         "description": "All parts of all splits.",
-        "encodingFormat": "application/vnd.apache.parquet",
+        "encodingFormat": "application/x-parquet",
         "includes": "data/*.parquet",
     }
 
@@ -151,7 +151,9 @@ def _records(schema: pa.Schema) -> dict[str, Any]:
             },
         }
     ]
-    fields += [_field(field.name, field.type) for field in schema]
+    # Croissant has no list of lists or of structs: paths and labels are in vocabulary.ttl, and in the Parquet files.
+    flat = [field for field in schema if not field.name.endswith(("_paths", "_labels"))]
+    fields += [_field(field.name, field.type) for field in flat]
     return {"@type": "cr:RecordSet", "@id": "records", "name": "records", "field": fields}
 
 
@@ -165,7 +167,7 @@ def _field(name: str, type_: pa.DataType) -> dict[str, Any]:
     if name in MEANINGS:
         described["description"] = MEANINGS[name]
     if pa.types.is_list(type_):
-        described |= {"isArray": True, "arrayShape": "-1,-1" if pa.types.is_list(type_.value_type) else "-1"}
+        described |= {"isArray": True, "arrayShape": "-1"}
     if name == "image":
         described["source"]["transform"] = {"jsonPath": "bytes"}
     return described

@@ -16,7 +16,7 @@
     const c = colours();
     return Object.assign({}, layout, axes(layout, c), {
       template: {}, title: undefined, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: c.ink, family: "system-ui, sans-serif" },
-      margin: { l: 55, r: 15, t: 20, b: 55 }, hoverlabel: { namelength: -1 }, autosize: true,
+      margin: { l: 55, r: 15, t: 30, b: 55 }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, hoverlabel: { namelength: -1 }, autosize: true,
     });
   };
   const draw = (element) => {
