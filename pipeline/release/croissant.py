@@ -78,7 +78,8 @@ def croissant(
         "version": settings.release.version,
         "description": (
             f"{facts.n_images:,} images of museum objects of {facts.n_providers:,} institutions from "
-            f"{origin(settings)}, tagged with terms of the Art & Architecture Thesaurus in four facets, with leak-free splits."
+            f"{origin(settings)}, tagged with terms of the Art & Architecture Thesaurus in four facets, with "
+            "leak-free splits."
         ),
         "datePublished": facts.last_harvest,
         "url": "https://www.europeana.eu",
