@@ -211,6 +211,7 @@ IMAGES = Table(
         Column("height", pa.int32(), "of the stored image, px"),
         Column("source_url", STRING, "where the bytes came from"),
         Column("perceptual_hash", pa.uint64(), "64-bit difference hash (dHash)"),
+        Column("miniature", pa.binary(), "32 x 32 grey levels, row by row; near-duplicates are compared by it"),
     ),
 )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from pipeline.images.verify import Limits, Picture, Rejected
+from pipeline.images.verify import MINIATURE, Limits, Picture, Rejected
 from pipeline.images.worker import ANSWER, QUESTION
 
 ROOT = Path(__file__).parents[2]
@@ -99,11 +99,11 @@ async def _ask(process: asyncio.subprocess.Process, content: Content, may_be_pla
     await questions.drain()
     head_size, jpeg_size = ANSWER.unpack(await answers.readexactly(ANSWER.size))
     head = json.loads(await answers.readexactly(head_size))
-    jpeg = await answers.readexactly(jpeg_size)
+    pictures = await answers.readexactly(jpeg_size)
     reason = head.pop("reason")
     if reason is not None:
         raise Rejected(reason)
-    return Picture(jpeg=jpeg, **head)
+    return Picture(miniature=pictures[: MINIATURE**2], jpeg=pictures[MINIATURE**2 :], **head)
 
 
 def _streams(process: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:

@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -19,14 +18,18 @@ import polars as pl
 from pipeline.images.verify import Picture
 from pipeline.tables import FETCHES
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS recipe (recipe TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS fetches (
+RECIPE = "CREATE TABLE IF NOT EXISTS recipe (recipe TEXT PRIMARY KEY)"
+START_ANEW = """
+BEGIN;
+DELETE FROM recipe;
+DROP TABLE IF EXISTS fetches;
+DROP TABLE IF EXISTS contents;
+CREATE TABLE fetches (
     url TEXT PRIMARY KEY, state TEXT NOT NULL, http_status INTEGER, reason TEXT, attempts INTEGER NOT NULL,
     next_try REAL, etag TEXT, last_modified TEXT, content_sha256 TEXT, fetched_at REAL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS contents (
-    sha256 TEXT PRIMARY KEY, width INTEGER, height INTEGER, perceptual_hash INTEGER, jpeg BLOB
+CREATE TABLE contents (
+    sha256 TEXT PRIMARY KEY, width INTEGER, height INTEGER, perceptual_hash INTEGER, miniature BLOB, jpeg BLOB
 );
 """
 COMMIT_EVERY_S = 0.5
@@ -56,7 +59,7 @@ class Ledger:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(file, isolation_level=None)
         # WAL with NORMAL: a killed process loses at most what was not yet committed, never the file.
-        self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + SCHEMA)
+        self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + RECIPE)
         self._start_anew_if_other(hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
         self._waiting = 0
         self._committed = time.monotonic()
@@ -109,9 +112,9 @@ class Ledger:
         """The stored pictures, in the order asked."""
         for sha256 in sha256s:
             row = self._database.execute(
-                "SELECT jpeg, width, height, perceptual_hash FROM contents WHERE sha256 = ?", (sha256,)
+                "SELECT jpeg, width, height, perceptual_hash, miniature FROM contents WHERE sha256 = ?", (sha256,)
             ).fetchone()
-            yield Picture(row[0], row[1], row[2], row[3] & 0xFFFF_FFFF_FFFF_FFFF)
+            yield Picture(row[0], row[1], row[2], row[3] & 0xFFFF_FFFF_FFFF_FFFF, row[4])
 
     def take_down(self, urls: Iterable[str]) -> None:
         """Reject the URLs for good, and forget every picture that only they brought."""
@@ -160,8 +163,8 @@ class Ledger:
     def _keep(self, sha256: str, picture: Picture) -> None:
         signed = picture.perceptual_hash - (1 << 64 if picture.perceptual_hash >> 63 else 0)  # SQLite's are signed
         self._database.execute(
-            "INSERT OR IGNORE INTO contents VALUES (?,?,?,?,?)",
-            (sha256, picture.width, picture.height, signed, picture.jpeg),
+            "INSERT OR IGNORE INTO contents VALUES (?,?,?,?,?,?)",
+            (sha256, picture.width, picture.height, signed, picture.miniature, picture.jpeg),
         )
 
     def _start_anew_if_other(self, recipe: str) -> None:
@@ -169,11 +172,6 @@ class Ledger:
         known = self._database.execute("SELECT recipe FROM recipe").fetchone()
         if known == (recipe,):
             return
-        self._database.executescript("BEGIN; DELETE FROM recipe; DELETE FROM fetches; DELETE FROM contents;")
+        self._database.executescript(START_ANEW)
         self._database.execute("INSERT INTO recipe VALUES (?)", (recipe,))
         self._database.execute("COMMIT")
-
-
-def moment(seconds: float) -> datetime:
-    """Seconds since 1970 as a moment in UTC."""
-    return datetime.fromtimestamp(seconds, UTC)

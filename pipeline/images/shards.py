@@ -82,6 +82,7 @@ def _table(rows: pl.DataFrame, ledger: Ledger, content: str) -> pa.Table:
             "height": [picture.height for picture in pictures],
             "source_url": rows["source_url"].to_arrow(),
             "perceptual_hash": pa.array([picture.perceptual_hash for picture in pictures], pa.uint64()),
+            "miniature": [picture.miniature for picture in pictures],
         }
     )
     return IMAGES.conform(table).replace_schema_metadata({"content": content})

@@ -25,6 +25,7 @@ OTHER_CONTENT = (
 SCRIPTS = (b"<script", b"<html", b"<!doctype html", b"<?php", b"<svg")
 LONGEST_JPEG_SIDE = 65_500
 HASH_SIDE = 8
+MINIATURE = 32
 FLAT_RANGE = 6  # grey levels between the darkest and lightest pixel of an empty picture
 PLACEHOLDER_COLOURS = 64  # an icon has few colours (Europeana's have 6), a photograph thousands
 PLACEHOLDER_SHARE = 0.6  # and most of it is background
@@ -56,6 +57,7 @@ class Picture:
     width: int  # px, of the stored picture
     height: int  # px
     perceptual_hash: int  # 64-bit dHash
+    miniature: bytes  # MINIATURE x MINIATURE grey levels, row by row
 
 
 def verify(data: bytes, limits: Limits, *, may_be_placeholder: bool = False) -> Picture:
@@ -74,7 +76,7 @@ def verify(data: bytes, limits: Limits, *, may_be_placeholder: bool = False) -> 
     if is_flat(picture):
         raise Rejected("flat", "one colour all over")
     small = shrunk(picture, limits.short_side)
-    return Picture(encoded(small, limits.jpeg_quality), *small.size, difference_hash(small))
+    return Picture(encoded(small, limits.jpeg_quality), *small.size, difference_hash(small), miniature(small))
 
 
 def sniff(data: bytes) -> str:
@@ -202,6 +204,11 @@ def difference_hash(picture: Image.Image) -> int:
         for column in range(start, start + HASH_SIDE):
             bits = bits << 1 | (grey[column] < grey[column + 1])
     return bits
+
+
+def miniature(picture: Image.Image) -> bytes:
+    """The whole picture as MINIATURE x MINIATURE grey levels, row by row, whatever its shape."""
+    return picture.convert("L").resize((MINIATURE, MINIATURE), Image.Resampling.BOX).tobytes()
 
 
 def is_flat(picture: Image.Image) -> bool:

@@ -1,7 +1,8 @@
 """The process that decodes what third parties sent: it may die of it, and nothing else does.
 
 Speaks over its standard streams: a line of JSON with the limits first; then, per picture, a frame of
-`length, may_be_placeholder` and the bytes (or, with length -1, a path), answered by a frame of JSON and JPEG bytes.
+`length, may_be_placeholder` and the bytes (or, with length -1, a path), answered by a frame of JSON and then the
+miniature and the JPEG.
 """
 
 import json
@@ -57,7 +58,7 @@ def _answer(data: bytes, limits: Limits, may_be_placeholder: bool) -> tuple[dict
         "width": picture.width,
         "height": picture.height,
         "perceptual_hash": picture.perceptual_hash,
-    }, picture.jpeg
+    }, picture.miniature + picture.jpeg
 
 
 if __name__ == "__main__":

@@ -1,0 +1,245 @@
+"""Which images show the same thing and must stay together: groups of near-duplicates and of one record's views."""
+
+import base64
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from usearch.index import Index, search
+
+from pipeline.images.alignment import likenesses
+from pipeline.parquet import whole_file
+from pipeline.settings import ImageSettings
+from pipeline.tables import GROUPS
+
+EXACT_UP_TO = 20_000  # images; beyond it the search is by an index, built by one thread so that it is repeatable
+CENTRED_FROM = 100  # the mean of fewer vectors says nothing about what all pictures share
+RANDOM_PAIRS = 200_000
+PAIRS = {
+    "image_id": pl.String,
+    "other_image_id": pl.String,
+    "cosine": pl.Float64,
+    "likeness": pl.Float64,
+    "hash_bits": pl.Int64,
+}
+
+
+def group_images(images: pl.DataFrame, features: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
+    """One row per image with its group (table `groups`), whatever the order of the rows.
+
+    `images` has record_id, view, image_id, perceptual_hash and miniature; `features` image_id and vector, of one
+    extractor. Joined are: views of one record, equal bytes, and pictures on which the embedding and the fine
+    perceptual hash agree. Groups are the connected components.
+    """
+    rows = images.select("record_id", "view", "image_id").sort("record_id", "view")
+    pairs = near_duplicate_pairs(images, features, settings)
+    first_row = {image_id: row for row, image_id in reversed(list(enumerate(rows["image_id"])))}
+    edges = [(first_row[one], first_row[other]) for one, other in pairs.select("image_id", "other_image_id").rows()]
+    edges += _same(rows["record_id"]) + _same(rows["image_id"])
+    component = _components(len(rows), edges)
+    near = {*pairs["image_id"], *pairs["other_image_id"]}
+    named = rows.with_columns(
+        name=pl.concat_str("record_id", pl.lit("#"), pl.col("view").cast(pl.String)), component=pl.Series(component)
+    )
+    return (
+        named.with_columns(
+            group_id=pl.col("name").min().over("component"),
+            reason=pl.when(pl.len().over("image_id") > 1)
+            .then(pl.lit("same_bytes"))
+            .when(pl.len().over("record_id") > 1)
+            .then(pl.lit("same_record"))
+            .when(pl.col("image_id").is_in(sorted(near)))
+            .then(pl.lit("near_duplicate"))
+            .otherwise(pl.lit("alone")),
+        )
+        .select(GROUPS.schema.names)
+        .sort("record_id", "view")
+    )
+
+
+def near_duplicate_pairs(images: pl.DataFrame, features: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
+    """Pairs of distinct images that are near-duplicates, with the evidence; sorted by image_id.
+
+    Columns: image_id, other_image_id (the larger), cosine (of the centred embeddings), likeness (of the fine
+    perceptual hash, see alignment.py), hash_bits (distance of the dHashes).
+    """
+    distinct = (
+        images.select("image_id", "perceptual_hash", "miniature")
+        .unique("image_id", keep="first", maintain_order=True)
+        .join(
+            features.select("image_id", "vector").unique("image_id", keep="first", maintain_order=True), on="image_id"
+        )
+        .sort("image_id")
+    )
+    if len(distinct) < 2:
+        return pl.DataFrame(schema=PAIRS)
+    vectors = _unit(_centred(_matrix(distinct["vector"])))
+    hashes = distinct["perceptual_hash"].to_numpy()
+    pairs = _candidates(vectors, hashes, settings.near_duplicate_candidates)
+    cosine = np.einsum("ij,ij->i", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
+    agree = cosine >= _usual_cosine(vectors, settings.near_duplicate_closer_than)
+    pairs, cosine = pairs[agree], cosine[agree]
+    miniatures = np.frombuffer(b"".join(distinct["miniature"]), np.uint8).reshape(len(distinct), -1)
+    likeness = likenesses(miniatures, pairs, settings.near_duplicate_smallest_part)
+    alike = likeness >= settings.near_duplicate_likeness
+    pairs, cosine, likeness = pairs[alike], cosine[alike], likeness[alike]
+    ids = distinct["image_id"].to_numpy()
+    bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
+    columns = (ids[pairs[:, 0]], ids[pairs[:, 1]], cosine.astype(np.float64), likeness, bits.astype(np.int64))
+    return pl.DataFrame(dict(zip(PAIRS, columns, strict=True)), schema=PAIRS).sort("image_id", "other_image_id")
+
+
+def read_vectors(features: Path, extractor: str) -> pl.DataFrame:
+    """Columns image_id and vector of one extractor, from the shards of the `features` table."""
+    table = pq.read_table(features, filters=[("extractor", "==", extractor)], columns=["image_id", "vector"])
+    frame = pl.from_arrow(table)
+    if not isinstance(frame, pl.DataFrame):
+        raise TypeError(f"{features} is not a table")
+    return frame
+
+
+def large_groups(groups: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
+    """Groups of more than `large_group` images, largest first: columns group_id, n. Each is worth a look."""
+    sizes = groups.group_by("group_id").agg(n=pl.len())
+    return sizes.filter(pl.col("n") > settings.large_group).sort(["n", "group_id"], descending=[True, False])
+
+
+def _matrix(vectors: pl.Series) -> np.ndarray:
+    """A column of fixed-size lists as float32 [n, dimensions]."""
+    flat = vectors.explode().to_numpy()
+    return flat.reshape(len(vectors), -1).astype(np.float32)
+
+
+def _centred(vectors: np.ndarray) -> np.ndarray:
+    """Less the mean vector: what all pictures share makes no two of them alike."""
+    if len(vectors) < CENTRED_FROM:
+        return vectors
+    return vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _usual_cosine(vectors: np.ndarray, share: float) -> float:
+    """The cosine that this share of random pairs stays below: each extractor has its own scale."""
+    generator = np.random.default_rng(0)  # the sample only sets a scale
+    n = len(vectors)
+    one = generator.integers(0, n, RANDOM_PAIRS)
+    other = (one + generator.integers(1, n, RANDOM_PAIRS)) % n
+    blocks = [slice(start, start + 10_000) for start in range(0, RANDOM_PAIRS, 10_000)]
+    cosines = [np.einsum("ij,ij->i", vectors[one[block]], vectors[other[block]]) for block in blocks]
+    return float(np.quantile(np.concatenate(cosines), share, method="lower"))
+
+
+def _candidates(vectors: np.ndarray, hashes: np.ndarray, count: int) -> np.ndarray:
+    """Pairs worth comparing, int64 [m, 2], smaller first, sorted: nearest by cosine, and nearest by dHash."""
+    bits = np.ascontiguousarray(hashes.astype(np.uint64)).view(np.uint8).reshape(len(hashes), 8)
+    nearest = [_nearest(vectors, count, "cos", "f32"), _nearest(bits, count, "hamming", "b1")]
+    pairs = np.concatenate([_as_pairs(found) for found in nearest])
+    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
+    return np.unique(pairs, axis=0).reshape(-1, 2)
+
+
+def _nearest(vectors: np.ndarray, count: int, metric: str, kind: str) -> np.ndarray:
+    """For each row the numbers of its nearest rows, itself among them, int64 [n, count + 1]; -1 where there is none."""
+    n, wanted = len(vectors), min(count + 1, len(vectors))
+    if n <= EXACT_UP_TO:
+        found = search(vectors, vectors, wanted, metric=metric, dtype=kind, exact=True)
+        return np.asarray(found.keys).reshape(n, -1).astype(np.int64)
+    index = Index(ndim=vectors.shape[1] * (8 if kind == "b1" else 1), metric=metric, dtype=kind)
+    index.add(np.arange(n), vectors, threads=1)
+    matches: Any = index.search(vectors, wanted)
+    keys = np.asarray(matches.keys).reshape(n, -1).astype(np.int64)
+    return np.where(np.arange(keys.shape[1]) < np.asarray(matches.counts).reshape(-1, 1), keys, -1)
+
+
+def _as_pairs(nearest: np.ndarray) -> np.ndarray:
+    pairs = np.stack([np.repeat(np.arange(len(nearest)), nearest.shape[1]), nearest.ravel()], axis=1)
+    return pairs[pairs[:, 1] >= 0]
+
+
+def _same(values: pl.Series) -> list[tuple[int, int]]:
+    """An edge from each row to the first row with the same value."""
+    first: dict[str, int] = {}
+    return [(first.setdefault(value, row), row) for row, value in enumerate(values)]
+
+
+def _components(n: int, edges: list[tuple[int, int]]) -> np.ndarray:
+    if n == 0:
+        return np.zeros(0, np.int64)
+    ends = np.array(edges, np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def duplicate_pairs_page(groups: pl.DataFrame, images_folder: Path, file: Path, *, most: int = 300) -> None:
+    """One self-contained HTML page with the groups that were joined by likeness, largest first, for people to see."""
+    sizes = groups.with_columns(n=pl.len().over("group_id"))
+    joined = (
+        sizes.filter((pl.col("reason") == "near_duplicate").any().over("group_id"))
+        .sort(["n", "group_id", "record_id", "view"], descending=[True, False, False, False])
+        .partition_by("group_id", maintain_order=True)
+    )
+    shown = joined[:most]
+    wanted = {(row[0], row[1]) for group in shown for row in group.select("record_id", "view").iter_rows()}
+    pictures = dict(_pictures(images_folder, wanted))
+    sections = "\n".join(_section(group, pictures) for group in shown)
+    counts = groups.group_by("reason").agg(n=pl.len()).sort("reason").rows()
+    summary = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in counts)
+    text = PAGE.format(groups=len(joined), shown=len(shown), images=len(groups), summary=summary, sections=sections)
+    with whole_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _pictures(images_folder: Path, wanted: set[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], bytes]]:
+    for shard in sorted(images_folder.glob("part-*.parquet")):
+        for batch in pq.ParquetFile(shard).iter_batches(100, columns=["record_id", "view", "image"]):
+            for row in range(len(batch)):
+                key = (batch["record_id"][row].as_py(), batch["view"][row].as_py())
+                if key in wanted:
+                    yield key, batch["image"][row]["bytes"].as_py()
+
+
+def _section(group: pl.DataFrame, pictures: dict[tuple[str, int], bytes]) -> str:
+    figures = []
+    for record_id, view, reason in group.select("record_id", "view", "reason").iter_rows():
+        data = base64.b64encode(pictures[(record_id, view)]).decode()
+        name = html.escape(f"{record_id}#{view}")
+        figures.append(
+            f'<figure><img alt="{name}" src="data:image/jpeg;base64,{data}">'
+            f"<figcaption>{name}<br>{reason.replace('_', ' ')}</figcaption></figure>"
+        )
+    return f"<section><h2>{html.escape(group['group_id'][0])} · {len(group)} images</h2>{''.join(figures)}</section>"
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Near-duplicates</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }}
+section {{ border-top: 1px solid #ccc; padding: .5rem 0 1rem; }}
+h2 {{ font-size: 1rem; margin: .3rem 0; }}
+figure {{ display: inline-block; vertical-align: top; margin: 0 1rem .5rem 0; max-width: 220px; }}
+img {{ max-width: 220px; max-height: 200px; display: block; }}
+figcaption {{ font-size: .75rem; overflow-wrap: anywhere; color: #444; }}
+</style>
+</head>
+<body>
+<h1>Near-duplicates</h1>
+<p>{groups:,} groups among {images:,} images were joined because the embedding and the perceptual hash agree; the
+{shown:,} largest are shown. A group never crosses splits. Images by reason: {summary}.</p>
+{sections}
+</body>
+</html>
+"""
