@@ -41,7 +41,10 @@ def compare(first: Path, second: Path, dataset: Path, settings: EvaluationSettin
     frames = []
     for split in splits:
         truth = load_truth(loaded, split)
-        scored = [score_predictions(path, loaded, truth, settings, facets_of(path.name)) for path in (first, second)]
+        scored = [
+            score_predictions(path, loaded, truth, settings, facets_of(path.name), further=False)
+            for path in (first, second)
+        ]
         names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
         rows = dict(zip(names, map(main_ratios, scored), strict=True))
         frames.append(compare_rows(rows, [names], split, settings))

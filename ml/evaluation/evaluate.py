@@ -75,8 +75,10 @@ def score_predictions(
     truth: Truth,
     settings: EvaluationSettings,
     facets: Sequence[str] = FACETS,
+    *,
+    further: bool = True,
 ) -> Scored:
-    """All metrics of all images of one split, from prediction files read in batches."""
+    """All metrics of all images of one split, from prediction files read in batches; `further` as in ImageScores."""
     lists = [dataset.tag_lists[facet] for facet in FACETS if facet in facets]
     files = {tags.facet: open_predictions(predictions, dataset, truth, tags) for tags in lists if len(tags)}
     if not files:
@@ -86,7 +88,9 @@ def score_predictions(
     def batches(tags: TagList) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return files[tags.facet].batches(settings.batch_rows)
 
-    scored = score_source(first.baseline, first.seed, dataset, truth, batches, settings, str(predictions), facets)
+    scored = score_source(
+        first.baseline, first.seed, dataset, truth, batches, settings, str(predictions), facets, further
+    )
     for facet, file in files.items():
         if file.logarithms:
             column = scored.facets[facet].column("confidence")
@@ -103,21 +107,26 @@ def score_source(
     settings: EvaluationSettings,
     name: str,
     facets: Sequence[str] = FACETS,
+    further: bool = True,
 ) -> Scored:
     """All metrics of all images of one split; only images annotated in a facet are ranked there."""
     by_facet = {}
     for facet in FACETS:
         tags, relevance = dataset.tag_lists[facet], truth.relevance[facet]
-        scores = ImageScores(relevance, settings.top_k)
+        scores = ImageScores(relevance, settings.top_k, further)
         by_facet[facet] = scores
         if facet not in facets:
             continue
         annotated = np.diff(relevance.starts) + relevance.unseen > 0
         batches = source(tags) if len(tags) else _no_scores(len(relevance))
         for batch, images in batches:
-            _refuse_nan(batch, images, truth, f"{name}/{truth.split}/{facet}.parquet")
             wanted = annotated[images]
-            scores.add(batch[wanted], images[wanted], tags.parents)
+            try:
+                scores.add(batch[wanted], images[wanted], tags.parents)
+            except ValueError:
+                _refuse_nan(batch, images, truth, f"{name}/{truth.split}/{facet}.parquet")
+                raise
+            _refuse_nan(batch[~wanted], images[~wanted], truth, f"{name}/{truth.split}/{facet}.parquet")
     return Scored(baseline, seed, truth, by_facet, tuple(facets))
 
 

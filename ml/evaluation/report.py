@@ -92,7 +92,9 @@ def compare_all(storage: Path, dataset: Dataset, settings: EvaluationSettings) -
     for split in TEST_SPLITS:
         truth = load_truth(dataset, split)
         rows = {
-            folder.name: main_ratios(score_predictions(folder, dataset, truth, settings, facets_of(folder.name)))
+            folder.name: main_ratios(
+                score_predictions(folder, dataset, truth, settings, facets_of(folder.name), further=False)
+            )
             for folder in prediction_folders(storage)
         }
         frames.append(compare_rows(rows, all_pairs(rows), split, settings))
