@@ -18,7 +18,7 @@ Pairs = np.ndarray  # uint64, sorted, distinct
 
 @dataclass(frozen=True)
 class TagTree:
-    """The tags of the facets as a forest by preferred parent; a tag's number is its place in `ids`, which is sorted.
+    """The tags of the facets as a forest by preferred parent; a tag's number is its place in `ids` (by facet, then id).
 
     A tag is a concept with a facet; what lies between two tags (guide terms, hierarchies, cut concepts) is skipped.
     `parent` holds the number of the next tag above, -1 at the top; `stands_for` maps every subject that a record may
@@ -75,7 +75,9 @@ def tag_tree(concepts: pl.DataFrame, excluded: Iterable[str] = ()) -> TagTree:
     concepts, unlisted subjects) stand for the next tag above them.
     """
     thesaurus = Thesaurus(concepts)
-    rows = concepts.filter(pl.col("facet").is_not_null() & (pl.col("kind") == "concept")).sort("concept_id")
+    rows = concepts.filter(pl.col("facet").is_not_null() & (pl.col("kind") == "concept"))
+    # by facet first, so that sorted pairs are in the order of the key of `record_tags`
+    rows = rows.sort("facet", "concept_id")
     ids, facets = tuple(rows["concept_id"]), tuple(rows["facet"])
     number = {tag_id: each for each, tag_id in enumerate(ids)}
     parent = np.full(len(ids), -1, np.int64)

@@ -18,6 +18,7 @@ from pipeline.curation.tags import (
     tag_tree,
     tags_of,
 )
+from pipeline.tables import CONCEPTS
 
 
 def test_guide_terms_and_cut_concepts_are_skipped(tree):
@@ -27,6 +28,14 @@ def test_guide_terms_and_cut_concepts_are_skipped(tree):
     assert tags.parent[number["300000010"]] == -1
     assert tags.parent[number["300000012"]] == number["300000010"]
     assert tags.upwards(number["300000013"]) == [number[each] for each in ("300000013", "300000012", "300000010")]
+
+
+def test_tags_are_numbered_by_facet_first_as_the_table_is_sorted():
+    rows = [("300000001", "subjects"), ("300000002", "materials"), ("300000003", "object_types")]
+    concepts = CONCEPTS.frame(
+        [{"concept_id": each, "kind": "concept", "facet": facet, "parents": []} for each, facet in rows]
+    )
+    assert tag_tree(concepts).ids == ("300000002", "300000003", "300000001")
 
 
 def test_what_is_no_tag_stands_for_the_next_tag_above_unless_excluded(tree):
