@@ -9,7 +9,10 @@ import numpy as np
 from numba import njit
 
 FREE, CHOSEN, KEPT, BARRED = 0, 1, 2, 3  # KEPT: drawn earlier, never taken out; BARRED: not to be drawn
+RARITY = 1 << 20  # weight of a missing image times the number of its tag's groups
 EXCHANGES = 200_000  # groups tried in a repair, at most
+SWEEPS = 30  # passes that save images, at most
+NEIGHBOURS = 500  # a tag with more groups is not searched for needless ones; the next sweep finds them
 
 
 class Problem(NamedTuple):
@@ -76,23 +79,35 @@ def move(group, sign, counts, problem):
 
 
 @njit(cache=True)
-def _covers(group, counts, problem):
-    """How many missing images, over all tags, the group would bring."""
+def _groups_of(tag, problem):
+    return problem.column_starts[tag + 1] - problem.column_starts[tag]
+
+
+@njit(cache=True)
+def _covers(group, counts, problem, weighted):
+    """How many missing images the group would bring, over all its tags; weighted: each by the rarity of its tag."""
     found = 0
     for entry in range(problem.starts[group], problem.starts[group + 1]):
-        found += min(problem.images[entry], max(problem.lower[problem.tags[entry]] - counts[problem.tags[entry]], 0))
+        tag = problem.tags[entry]
+        missing = problem.lower[tag] - counts[tag]
+        if missing > 0:
+            weight = RARITY // _groups_of(tag, problem) if weighted else 1
+            found += min(problem.images[entry], missing) * weight
     return found
 
 
 @njit(cache=True)
 def _best_cover(tag, state, counts, problem):
-    """The free group of a tag that covers most deficits per image, or -1; between equals the one with fewest tags."""
+    """The free group of a tag that brings most missing images per image, or -1; between equals that of fewest tags.
+
+    A missing image of a rare tag counts for more: frequent tags are covered on the way anyway.
+    """
     best, best_covers, best_size, best_tags = -1, 0, 1, 0
     for place in range(problem.column_starts[tag], problem.column_starts[tag + 1]):
         group = problem.column_groups[place]
         if state[group] != FREE or not fits(group, counts, problem):
             continue
-        covers = _covers(group, counts, problem)
+        covers = _covers(group, counts, problem, True)
         size, its_tags = problem.sizes[group], problem.starts[group + 1] - problem.starts[group]
         here, there = covers * best_size, best_covers * size
         if here > there or (here == there and best >= 0 and its_tags < best_tags):
@@ -118,11 +133,8 @@ def _tightest(group, counts, problem):
     tightest = -1
     for entry in range(problem.starts[group], problem.starts[group + 1]):
         tag = problem.tags[entry]
-        if counts[tag] + problem.images[entry] > problem.upper[tag] and (
-            tightest < 0
-            or problem.column_starts[tag + 1] - problem.column_starts[tag]
-            < problem.column_starts[tightest + 1] - problem.column_starts[tightest]
-        ):
+        full = counts[tag] + problem.images[entry] > problem.upper[tag]
+        if full and (tightest < 0 or _groups_of(tag, problem) < _groups_of(tightest, problem)):
             tightest = tag
     return tightest
 
@@ -202,3 +214,80 @@ def drop_needless(state, counts, problem):
             move(group, 1, counts, problem)
         else:
             state[group] = FREE
+
+
+@njit(cache=True)
+def exchange_for_fewer(state, counts, problem):
+    """Meet the same minimums with fewer images: exchange a group for one of the same size or smaller that does its work
+    and leaves more slack elsewhere, and put back whatever that makes needless; some sweeps over all groups.
+    """
+    for _ in range(SWEEPS):
+        dropped = 0
+        for given in range(len(state)):
+            if state[given] != CHOSEN:
+                continue
+            if move(given, -1, counts, problem) == 0:
+                state[given] = FREE
+                dropped += 1
+                continue
+            wanted = _replacement(given, state, counts, problem)
+            state[given] = FREE
+            state[wanted] = CHOSEN
+            move(wanted, 1, counts, problem)
+            if wanted != given:
+                dropped += _drop_beside(wanted, state, counts, problem)
+        if dropped == 0:
+            break
+
+
+@njit(cache=True)
+def _replacement(given, state, counts, problem):
+    """The group that closes every gap `given` left (it is out already) and adds most slack; or `given` itself."""
+    gaps, rarest = 0, -1
+    for entry in range(problem.starts[given], problem.starts[given + 1]):
+        tag = problem.tags[entry]
+        gap = min(problem.images[entry], max(problem.lower[tag] - counts[tag], 0))
+        gaps += gap
+        if gap > 0 and (rarest < 0 or _groups_of(tag, problem) < _groups_of(rarest, problem)):
+            rarest = tag
+    best, best_slack = given, _slack(given, counts, problem)
+    for place in range(problem.column_starts[rarest], problem.column_starts[rarest + 1]):
+        group = problem.column_groups[place]
+        if state[group] != FREE or problem.sizes[group] > problem.sizes[given]:
+            continue
+        slack = _slack(group, counts, problem)
+        # an equal one counts as better: wandering on a plateau finds what a strict climb does not
+        if slack >= best_slack and fits(group, counts, problem) and _covers(group, counts, problem, False) >= gaps:
+            best, best_slack = group, slack
+    return best
+
+
+@njit(cache=True)
+def _slack(group, counts, problem):
+    """For how many of its tags the group would bring the count to its minimum or just above it."""
+    found = 0
+    for entry in range(problem.starts[group], problem.starts[group + 1]):
+        tag = problem.tags[entry]
+        if counts[tag] <= problem.lower[tag]:
+            found += 1
+    return found
+
+
+@njit(cache=True)
+def _drop_beside(wanted, state, counts, problem):
+    """Put back drawn groups that share a tag with `wanted` and are needless now; returns how many."""
+    dropped = 0
+    for entry in range(problem.starts[wanted], problem.starts[wanted + 1]):
+        tag = problem.tags[entry]
+        if counts[tag] <= problem.lower[tag] or _groups_of(tag, problem) > NEIGHBOURS:
+            continue
+        for place in range(problem.column_starts[tag], problem.column_starts[tag + 1]):
+            group = problem.column_groups[place]
+            if state[group] != CHOSEN or group == wanted:
+                continue
+            if move(group, -1, counts, problem) < 0:
+                move(group, 1, counts, problem)
+            else:
+                state[group] = FREE
+                dropped += 1
+    return dropped

@@ -7,6 +7,7 @@ from pipeline.splits.drawing import CHOSEN, FREE, KEPT, fits, move
 
 CANDIDATES = 64  # groups compared for one pick
 SWEEPS = 12  # passes over all groups that even out the shares, at most
+UNFIT = -1  # in `state`: would exceed a bound, now and for the rest of the filling
 UNIT = 1 << 16  # shares are compared in this fraction of an image
 
 
@@ -23,9 +24,9 @@ def _total(state, problem):
 def fill_balanced(state, counts, problem, size):
     """Up to `size` images: again and again the tag with the smallest count gets a group, one that helps others too."""
     total = _total(state, problem)
-    place = problem.column_starts[:-1].copy()
-    waiting = problem.order.copy()
-    n_waiting = len(waiting)
+    waiting, n_waiting = problem.order.copy(), len(problem.order)
+    place, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
+    worth = UNIT // (1 + counts)
     while total < size and n_waiting > 0:
         smallest = 0
         for index in range(1, n_waiting):
@@ -34,44 +35,48 @@ def fill_balanced(state, counts, problem, size):
         tag = waiting[smallest]
         group = -1
         if counts[tag] < problem.upper[tag]:
-            group = _best_raise(tag, size - total, state, counts, problem, place)
+            group = _best_raise(tag, size - total, state, counts, problem, worth, place, groups)
         if group < 0:
-            for index in range(smallest, n_waiting - 1):
-                waiting[index] = waiting[index + 1]
+            waiting[smallest : n_waiting - 1] = waiting[smallest + 1 : n_waiting].copy()
             n_waiting -= 1
             continue
         state[group] = CHOSEN
         move(group, 1, counts, problem)
         total += problem.sizes[group]
-    for group in range(len(problem.sizes)):
-        if state[group] == -1:
+        for entry in range(problem.starts[group], problem.starts[group + 1]):
+            worth[problem.tags[entry]] = UNIT // (1 + counts[problem.tags[entry]])
+    for group in range(len(state)):
+        if state[group] == UNFIT:
             state[group] = FREE
 
 
 @njit(cache=True)
-def _best_raise(tag, room, state, counts, problem, place):
+def _best_raise(tag, room, state, counts, problem, worth, place, groups):
     """Among the tag's next free groups, the one that raises small counts most per image; -1 when none fits any more.
 
-    Groups found not to fit are marked -1: counts only rise, so they never will.
+    Counts only rise here, so a group that does not fit never will again. What was seen and stays free is moved up
+    behind what is done with, so no entry of `groups` is passed twice in vain.
     """
     best, best_score, best_size, seen = -1, 0, 1, 0
-    while place[tag] < problem.column_starts[tag + 1] and state[problem.column_groups[place[tag]]] != FREE:
-        place[tag] += 1
-    for position in range(place[tag], problem.column_starts[tag + 1]):
-        group = problem.column_groups[position]
+    position, end = place[tag], problem.column_starts[tag + 1]
+    candidates = np.empty(CANDIDATES, dtype=np.int32)
+    while position < end and seen < CANDIDATES:
+        group = groups[position]
+        position += 1
         if state[group] != FREE:
             continue
         if problem.sizes[group] > room or not fits(group, counts, problem):
-            state[group] = -1
+            state[group] = UNFIT
             continue
         score = 0
         for entry in range(problem.starts[group], problem.starts[group + 1]):
-            score += problem.images[entry] * (UNIT // (1 + counts[problem.tags[entry]]))
+            score += problem.images[entry] * worth[problem.tags[entry]]
         if score * best_size > best_score * problem.sizes[group]:
             best, best_score, best_size = group, score, problem.sizes[group]
+        candidates[seen] = group
         seen += 1
-        if seen == CANDIDATES:
-            break
+    place[tag] = position - seen
+    groups[position - seen : position] = candidates[:seen]
     return best
 
 
@@ -86,31 +91,46 @@ def fill_proportional(state, counts, problem, size, images_per_tag, n_images):
         target[tag] = min(max(even, problem.lower[tag] * UNIT), problem.upper[tag] * UNIT)
         weight[tag] = (1 << 24) // max(images_per_tag[tag], 1)
     total = _total(state, problem)
+    place, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
     for tag in problem.order:
-        position = problem.column_starts[tag]
         while (counts[tag] + 1) * UNIT <= target[tag] + UNIT // 2 and total < size:
-            best, best_gain, seen = -1, 0, 0
-            while position < problem.column_starts[tag + 1] and state[problem.column_groups[position]] != FREE:
-                position += 1
-            for later in range(position, problem.column_starts[tag + 1]):
-                group = problem.column_groups[later]
-                if state[group] != FREE or problem.sizes[group] > size - total or not fits(group, counts, problem):
-                    continue
-                gain = _gain(group, 1, counts, problem, target, weight)
-                if best < 0 or gain > best_gain:
-                    best, best_gain = group, gain
-                seen += 1
-                if seen == CANDIDATES:
-                    break
+            best = _best_step(tag, size - total, state, counts, problem, target, weight, place, groups)
             if best < 0:
                 break
             state[best] = CHOSEN
             move(best, 1, counts, problem)
             total += problem.sizes[best]
+    for group in range(len(state)):
+        if state[group] == UNFIT:
+            state[group] = FREE
     for _ in range(SWEEPS):
         if not _sweep(state, counts, problem, target, weight):
             break
     _reach_size(state, counts, problem, target, weight, size)
+
+
+@njit(cache=True)
+def _best_step(tag, room, state, counts, problem, target, weight, place, groups):
+    """Among the tag's next free groups, the one that brings the shares of all its tags nearest; -1 when none fits."""
+    best, best_gain, seen = -1, 0, 0
+    position, end = place[tag], problem.column_starts[tag + 1]
+    candidates = np.empty(CANDIDATES, dtype=np.int32)
+    while position < end and seen < CANDIDATES:
+        group = groups[position]
+        position += 1
+        if state[group] != FREE:
+            continue
+        if problem.sizes[group] > room or not fits(group, counts, problem):
+            state[group] = UNFIT
+            continue
+        gain = _gain(group, 1, counts, problem, target, weight)
+        if best < 0 or gain > best_gain:
+            best, best_gain = group, gain
+        candidates[seen] = group
+        seen += 1
+    place[tag] = position - seen
+    groups[position - seen : position] = candidates[:seen]
+    return best
 
 
 @njit(cache=True)

@@ -49,16 +49,15 @@ def make_splits(
     """
     outer = provider_distances.filter(pl.col("chosen").is_not_null())["data_provider"].unique().sort().to_list()
     placed = place_images(images, groups, records, record_tags, outer, previous)
-    annotated = record_tags.join(tags.select("tag_id"), on="tag_id", how="semi")
     tag_table = tags.select("tag_id", "facet").sort("tag_id")
-    inner = placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(DRAWN)))
-    units = group_units(inner, settings.seed)
-    matrix = tag_matrix(inner, units, annotated, tag_table["tag_id"])
+    units = group_units(placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(DRAWN))), settings.seed)
+    pairs = numbered_tags(placed, record_tags, tag_table["tag_id"])
+    matrix = tag_matrix(placed, units, pairs, tag_table.height)
     sizes = wanted_sizes(placed, settings)
     drawn = draw_inner(matrix, units["split"].to_list(), tag_table["facet"].to_list(), sizes, settings)
-    decided = units.select("group_id").with_columns(drawn=pl.Series(drawn.splits, dtype=pl.String))
+    decided = units.select("group_id", drawn=pl.Series(drawn.splits, dtype=pl.String))
     splits = _split_table(placed.join(decided, on="group_id", how="left", maintain_order="left"))
-    split_tags = _tag_counts(splits, annotated, tag_table).with_columns(
+    split_tags = _tag_counts(splits, pairs, tag_table).with_columns(
         n_left=pl.Series(drawn.n_left), minimum=pl.Series(drawn.lower), maximum=pl.Series(drawn.upper)
     )
     split_tags = split_tags.with_columns(problem=pl.Series(_problems(split_tags, drawn), dtype=pl.String))
@@ -81,38 +80,49 @@ def _part(share: float, n: int) -> int:
 
 def group_units(inner: pl.DataFrame, seed: int) -> pl.DataFrame:
     """One row per group in seeded order: group_id, split (null when it is to be drawn), n images."""
-    units = (
-        inner.sort("record_id", "view")
-        .group_by("group_id")
-        .agg(pl.col("split").first(), n=pl.len().cast(pl.Int64))
-        .sort("group_id")
-    )
+    units = inner.group_by("group_id").agg(pl.col("split").first(), n=pl.len().cast(pl.Int64)).sort("group_id")
     order = pl.Series("order", seeded_order(seed, units["group_id"]))
     return units.with_columns(order).sort("order", "group_id").drop("order")
 
 
-def tag_matrix(inner: pl.DataFrame, units: pl.DataFrame, annotated: pl.DataFrame, tag_ids: pl.Series) -> TagMatrix:
-    """Images per group (numbered as in `units`) and tag (numbered as in `tag_ids`)."""
-    group_numbers = units.select("group_id", group=pl.int_range(pl.len(), dtype=pl.Int32))
+def numbered_tags(placed: pl.DataFrame, record_tags: pl.DataFrame, tag_ids: pl.Series) -> pl.DataFrame:
+    """The tags of the placed images' records as numbers: record (its place among the sorted ids) and tag."""
+    record_numbers = _record_numbers(placed)
     tag_numbers = pl.DataFrame({"tag_id": tag_ids}).select("tag_id", tag=pl.int_range(pl.len(), dtype=pl.Int32))
-    images = inner.join(group_numbers, on="group_id").group_by("record_id", "group").agg(n=pl.len().cast(pl.Int32))
-    entries = (
-        annotated.select("record_id", "tag_id")
+    return (
+        record_tags.select("record_id", "tag_id")
         .join(tag_numbers, on="tag_id")
         .select("record_id", "tag")
-        .join(images, on="record_id")
-        .group_by("group", "tag")
+        .join(record_numbers, on="record_id")
+        .select("record", "tag")
+    )
+
+
+def _record_numbers(placed: pl.DataFrame) -> pl.DataFrame:
+    return placed.select(pl.col("record_id").unique().sort()).with_columns(
+        record=pl.int_range(pl.len(), dtype=pl.Int32)
+    )
+
+
+def tag_matrix(placed: pl.DataFrame, units: pl.DataFrame, pairs: pl.DataFrame, n_tags: int) -> TagMatrix:
+    """Images per group (numbered as in `units`) and tag, from the tags of records."""
+    group_numbers = units.select("group_id", group=pl.int_range(pl.len(), dtype=pl.Int64))
+    images = (
+        placed.join(group_numbers, on="group_id")
+        .join(_record_numbers(placed), on="record_id")
+        .group_by("record", "group")
+        .agg(n=pl.len().cast(pl.Int32))
+    )
+    entries = (
+        pairs.join(images, on="record")
+        .group_by(pl.col("group") * n_tags + pl.col("tag"))
         .agg(pl.col("n").sum())
-        .sort("group", "tag")
+        .sort("group")
     )
-    starts = np.searchsorted(entries["group"].to_numpy(), np.arange(units.height + 1))
-    return TagMatrix(
-        starts.astype(np.int64),
-        entries["tag"].to_numpy().copy(),
-        entries["n"].cast(pl.Int32).to_numpy().copy(),
-        units["n"].to_numpy().copy(),
-        len(tag_ids),
-    )
+    cells = entries["group"].to_numpy()
+    starts = np.searchsorted(cells, np.arange(units.height + 1, dtype=np.int64) * n_tags)
+    counts = entries["n"].cast(pl.Int32).to_numpy().copy()
+    return TagMatrix(starts.astype(np.int64), (cells % n_tags).astype(np.int32), counts, units["n"].to_numpy(), n_tags)
 
 
 @dataclass(frozen=True)
@@ -183,21 +193,17 @@ def _split_table(placed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _tag_counts(splits: pl.DataFrame, annotated: pl.DataFrame, tag_table: pl.DataFrame) -> pl.DataFrame:
-    """Images per tag and split, counted anew from the published table; `scored` where training has any."""
-    per_record = splits.group_by("record_id", "split").agg(n=pl.len().cast(pl.Int64))
-    counts = (
-        annotated.select("record_id", "tag_id")
-        .join(per_record, on="record_id")
-        .group_by("tag_id", "split")
-        .agg(pl.col("n").sum())
-    )
+def _tag_counts(splits: pl.DataFrame, pairs: pl.DataFrame, tag_table: pl.DataFrame) -> pl.DataFrame:
+    """Images per tag and split; `scored` where training has any."""
+    per_record = splits.join(_record_numbers(splits), on="record_id").group_by("record", "split").len()
+    n_records, record, tag = splits["record_id"].n_unique(), pairs["record"].to_numpy(), pairs["tag"].to_numpy()
     table = tag_table
     for split in ("train", "validation", "inner_test", "outer_test"):
-        of_split = counts.filter(pl.col("split") == split).select("tag_id", pl.col("n").alias(split))
-        table = table.join(of_split, on="tag_id", how="left", maintain_order="left").with_columns(
-            pl.col(split).fill_null(0)
-        )
+        of_split = per_record.filter(pl.col("split") == split)
+        images = np.zeros(n_records, dtype=np.int64)
+        images[of_split["record"].to_numpy()] = of_split["len"].to_numpy()
+        counts = np.bincount(tag, weights=images[record], minlength=tag_table.height)
+        table = table.with_columns(pl.Series(split, counts.astype(np.int64)))
     return table.with_columns(scored=pl.col("train") > 0)
 
 

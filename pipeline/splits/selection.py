@@ -77,6 +77,8 @@ def draw(
     drawing.meet_minimums(state, counts, problem)
     drawing.repair(state, counts, problem)
     drawing.drop_needless(state, counts, problem)
+    if matrix.sizes[(state == drawing.CHOSEN) | (state == drawing.KEPT)].sum() > bounds.size:
+        drawing.exchange_for_fewer(state, counts, problem)
     if objective == "balanced":
         filling.fill_balanced(state, counts, problem, bounds.size)
     else:
