@@ -3,6 +3,7 @@
 import argparse
 import ipaddress
 import secrets
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,9 +35,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     token = None if _is_loopback(asked.host) else (asked.token or secrets.token_urlsafe(24))
     app = create_app(desk, token=token, hosts=asked.allow_host)
-    _introduce(desk, asked, token)
-    uvicorn.run(app, host=asked.host, port=asked.port, log_level="warning", server_header=False)
+    try:
+        opened = _bound(asked.host, asked.port)
+    except OSError as error:
+        print(f"error: {asked.host}:{asked.port} cannot be served ({error.strerror}); try --port 0.", file=sys.stderr)
+        return 1
+    _introduce(desk, asked.host, opened.getsockname()[1], token)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[opened])
     return 0
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket of this address; raises OSError when it is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((host, port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def make_desk(asked: argparse.Namespace) -> Desk:
@@ -72,7 +91,7 @@ def _vocabulary(asked: argparse.Namespace, tags: list) -> Vocabulary:
     return widened(tags, terms_of_table(concepts)) if concepts.exists() else Vocabulary(tags)
 
 
-def _introduce(desk: Desk, asked: argparse.Namespace, token: str | None) -> None:
+def _introduce(desk: Desk, host: str, port: int, token: str | None) -> None:
     """Where it serves, with what, in which languages."""
     total = len(desk.vocabulary)
     covered = ", ".join(
@@ -82,8 +101,8 @@ def _introduce(desk: Desk, asked: argparse.Namespace, token: str | None) -> None
     model = f"{info.key} ({'; '.join(filter(None, (info.description, info.note)))})" if info else "none trained yet"
     print(f"{total} tags; with a label in: {covered}. Model: {model}. Images: {desk.store.progress()['all']}.")
     query = f"/?token={token}" if token else "/"
-    host = f"[{asked.host}]" if ":" in asked.host else asked.host
-    print(f"The annotation assistant serves at http://{host}:{asked.port}{query} (stop with Ctrl+C)", flush=True)
+    host = f"[{host}]" if ":" in host else host
+    print(f"The annotation assistant serves at http://{host}:{port}{query} (stop with Ctrl+C)", flush=True)
 
 
 def _is_loopback(host: str) -> bool:
@@ -107,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--storage", type=Path, required=True, help="storage folder: dataset, models, predictions")
     parser.add_argument("--model", metavar="KEY", help="the model shown first (default: the best on validation)")
     parser.add_argument("--host", default="127.0.0.1", help="elsewhere than loopback a token is asked for")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free one")
     parser.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: SQLite in the storage folder)")
     parser.add_argument("--folder", type=Path, help="where pictures and the default database are kept")
     parser.add_argument("--dataset", type=Path, help="default: <storage>/dataset")

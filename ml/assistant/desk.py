@@ -101,6 +101,8 @@ class Desk:
                 memory_mb=self.limits.images.decode_memory_mb,
             )
         )
+        if self.models.default is not None:
+            self._model_thread.submit(self.models.get, None)  # loaded while the first picture is looked at
         return self
 
     async def __aexit__(self, *_: object) -> None:

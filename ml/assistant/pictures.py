@@ -49,7 +49,13 @@ def opened(jpeg: bytes) -> Image.Image:
 
 
 def for_model(jpeg: bytes, short_side: int) -> Image.Image:
-    """The picture as the models know it from the dataset: RGB, short side at most `short_side`."""
-    with opened(jpeg) as picture:
+    """The picture as the models know it from the dataset: a JPEG not decoded yet, or shrunk to `short_side`.
+
+    What is small enough is left to the model's own decoding, so that scores equal those of its predictions.
+    """
+    picture = opened(jpeg)
+    if min(picture.size) <= short_side:
+        return picture
+    with picture:
         picture.draft("RGB", (short_side * 2, short_side * 2))
         return shrunk(picture.convert("RGB"), short_side)

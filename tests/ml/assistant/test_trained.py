@@ -1,0 +1,122 @@
+"""Trained models at the desk score as they did when their predictions were written."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml.assistant.dataset_images import DatasetImages
+from ml.assistant.pictures import for_model
+from ml.assistant.thresholds import read_truth, sure_from, threshold
+from ml.assistant.trained import Trained, default_of, find_models
+from ml.assistant.vocabulary import read_tag_list
+from ml.run import main
+from pipeline import FACETS
+from pipeline.release.folder import dataset_schema
+
+COLOURS = ("saddlebrown", "navy", "darkgreen", "gold", "crimson", "gray")
+SPLITS = {"train": 24, "validation": 12, "inner_test": 6, "outer_test": 6}
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory, drawn_vase) -> Path:
+    """A storage folder with drawn images and three trained rows."""
+    folder = tmp_path_factory.mktemp("storage")
+    dataset = folder / "dataset"
+    dataset.mkdir()
+    tag_list = Path(__file__).with_name("tag_list.json").read_text()
+    (dataset / "tag_list.json").write_text(tag_list)
+    order, _ = read_tag_list(dataset / "tag_list.json")
+    paths = {row["tag_id"]: row["path"] for rows in json.loads(tag_list)["facets"].values() for row in rows}
+    metadata = {"split_hash": "0" * 64, "tag_list_hash": "1" * 64}
+    schema = dataset_schema().with_metadata(metadata)
+    for split, n in SPLITS.items():
+        rows = [row_of(split, number, order, paths, drawn_vase) for number in range(n)]
+        (dataset / split).mkdir()
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), dataset / split / "part-00000.parquet")
+    rows = ("multilabel", "softmax", "ensemble_ml_s")
+    arguments = ["--dataset", str(dataset), "--models", str(folder / "models"), "--device", "cpu", "--override"]
+    overrides = ["epochs=1", "warmup_steps=1"]
+    for key in rows:
+        assert main(["--baseline", key, "--predictions", str(folder / "predictions"), *arguments, *overrides]) == 0
+    return folder
+
+
+def row_of(split: str, number: int, order: dict, paths: dict, drawn_vase) -> dict:
+    """One image of the dataset: its colour decides its tags."""
+    colour = number % len(COLOURS)
+    row = {
+        "record_id": f"/1/{split}_{number:03d}",
+        "view": 0,
+        "image_id": f"{list(SPLITS).index(split)}{number:063d}",
+        "image": {"bytes": drawn_vase(COLOURS[colour], (200 + 10 * number, 180)), "path": f"{number}.jpg"},
+        "data_provider": f"Museum {number % 2}",
+        "group_id": f"/1/{split}_{number:03d}#0",
+    }
+    for facet in FACETS:
+        leaf = order[facet][(colour * 3) % len(order[facet])]
+        row[facet], row[f"{facet}_stated"] = sorted(paths[leaf]), [leaf]
+    return row
+
+
+@pytest.mark.parametrize("key", ["multilabel", "softmax", "ensemble_ml_s"])
+def test_a_model_scores_as_in_its_predictions(storage, key):
+    order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
+    models = find_models(storage / "models", storage / "predictions", storage / "dataset", order)
+    suggester, images = models.get(key), DatasetImages(storage / "dataset", "inner_test")
+    for image_id, place in images.places.items():
+        scores = suggester.scores(image_id, for_model(images.jpeg(image_id), 256))
+        for facet in FACETS:
+            written = pq.read_table(storage / "predictions" / key / "inner_test" / f"{facet}.parquet").to_pylist()
+            (log_scores,) = [row["scores"] for row in written if row["record_id"] == place.record_id]
+            np.testing.assert_allclose(scores[facet], np.exp(np.float32(log_scores)), rtol=4e-3, atol=1e-4)
+
+
+def test_a_model_of_another_tag_list_is_left_out(storage):
+    order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
+    file = storage / "models" / "softmax" / "model.json"
+    kept = file.read_text()
+    try:
+        file.write_text(json.dumps(json.loads(kept) | {"tag_list_hash": "2" * 64}))
+        models = find_models(storage / "models", storage / "predictions", storage / "dataset", order)
+    finally:
+        file.write_text(kept)
+    assert sorted(models.infos) == ["ensemble_ml_s", "multilabel"]
+
+
+def test_the_default_is_best_on_validation_over_all_facets():
+    def model(key: str, mean: float, facets=FACETS) -> Trained:
+        return Trained(Path(key), {"validation": dict.fromkeys(facets, mean) | {"mean": mean}})
+
+    models = [model("softmax", 0.5), model("multilabel_materials", 0.9, ("materials",)), model("multilabel", 0.6)]
+    assert default_of(models) == "multilabel"
+    assert default_of([model("multilabel", 0.5), model("ensemble_ml_s_clip", 0.5)]) == "ensemble_ml_s_clip"
+    assert default_of([]) is None
+
+
+def test_examples_of_a_tag_come_from_different_providers_first(storage):
+    examples = DatasetImages(storage / "dataset")
+    tag = next(iter(examples.places.values())).tags[0]
+    found = examples.of_tag(tag, 4)
+    assert len(found) == 4
+    assert examples.jpeg(found[0]).startswith(b"\xff\xd8\xff")
+
+
+def test_the_threshold_is_the_lowest_score_that_is_right_often_enough():
+    scores = np.array([[0.9, 0.8, 0.3], [0.7, 0.6, 0.2], [0.5, 0.5, 0.5]])
+    relevant = np.array([[True, True, False], [True, False, False], [False, False, False]])
+    assert threshold(scores, relevant, 0.7) == 0.6  # 3 of 4; the third image is not annotated
+    assert threshold(scores, relevant, 0.9) == 0.7
+    assert threshold(scores, ~relevant & relevant.any(1, keepdims=True), 0.9) == 1.0
+    assert threshold(scores, np.zeros_like(relevant), 0.5) is None
+
+
+def test_thresholds_of_another_tag_list_are_not_used(storage):
+    order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
+    truth = read_truth(storage / "dataset", order)
+    folder = storage / "predictions" / "multilabel" / "validation"
+    assert set(sure_from(folder, truth, "1" * 64)) == set(FACETS)
+    assert sure_from(folder, truth, "2" * 64) == {}
