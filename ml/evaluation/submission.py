@@ -1,0 +1,42 @@
+"""Anyone's predictions scored against a release, as one JSON file that says what it may be compared with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml.evaluation.evaluate import evaluate, predicted_splits
+from ml.evaluation.reference import reference_rows
+from ml.evaluation.truth import load_dataset
+from pipeline.parquet import whole_file
+from pipeline.settings import EvaluationSettings
+
+FORMAT = "eufcc-results/1"
+
+
+def evaluate_submission(
+    predictions: Path, release: Path, out: Path | None = None, settings: EvaluationSettings | None = None
+) -> dict[str, Any]:
+    """Score `<predictions>/<split>/<facet>.parquet` on a release or dataset folder; writes `out` (results.json).
+
+    The result holds the split and tag-list hash: results compare only where both are the same. Beside the rows of the
+    predictions stand the label prior and the oracle. Raises EvaluationError, one sentence, for what does not fit.
+    """
+    settings = settings or EvaluationSettings()
+    dataset = load_dataset(release)
+    splits = tuple(predicted_splits(predictions))
+    rows = evaluate(predictions, release, settings=settings, splits=splits)
+    result = {
+        "format": FORMAT,
+        "split_hash": dataset.split_hash,
+        "tag_list_hash": dataset.tag_list_hash,
+        "baseline": rows[0]["baseline"],
+        "seed": rows[0]["seed"],
+        "settings": settings.model_dump(),
+        "results": rows,
+        "references": reference_rows(release, splits, settings),
+    }
+    if out is not None:
+        text = json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        with whole_file(out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return result
