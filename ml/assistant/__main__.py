@@ -13,16 +13,28 @@ import uvicorn
 
 from ml.assistant.app import create_app
 from ml.assistant.desk import Desk
+from ml.assistant.elsewhere import Elsewhere
+from ml.assistant.limits import DeskLimits
 from ml.assistant.store import Store
 from ml.assistant.suggest import ModelInfo
 from ml.assistant.trained import ModelError, find_models
 from ml.assistant.vocabulary import LANGUAGES, Vocabulary, VocabularyError, read_tag_list, widened
 from ml.assistant.wider import terms_of_dumps, terms_of_table
 from pipeline.parquet import TableError
+from pipeline.settings import SettingsError
+from pipeline.settings import load as load_settings
 from pipeline.vocabulary.dump import DumpError
 
 DEFAULT_PORT = 8760
-FOR_PEOPLE = (VocabularyError, ModelError, DumpError, TableError, sa.exc.OperationalError, sa.exc.ArgumentError)
+FOR_PEOPLE = (
+    SettingsError,
+    VocabularyError,
+    ModelError,
+    DumpError,
+    TableError,
+    sa.exc.OperationalError,
+    sa.exc.ArgumentError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,8 +90,21 @@ def make_desk(asked: argparse.Namespace) -> Desk:
         store=Store(asked.database or f"sqlite:///{folder / 'assistant.sqlite'}"),
         folder=folder,
         dataset=dataset,
+        elsewhere=None if asked.no_fetch else _elsewhere(folder),
         blind_share=asked.blind_share,
         blind_seed=asked.seed,
+    )
+
+
+def _elsewhere(folder: Path) -> Elsewhere:
+    settings, limits = load_settings(), DeskLimits()
+    return Elsewhere(
+        folder / "incoming",
+        images=settings.images,
+        http=settings.http,
+        harvest=settings.harvest,
+        max_bytes=limits.max_upload_bytes,
+        most=limits.most_from_manifest,
     )
 
 
@@ -140,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="dumps of the whole AAT (.nt, .nt.gz, .zip)",
     )
+    parser.add_argument("--no-fetch", action="store_true", help="never ask another server, even when a person wants it")
     parser.add_argument("--blind-share", type=_share, default=0.0, help="share of images decided without suggestions")
     parser.add_argument("--seed", type=int, default=340, help="draws the blind share")
     parser.add_argument("--token", help="asked from whoever does not come over loopback (default: a new one)")

@@ -14,6 +14,7 @@ from ml.assistant import shapes
 from ml.assistant.api import annif, exports, images, reconcile, vocabulary
 from ml.assistant.api.common import Refused
 from ml.assistant.desk import Busy, Desk, UnknownModel
+from ml.assistant.elsewhere import NotFetched
 from ml.assistant.gate import Gate
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
 from ml.assistant.vocabulary import LANGUAGES
@@ -92,7 +93,7 @@ def _serve_page(app: FastAPI) -> None:
             "models": [shapes.model(info) for info in desk.models.infos.values()],
             "default_model": desk.models.default,
             "dataset": desk.dataset is not None,
-            "fetches": desk.fetch is not None,
+            "fetches": desk.elsewhere is not None,
             "blind_share": desk.blind_share,
             "max_upload_bytes": desk.limits.max_upload_bytes,
         }
@@ -120,6 +121,10 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(NoSuchImage)
     def no_such_image(_: Request, error: NoSuchImage) -> JSONResponse:
         return answer(404, "no_such_image", str(error))
+
+    @app.exception_handler(NotFetched)
+    def not_fetched(_: Request, error: NotFetched) -> JSONResponse:
+        return answer(422, error.code, str(error))
 
     @app.exception_handler(NothingToUndo)
     def nothing_to_undo(_: Request, error: NothingToUndo) -> JSONResponse:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from ml.assistant.dataset_images import DatasetImages
+from ml.assistant.elsewhere import Elsewhere, Found, NotFetched
 from ml.assistant.limits import DeskLimits
 from ml.assistant.pictures import Pictures, for_model
 from ml.assistant.search import SearchIndex
@@ -72,6 +73,7 @@ class Desk:
         folder: Path,
         dataset: Path | None = None,
         limits: DeskLimits | None = None,
+        elsewhere: Elsewhere | None = None,
         blind_share: float = 0.0,
         blind_seed: int = 340,
     ):
@@ -86,13 +88,15 @@ class Desk:
         self.dataset = dataset
         self.examples = DatasetImages(dataset) if dataset else None
         self.blind_share, self.blind_seed = blind_share, blind_seed
-        self.fetch = None
+        self.elsewhere = elsewhere  # None: nothing is ever asked of another server
         self._waiting = 0
 
     async def __aenter__(self) -> "Desk":
         self._stack = AsyncExitStack()
         # One thread for the models: torch uses the cores itself, and two at once only slow each other down.
         self._model_thread = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="model"))
+        if self.elsewhere is not None:
+            await self._stack.enter_async_context(self.elsewhere)
         self._decoders = await self._stack.enter_async_context(
             Decoders(
                 self.limits.decoding(),
@@ -151,6 +155,26 @@ class Desk:
             who=who,
         )
         return self._keep(jpeg, new)
+
+    async def add_found(self, found: Found, who: str) -> sa.Row:
+        """Fetch an image from elsewhere and put it into the queue. Raises NotFetched, Rejected."""
+        if self.elsewhere is None:
+            raise NotFetched("not_allowed", "This desk was started so that it asks no other server.")
+
+        def new(image_id: str, picture: Picture) -> NewImage:
+            return NewImage(
+                image_id,
+                picture.width,
+                picture.height,
+                title=found.title,
+                source=found.source,
+                source_url=found.url,
+                record_id=found.record_id,
+                attribution=found.attribution,
+                who=who,
+            )
+
+        return await self.add(await self.elsewhere.fetch(found), new)
 
     async def suggest(
         self, image_id: str, jpeg: bytes, *, model: str | None = None, limit: int | None = None

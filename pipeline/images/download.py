@@ -33,6 +33,7 @@ NETWORK_ERRORS = (
     httpcore.UnsupportedProtocol,
 )
 SHORT_ANSWER = 16_384  # an error page is read to its end when shorter, so that the connection can be used again
+IMAGE_TYPES = "image/jpeg,image/png,image/webp,image/tiff,image/gif;q=0.9,image/*;q=0.8"
 IN_MEMORY = 1 << 20  # a larger body goes to a file
 
 
@@ -77,14 +78,22 @@ class Downloaded:
 class Downloader:
     """Asks URLs through the guarded transport."""
 
-    def __init__(self, transport: GuardedTransport, images: ImageSettings, http: HttpSettings, incoming: Path) -> None:
+    def __init__(
+        self,
+        transport: GuardedTransport,
+        images: ImageSettings,
+        http: HttpSettings,
+        incoming: Path,
+        *,
+        accept: str = IMAGE_TYPES,
+    ) -> None:
         self._transport = transport
         self._images = images
         self._hosts = http.hosts
         self._incoming = incoming
         self._headers = {
             "User-Agent": http.user_agent,
-            "Accept": "image/jpeg,image/png,image/webp,image/tiff,image/gif;q=0.9,image/*;q=0.8",
+            "Accept": accept,
             "Accept-Encoding": "identity",
         }
         self._timeout = httpx.Timeout(http.read_timeout_s, connect=http.connect_timeout_s).as_dict()

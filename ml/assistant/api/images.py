@@ -9,9 +9,10 @@ from fastapi.responses import FileResponse
 
 from ml.assistant import shapes
 from ml.assistant.api.common import DeskHere, Refused, body_of, refuse_other_types, term_of
+from ml.assistant.elsewhere import NotFetched
 from ml.assistant.shapes import ImageId, Text, Who
 from ml.assistant.store import NewImage
-from pipeline.images.verify import Picture
+from pipeline.images.verify import Picture, Rejected
 
 router = APIRouter(prefix="/api", tags=["images"])
 IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # named by their content
@@ -90,6 +91,27 @@ def add_from_dataset(body: shapes.DatasetBody, desk: DeskHere) -> dict[str, Any]
         raise Refused(413, "too_many", f"At most {desk.limits.most_from_dataset} images at once.")
     rows = desk.add_from_dataset(body.split, body.count, body.who)
     return {"images": [shapes.image(row) for row in rows]}
+
+
+@router.post("/images/address", status_code=201)
+async def add_from_address(body: shapes.AddressBody, desk: DeskHere) -> dict[str, Any]:
+    """Fetch the images of a IIIF manifest or of a Europeana record into the queue; the only call that leaves the desk.
+
+    `problems` names the images of a manifest that could not be taken.
+    """
+    if desk.elsewhere is None:
+        raise Refused(403, "not_allowed", "This desk was started so that it asks no other server.")
+    rows, problems = [], []
+    for found in await desk.elsewhere.find(body.address.strip()):
+        try:
+            rows.append(await desk.add_found(found, body.who))
+        except NotFetched as error:
+            problems.append({"url": found.url, "error": error.code})
+        except Rejected as error:
+            problems.append({"url": found.url, "error": error.reason})
+    if not rows:
+        raise Refused(422, problems[0]["error"], "None of the images could be taken.", problems=problems)
+    return {"images": [shapes.image(row) for row in rows], "problems": problems}
 
 
 @router.get("/images/{image_id}")

@@ -153,13 +153,17 @@ async function openImage(id, focus = false) {
 async function suggest(turn = opening) {
   note(image.blind ? t("blind") : about.default_model ? "" : t("no_suggestions"));
   if (!image.blind && about.default_model) {
+    const slow = setTimeout(() => note(t("suggesting")), 400); // the first picture waits until the model is loaded
     try {
       const answer = await api.suggestions(image.image_id, $("model").value);
       if (turn !== opening) return;
       showing = answer;
       for (const [facet, tree] of Object.entries(trees)) tree.show(answer.facets[facet], answer.nodes);
+      note("");
     } catch (error) {
       note(reasonOf(error));
+    } finally {
+      clearTimeout(slow);
     }
   }
   takeAnnotation(annotation);

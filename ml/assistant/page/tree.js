@@ -84,8 +84,10 @@ export class FacetTree {
   render() {
     const focused = this.element.contains(document.activeElement);
     this.title.textContent = t(`facet.${this.facet}`);
-    this.hint.textContent = this.threshold === null || !this.suggested.size ? "" : `≥ ${number(this.threshold)}`;
-    this.hint.title = this.threshold === null ? "" : t("threshold", { score: number(this.threshold) });
+    const marked = this.threshold !== null && this.suggested.size > 0;
+    const never = marked && this.threshold >= 1;
+    this.hint.textContent = never ? t("never_sure") : marked ? `≥ ${number(this.threshold)}` : "";
+    this.hint.title = marked && !never ? t("threshold", { score: number(this.threshold) }) : "";
     this.element.replaceChildren(...this.level("", 0, true, false));
     const items = [...this.element.querySelectorAll("[role=treeitem]")];
     const current = items.find((item) => item.dataset.key === this.active) ?? items[0];
@@ -153,7 +155,7 @@ export class FacetTree {
   scoreBar(score) {
     const width = Math.max(0, Math.min(1, score));
     const bar = h("span", { class: "bar" }, h("i", { vars: { width: `${width * 100}%` } }));
-    if (this.threshold !== null) bar.append(h("b", { vars: { "inset-inline-start": `${Math.min(1, this.threshold) * 100}%` } }));
+    if (this.threshold !== null && this.threshold < 1) bar.append(h("b", { vars: { "inset-inline-start": `${Math.min(1, this.threshold) * 100}%` } }));
     return h("span", { class: "score", "aria-hidden": "true" }, bar, number(score));
   }
 
