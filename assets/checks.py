@@ -9,6 +9,7 @@ import polars as pl
 from assets.project import Project
 from assets.stage import key_of
 from pipeline import FACETS
+from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import broken
 from pipeline.tables import IMAGES, TABLES
 
@@ -59,10 +60,9 @@ def harvest_found_records(project: Project) -> list[str]:
 @check("records", blocking=False)
 def records_link_to_concepts(project: Project) -> list[str]:
     """Records without a concept can get no tag; when most have none, the enrichment has changed."""
-    linked = table(project, "records", ["concept_uris"])["concept_uris"].list.len() > 0
-    if linked.len() and linked.mean() < 0.5:
-        return [f"Only {linked.mean():.0%} of the records link to a concept."]
-    return []
+    uris = table(project, "records", ["concept_uris"])["concept_uris"]
+    share = int((uris.list.len() > 0).sum()) / max(1, uris.len())
+    return [f"Only {share:.0%} of the records link to a concept."] if share < 0.5 else []
 
 
 @check("concepts", after=("concept_alignments",))
@@ -148,3 +148,18 @@ def the_oracle_is_above_every_row(project: Project) -> list[str]:
     oracle = figures.filter(baseline="oracle").select(*key, best="value")
     above = figures.join(oracle, on=key).filter(pl.col("value") > pl.col("best") + 1e-6)
     return [f"{row['baseline']} has {row['value']} on {row['facet']} of {row['split']}." for row in above.to_dicts()]
+
+
+@check("release")
+def the_release_is_whole(project: Project) -> list[str]:
+    """Every file that the release lists in its checksums is there, and is the one that was listed."""
+    return verify_checksums(project.path("release"))
+
+
+@check("features", after=("images",))
+def every_image_has_features(project: Project) -> list[str]:
+    """An image without features has no place in the distances, nor in the search for near-duplicates."""
+    images = IMAGES.read(project.path("images"), ["image_id"]).unique()
+    known = pl.read_parquet(project.path("features") / "*.parquet", columns=["image_id"]).unique()
+    missing = images.join(known, on="image_id", how="anti")
+    return [f"{missing.height} images have no features, for example {missing.row(0)[0]}."] if missing.height else []

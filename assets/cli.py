@@ -66,6 +66,18 @@ def dev(
         raise typer.Exit(subprocess.call([*command, "-h", "127.0.0.1", "-p", str(ui_port)]))  # noqa: S603
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def assistant(context: typer.Context) -> None:
+    """The cataloguer's page on this profile's models; further options as in `python -m ml.assistant --help`."""
+    from assets.resources import current_project
+    from ml.assistant.__main__ import main as serve
+
+    given = (
+        context.args if "--storage" in context.args else ["--storage", str(current_project().storage), *context.args]
+    )
+    raise typer.Exit(serve(given))
+
+
 @app.command()
 def dictionary() -> None:
     """Write docs/data-dictionary.md from the schemas."""
@@ -117,7 +129,8 @@ def _run_job(name: str) -> None:
             if event.is_step_failure:
                 failure = event.step_failure_data
                 own = failure.user_failure_data
-                complain(f"{event.step_key}: {own.description if own else failure.error.message.strip()}")
+                said = own.description if own else failure.error.message.strip() if failure.error else "failed"
+                complain(f"{event.step_key}: {said}")
             elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
                 check = event.asset_check_evaluation_data
                 complain(f"check {check.check_name} on {check.asset_key.to_user_string()}: {check.description}")

@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from assets import curation, evaluation, features, harvest, images, splits, training, vocabulary
+from assets import curation, evaluation, features, harvest, images, release, splits, training, vocabulary
 from assets.automation import JOBS, weekly_refresh
 from assets.checks import CHECKS
 from assets.resources import ProjectResource
 
-STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation)
+STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation, release)
 
 defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING],

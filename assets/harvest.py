@@ -10,6 +10,7 @@ from typing import Literal
 
 import dagster as dg
 import polars as pl
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from assets.console import say
@@ -19,7 +20,7 @@ from assets.resources import current_project
 from assets.stage import OWNERS, for_people, stage_asset
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import HarvestSummary, harvest_collection, refresh_collection
-from pipeline.harvest.records import records_from_pages
+from pipeline.harvest.records import write_records
 from pipeline.harvest.refresh import withdrawn
 from pipeline.http import HttpClient
 from pipeline.parquet import sha256_of, whole_file
@@ -88,9 +89,11 @@ def pages(
 
 
 @stage_asset("harvest", code=CODE, settings=("harvest",), kinds=frozenset({"polars", "parquet"}))
-def records(pages: Path, settings: Settings) -> pl.DataFrame:
+def records(pages: Path, storage: Path, settings: Settings) -> dict[str, dict[str, object]]:
     """A record that several keywords found is one row. Rights are normalised, concepts keep their role."""
-    return records_from_pages(pages, settings.harvest)
+    file = storage / "records.parquet"
+    write_records(pages, file, settings.harvest)
+    return {"records": {"rows": pq.read_metadata(file).num_rows}}
 
 
 @stage_asset(
@@ -114,13 +117,13 @@ def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: Tom
 def _harvest(
     project: Project, key: str, folder: Path, walk: Callable[..., HarvestSummary]
 ) -> dict[str, int | float | str]:
-    client = europeana(project)
-    return walk(client, collection_of(key, project.settings), folder, project.settings.harvest).metadata()
+    with europeana(project) as client:
+        return walk(client, collection_of(key, project.settings), folder, project.settings.harvest).metadata()
 
 
 def europeana(project: Project) -> EuropeanaClient:
     """Europeana's client, with the key from EUROPEANA_API_KEY and nowhere else."""
-    http = HttpClient(project.settings.http)
+    http = HttpClient(project.settings.http, budgets=project.storage / "cache" / "budgets")
     return EuropeanaClient(http, project.settings.harvest, os.environ.get("EUROPEANA_API_KEY"))
 
 

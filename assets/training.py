@@ -86,7 +86,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
 
 def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
     """What Dagster shows of a training: the last event's figures, and the loss by epoch."""
-    done = next((event for event in reversed(events) if event["event"] == "done"), {})
+    done: dict[str, Any] = next((event for event in reversed(events) if event["event"] == "done"), {})
     epochs = [event for event in events if event["event"] == "epoch"]
     lines = ["| epoch | loss | validation | images/s |", "|---|---|---|---|"]
     lines += [

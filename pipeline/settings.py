@@ -98,8 +98,10 @@ class VocabularySettings(Section):
 
     sparql_endpoint: str = "https://vocab.getty.edu/sparql"
     dumps: tuple[Path, ...] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
-    batch_size: int = Field(100, ge=1, le=200)  # ours: ids per VALUES query
-    cache_days: int = Field(180, ge=0)  # ours: after so many days an id is asked for again; Getty publishes monthly
+    batch_size: int = Field(default=100, ge=1, le=200)  # ours: ids per VALUES query
+    cache_days: int = Field(
+        default=180, ge=0
+    )  # ours: after so many days an id is asked for again; Getty publishes monthly
     languages: tuple[str, ...] = ("ca", "es", "en", "de", "nl", "fr")  # ours
     follow_close_matches: bool = False  # ours: exactMatch only
     rules_file: Path = RULES_FILE
@@ -109,11 +111,11 @@ class VocabularySettings(Section):
 class CurationSettings(Section):
     """Which records and tags stay."""
 
-    min_images_per_tag: int = Field(10, ge=1)  # paper, section 3
+    min_images_per_tag: int = Field(default=10, ge=1)  # paper, section 3
     excluded_providers: tuple[str, ...] = ("Mobilier National",)  # paper, section 3
     open_rights: tuple[str, ...] = OPEN_RIGHTS  # paper: reusability open
     more_open_rights: tuple[str, ...] = ()  # a museum's own `open_rights.txt`
-    max_records_per_provider: int | None = Field(None, ge=1)  # ours: no provider may swallow the outer rule
+    max_records_per_provider: int | None = Field(default=None, ge=1)  # ours: no provider may swallow the outer rule
     corrections_file: Path | None = None  # ours: the curators' CSV
 
 
@@ -253,6 +255,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
         museum=museum,
         http=HttpSettings(hosts=everything_here, requests_per_second=200.0, backoff_first_s=0.1),
         harvest=HarvestSettings(collections=_lines(museum / "collections.txt") or ("*",), as_of=OPENING_DAY),
+        vocabulary=VocabularySettings(label_files=tuple(file for file in [museum / "labels.csv"] if file.is_file())),
         curation=CurationSettings(more_open_rights=_lines(museum / "open_rights.txt")),
         images=ImageSettings(allowed_addresses=("127.0.0.0/8",), placeholder_sha256=(PLACEHOLDER_SHA256,)),
         features=FeatureSettings(

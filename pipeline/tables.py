@@ -23,7 +23,9 @@ RECORDS = Table(
         Column("data_provider", STRING, "the institution that holds the object (edm:dataProvider)"),
         Column("provider", STRING, "the aggregator that delivered it (edm:provider)"),
         Column("country", STRING, "country of the data provider"),
-        Column("rights_uri", STRING, "edm:rights in one spelling: http, a slash at the end, no language, no jurisdiction port"),
+        Column(
+            "rights_uri", STRING, "edm:rights in one spelling: http, slash at the end, no language, no jurisdiction"
+        ),
         Column("attribution", STRING, "what must be said beside the image: title, makers, holder, licence"),
         Column("titles", BY_LANGUAGE, "dc:title; language `def` where none is given"),
         Column("image_url", STRING, "edm:isShownBy"),
@@ -159,7 +161,9 @@ CURATION_REPORT = Table(
 )
 
 CANDIDATE_RECORD_TAGS = replace(
-    RECORD_TAGS, name="candidate_record_tags", row="One tag of one record that curation keeps before images are fetched."
+    RECORD_TAGS,
+    name="candidate_record_tags",
+    row="One tag of one record that curation keeps before images are fetched.",
 )
 SELECTION_REPORT = replace(
     CURATION_REPORT, name="selection_report", row="What one rule removed in one round, before images are fetched."
@@ -253,8 +257,8 @@ PROVIDER_DISTANCES = Table(
         Column("share", pa.float64(), "of all images"),
         Column("entropy", pa.float64(), "bits; diversity of the images' stated object-type sets"),
         Column("frechet_to_whole", pa.float64(), "squared Fréchet distance to all images"),
-        Column("low", pa.float64(), "lower end of the 95 % bootstrap interval"),
-        Column("high", pa.float64(), "upper end of the 95 % bootstrap interval"),
+        Column("low", pa.float64(), "lower end of its 95 % interval, by subsampling"),
+        Column("high", pa.float64(), "upper end of its 95 % interval, by subsampling"),
         Column("frechet_to_first", pa.float64(), "squared Fréchet distance to the first chosen provider"),
         Column("kid", pa.float64(), "kernel distance to the whole (polynomial kernel, unbiased)"),
         Column("kid_rank", pa.int32(), "rank by that distance, 1 the farthest"),

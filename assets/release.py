@@ -1,0 +1,34 @@
+"""Stage release: the dataset as others read it."""
+
+from pathlib import Path
+
+import polars as pl
+
+from assets.project import Project
+from assets.stage import stage_asset
+from pipeline.release.pack import ReleaseTables, write_release
+
+
+@stage_asset(
+    "release",
+    code=("pipeline/release",),
+    settings=("release", "curation", "vocabulary"),
+    kinds=frozenset({"huggingface", "parquet"}),
+)
+def release(
+    dataset: Path,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    split_tags: pl.DataFrame,
+    tombstones: pl.DataFrame,
+    project: Project,
+    storage: Path,
+) -> dict[str, dict[str, object]]:
+    """A folder ready for the Hugging Face hub: Parquet per split, card, Croissant, provenance, SKOS, checksums.
+
+    Only records whose rights are in the allow-list, and none that was withdrawn.
+    """
+    tables = ReleaseTables(records, record_tags, tags, split_tags, tombstones)
+    write_release(dataset, tables, storage / "release", project.settings)
+    return {"release": {"card": (storage / "release" / "README.md").read_text(encoding="utf-8")}}
