@@ -6,7 +6,6 @@ import polars as pl
 
 from assets.stage import stage_asset
 from pipeline.curation.corrections import read_corrections
-from pipeline.curation.curate import curate_usable, select_records
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 from pipeline.vocabulary.facets import load_rules
@@ -38,6 +37,8 @@ def selection(
 
     It saves fetching images that no tag needs.
     """
+    from pipeline.curation.curate import select_records
+
     rules = load_rules(settings.vocabulary.rules_file)
     chosen = select_records(records, concept_alignments, concepts, tombstones, corrections, rules, settings.curation)
     return {
@@ -52,6 +53,8 @@ def usable(
     candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataFrame, settings: Settings
 ) -> dict[str, pl.DataFrame]:
     """Second pass, on usable images, exact duplicates counted once. Splits, statistics and release read this one."""
+    from pipeline.curation.curate import curate_usable
+
     usable_images = IMAGES.read(images, ["record_id", "image_id"])
     kept = curate_usable(candidate_record_tags, usable_images, concepts, settings.curation)
     return {"tags": kept.tags, "record_tags": kept.record_tags, "curation_report": kept.report}

@@ -6,7 +6,6 @@ import polars as pl
 
 from assets.console import bar
 from assets.stage import stage_asset
-from pipeline.images.near_duplicates import duplicate_pairs_page, group_images
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 
@@ -35,7 +34,7 @@ def features(images: Path, storage: Path, settings: Settings) -> dict[str, dict[
 )
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     """Near-duplicates need a perceptual hash and an embedding that agree; the same bytes or record suffice alone."""
-    from pipeline.images.near_duplicates import read_vectors
+    from pipeline.images.near_duplicates import group_images, read_vectors
 
     known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
     return group_images(known, read_vectors(features, settings.features.extractors[0]), settings.images)
@@ -44,5 +43,7 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
 @stage_asset("features", code=("pipeline/images/near_duplicates.py",), kinds=frozenset({"html"}))
 def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> dict[str, dict[str, object]]:
     """A page with the groups that were joined by likeness, largest first, for a person to look at."""
+    from pipeline.images.near_duplicates import duplicate_pairs_page
+
     duplicate_pairs_page(groups, images, storage / "near_duplicates_page" / "near_duplicates.html")
     return {"near_duplicates_page": {"groups": groups["group_id"].n_unique()}}

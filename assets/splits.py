@@ -9,8 +9,6 @@ from pydantic import Field
 from assets.stage import stage_asset
 from pipeline.release.folder import write_dataset
 from pipeline.settings import Settings
-from pipeline.splits.inner import make_splits
-from pipeline.splits.outer import provider_distances as distances_of_providers
 from pipeline.tables import IMAGES, SPLIT_TABLE
 
 CODE = ("pipeline/splits",)
@@ -27,6 +25,8 @@ def provider_distances(
     features: Path, images: Path, records: pl.DataFrame, record_tags: pl.DataFrame, settings: Settings
 ) -> pl.DataFrame:
     """The whole ranking is published, with the reason why a provider is or is not one of the outer test."""
+    from pipeline.splits.outer import provider_distances as distances_of_providers
+
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
     return distances_of_providers(features, known, records, record_tags, settings.splits)
 
@@ -49,6 +49,8 @@ def benchmark_splits(
     config: SplitConfig,
 ) -> dict[str, pl.DataFrame]:
     """Same tables, seed and settings give the same bytes on any machine; a group of near-duplicates stays whole."""
+    from pipeline.splits.inner import make_splits
+
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
     rules = settings.splits
     if config.seed is not None:
