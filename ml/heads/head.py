@@ -83,10 +83,10 @@ class Tree(nn.Module):
 
 def segment_log_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     """Log-softmax within each segment of the columns: `segment[c]` is the segment of column c."""
-    largest = logits.new_full((len(logits), n_segments), -torch.inf)
+    largest = logits.new_full((logits.shape[0], n_segments), -torch.inf)
     largest = largest.scatter_reduce(1, segment.expand_as(logits), logits.detach(), "amax")
     shifted = logits - largest[:, segment]
-    totals = logits.new_zeros((len(logits), n_segments)).index_add(1, segment, shifted.exp())
+    totals = logits.new_zeros((logits.shape[0], n_segments)).index_add(1, segment, shifted.exp())
     return shifted - totals.log()[:, segment]
 
 

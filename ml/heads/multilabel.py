@@ -32,8 +32,8 @@ class Multilabel(Head):
         return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
     def log_scores(self, logits: Tensor) -> Tensor:
-        """Log of the sigmoid."""
-        return functional.logsigmoid(logits)
+        """Log of the sigmoid, written as a softplus: ONNX takes the log of a rounded sigmoid otherwise."""
+        return -functional.softplus(-logits)
 
 
 class Asymmetric(Multilabel):
