@@ -165,21 +165,22 @@ class Interval:
     high: float
 
 
-def bootstrap_interval(
+def resampling_interval(
     rows: np.ndarray, distance: float, to: Reference, *, resamples: int, generator: np.random.Generator, size: int = 256
 ) -> Interval | None:
-    """A 95 % interval around a set's distance by the m-out-of-n bootstrap; None for fewer than three rows.
+    """A 95 % interval around a set's distance, from subsamples of half its rows; None for fewer than four rows.
 
-    `size` rows are drawn at a time (Bickel, Götze and van Zwet 1997), so a resample is one small Gram matrix whatever n
-    is. The distance is biased upwards at small n, hence the spread of the resamples is used, scaled by (m / n)^½, and
-    not their position.
+    Drawn without replacement and at most `size` at a time, so a resample is one small Gram matrix whatever n is; their
+    spread is scaled by (m / (n - m))^½ (Politis and Romano 1994; Shao and Wu 1989 for the half). A bootstrap with
+    replacement repeats rows, which lowers the rank where n < d: measured on Gaussians its intervals were up to 3 times
+    too wide there, these within 0.9 to 1.5.
     """
     n = len(rows)
-    if n < 3 or resamples < 2:
+    if n < 4 or resamples < 2:
         return None
-    drawn = min(n, size)
-    values = [frechet_distance_of_rows(rows[generator.integers(0, n, drawn)], to) for _ in range(resamples)]
-    margin = 1.96 * float(np.std(values, ddof=1)) * float(np.sqrt(drawn / n))
+    drawn = min(n // 2, size)
+    values = [frechet_distance_of_rows(rows[generator.permutation(n)[:drawn]], to) for _ in range(resamples)]
+    margin = 1.96 * float(np.std(values, ddof=1)) * float(np.sqrt(drawn / (n - drawn)))
     return Interval(max(distance - margin, 0.0), distance + margin)
 
 

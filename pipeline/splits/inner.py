@@ -50,9 +50,10 @@ def make_splits(
     outer = provider_distances.filter(pl.col("chosen").is_not_null())["data_provider"].unique().sort().to_list()
     placed = place_images(images, groups, records, record_tags, outer, previous)
     tag_table = tags.select("tag_id", "facet").sort("tag_id")
-    units = group_units(placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(DRAWN))), settings.seed)
+    inner = placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(DRAWN)))
+    units = group_units(inner, settings.seed)
     pairs = numbered_tags(placed, record_tags, tag_table["tag_id"])
-    matrix = tag_matrix(placed, units, pairs, tag_table.height)
+    matrix = tag_matrix(inner.join(_record_numbers(placed), on="record_id"), units, pairs, tag_table.height)
     sizes = wanted_sizes(placed, settings)
     drawn = draw_inner(matrix, units["split"].to_list(), tag_table["facet"].to_list(), sizes, settings)
     decided = units.select("group_id", drawn=pl.Series(drawn.splits, dtype=pl.String))
@@ -104,15 +105,10 @@ def _record_numbers(placed: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def tag_matrix(placed: pl.DataFrame, units: pl.DataFrame, pairs: pl.DataFrame, n_tags: int) -> TagMatrix:
-    """Images per group (numbered as in `units`) and tag, from the tags of records."""
+def tag_matrix(inner: pl.DataFrame, units: pl.DataFrame, pairs: pl.DataFrame, n_tags: int) -> TagMatrix:
+    """Images per group (numbered as in `units`) and tag: `inner` has record and group_id of each image to count."""
     group_numbers = units.select("group_id", group=pl.int_range(pl.len(), dtype=pl.Int64))
-    images = (
-        placed.join(group_numbers, on="group_id")
-        .join(_record_numbers(placed), on="record_id")
-        .group_by("record", "group")
-        .agg(n=pl.len().cast(pl.Int32))
-    )
+    images = inner.join(group_numbers, on="group_id").group_by("record", "group").agg(n=pl.len().cast(pl.Int32))
     entries = (
         pairs.join(images, on="record")
         .group_by(pl.col("group") * n_tags + pl.col("tag"))

@@ -105,7 +105,7 @@ def measure(
 
     def interval(index: int) -> frechet.Interval | None:
         seed = int(seeded_order(settings.seed, pl.Series([f"{extractor} {names[index]}"]))[0])
-        return frechet.bootstrap_interval(
+        return frechet.resampling_interval(
             sets[index],
             distances[index],
             to_whole,

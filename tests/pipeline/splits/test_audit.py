@@ -1,0 +1,117 @@
+"""The leak audit, on folders of ours and on files like the published ones."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.splits.audit import AuditError, audit_folder, underlying_image
+
+HEADER = (
+    "idInSource,objectTypes.hierarchy,subjects.hierarchy,materials.hierarchy,#portraitMedia.original,database,"
+    "repository.keeper,classifications.hierarchy\n"
+)
+THUMBNAIL = "https://api.europeana.eu/thumbnail/v2/url.json?uri={}&type=IMAGE"
+
+
+def published(folder: Path, **files: list[tuple[str, str]]) -> Path:
+    """CSV files in the published format from pairs of record and URL."""
+    for name, rows in files.items():
+        lines = [f'{record},"moble | ""cadira""",,,"{url}",EUROPEANA,"Museu, el",\n' for record, url in rows]
+        (folder / f"{name}.csv").write_text(HEADER + "".join(lines), encoding="utf-8")
+    return folder
+
+
+def own(folder: Path, **splits: list[tuple[str, str, str, bytes]]) -> Path:
+    """A dataset folder of ours from rows of record, group, source hash and stored bytes."""
+    for name, rows in splits.items():
+        (folder / name).mkdir()
+        table = pa.table(
+            {
+                "record_id": [row[0] for row in rows],
+                "group_id": [row[1] for row in rows],
+                "image_id": [row[2] for row in rows],
+                "image": [{"bytes": row[3], "path": f"{row[2]}.jpg"} for row in rows],
+            }
+        )
+        pq.write_table(table, folder / name / "part-00000.parquet")
+    return folder
+
+
+def found(folder: Path) -> set[tuple[str, str, str, int, int, int]]:
+    columns = ["kind", "one", "other", "keys", "images_of_one", "images_of_other"]
+    return set(audit_folder(folder).found.select(columns).iter_rows())
+
+
+def test_the_same_picture_behind_two_addresses_is_found(tmp_path):
+    there = "http%3A%2F%2Fmuseum.example%2Fa%20b.jpg%3Fsize%3D1"
+    folder = published(
+        tmp_path,
+        train=[("art_1", THUMBNAIL.format(there)), ("art_2", "https://museum.example/c.jpg")],
+        val=[("art_3", "https://museum.example/d.jpg")],
+        test_id=[("art_4", "https://Museum.example/a b.jpg?size=1"), ("art_2", "https://museum.example/e.jpg")],
+    )
+    assert found(folder) == {
+        ("underlying image", "train.csv", "test_id.csv", 1, 1, 1),
+        ("record", "train.csv", "test_id.csv", 1, 1, 1),
+    }
+    assert audit_folder(folder).sentences == [
+        "1 × the same record in train.csv (1 images) and test_id.csv (1), for example art_2.",
+        "1 × the same underlying image in train.csv (1 images) and test_id.csv (1), for example "
+        "museum.example/a b.jpg?size=1.",
+    ]
+
+
+def test_a_clean_split_says_what_was_compared(tmp_path):
+    folder = published(tmp_path, train=[("a", "https://m.example/1")], test_ood=[("b", "https://m.example/2")])
+    assert audit_folder(folder).sentences == ["2 images in 2 splits: none shares its record, url, underlying image."]
+
+
+def test_our_folder_is_compared_by_record_group_and_bytes(tmp_path):
+    folder = own(
+        tmp_path,
+        train=[("/1/a", "g1", "h1", b"one"), ("/1/b", "g1", "h2", b"two"), ("/1/c", "g2", "h3", b"three")],
+        inner_test=[("/1/d", "g1", "h4", b"four"), ("/1/e", "g3", "h3", b"five")],
+        outer_test=[("/1/f", "g4", "h5", b"one")],
+    )
+    assert found(folder) == {
+        ("group", "train", "inner_test", 1, 2, 1),
+        ("source bytes", "train", "inner_test", 1, 1, 1),
+        ("stored bytes", "train", "outer_test", 1, 1, 1),
+    }
+
+
+def test_a_folder_without_two_splits_is_refused(tmp_path):
+    with pytest.raises(AuditError, match="does not hold two splits"):
+        audit_folder(published(tmp_path, train=[("a", "https://m.example/1")]))
+
+
+def test_another_csv_is_refused(tmp_path):
+    (tmp_path / "train.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    (tmp_path / "val.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(AuditError, match=r"has no column #portraitMedia\.original"):
+        audit_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "image"),
+    [
+        (THUMBNAIL.format("https%3A%2F%2FA.example%2Fx%2F1.jpg%3Fw%3D2"), "a.example/x/1.jpg?w=2"),
+        ("http://a.example/x/1.jpg?w=2#top", "a.example/x/1.jpg?w=2"),
+        ("https://a.example/view?uri=http://b.example/1", "a.example/view?uri=http://b.example/1"),
+        ("", None),
+    ],
+)
+def test_the_underlying_image_of_an_address(url, image):
+    assert underlying_image(url) == image
+
+
+@pytest.mark.shared
+def test_real_rows_of_the_published_test_are_read(shared, tmp_path):
+    rows = (shared / "eufcc" / "inner_test_sample.csv").read_bytes().split(b"\n")
+    (tmp_path / "test_id.csv").write_bytes(b"\n".join(rows))
+    (tmp_path / "train.csv").write_bytes(b"\n".join([rows[0], *rows[-60:]]))
+    audit = audit_folder(tmp_path)
+    assert audit.images["test_id.csv"] == 400
+    assert audit.found.filter(kind="record")["keys"].item() == audit.images["train.csv"] > 50
