@@ -1,0 +1,84 @@
+"""What is sent to harm is refused with a reason, and the desk goes on."""
+
+import io
+import random
+import struct
+import zipfile
+import zlib
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from ml.assistant.app import create_app
+
+PIXELS = Image.effect_noise((64, 64), 80).convert("RGB")
+
+
+def saved(kind: str, **options) -> bytes:
+    out = io.BytesIO()
+    PIXELS.save(out, kind, **options)
+    return out.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
+
+
+def archive() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        made.writestr("a.txt", "a")
+    return out.getvalue()
+
+
+HOSTILE = {
+    "bomb by its header": (png(60_000, 60_000, chunk(b"IDAT", zlib.compress(b"\0" * 1000))), 413),
+    "bomb by its text": (png(64, 64, chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 90_000_000))), 422),
+    "too few pixels for its header": (png(500, 500, chunk(b"IDAT", zlib.compress(b"\0" * 10))), 422),
+    "cut in half": (saved("JPEG")[:900], 422),
+    "a page behind a picture": (saved("JPEG") + b"<script>alert(1)</script>", 415),
+    "an archive behind a picture": (saved("PNG") + archive(), 415),
+    "a drawing with a script": (b"<?xml version='1.0'?><svg onload='alert(1)'/>", 415),
+    "a page": (b"<!doctype html><script>alert(1)</script>", 415),
+    "a program": (b"\x7fELF" + bytes(5_000), 415),
+    "a Windows bitmap": (saved("BMP"), 415),
+    "nothing but its magic": (b"\xff\xd8\xff", 422),
+    "noise": (random.Random(1).randbytes(100_000), 415),
+    "noise that says it is a TIFF": (b"II*\x00" + random.Random(2).randbytes(50_000), 422),
+    "noise that says it is a WebP": (b"RIFF\x00\x10\x00\x00WEBP" + random.Random(3).randbytes(4_096), 422),
+    "a counting pixel": (png(1, 1, chunk(b"IDAT", zlib.compress(b"\0" * 4))), 422),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_upload_is_refused_and_the_desk_goes_on(desk, name, drawn_vase):
+    data, status = HOSTILE[name]
+    with TestClient(create_app(desk), base_url="http://127.0.0.1", headers={"x-assistant": "1"}) as client:
+        for address in ("/api/images?who=anna", "/api/suggest"):
+            answer = client.post(address, content=data, headers={"content-type": "image/jpeg"})
+            assert answer.status_code == status, answer.text
+            assert answer.json()["message"]
+        assert client.get("/api/queue").json()["progress"]["all"] == 0
+        assert client.post("/api/images?who=anna", content=drawn_vase()).status_code == 201
+
+
+def test_what_a_picture_says_about_its_owner_is_not_kept(client):
+    exif = Image.Exif()
+    exif[0x010F] = "Secret Camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    data = saved("JPEG", exif=exif)
+    assert b"Secret Camera" in data
+    image_id = client.post("/api/images?who=anna", content=data).json()["image"]["image_id"]
+    for kind in ("picture", "thumbnail"):
+        assert b"Secret" not in client.get(f"/api/images/{image_id}/{kind}").content
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
+def test_the_five_kinds_are_taken(client, kind):
+    assert client.post("/api/images?who=anna", content=saved(kind)).status_code == 201
