@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from ml.evaluation.figures import read_log
 from ml.evaluation.reference import ORACLE, PRIOR
 from ml.evaluation.tables import (
     FACET_TITLES,
@@ -187,24 +185,21 @@ COST = (
     ("parameters_m", "Parameters (million)"),
     ("gflop_per_image", "GFLOP an image"),
     ("ms_per_image", "ms an image"),
-    ("train_s", "Training (s)"),
+    ("training_s", "Training (s)"),
+    ("images_per_s", "Images/s in training"),
+    ("best_epoch", "Best epoch"),
 )
 
 
-def cost_table(storage: Path, models: dict[str, dict[str, Any]]) -> ShownTable:
+def cost_table(models: dict[str, dict[str, Any]]) -> ShownTable:
     """What every row costs, as its model.json says."""
     rows = []
     for baseline, model in models.items():
         cost = {**model, **(model.get("cost") or {})}
         figures = [cost.get(name) for name, _ in COST]
-        epochs = len(read_log(storage / "models" / baseline / "log.jsonl"))
-        shown = [
-            *("–" if f is None else f"{f:,.4g}" for f in figures),
-            str(epochs or "–"),
-            str(model.get("weights", "–")),
-        ]
+        shown = [*("–" if f is None else f"{f:,.4g}" for f in figures), str(model.get("weights", "–"))]
         rows.append(ShownRow(title(baseline), tuple(ShownCell(text) for text in shown)))
-    head = (HeadCell("Row"), *(HeadCell(text) for _, text in COST), HeadCell("Epochs"), HeadCell("Weights"))
+    head = (HeadCell("Row"), *(HeadCell(text) for _, text in COST), HeadCell("Weights"))
     return ShownTable("cost", "What each row costs", (head,), tuple(rows))
 
 

@@ -95,7 +95,7 @@ def build_page(
             for f in found
         ],
         "closer": closer_table(results),
-        "cost": cost_table(storage, models) if models else None,
+        "cost": cost_table(models) if models else None,
         "figures": row_figures(storage, dataset, results, breakdowns, rows, best),
         "dataset": dataset_figures(storage),
         "examples": [example_view(example) for example in shown],
@@ -217,7 +217,7 @@ def row_figures(
         ),
         "depth": figure(
             "depth",
-            f"The deeper, the harder: {facet}",
+            f"From general to specific terms: {facet}",
             "R-Precision among the tags of each depth alone, inner test.",
             draw.depth_chart(breakdowns, deepest),
         ),
@@ -256,10 +256,12 @@ def dataset_figures(storage: Path) -> list[Figure | None]:
                 heading = heading.replace(f"{key}:", f"{facet}:")
             for trace in chart.data:
                 trace.name = FACET_TITLES.get(trace.name, trace.name)
+                if name == "tags_per_facet":
+                    trace.x = [FACET_TITLES.get(facet, facet) for facet in trace.x]
             if name.startswith("sunburst"):
                 if len(chart.data[0].ids) < 2:
                     continue  # one term is no hierarchy
-                chart.update_layout(height=460)
+                chart.update_layout(height=560)
             found.append(
                 figure(
                     name, heading, STATISTICS.get(name.partition("_")[0] if name.startswith("sun") else name, ""), chart
@@ -289,7 +291,7 @@ def dataset_figures(storage: Path) -> list[Figure | None]:
 STATISTICS = {
     "items_per_provider": "Few museums hold most of the images.",
     "tags_per_facet": "Terms in use, those above them counted.",
-    "facets_per_image": "Few records are described in all four facets.",
+    "facets_per_image": "How completely records are described.",
     "tags_per_image": "Broader terms included.",
     "images_per_tag": "A few terms are frequent, most are rare; both axes are logarithmic.",
     "sunburst": "The hierarchy from the centre outwards; click a term to open it.",

@@ -1,0 +1,244 @@
+"""The report: its tables hold the results, the paper's rows as printed, and verdicts that follow from differences."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from rich.console import Console
+
+from ml.evaluation.comparisons import compare
+from ml.evaluation.examples import CORRECT, NEAR, NOT_ANNOTATED, WRONG, judge
+from ml.evaluation.findings import findings
+from ml.evaluation.layout import as_latex, as_markdown, paper_tables
+from ml.evaluation.predictions import write_predictions
+from ml.evaluation.report import console_table, write_report
+from ml.evaluation.tables import published, show
+from ml.evaluation.truth import load_dataset, load_truth
+from pipeline.settings import EvaluationSettings
+from pipeline.tables import RESULTS, TABLES
+
+FAST = EvaluationSettings(resamples=200, example_images=4)
+SKILL = {"softmax": 0.35, "multilabel": 0.3, "clip_zero_shot": 0.02, "clip_1_tag_prompt": 0.2}
+
+
+@pytest.fixture(scope="module")
+def storage(museum, dataset: Path, tmp_path_factory) -> Path:
+    """A run's storage: dataset, tables and predictions of four rows and of a single head."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location("evaluation_conftest", Path(__file__).with_name("conftest.py"))
+    shared = module_from_spec(spec)
+    spec.loader.exec_module(shared)
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "dataset").symlink_to(dataset)
+    (folder / "images").symlink_to(museum.images)
+    for name in ("records", "record_tags", "tags", "splits", "split_tags"):
+        TABLES[name].write(getattr(museum, name), folder / f"{name}.parquet")
+    loaded = load_dataset(dataset)
+    for number, (row, skill) in enumerate(SKILL.items()):
+        for split in ("inner_test", "outer_test"):
+            scores = shared.random_scores(dataset, split, number, skill)
+            write_predictions(folder / "predictions" / row, row, 1, loaded, load_truth(loaded, split), scores)
+            if row == "multilabel":
+                alone = {"materials": scores["materials"]}
+                single = folder / "predictions" / "multilabel_materials"
+                write_predictions(single, "multilabel_materials", 1, loaded, load_truth(loaded, split), alone)
+        model = {"weights": "random (seed 1)", "cost": {"parameters_m": 1.5}}
+        (folder / "models" / row).mkdir(parents=True)
+        (folder / "models" / row / "model.json").write_text(json.dumps(model))
+    lines = [{"event": "epoch", "epoch": e, "loss": 1 / e, "validation": {"mean": 0.1 * e}} for e in (1, 2, 3)]
+    (folder / "models" / "softmax" / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(storage: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    summary = write_report(storage, out, FAST)
+    assert summary.n_rows == 5
+    assert summary.best_inner in ("softmax", "multilabel")
+    assert sum(summary.verdicts.values()) == 8
+    return out
+
+
+def results(report: Path) -> pl.DataFrame:
+    return RESULTS.read(report / "results.parquet")
+
+
+def test_the_page_needs_nothing_else(report: Path):
+    page = (report / "report.html").read_text()
+    body = page[: page.index("plotly.js v")]
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', body)
+    assert not re.search(r"<link[^>]+stylesheet", page)
+    assert page.count("plotly.js v") == 1
+
+
+class Seen(HTMLParser):
+    """Ids, anchors and images without a text of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids, self.anchors, self.bare, self.open = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        if "id" in given:
+            self.ids.append(given["id"])
+        if given.get("href", "").startswith("#"):
+            self.anchors.append(given["href"][1:])
+        if (tag == "img" and not given.get("alt")) or (given.get("role") == "img" and not given.get("aria-label")):
+            self.bare.append(tag)
+
+
+def test_the_page_can_be_read_without_seeing_it(report: Path):
+    page = (report / "report.html").read_text()
+    seen = Seen()
+    seen.feed(page[: page.index("plotly.js v")])
+    assert len(seen.ids) == len(set(seen.ids))
+    assert set(seen.anchors) <= set(seen.ids)
+    assert not seen.bare
+    assert '<html lang="en">' in page
+
+
+def test_the_page_has_curves_examples_and_a_warning_of_random_weights(report: Path):
+    page = (report / "report.html").read_text()
+    assert "started from random weights" in page
+    assert 'data-figure="figure-curves"' in page
+    assert page.count('<article class="card">') == 4
+    assert "Weights: random (seed 1)." in page
+
+
+def test_every_figure_of_the_tables_is_a_result(report: Path):
+    found = results(report)
+    comparisons = pl.read_parquet(report / "comparisons.parquet")
+    table = next(t for t in paper_tables(found, comparisons) if t.name == "table_1")
+    row = next(r for r in table.rows if r.name == "Softmax" and r.kind == "run")
+    value = found.filter(
+        baseline="softmax", split="inner_test", facet="object_types", metric="r_precision", policy="ignore_unseen"
+    )
+    assert row.cells[0].text == show("r_precision", value["value"][0])
+    alone = next(r for r in table.rows if r.name == "Materials head" and r.kind == "run")
+    assert alone.cells[0].text == "–"
+    assert alone.cells[4].text != "–"
+
+
+def test_the_papers_rows_are_printed_as_they_were(report: Path):
+    text = (report / "tables.md").read_text()
+    assert "| Ens. ML+S | .81 | .88 | .99 | 3.8 | .67 | .70 | .89 | 27.2 |" in text
+    tex = (report / "tables.tex").read_text()
+    assert r"CLIP zero-shot & .35 & .37 & .66 & 66.7 & .20 & .20 & .46 & 143.4 \\" in tex
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
+
+
+def test_the_published_means_are_the_means_of_the_published_facets():
+    wide = published()
+    facets = (
+        wide.filter(pl.col("facet") != "mean", split="inner_test")
+        .group_by("baseline", "metric")
+        .agg(pl.col("value").mean().alias("of_facets"), pl.len().alias("n"))
+    )
+    both = wide.filter(facet="mean", split="inner_test").join(facets.filter(n=4), on=["baseline", "metric"])
+    assert both.height == 44
+    off = (both["value"] - both["of_facets"]).abs()
+    rounding = pl.Series(np.where(both["metric"] == "avg_rank_position", 0.13, 0.0151))
+    assert (off <= rounding).all()
+
+
+def test_the_console_says_which_rows_are_whose(report: Path, storage: Path):
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(console_table(results(report), storage))
+    text = console.export_text()
+    assert "This run, weights: random (seed 1)" in text
+    assert text.index("This run") < text.index("Reference rows of this run") < text.index("The paper's rows")
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+    console.file.close()
+
+
+def test_two_reports_of_one_run_are_the_same_bytes(report: Path, storage: Path, tmp_path: Path):
+    write_report(storage, tmp_path, FAST)
+    for name in ("results.parquet", "comparisons.parquet", "tables.md", "report.html"):
+        assert (tmp_path / name).read_bytes() == (report / name).read_bytes()
+
+
+def test_compare_gives_the_difference_of_the_results(report: Path, storage: Path):
+    rows = compare(
+        storage / "predictions" / "softmax", storage / "predictions" / "clip_zero_shot", storage / "dataset", FAST
+    )
+    found = results(report).filter(policy="ignore_unseen", metric="r_precision", split="inner_test", facet="mean")
+    value = dict(found.select("baseline", "value").iter_rows())
+    one = rows.filter(split="inner_test", facet="mean", metric="r_precision").row(0, named=True)
+    assert one["difference"] == pytest.approx(value["softmax"] - value["clip_zero_shot"], rel=1e-4)
+    assert one["low"] > 0
+    assert one["p_value"] < 0.05
+
+
+def comparison(first: str, second: str, low: float, high: float, split="inner_test", facet="mean") -> dict:
+    middle = (low + high) / 2
+    return {
+        "split": split,
+        "first": first,
+        "second": second,
+        "facet": facet,
+        "metric": "r_precision",
+        "difference": middle,
+        "low": low,
+        "high": high,
+        "p_value": 0.5,
+        "p_holm": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(-0.01, 0.01, "holds"), (0.03, 0.05, "fails"), (-0.05, -0.03, "fails"), (0.01, 0.03, "undecided")],
+)
+def test_equal_means_surely_within_the_margin(low, high, verdict):
+    rows = pl.DataFrame([comparison("multilabel", "multilabel_materials", low, high, facet="materials")])
+    assert findings(rows, RESULTS.empty(), EvaluationSettings())[0].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("lows", "verdict"), [([0.01] * 4, "holds"), ([0.01, 0.01, -0.02, 0.01], "undecided"), ([-0.2] * 4, "fails")]
+)
+def test_best_means_ahead_of_every_other(lows, verdict):
+    others = ("multilabel", "softmax_wce", "hsoftmax_nodes", "hsoftmax_levels")
+    # the pairs are stored the other way round: the finding turns their signs
+    rows = [comparison(other, "softmax", -(low + 0.1), -low) for other, low in zip(others, lows, strict=True)]
+    found = findings(pl.DataFrame(rows), RESULTS.empty(), EvaluationSettings())[1]
+    assert found.verdict == verdict
+    assert found.differences[0].first == "softmax"
+
+
+def test_a_claim_without_its_rows_is_not_tested():
+    found = findings(pl.DataFrame([comparison("softmax", "multilabel", 0.1, 0.2)]), RESULTS.empty(), FAST)
+    assert [finding.verdict for finding in found].count("not tested") == 8
+
+
+@pytest.mark.parametrize(
+    ("tag", "right", "judgement"),
+    [
+        (1, {0, 1}, CORRECT),
+        (2, {0, 1}, NEAR),  # sibling
+        (5, {0, 1}, NEAR),  # narrower
+        (6, {0, 1, 5}, NEAR),  # cousin
+        (4, {0, 1}, WRONG),
+        (3, {0, 1}, WRONG),
+        (1, set(), NOT_ANNOTATED),
+    ],
+)
+def test_suggestions_are_judged_by_their_place_in_the_tree(tag, right, judgement):
+    # 0 > 1 > 5, 0 > 2 > 6, 3 > 4
+    parents = np.array([-1, 0, 0, -1, 3, 1, 2])
+    assert judge(tag, right, parents) == judgement
+
+
+def test_text_for_latex_is_escaped():
+    from ml.evaluation.layout import HeadCell, ShownTable
+
+    table = ShownTable("x", "50 % of a_b & c", ((HeadCell("Row"),),))
+    assert r"50 \% of a\_b \& c" in as_latex([table])
+    assert "50 % of a_b & c" in as_markdown([table])
