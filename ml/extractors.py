@@ -36,7 +36,10 @@ def inception(weights: Path | None) -> nn.Module:
 
 
 def random_inception(weights: Path | None) -> nn.Module:
-    """The stem of the same network with seeded random weights (He et al. 2015): it sees colour and texture only."""
+    """The stem of the same network with seeded random weights (He et al. 2015), averaged over 4 x 4 fields.
+
+    It sees texture and where it is; the picture's own contrast and colour cast are taken out first.
+    """
     del weights  # there are none
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
@@ -45,8 +48,8 @@ def random_inception(weights: Path | None) -> nn.Module:
             if isinstance(module, nn.Conv2d):
                 # Without trained batch statistics any other scale dies out or explodes on the way.
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    stem = list(pooled_inception(network).children())[:7]
-    return nn.Sequential(*stem, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    stem = list(pooled_inception(network).children())[:4]
+    return nn.Sequential(nn.InstanceNorm2d(3), *stem, nn.AdaptiveAvgPool2d(4), nn.Flatten())
 
 
 def dinov2(weights: Path | None) -> nn.Module:
@@ -124,8 +127,8 @@ EXTRACTORS = {
         ),
         Extractor(
             "random-inception",
-            192,
-            128,
+            1024,
+            96,
             HALF,
             HALF,
             "none: seeded random weights",

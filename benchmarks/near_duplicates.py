@@ -1,0 +1,238 @@
+"""Planted copies found, and pictures joined falsely: crop, resize, re-JPEG, watermark, colour shift, second view.
+
+    .venv/bin/python -m benchmarks.near_duplicates MUSEUM [--weights FOLDER]
+
+Copies of seeded originals are added under other records (a second view under the same one), everything is verified,
+described and grouped as in a real run. Found: copies in their original's group. False joins: images that share a group
+with an image that is neither theirs, nor theirs by way of pictures that were already joined before anything was planted
+(the museum's own near-duplicates, counted in the note and shown on the page `--page`).
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+from PIL import Image, ImageDraw, ImageEnhance
+
+from ml.features import extract_features
+from pipeline.images.near_duplicates import duplicate_pairs_page, group_images, read_vectors
+from pipeline.images.verify import Limits, Rejected, verify
+from pipeline.settings import FeatureSettings, ImageSettings
+from pipeline.tables import IMAGES
+
+SEED = 340
+COPIES = 600
+
+
+def crop(picture: Image.Image, draw: random.Random) -> Image.Image:
+    """80 % to 95 % of width and of height, anywhere."""
+    width, height = (max(16, round(side * draw.uniform(0.8, 0.95))) for side in picture.size)
+    left, top = draw.randint(0, picture.width - width), draw.randint(0, picture.height - height)
+    return picture.crop((left, top, left + width, top + height))
+
+
+def resize(picture: Image.Image, draw: random.Random) -> Image.Image:
+    """40 % to 90 % of the size."""
+    share = draw.uniform(0.4, 0.9)
+    width, height = (max(16, round(side * share)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def rejpeg(picture: Image.Image, draw: random.Random) -> Image.Image:
+    """JPEG of quality 25 to 70."""
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=draw.randint(25, 70))
+    return Image.open(out).convert("RGB")
+
+
+def watermark(picture: Image.Image, draw: random.Random) -> Image.Image:
+    """A line of half-transparent white text, a ninth of the width high, somewhere in the middle."""
+    layer = Image.new("RGBA", picture.size)
+    place = (picture.width * 0.1, picture.height * draw.uniform(0.3, 0.8))
+    ImageDraw.Draw(layer).text(
+        place, "© MUSEUM ARCHIVE", fill=(255, 255, 255, 150), font_size=max(10, picture.width // 9)
+    )
+    return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
+
+
+def colour(picture: Image.Image, draw: random.Random) -> Image.Image:
+    """Brightness, contrast, saturation and white balance shifted."""
+    picture = ImageEnhance.Brightness(picture).enhance(draw.uniform(0.75, 1.25))
+    picture = ImageEnhance.Contrast(picture).enhance(draw.uniform(0.8, 1.2))
+    picture = ImageEnhance.Color(picture).enhance(draw.uniform(0.5, 1.4))
+    bands = [band.point(_times(draw.uniform(0.9, 1.1))) for band in picture.split()]
+    return Image.merge("RGB", bands)
+
+
+def _times(factor: float) -> Callable[[int], float]:
+    return lambda value: value * factor
+
+
+KINDS: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
+    "crop": crop,
+    "resize": resize,
+    "rejpeg": rejpeg,
+    "watermark": watermark,
+    "colour": colour,
+}
+
+
+def main() -> None:
+    """Print the one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("museum", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--copies", type=int, default=COPIES)
+    parser.add_argument("--page", type=Path)
+    asked = parser.parse_args()
+    extractor = "mobilenetv2" if asked.weights else "random-inception"
+    features = FeatureSettings(
+        extractors=(extractor,), weights=asked.weights, image_size=128 if asked.weights else None
+    )
+    originals, copies = plant(asked.museum, asked.copies)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        IMAGES.write(rows(originals + copies), folder / "images" / "part-00000.parquet", row_group_size=100)
+        extract_features(folder / "images", folder / "features", features)
+        vectors = read_vectors(folder / "features", extractor)
+        images = IMAGES.read(folder / "images")
+        before = group_images(
+            images.filter(~pl.col("record_id").str.contains("/copy/")).filter(view=0), vectors, SETTINGS
+        )
+        started = time.perf_counter()
+        after = group_images(images, vectors, SETTINGS)
+        seconds = time.perf_counter() - started
+        if asked.page:
+            duplicate_pairs_page(before, folder / "images", asked.page)
+    print(json.dumps(outcome(asked.museum.name, extractor, before, after, copies, seconds)))
+
+
+SETTINGS = ImageSettings()
+
+
+def plant(museum: Path, count: int) -> tuple[list[dict], list[dict]]:
+    """The museum's verified pictures once each, and `count` copies: rows with record_id, view, source and data."""
+    limits = Limits(SETTINGS.short_side, SETTINGS.min_short_side, SETTINGS.jpeg_quality, SETTINGS.max_pixels)
+    originals, seen = [], set()
+    for file in sorted((museum / "media").iterdir()):
+        data = file.read_bytes()
+        image_id = hashlib.sha256(data).hexdigest()
+        if image_id in seen:
+            continue
+        seen.add(image_id)
+        try:
+            picture = verify(data, limits)
+        except Rejected:
+            continue
+        originals.append(_row(f"/original/{file.stem}", 0, image_id, picture, "original", f"/original/{file.stem}#0"))
+    draw = random.Random(SEED)
+    draw.shuffle(originals)
+    views, originals = originals[: count // (len(KINDS) + 1)], originals[count // (len(KINDS) + 1) :]
+    copies = []
+    for number, original in enumerate(originals[: count - len(views)]):
+        copies.append(_copy(original, [*KINDS][number % len(KINDS)], limits, draw))
+    for view, original in zip(views, originals[count - len(views) :], strict=False):  # kept out of the originals
+        record = {"record_id": original["record_id"], "view": 1, "source": f"{original['record_id']}#0"}
+        copies.append({**view, **record, "kind": "second_view"})
+    return originals, copies
+
+
+def _copy(original: dict, kind: str, limits: Limits, draw: random.Random) -> dict:
+    picture = Image.open(io.BytesIO(original["image"]["bytes"])).convert("RGB")
+    out = io.BytesIO()
+    KINDS[kind](picture, draw).save(out, "JPEG", quality=88)
+    data = out.getvalue()
+    record_id = original["record_id"].replace("/original/", "/copy/")
+    return _row(
+        record_id, 0, hashlib.sha256(data).hexdigest(), verify(data, limits), kind, f"{original['record_id']}#0"
+    )
+
+
+def _row(record_id: str, view: int, image_id: str, picture, kind: str, source: str) -> dict:
+    return {
+        "record_id": record_id,
+        "view": view,
+        "image_id": image_id,
+        "image": {"bytes": picture.jpeg, "path": f"{image_id}.jpg"},
+        "width": picture.width,
+        "height": picture.height,
+        "source_url": record_id,
+        "perceptual_hash": picture.perceptual_hash,
+        "miniature": picture.miniature,
+        "kind": kind,
+        "source": source,
+    }
+
+
+def rows(planted: list[dict]) -> pa.Table:
+    """The planted rows as the `images` table."""
+    columns = IMAGES.schema.names
+    return pa.Table.from_pylist([{name: row[name] for name in columns} for row in planted], schema=IMAGES.schema)
+
+
+def outcome(
+    museum: str, extractor: str, before: pl.DataFrame, after: pl.DataFrame, copies: list[dict], seconds: float
+) -> dict:
+    """The result line."""
+    group = dict(zip(_names(after), after["group_id"], strict=True))
+    found = {
+        kind: [
+            group[f"{copy['record_id']}#{copy['view']}"] == group[copy["source"]]
+            for copy in copies
+            if copy["kind"] == kind
+        ]
+        for kind in [*KINDS, "second_view"]
+    }
+    earlier = dict(zip(_names(before), before["group_id"], strict=True))
+    # what each image truly belongs to: its original's group before anything was planted
+    true_group = {**earlier, **{f"{copy['record_id']}#{copy['view']}": earlier[copy["source"]] for copy in copies}}
+    false = _falsely_joined(after, true_group)
+    every = [hit for hits in found.values() for hit in hits]
+    own = before.filter(pl.col("reason") == "near_duplicate").height
+    shares = ", ".join(f"{kind} {sum(hits) / len(hits):.3f}" for kind, hits in found.items())
+    return {
+        "name": "near_duplicates",
+        "n": after.height,
+        "ours_s": round(seconds, 2),
+        "peer": None,
+        "peer_version": None,
+        "peer_s": None,
+        "ratio": None,
+        "ours_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peer_rss_mb": None,
+        "found": round(sum(every) / len(every), 4),
+        "false_joins": round(len(false) / after.height, 4),
+        "note": (
+            f"{museum}, {extractor}: {len(copies)} planted copies, found {sum(every) / len(every):.4f} ({shares}); "
+            f"falsely joined {len(false)} of {after.height} images; the museum's own near-duplicates: {own} images "
+            f"in {before.filter(pl.col('reason') == 'near_duplicate')['group_id'].n_unique()} groups"
+        ),
+    }
+
+
+def _falsely_joined(after: pl.DataFrame, true_group: dict[str, str]) -> list[str]:
+    """Images in a group whose most common true group is another one than theirs."""
+    named = after.with_columns(name=pl.Series(_names(after)))
+    false: list[str] = []
+    for members in named.filter(pl.len().over("group_id") > 1).partition_by("group_id", maintain_order=True):
+        groups = [true_group[name] for name in members["name"]]
+        most = max(sorted(set(groups)), key=groups.count)
+        false += [name for name, group in zip(members["name"], groups, strict=True) if group != most]
+    return false
+
+
+def _names(groups: pl.DataFrame) -> list[str]:
+    return [f"{record_id}#{view}" for record_id, view in groups.select("record_id", "view").iter_rows()]
+
+
+if __name__ == "__main__":
+    main()
