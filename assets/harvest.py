@@ -128,11 +128,16 @@ def europeana(project: Project) -> EuropeanaClient:
 
 
 def _pages_of_this_source(project: Project) -> Path:
-    """The folder of raw pages, empty when the museum folder behind them has changed."""
+    """The folder of raw pages, empty when the museum folder behind them has changed.
+
+    The ledger of fetched images goes with them: another museum gives other bytes for the same URLs.
+    """
     folder, note = project.path("pages"), project.storage / "cache" / "harvested_source"
     source = source_version(project)
     if folder.exists() and (not note.exists() or note.read_text(encoding="utf-8") != source):
         shutil.rmtree(folder)
+        for file in sorted((project.storage / "cache").glob("images.sqlite*")):
+            file.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(note) as temporary:
         temporary.write_text(source, encoding="utf-8")
@@ -140,7 +145,7 @@ def _pages_of_this_source(project: Project) -> Path:
 
 
 def source_version(project: Project) -> str:
-    """What stands behind the API: a hash of the museum folder's records in the demo, else Europeana itself."""
+    """What stands behind the API: a hash of the museum folder, images too, in the demo; else Europeana itself."""
     museum = project.settings.museum
     if museum is None:
         return "europeana"
@@ -148,6 +153,7 @@ def source_version(project: Project) -> str:
     for name in ("records.jsonl", "entities.jsonl", "media.csv", "open_rights.txt", "collections.txt"):
         file = museum / name
         digest.update(f"{name} {sha256_of(file) if file.exists() else 'none'}\n".encode())
+    digest.update(f"media {sha256_of(museum / 'media')}\n".encode())
     for file in sorted(museum.glob("*.nt.gz")):
         digest.update(f"{file.name} {sha256_of(file)}\n".encode())
     return digest.hexdigest()
