@@ -250,7 +250,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
 
     # Five test images of every tag would take 40 % of 1,500 images; two leave enough to learn from.
     fewer = {"object_types": 2, "materials": 2, "classifications": 2, "subjects": 5}
-    small_museum = {"min_test_images": fewer} if museum == RENDERED_MUSEUM else {}
+    least = fewer if museum == RENDERED_MUSEUM else SplitSettings().min_test_images
     everything_here = {"*": address} if address is not None else {}
     return Settings(
         profile="demo",
@@ -266,7 +266,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
             weights=weights,
             image_size=128 if weights else None,
         ),
-        splits=SplitSettings(kid_subset=100, bootstrap=10, **small_museum),
+        splits=SplitSettings(kid_subset=100, bootstrap=10, min_test_images=least),
     )
 
 
