@@ -297,8 +297,7 @@ def test_a_decision_that_could_not_be_sent_is_sent_again(open_page, pictures):
     expect(item(page, COPPER)).to_have_class(re.compile("accepted"))
 
 
-@pytest.mark.parametrize("locale", ["ca-ES", "en-GB"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("locale", "scheme"), [("ca-ES", "light"), ("en-GB", "dark")])
 def test_axe_finds_no_violation(open_page, pictures, locale, scheme):
     page = open_page(locale, color_scheme=scheme)
     found = {"empty": axe(page)}

@@ -1,0 +1,216 @@
+"""The assistant over HTTP: one 1000 px JPEG to tags, search while typing over the whole AAT, twenty clients at once."""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import random
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pipeline import FACETS
+
+ROOT = Path(__file__).parents[1]
+PAPER_TAGS = (910, 276, 33, 8)  # paper: tags per facet
+MEMBERS = ("multilabel", "softmax", "clip_1_tag_prompt")
+CLIENTS = 20
+
+
+def photograph(seed: int, side: int = 1_000) -> bytes:
+    """A JPEG of that long side with the detail of a photograph."""
+    generator = np.random.default_rng(seed)
+    coarse = Image.fromarray(generator.integers(0, 255, (24, 32, 3), dtype=np.uint8))
+    picture = coarse.resize((side, side * 3 // 4), Image.Resampling.BICUBIC)
+    ImageDraw.Draw(picture).ellipse((200, 150, 800, 650), outline="white", width=9)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def full_size(folder: Path) -> Path:
+    """A storage with the paper's ensemble at full size, its weights random: for latency, not for tags."""
+    from ml.baselines import BASELINES, Ensemble, recipe
+    from ml.checkpoints import save_model, write_json
+    from ml.rows import network_of
+    from ml.tags import load_tag_list
+
+    facets = {}
+    for number, (facet, n) in enumerate(zip(FACETS, PAPER_TAGS, strict=True)):
+        ids = [f"3{number}{place:07d}" for place in range(n)]
+        facets[facet] = [
+            {
+                "tag_id": tag,
+                "label": tag,
+                "labels": {"en": tag},
+                "parent": None,
+                "depth": 1,
+                "path": [tag],
+                "n_train": 9,
+            }
+            for tag in ids
+        ]
+    (folder / "dataset").mkdir(parents=True)
+    hashes = {"split_hash": "0" * 64, "tag_list_hash": hashlib.sha256(b"benchmark").hexdigest()}
+    (folder / "dataset" / "tag_list.json").write_text(json.dumps(hashes | {"facets": facets}))
+    tag_list = load_tag_list(folder / "dataset")
+    described: dict[str, Any] = hashes | {"facets": dict(zip(FACETS, PAPER_TAGS, strict=True)), "seed": 340}
+    for key in MEMBERS:
+        row, chosen = BASELINES[key], replace(recipe(key, "full"), pretrained=False)
+        if isinstance(row, Ensemble):
+            raise ValueError(f"{key} is no member")
+        network, _ = network_of(row, chosen, tag_list, None, 340)
+        save_model(network, described | {"baseline": key, "recipe": chosen.as_json()}, folder / "models" / key)
+    scale = {facet: {"slope": 1.0, "intercept": 0.0} for facet in FACETS}
+    together = {"baseline": "ensemble_ml_s_clip", "members": MEMBERS, "scales": [scale] * len(MEMBERS)}
+    write_json(described | together, folder / "models" / "ensemble_ml_s_clip" / "model.json")
+    return folder
+
+
+@contextmanager
+def serving(storage: Path, *options: str) -> Iterator[str]:
+    """The real command on a free port, with a store of its own."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    folder = Path(tempfile.mkdtemp())
+    command = [sys.executable, "-m", "ml.assistant", "--storage", storage, "--folder", folder, "--port", str(port)]
+    server = subprocess.Popen(
+        [*map(str, command), *options], cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "2"}
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(1_200):
+            try:
+                httpx.get(f"{address}/api/about")
+                break
+            except httpx.TransportError:
+                if server.poll() is not None:
+                    raise RuntimeError("the assistant did not start") from None
+                time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+        shutil.rmtree(folder)
+
+
+def suggest_ms(address: str, model: str | None, n: int) -> np.ndarray:
+    """Milliseconds of POST /api/suggest, one request after the other, each with another picture."""
+    pictures = [photograph(seed) for seed in range(min(n, 20))]
+    query = {"model": model} if model else {}
+    times = []
+    with httpx.Client(base_url=address, timeout=120) as client:
+        client.post("/api/suggest", params=query, content=pictures[0]).raise_for_status()  # the model is loaded
+        for turn in range(n):
+            start = time.perf_counter()
+            client.post("/api/suggest", params=query, content=pictures[turn % len(pictures)]).raise_for_status()
+            times.append((time.perf_counter() - start) * 1e3)
+    return np.array(times)
+
+
+def search_ms(address: str, n: int) -> tuple[np.ndarray, int]:
+    """Milliseconds of GET /api/search for beginnings of real labels, as typed letter by letter; and the tags there."""
+    rng, times = random.Random(340), list[float]()
+    with httpx.Client(base_url=address, timeout=30) as client:
+        size = client.get("/api/about").json()["tags"]
+        roots = [node for facet in FACETS for node in client.get(f"/api/tree/{facet}").json()["nodes"]]
+        words = sorted({text for node in roots for text in node["labels"].values()})
+        while len(times) < n:
+            word = rng.choice(words)
+            for end in range(1, min(len(word), 12) + 1):
+                start = time.perf_counter()
+                client.get("/api/search", params={"q": word[:end], "lang": "ca"}).raise_for_status()
+                times.append((time.perf_counter() - start) * 1e3)
+    return np.array(times[:n]), size
+
+
+def twenty_clients(address: str, seconds: float) -> tuple[int, int]:
+    """Requests and errors of twenty cataloguers who each upload, look at suggestions, search and decide."""
+    end = time.monotonic() + seconds
+
+    def cataloguer(number: int) -> tuple[int, int]:
+        asked = errors = 0
+        with httpx.Client(base_url=address, headers={"x-assistant": "1"}, timeout=60) as client:
+            while time.monotonic() < end:
+                sent = client.post("/api/images?who=x", content=photograph(1_000 * number + asked, 600))
+                image = sent.json()["image"]["image_id"]
+                shown = client.get(f"/api/images/{image}/suggestions")
+                facets = shown.json().get("facets", {})
+                answers = [sent, shown, client.get("/api/search?q=por&lang=ca")]
+                tags = [tag["tag_id"] for found in facets.values() for tag in found["tags"][:2]]
+                for version, tag in enumerate(tags):
+                    body = {"who": f"c{number}", "version": version, "key": f"{image[:40]}-{version}", "tag_id": tag}
+                    answers.append(client.post(f"/api/images/{image}/decisions", json=body | {"action": "accept"}))
+                kept = client.get(f"/api/images/{image}").json()["annotation"]
+                asked += len(answers) + 1
+                errors += sum(answer.status_code >= 400 for answer in answers) + (kept["version"] != len(tags))
+                time.sleep(0.5)
+        return asked, errors
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        outcomes = list(pool.map(cataloguer, range(CLIENTS)))
+    return sum(asked for asked, _ in outcomes), sum(errors for _, errors in outcomes)
+
+
+def main() -> None:
+    """Print one JSON line; `ours_s` is the 95th percentile of one suggestion."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--storage", type=Path, help="a storage folder with trained models (default: the demo's)")
+    parser.add_argument(
+        "--thesaurus", type=Path, nargs="*", help="dumps of the whole AAT (default: those in ../shared)"
+    )
+    parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--full-size", action="store_true", help="also the full-size ensemble, with random weights")
+    asked = parser.parse_args()
+    storage = asked.storage or next(iter(sorted(ROOT.glob("dagster_home/storage/demo-*/models"))), ROOT / "none").parent
+    dumps = asked.thesaurus
+    if dumps is None:
+        dumps = sorted((ROOT.parent / "shared" / "aat").glob("*.nt.gz"))
+    notes = []
+    with serving(storage) as address:
+        suggested = suggest_ms(address, "ensemble_ml_s_clip", asked.n)
+        notes.append(f"ensemble_ml_s_clip of the demo: median {np.median(suggested):.0f} ms")
+        requests, errors = twenty_clients(address, asked.seconds)
+        notes.append(f"{CLIENTS} clients for {asked.seconds:g} s: {requests} requests, {errors} errors")
+    with serving(storage, *(("--thesaurus", *map(str, dumps)) if dumps else ())) as address:
+        searched, size = search_ms(address, 1_000)
+        notes.append(f"search over {size} tags: p95 {np.percentile(searched, 95):.1f} ms, most {searched.max():.1f} ms")
+    if asked.full_size:
+        with tempfile.TemporaryDirectory() as folder, serving(full_size(Path(folder) / "storage")) as address:
+            full = suggest_ms(address, "ensemble_ml_s_clip", max(20, asked.n // 5))
+            p95 = np.percentile(full, 95)
+            notes.append(f"full-size ensemble, random weights: median {np.median(full):.0f} ms, p95 {p95:.0f} ms")
+    row = {
+        "name": "assistant",
+        "n": asked.n,
+        "ours_s": round(float(np.percentile(suggested, 95)) / 1e3, 4),
+        "peer": None,
+        "peer_version": None,
+        "peer_s": None,
+        "ratio": None,
+        "ours_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10),
+        "peer_rss_mb": None,
+        "note": "; ".join(notes),
+    }
+    print(json.dumps(row))
+
+
+if __name__ == "__main__":
+    main()
