@@ -30,8 +30,9 @@ class Extractor:
 
 def inception(weights: Path | None) -> nn.Module:
     """pytorch-fid's network with the weights that define FID; raises WeightsError."""
+    state = load_weights("inception", weights)
     network = fid_inception()
-    network.load_state_dict(load_weights("inception", weights))
+    network.load_state_dict(state)
     return pooled_inception(network)
 
 
@@ -57,8 +58,9 @@ def dinov2(weights: Path | None) -> nn.Module:
     import timm
     from timm.models.vision_transformer import checkpoint_filter_fn
 
+    state = load_weights("dinov2", weights)
     network = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0, img_size=224)
-    network.load_state_dict(checkpoint_filter_fn(load_weights("dinov2", weights), network))  # type: ignore[arg-type]
+    network.load_state_dict(checkpoint_filter_fn(state, network))  # type: ignore[arg-type]
     return network
 
 

@@ -60,7 +60,8 @@ class Ledger:
         self._database = sqlite3.connect(file, isolation_level=None)
         # WAL with NORMAL: a killed process loses at most what was not yet committed, never the file.
         self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + RECIPE)
-        self._start_anew_if_other(hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
+        self.recipe = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+        self._start_anew_if_other(self.recipe)
         self._waiting = 0
         self._committed = time.monotonic()
 

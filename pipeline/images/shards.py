@@ -28,7 +28,7 @@ def write_shards(usable: pl.DataFrame, ledger: Ledger, target: Target, settings:
     target.mkdir(parents=True, exist_ok=True)
     names = [f"part-{number:05d}.parquet" for number in range(len(parts))]
     for name, rows in zip(names, parts, strict=True):
-        content = _content(rows)
+        content = _content(rows, ledger.recipe)
         if _stored_content(target / name) != content:
             _write(_table(rows, ledger, content), target / name, settings.rows_per_group)
     for name in sorted({file.name for file in target.glob("part-*.parquet")} - set(names)):
@@ -50,9 +50,9 @@ def _cut(usable: pl.DataFrame, sizes: pl.DataFrame, settings: ImageSettings) -> 
     return [usable.slice(start, end - start) for start, end in zip(starts, ends, strict=True)]
 
 
-def _content(rows: pl.DataFrame) -> str:
-    """A hash of what the shard holds: the picture of an image id never changes within a ledger."""
-    return hashlib.sha256(json.dumps(rows.rows()).encode()).hexdigest()
+def _content(rows: pl.DataFrame, recipe: str) -> str:
+    """A hash of what the shard holds: image id and recipe decide a stored picture."""
+    return hashlib.sha256(json.dumps([recipe, rows.rows()]).encode()).hexdigest()
 
 
 def _stored_content(file: Target) -> str | None:

@@ -1,0 +1,395 @@
+"""Fetching: what is asked, how often, what is kept, and that interruptions leave no trace."""
+
+import gzip
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from pipeline.images.fetch import fetch_images
+from pipeline.images.wanted import thumbnail_urls, wanted_images
+from pipeline.parquet import sha256_of
+from pipeline.sandbox.faults import FAULTS, IMAGE, Faults
+from pipeline.sandbox.render import render_museum
+from pipeline.sandbox.server import running
+from pipeline.settings import HttpSettings, ImageSettings
+from pipeline.tables import FETCHES, IMAGES
+from tests.pipeline.images.pictures import REJECTED, jpeg
+
+A = "http://a.example"
+
+
+def images_of(folder: Path) -> pl.DataFrame:
+    return IMAGES.read(folder / "images")
+
+
+def ledger_of(folder: Path) -> dict[str, dict]:
+    return {row["url"]: row for row in FETCHES.read(folder / "fetches.parquet").iter_rows(named=True)}
+
+
+def test_an_image_is_stored_under_the_hash_of_its_source(fetch, provider, tmp_path):
+    provider.answers["/x.jpg"] = Response(jpeg(), headers={"content-type": "text/html"})  # content types lie
+    summary = fetch([("/a/1", f"{A}/x.jpg", None)])
+    (row,) = images_of(tmp_path).iter_rows(named=True)
+    assert summary.usable == summary.requests == summary.shards == 1
+    assert row["image_id"] == hashlib.sha256(jpeg()).hexdigest()
+    assert row["image"]["path"] == f"{row['image_id']}.jpg"
+    assert (row["record_id"], row["view"], row["width"], row["height"]) == ("/a/1", 0, 60, 40)
+    assert row["source_url"] == f"{A}/x.jpg"
+    assert ledger_of(tmp_path)[f"{A}/x.jpg"]["state"] == "fetched"
+
+
+def test_the_requests_say_who_asks(fetch, provider):
+    provider.answers["/x.jpg"] = Response(jpeg())
+    fetch([("/a/1", f"{A}/x.jpg", None)])
+    sent = provider.headers["/x.jpg"]
+    assert sent["user-agent"].startswith("eufcc/")
+    assert "+https://" in sent["user-agent"]
+    assert sent["x-original-host"] == A
+
+
+def test_a_second_run_asks_nothing_and_changes_nothing(fetch, provider, tmp_path):
+    provider.answers["/x.jpg"] = Response(jpeg())
+    rows = [("/a/1", f"{A}/x.jpg", None), ("/a/2", f"{A}/gone.jpg", None)]
+    fetch(rows)
+    before = sha256_of(tmp_path / "images")
+    assert fetch(rows).requests == 0
+    assert sha256_of(tmp_path / "images") == before
+
+
+def test_transient_errors_are_tried_again_and_permanent_ones_are_not(fetch, provider, tmp_path):
+    provider.answers["/busy.jpg"] = lambda request, before: Response(jpeg(), 200 if before == 2 else 503)
+    provider.answers["/never.jpg"] = Response(status_code=503)
+    summary = fetch(
+        [("/a/1", f"{A}/busy.jpg", None), ("/a/2", f"{A}/never.jpg", None), ("/a/3", f"{A}/gone.jpg", None)], attempts=3
+    )
+    assert (provider.asked["/busy.jpg"], provider.asked["/never.jpg"], provider.asked["/gone.jpg"]) == (3, 3, 1)
+    ledger = ledger_of(tmp_path)
+    assert [ledger[f"{A}/{name}.jpg"]["state"] for name in ("busy", "never", "gone")] == [
+        "fetched",
+        "failed",
+        "rejected",
+    ]
+    assert (ledger[f"{A}/never.jpg"]["reason"], ledger[f"{A}/never.jpg"]["attempts"]) == ("http_503", 3)
+    assert not summary.complete
+    assert summary.next_try > time.time() + 500
+
+
+def test_only_what_failed_is_asked_again_and_only_when_due(fetch, provider):
+    provider.answers["/x.jpg"] = Response(jpeg())
+    provider.answers["/never.jpg"] = Response(status_code=500)
+    rows = [("/a/1", f"{A}/x.jpg", None), ("/a/2", f"{A}/never.jpg", None), ("/a/3", f"{A}/gone.jpg", None)]
+    fetch(rows, attempts=1)
+    assert fetch(rows, attempts=1).requests == 0
+    provider.answers["/never.jpg"] = Response(jpeg(1))
+    summary = fetch(rows, attempts=1, retry_now=True)
+    assert (summary.requests, summary.usable) == (1, 2)
+
+
+def test_retry_after_gives_the_host_a_rest(fetch, provider):
+    provider.answers["/x.jpg"] = lambda request, before: (
+        Response(jpeg()) if before else Response(status_code=429, headers={"retry-after": "0.25"})
+    )
+    started = time.monotonic()
+    assert fetch([("/a/1", f"{A}/x.jpg", None)]).usable == 1
+    assert time.monotonic() - started > 0.25
+
+
+def test_a_refresh_asks_conditionally_and_counts_what_did_not_change(fetch, provider, tmp_path):
+    def answer(request: Request, before: int) -> Response:
+        if request.headers.get("if-none-match") == '"v1"':
+            return Response(status_code=304)
+        return Response(jpeg(), headers={"etag": '"v1"', "last-modified": "Mon, 01 Jan 2024 00:00:00 GMT"})
+
+    provider.answers["/same.jpg"] = answer
+    provider.answers["/new.jpg"] = lambda request, before: Response(jpeg(before), headers={"etag": f'"{before}"'})
+    rows = [("/a/1", f"{A}/same.jpg", None), ("/a/2", f"{A}/new.jpg", None)]
+    fetch(rows)
+    summary = fetch(rows, refresh=True)
+    assert summary.states == {"fetched": 1, "unchanged": 1}
+    assert provider.headers["/same.jpg"]["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
+    assert images_of(tmp_path)["image_id"].to_list() == [hashlib.sha256(jpeg(n)).hexdigest() for n in (0, 1)]
+
+
+def test_an_image_stays_when_its_refresh_fails_and_goes_when_it_is_gone(fetch, provider):
+    provider.answers["/x.jpg"] = Response(jpeg())
+    rows = [("/a/1", f"{A}/x.jpg", None)]
+    fetch(rows)
+    provider.answers["/x.jpg"] = Response(status_code=500)
+    assert fetch(rows, refresh=True, attempts=1).usable == 1
+    provider.answers["/x.jpg"] = Response(status_code=410)
+    assert fetch(rows, refresh=True).usable == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"x-robots-tag": "noai"}, "opt_out_robots"),
+        ({"x-robots-tag": "noindex, NoImageAI"}, "opt_out_robots"),
+        ({"tdm-reservation": "1"}, "opt_out_tdm"),
+    ],
+)
+def test_opt_outs_are_honoured(fetch, provider, headers, reason):
+    provider.answers["/x.jpg"] = Response(jpeg(), headers=headers)
+    assert fetch([("/a/1", f"{A}/x.jpg", None)]).reasons == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x-robots-tag": "noindex"}, {"x-robots-tag": "otherbot: noai"}, {"tdm-reservation": "0"}]
+)
+def test_what_is_not_an_opt_out_for_us_is_none(fetch, provider, headers):
+    provider.answers["/x.jpg"] = Response(jpeg(), headers=headers)
+    assert fetch([("/a/1", f"{A}/x.jpg", None)]).usable == 1
+
+
+def test_what_was_taken_down_is_not_asked_for_and_forgotten(fetch, provider, tmp_path):
+    provider.answers.update({f"/{n}.jpg": Response(jpeg(n)) for n in range(3)})
+    rows = [(f"/a/{n}", f"{A}/{n}.jpg", None) for n in range(3)]
+    fetch(rows)
+    down = tmp_path / "down.txt"
+    down.write_text(f"# asked for by the museum\n/a/0\n{A}/1.jpg\n")
+    assert fetch(rows, takedown_file=down).reasons == {"taken_down": 2}
+    assert images_of(tmp_path)["record_id"].to_list() == ["/a/2"]
+    stored = b"".join(file.read_bytes() for file in (tmp_path / "images").iterdir())
+    assert hashlib.sha256(jpeg(0)).hexdigest().encode() not in stored
+    assert fetch(rows).usable == 3  # taken off the list: asked for again
+
+
+def test_the_fallback_is_asked_when_the_first_address_has_nothing(fetch, provider, tmp_path):
+    provider.answers["/second.jpg"] = Response(jpeg())
+    summary = fetch([("/a/1", f"{A}/first.jpg", f"{A}/second.jpg")])
+    assert summary.usable == 1
+    assert images_of(tmp_path)["source_url"].to_list() == [f"{A}/second.jpg"]
+    assert fetch([("/a/1", f"{A}/first.jpg", f"{A}/second.jpg")]).requests == 0
+
+
+def test_a_placeholder_never_becomes_an_image(fetch, provider):
+    provider.answers["/icon.png"] = Response(jpeg(3))
+    digest = hashlib.sha256(jpeg(3)).hexdigest()
+    summary = fetch([("/a/1", f"{A}/icon.png", None)], placeholder_sha256=(digest,))
+    assert summary.reasons == {"placeholder": 1}
+
+
+def test_caps_hold_for_announced_endless_and_packed_bodies(fetch, provider, tmp_path):
+    async def endless():
+        for _ in range(1_000):
+            yield bytes(65_536)
+
+    provider.answers["/announced"] = Response(bytes(300_000))
+    provider.answers["/endless"] = lambda request, before: StreamingResponse(endless())
+    packed = gzip.compress(bytes(50_000_000))
+    provider.answers["/packed"] = Response(packed, headers={"content-encoding": "gzip"})
+    provider.answers["/honest"] = Response(gzip.compress(jpeg()), headers={"content-encoding": "gzip"})
+    rows = [(f"/a/{name}", f"{A}/{name}", None) for name in ("announced", "endless", "packed", "honest")]
+    summary = fetch(rows, max_bytes=200_000)
+    assert summary.reasons == {"too_large": 3}
+    assert summary.usable == 1
+    assert not list((tmp_path / "cache" / "incoming").iterdir())
+
+
+def test_a_large_body_goes_through_a_file(fetch, provider, tmp_path):
+    from tests.pipeline.images.pictures import drawing, saved
+
+    provider.answers["/x.png"] = Response(saved(drawing(1200, 900), "BMP"))
+    provider.answers["/y.tif"] = Response(saved(drawing(1200, 900), "TIFF"))  # 3.2 MB
+    summary = fetch([("/a/1", f"{A}/x.png", None), ("/a/2", f"{A}/y.tif", None)])
+    assert summary.usable == 1
+    assert summary.reasons == {"unsupported_format": 1}
+    assert not list((tmp_path / "cache" / "incoming").iterdir())
+
+
+def test_a_slow_body_is_cut_off(fetch, provider):
+    async def drops():
+        import asyncio
+
+        for byte in jpeg():
+            yield bytes([byte])
+            await asyncio.sleep(0.05)
+
+    provider.answers["/slow"] = lambda request, before: StreamingResponse(drops())
+    summary = fetch([("/a/1", f"{A}/slow", None)], attempts=1, timeout_s=0.3)
+    assert summary.reasons == {"timeout": 1}
+
+
+def test_a_host_is_never_asked_by_more_connections_than_allowed(fetch, provider):
+    provider.delay_s = 0.01
+    provider.answers.update({f"/{n}.jpg": Response(jpeg(n)) for n in range(30)})
+    fetch([(f"/a/{n:02d}", f"{A}/{n}.jpg", None) for n in range(30)], connections_per_host=3)
+    assert provider.most_at_once <= 3
+
+
+def test_a_host_that_takes_no_connection_is_left_after_a_few(fetch, provider):
+    rows = [(f"/a/{n:03d}", f"http://dead.example/{n}.jpg", None) for n in range(60)]
+    lookups = []
+
+    async def nowhere(host: str, port: int) -> list[str]:
+        lookups.append(host)
+        return []
+
+    summary = fetch(rows, hosts={}, resolver=nowhere, host_failures=5, connections_per_host=2)
+    assert summary.states == {"failed": 60}
+    assert summary.reasons["host_unreachable"] > 40
+    assert len(lookups) < 12
+
+
+def test_rejected_bytes_have_their_reason_in_the_ledger(fetch, provider, tmp_path):
+    names = sorted(REJECTED)
+    for number, name in enumerate(names):
+        provider.answers[f"/{number}"] = Response(REJECTED[name][0])
+    fetch([(f"/a/{number}", f"{A}/{number}", None) for number in range(len(names))])
+    ledger = ledger_of(tmp_path)
+    assert [ledger[f"{A}/{number}"]["reason"] for number in range(len(names))] == [REJECTED[name][1] for name in names]
+    assert images_of(tmp_path).is_empty()
+
+
+def test_shards_are_cut_by_rows_and_do_not_depend_on_order(fetch, provider, tmp_path):
+    provider.answers.update({f"/{n}.jpg": Response(jpeg(n)) for n in range(25)})
+    rows = [(f"/a/{n:02d}", f"{A}/{n}.jpg", None) for n in range(25)]
+    assert fetch(rows, rows_per_shard=10, folder=tmp_path / "one").shards == 3
+    shuffled = random.Random(1).sample(rows, 25)
+    fetch(shuffled[:7], rows_per_shard=10, folder=tmp_path / "two")
+    fetch(shuffled, rows_per_shard=10, folder=tmp_path / "two", connections=1)
+    assert sha256_of(tmp_path / "one" / "images") == sha256_of(tmp_path / "two" / "images")
+    fetch(rows[:5], rows_per_shard=10, folder=tmp_path / "two")
+    assert [file.name for file in (tmp_path / "two" / "images").iterdir()] == ["part-00000.parquet"]
+
+
+def test_shards_can_go_to_an_object_store(fetch, provider):
+    import pyarrow.parquet as pq
+    from upath import UPath
+
+    provider.answers["/x.jpg"] = Response(jpeg())
+    target = UPath("memory://bucket/images")
+    fetch([("/a/1", f"{A}/x.jpg", None)], shards=target)
+    with (target / "part-00000.parquet").open("rb") as file:
+        assert pq.read_table(file).num_rows == 1
+
+
+def test_other_picture_settings_fetch_anew(fetch, provider, tmp_path):
+    provider.answers["/x.jpg"] = Response(jpeg())
+    rows = [("/a/1", f"{A}/x.jpg", None)]
+    fetch(rows)
+    assert fetch(rows, short_side=20).requests == 1
+    assert images_of(tmp_path)["height"].to_list() == [20]
+
+
+def test_the_addresses_of_a_thumbnail():
+    preview = (
+        "https://api.europeana.eu/thumbnail/v2/url.json"
+        "?uri=http%3A%2F%2Fwww.mimo-db.eu%2Fmedia%2FUEDIN%2FIMAGE%2F0032195c.jpg&type=IMAGE"
+    )
+    # the md5 is the Knowledge Base's own example
+    third = "https://api.europeana.eu/thumbnail/v3/400/820911931db3ccb20e1b7a022ee6dd33"
+    assert thumbnail_urls(preview) == [third, preview]
+    records = pl.DataFrame(
+        {
+            "record_id": ["/b/1", "/a/1", "/c/1"],
+            "image_url": ["http://x.example/b.jpg", None, None],
+            "thumbnail_url": [preview, preview, None],
+        },
+        schema={"record_id": pl.String, "image_url": pl.String, "thumbnail_url": pl.String},
+    )
+    assert wanted_images(records, "thumbnail").rows() == [("/a/1", 0, third, preview), ("/b/1", 0, third, preview)]
+    assert wanted_images(records, "original").rows()[1] == ("/b/1", 0, "http://x.example/b.jpg", third)
+
+
+@pytest.fixture(scope="session")
+def museum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("museums") / "small"
+    render_museum(folder, images=60)
+    return folder
+
+
+def originals(museum: Path) -> pl.DataFrame:
+    """Everything that media.csv lists, by its own URL."""
+    urls = sorted(pl.read_csv(museum / "media.csv")["url"])
+    rows = [(f"/m/{number:04d}", 0, url, None) for number, url in enumerate(urls)]
+    return pl.DataFrame(rows, schema=["record_id", "view", "url", "fallback_url"], orient="row")
+
+
+def fetched_from(address: str, museum: Path, folder: Path, read_timeout_s: float = 0.4, **given):
+    images = ImageSettings(
+        allowed_addresses=("127.0.0.0/8",), timeout_s=10.0, max_bytes=5_000_000, attempts=6, rows_per_shard=20, **given
+    )
+    http = HttpSettings(hosts={"*": address}, backoff_first_s=0.01, backoff_cap_s=0.05, read_timeout_s=read_timeout_s)
+    return fetch_images(originals(museum), folder, images, http, retry_now=True)
+
+
+def test_under_faults_that_pass_the_images_are_those_of_a_quiet_day(museum: Path, tmp_path: Path):
+    with running(museum) as address:
+        quiet = fetched_from(address, museum, tmp_path / "quiet")
+    with running(museum, faults=Faults(seed=3, probability=0.5, slow_s=1.0)) as address:
+        stormy = fetched_from(address, museum, tmp_path / "stormy")
+    assert stormy.requests > quiet.requests
+    assert sha256_of(tmp_path / "quiet" / "images") == sha256_of(tmp_path / "stormy" / "images")
+
+
+def test_every_lasting_fault_has_a_typed_reason(museum: Path, tmp_path: Path):
+    lasting = tuple(fault.name for fault in FAULTS if fault.lasting and IMAGE in fault.where)
+    faults = Faults(seed=5, probability=0.7, modes=lasting, lasting=True, slow_s=0.2)
+    with running(museum, faults=faults) as address:
+        summary = fetched_from(address, museum, tmp_path, read_timeout_s=10.0)
+    assert summary.usable + sum(summary.reasons.values()) == summary.wanted
+    assert summary.states.get("failed", 0) == 0
+    assert len(summary.reasons) >= 8, summary.reasons
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.pipeline.images.test_fetch import fetched_from
+fetched_from(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), connections=2)
+"""
+
+
+def killed_at_random(museum: Path, folder: Path, kills: int) -> int:
+    """Run the fetcher against a slow museum, ended by SIGKILL so many times; returns how many kills hit it running."""
+    draw = random.Random(7)
+    root = Path(__file__).parents[3]
+    hits = 0
+    with running(museum, latency_s=0.02, faults=Faults(seed=1, probability=0.3, slow_s=0.6)) as address:
+        for _ in range(kills):
+            process = subprocess.Popen(
+                [sys.executable, "-c", KILLED, address, museum, folder],
+                cwd=root,
+                env={**os.environ, "PYTHONPATH": str(root)},
+                start_new_session=True,
+            )
+            time.sleep(draw.uniform(0.8, 3.0))
+            hits += process.poll() is None
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        fetched_from(address, museum, folder)
+    return hits
+
+
+def test_killed_twice_the_images_are_those_of_an_undisturbed_run(museum: Path, tmp_path: Path):
+    with running(museum) as address:
+        fetched_from(address, museum, tmp_path / "calm")
+    killed_at_random(museum, tmp_path / "killed", kills=2)
+    assert sha256_of(tmp_path / "calm" / "images") == sha256_of(tmp_path / "killed" / "images")
+
+
+@pytest.mark.long
+def test_killed_at_twenty_random_points_the_images_are_those_of_an_undisturbed_run(tmp_path: Path):
+    render_museum(tmp_path / "museum", images=400)
+    with running(tmp_path / "museum") as address:
+        fetched_from(address, tmp_path / "museum", tmp_path / "calm")
+    hits = killed_at_random(tmp_path / "museum", tmp_path / "killed", kills=20)
+    assert hits >= 5
+    assert sha256_of(tmp_path / "calm" / "images") == sha256_of(tmp_path / "killed" / "images")
+    states = [
+        FETCHES.read(tmp_path / name / "fetches.parquet").select("url", "state", "reason", "content_sha256").sort("url")
+        for name in ("calm", "killed")
+    ]
+    assert states[0].equals(states[1])
