@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas, eigvalsh, lapack
 
 ROWS_PER_BLOCK = 4_096  # a block in float64 is 64 MB at d = 2048
 RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding, not a direction
@@ -38,6 +38,8 @@ class Moments:
 
 def centre(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean [d] of the rows [n, d], and the rows less it, in float64; DistanceError for no or non-finite rows."""
+    if rows.dtype == np.float16:
+        rows = rows.astype(np.float32)  # exact, and numpy has no fast way from half to double
     centred = rows.astype(np.float64)
     if len(centred) == 0:
         raise DistanceError("A set without images has no mean; leave it out.")
@@ -122,7 +124,10 @@ def frechet_distance_of_rows(rows: np.ndarray, to: Reference) -> float:
 
 def overlap(one: Moments, to: Reference) -> float:
     """Tr (A B)^½ from the eigenvalues of Fᵀ A F, a d x d symmetric problem."""
-    product = _times_factor(_times_factor(one.covariance, to).T, to)
+    if to.triangular:
+        product, _ = lapack.dsygst(one.covariance, to.factor, itype=2, lower=1)  # Fᵀ A F, its lower triangle
+    else:
+        product = to.factor.T @ one.covariance @ to.factor
     return _sum_of_roots(product)
 
 
@@ -147,7 +152,8 @@ def _sum_of_roots(symmetric: np.ndarray) -> float:
     """The sum of the square roots of a positive semidefinite matrix's eigenvalues; rounding below 0 is 0."""
     if symmetric.size == 0:
         return 0.0
-    return float(np.sqrt(np.linalg.eigvalsh(symmetric).clip(0.0)).sum())
+    values = eigvalsh(symmetric, lower=True, driver="evr", check_finite=False, overwrite_a=True)
+    return float(np.sqrt(values.clip(0.0)).sum())
 
 
 def _distance(mean: np.ndarray, trace: float, common: float, to: Reference) -> float:
