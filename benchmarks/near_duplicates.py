@@ -1,6 +1,6 @@
 """Planted copies found, and pictures joined falsely: crop, resize, re-JPEG, watermark, colour shift, second view.
 
-    .venv/bin/python -m benchmarks.near_duplicates MUSEUM [--weights FOLDER]
+    .venv/bin/python -m benchmarks.near_duplicates [MUSEUM] [--weights FOLDER]
 
 Copies of seeded originals are added under other records (a second view under the same one), everything is verified,
 described and grouped as in a real run. Found: copies in their original's group. False joins: images that share a group
@@ -26,7 +26,8 @@ from PIL import Image, ImageDraw, ImageEnhance
 from ml.features import extract_features
 from pipeline.images.near_duplicates import duplicate_pairs_page, group_images, read_vectors
 from pipeline.images.verify import Limits, Rejected, verify
-from pipeline.settings import FeatureSettings, ImageSettings
+from pipeline.sandbox.render import render_museum
+from pipeline.settings import RENDERED_MUSEUM, FeatureSettings, ImageSettings
 from pipeline.tables import IMAGES
 
 SEED = 340
@@ -89,7 +90,7 @@ KINDS: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
 def main() -> None:
     """Print the one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("museum", type=Path)
+    parser.add_argument("museum", type=Path, nargs="?", default=RENDERED_MUSEUM)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--copies", type=int, default=COPIES)
     parser.add_argument("--page", type=Path)
@@ -98,6 +99,8 @@ def main() -> None:
     features = FeatureSettings(
         extractors=(extractor,), weights=asked.weights, image_size=128 if asked.weights else None
     )
+    if asked.museum == RENDERED_MUSEUM:
+        render_museum(RENDERED_MUSEUM)
     originals, copies = plant(asked.museum, asked.copies)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

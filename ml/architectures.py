@@ -29,4 +29,4 @@ MOBILENETV2 = Backbone(
     options={"pad_type": "same"},
     weights="mobilenetv2",
 )
-TINY = Backbone("test_resnet", mean=HALF, std=HALF)
+GABOR = Backbone("gabor", mean=HALF, std=HALF)  # ml/gabor.py: fixed filters and a small trained part

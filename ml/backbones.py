@@ -10,11 +10,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ml.architectures import Backbone
+from ml.gabor import GaborNetwork
 from ml.weights import WEIGHTS, WeightsError, find_weights
 
 
 def build(backbone: Backbone, weights: Path | None, pretrained: bool, size: int) -> tuple[nn.Module, str]:
     """The network without its classifier, and a sentence on where its weights come from. Raises WeightsError."""
+    if backbone.name == "gabor":
+        return GaborNetwork(), "random"
     options = dict(backbone.options) | ({"img_size": size} if "vit" in backbone.name else {})
     if not pretrained:
         return timm.create_model(backbone.name.split(".")[0], pretrained=False, num_classes=0, **options), "random"
@@ -68,7 +71,9 @@ class ImageTower(nn.Module):
     def __init__(self, network: Any, freeze: int = 0) -> None:  # timm's networks have no common type
         super().__init__()
         self.width = int(getattr(network, "head_hidden_size", network.num_features))
-        if freeze == 0:
+        if isinstance(network, GaborNetwork):
+            self.frozen, self.trained, self.width = network.parts(freeze)
+        elif freeze == 0:
             self.frozen, self.trained = nn.Identity(), network
         elif freeze < 0:
             self.frozen, self.trained = network, nn.Identity()
@@ -77,7 +82,6 @@ class ImageTower(nn.Module):
             self.trained = nn.Sequential(*network.blocks[freeze:], network.conv_head, network.bn2, network.global_pool)
         else:
             raise WeightsError(f"{type(network).__name__} cannot be frozen in part: set freeze to 0 or -1.")
-        self.freeze = freeze
         self.frozen.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "ImageTower":
@@ -92,7 +96,7 @@ class ImageTower(nn.Module):
 
     def frozen_part(self, images: Tensor) -> Tensor:
         """What the frozen part makes of the images; an activation that is passed in stays as it is."""
-        if self.freeze == 0 or images.shape[1] != 3:
+        if isinstance(self.frozen, nn.Identity) or images.shape[1] != 3:
             return images
         with torch.no_grad():
             return self.frozen(images)

@@ -1,28 +1,78 @@
 """Activations of a frozen network, made once per view of an image instead of once per epoch."""
 
+import hashlib
+import json
+import zlib
+from pathlib import Path
+
 import torch
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from ml.backbones import ImageTower
 from ml.baselines import Recipe
+from ml.checkpoints import whole
 from ml.data import Draw, Images, loader, on_device
 from ml.optimization import autocast
 from ml.place import Place
 
 
-@torch.inference_mode()
-def keep_activations(model: nn.Module, images: Images, recipe: Recipe, place: Place, *, views: int) -> None:
+def keep_activations(
+    model: nn.Module, images: Images, recipe: Recipe, place: Place, *, views: int, cache: Path | None = None
+) -> None:
     """Let the images be drawn from `views` augmented views each, that already passed the model's frozen part.
 
-    Kept in memory as float16: images x views x the activation's size.
+    Kept in memory as float16 (images x views x the activation's size), and in `cache`, where the other rows of the
+    same network find them. The views do not depend on the training's seed.
     """
     tower = next(module for module in model.modules() if isinstance(module, ImageTower))
+    if isinstance(tower.frozen, nn.Identity):
+        return
+    file = cache / f"{_name(tower, images, recipe, views)}.safetensors" if cache is not None else None
+    kept = _found(file)
+    if kept is None:
+        kept = _made(tower, images, recipe, place, views)
+        if file is not None and place.first:
+            with whole(file) as temporary:
+                save_file({"activations": kept}, temporary)
+    images.activations = kept
+
+
+@torch.inference_mode()
+def _made(tower: ImageTower, images: Images, recipe: Recipe, place: Place, views: int) -> Tensor:
     tower.eval()
-    shown = Images(images.split, images.tag_list, images.view, images.seed)
-    draws = [Draw(image, (1 << 63) | view) for image in range(len(shown)) for view in range(views)]
+    shown = Images(images.split, images.tag_list, images.view, seed=0)
+    draws = [Draw(image, image << 8 | view) for image in range(len(images.split)) for view in range(views)]
     parts = []
     for batch in loader(shown, draws, batch=recipe.eval_batch, workers=recipe.workers, pin=place.cuda):
         with autocast(recipe, place):
             parts.append(tower.frozen_part(on_device(batch, place.device, recipe)["image"]).half().cpu())
     kept = torch.cat(parts)
-    images.activations = kept.reshape(len(shown), views, *kept.shape[1:])
+    return kept.reshape(len(images.split), views, *kept.shape[1:]).contiguous()
+
+
+def _found(file: Path | None) -> Tensor | None:
+    """What an earlier row kept; a damaged file is made anew."""
+    if file is None or not file.exists():
+        return None
+    try:
+        return load_file(file)["activations"]
+    except (SafetensorError, KeyError, OSError):
+        return None
+
+
+def _name(tower: ImageTower, images: Images, recipe: Recipe, views: int) -> str:
+    """Everything the activations depend on."""
+    weights = 0
+    for name, tensor in sorted(tower.frozen.state_dict().items()):
+        weights = zlib.crc32(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data, weights)
+        weights = zlib.crc32(name.encode(), weights)
+    split, view = images.split, images.view
+    pictures = hashlib.sha256(
+        "\n".join(f"{r}#{v}" for r, v in zip(split.record_ids, split.views, strict=True)).encode()
+    )
+    pictures.update(images.tag_list.split_hash.encode())
+    parts = [pictures.hexdigest(), weights, recipe.backbone.name, recipe.freeze, recipe.cache_px, views]
+    parts += [view.size, view.crop_scale, view.flip, view.part]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]

@@ -39,6 +39,7 @@ class Job:
     seed: int
     restart: bool = False
     held_out: str | None = None  # a data provider whose images are not trained on
+    cache: Path | None = None  # where activations of frozen networks are kept for the other rows
 
     @property
     def folder(self) -> Path:
@@ -82,7 +83,10 @@ def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict
     scored = {}
     for name in EVALUATED_SPLITS:
         split = splits.get(name, job.recipe.cache_px)
-        scores = predict(model, Images(split, tag_list, view, job.seed), job.recipe, place)
+        shown = Images(split, tag_list, view, job.seed)
+        if job.recipe.frozen_views:
+            keep_activations(model, shown, job.recipe, place, views=1, cache=job.cache)
+        scores = predict(model, shown, job.recipe, place)
         scored[name] = figures(scores, split)
         if place.first:
             folder = job.predictions / job.row.key
@@ -131,9 +135,9 @@ def _train(job: Job, model: Network, tag_list: TagList, splits: Splits, place: P
     samples = _samples(job, training, tag_list)
     validation = splits.get("validation", recipe.cache_px)
     shown = Images(validation, tag_list, View(recipe.image_size, part=recipe.eval_part), job.seed)
-    if recipe.frozen_views and recipe.freeze:
-        keep_activations(model, samples, recipe, place, views=recipe.frozen_views)
-        keep_activations(model, shown, recipe, place, views=1)
+    if recipe.frozen_views:
+        keep_activations(model, samples, recipe, place, views=recipe.frozen_views, cache=job.cache)
+        keep_activations(model, shown, recipe, place, views=1, cache=job.cache)
     checkpoint = _checkpoint_file(job)
     if job.restart:
         checkpoint.unlink(missing_ok=True)

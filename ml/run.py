@@ -58,6 +58,7 @@ def _make_rows(asked: argparse.Namespace, here: Place) -> None:
                 weights=asked.weights,
                 seed=asked.seed,
                 restart=asked.restart,
+                cache=asked.cache or asked.models.parent / "cache" / "activations",
             )
         )
     splits = Splits(asked.dataset, load_tag_list(asked.dataset))
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--predictions", type=Path, required=True, help="where predictions/<baseline>/ are kept")
     parser.add_argument("--profile", choices=("demo", "full"), default="demo")
     parser.add_argument("--weights", type=Path, help="folder with weight files, for machines without network")
+    parser.add_argument("--cache", type=Path, help="where rows share activations of frozen networks")
     parser.add_argument("--seed", type=int, default=340)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--restart", action="store_true", help="do not continue an interrupted training")

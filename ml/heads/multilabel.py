@@ -10,7 +10,10 @@ from ml.tags import FacetTags
 
 
 class Multilabel(Head):
-    """Binary cross-entropy, averaged over the facet's tags and the images annotated in it."""
+    """Binary cross-entropy, summed over the facet's tags and averaged over the images annotated in it.
+
+    The sum (ours; the paper does not say) lets a facet weigh by its tags, as in the asymmetric loss.
+    """
 
     def start_at_prior(self, tags: FacetTags, n_images: int) -> None:
         """The bias is the log-odds of a tag among the images annotated in the facet."""
@@ -25,7 +28,7 @@ class Multilabel(Head):
     def sums(self, logits: Tensor, closed: Tensor, draws: Tensor) -> Tensor:
         """One term."""
         each = self.elements(logits, closed.to(logits.dtype)) * self.class_weight
-        return (each.mean(1) * closed.any(1)).sum().reshape(1)
+        return (each.sum(1) * closed.any(1)).sum().reshape(1)
 
     def elements(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of each image and tag."""
@@ -37,13 +40,12 @@ class Multilabel(Head):
 
 
 class Asymmetric(Multilabel):
-    """Asymmetric loss (arXiv 2009.14119): easy negatives weigh less; timm's defaults, summed over tags as there."""
+    """Asymmetric loss (arXiv 2009.14119): easy negatives weigh less; timm's defaults."""
 
     def __init__(self, width: int, tags: FacetTags, class_weights: bool = False) -> None:
         super().__init__(width, tags, class_weights)
         self.loss = AsymmetricLossMultiLabel(reduction="none")
-        self.n_tags = len(tags)
 
     def elements(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The loss of each image and tag, times the number of tags because the mean is taken over them."""
-        return self.loss(logits, target) * self.n_tags
+        """The loss of each image and tag."""
+        return self.loss(logits, target)

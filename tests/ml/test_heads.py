@@ -86,7 +86,7 @@ def multilabel_loss() -> float:
                 -math.log(sigmoid(float(LOGITS[image, t])) if y else 1 - sigmoid(float(LOGITS[image, t])))
                 for t, y in enumerate(row)
             ]
-            losses.append(sum(each) / len(each))
+            losses.append(sum(each))
     return sum(losses) / len(losses)
 
 
