@@ -10,7 +10,7 @@ import dagster as dg
 from assets.project import ROOT, Project
 from assets.resources import current_project
 from assets.stage import stage_asset
-from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline
+from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
 from pipeline.settings import Settings
 
 CODE = (
@@ -29,21 +29,19 @@ CODE = (
 )
 
 
-def training_asset(baseline: Baseline) -> dg.AssetsDefinition:
+def training_asset(row: Baseline) -> dg.AssetsDefinition:
     """The model and the predictions of one baseline; an ensemble waits for its members."""
 
     def trained(context: dg.AssetExecutionContext, project: Project) -> dict[str, dict[str, Any]]:
-        events = _train(context, project, baseline.key)
-        return {f"models/{baseline.key}": _cost(events), f"predictions/{baseline.key}": {}}
+        events = _train(context, project, row.key)
+        return {f"models/{row.key}": _cost(events), f"predictions/{row.key}": {}}
 
-    trained.__name__ = baseline.key
-    trained.__doc__ = (
-        f"The row `{baseline.key}` ({baseline.kind}): its model, and its scores for every image of every split."
-    )
-    members = tuple(f"{kind}/{member}" for member in needs(baseline) for kind in ("models", "predictions"))
+    trained.__name__ = row.key
+    trained.__doc__ = f"The row `{row.key}` ({row.kind}): its model, and its scores for every image of every split."
+    members = tuple(f"{kind}/{member}" for member in needs(row) for kind in ("models", "predictions"))
     return stage_asset(
         "training",
-        writes=(f"models/{baseline.key}", f"predictions/{baseline.key}"),
+        writes=(f"models/{row.key}", f"predictions/{row.key}"),
         code=CODE,
         kinds=frozenset({"pytorch", "safetensors"}),
         after=("dataset", *members),
@@ -52,15 +50,19 @@ def training_asset(baseline: Baseline) -> dg.AssetsDefinition:
     )(trained)
 
 
-def needs(baseline: Baseline) -> tuple[str, ...]:
+def needs(row: Baseline) -> tuple[str, ...]:
     """The rows that must be trained before this one."""
-    if baseline.kind == "ensemble":
-        return baseline.members
-    return (baseline.wise,) if baseline.kind == "clip" and baseline.wise else ()
+    if row.kind == "ensemble":
+        return row.members
+    return (row.wise,) if row.kind == "clip" and row.wise else ()
 
 
 def rows_of(settings: Settings) -> tuple[Baseline, ...]:
-    """The paper's twelve rows, and those beyond it where the settings ask for them."""
+    """The rows that the settings name, with those they are made of; else the paper's twelve, or all there are."""
+    if settings.benchmark.rows:
+        named = [baseline(key) for key in settings.benchmark.rows]
+        wanted = {row.key for row in named} | {member for row in named for member in needs(row)}
+        return tuple(row for row in PAPER_ROWS + FURTHER_ROWS if row.key in wanted)
     return PAPER_ROWS + (FURTHER_ROWS if settings.benchmark.further_rows else ())
 
 

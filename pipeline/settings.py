@@ -1,12 +1,14 @@
 """The protocol's numbers: typed, frozen, each default marked `paper` or `ours`; a profile is a function."""
 
+import json
 import os
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
 
@@ -212,10 +214,11 @@ class ReleaseSettings(Section):
 
 
 class BenchmarkSettings(Section):
-    """Which rows are trained, and from how many seeds."""
+    """Which rows are trained, and from which seed."""
 
-    further_rows: bool = False  # ours: rows beyond the paper's twelve, see ml/baselines.py
-    seed: int = 0  # ours
+    rows: tuple[str, ...] = ()  # ours: keys of ml/baselines.py; none named: the paper's twelve
+    further_rows: bool = False  # ours: with the paper's twelve, those beyond it too
+    seed: int = Field(default=0, ge=0)  # ours
 
 
 class Settings(Section):
@@ -234,6 +237,9 @@ class Settings(Section):
     benchmark: BenchmarkSettings = BenchmarkSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     release: ReleaseSettings = ReleaseSettings()
+
+
+SECTIONS = tuple(Section.__subclasses__())
 
 
 def full() -> Settings:
@@ -271,15 +277,70 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the environment asks for: EUFCC_PROFILE, and in the demo MUSEUM, MUSEUM_ADDRESS and WEIGHTS."""
+    """The settings that the environment asks for: a profile, then what a file and single variables change in it.
+
+    EUFCC_PROFILE names the profile; MUSEUM, MUSEUM_ADDRESS and WEIGHTS belong to the demo, where weight files that
+    lie beside the museum folder are used without being asked for. EUFCC_SETTINGS is a TOML file with a table per
+    section; EUFCC__SECTION__NAME is one value, as JSON or as text, and wins over the file. Raises SettingsError.
+    """
+    return _changed(_profile(environ), environ)
+
+
+def _profile(environ: Mapping[str, str]) -> Settings:
     profile = environ.get("EUFCC_PROFILE", "demo")
     if profile == "full":
         return full()
     if profile != "demo":
         raise SettingsError(f"EUFCC_PROFILE is {profile!r}; it must be `demo` or `full`.")
     museum = Path(environ.get("MUSEUM") or RENDERED_MUSEUM).expanduser().resolve()
-    weights = environ.get("WEIGHTS")
-    return demo(museum, environ.get("MUSEUM_ADDRESS"), Path(weights).expanduser().resolve() if weights else None)
+    beside = museum.parent / "weights"
+    weights = Path(environ["WEIGHTS"]).expanduser().resolve() if environ.get("WEIGHTS") else beside
+    if environ.get("WEIGHTS") and not weights.is_dir():
+        raise SettingsError(
+            f"WEIGHTS is {environ['WEIGHTS']}, but there is no such folder; correct it or leave it out."
+        )
+    return demo(museum, environ.get("MUSEUM_ADDRESS"), weights if weights.is_dir() else None)
+
+
+def _changed(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """The settings with the file's and the variables' values in place, checked as if they stood here."""
+    values = settings.model_dump()
+    for where, section, name, value in [*_from_file(environ.get("EUFCC_SETTINGS")), *_from_variables(environ)]:
+        if not isinstance(values.get(section), dict):
+            sections = ", ".join(name for name, kind in Settings.model_fields.items() if kind.annotation in SECTIONS)
+            raise SettingsError(f"{where}: there is no section `{section}` in the settings; there are {sections}.")
+        values[section][name] = value
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingsError(f"The setting {'.'.join(map(str, first['loc']))} cannot be used: {first['msg']}.") from None
+
+
+def _from_file(file: str | None) -> list[tuple[str, str, str, Any]]:
+    if not file:
+        return []
+    try:
+        told = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"EUFCC_SETTINGS is {file}, which cannot be read: {error}.") from None
+    loose = [name for name, table in told.items() if not isinstance(table, dict)]
+    if loose:
+        raise SettingsError(f"{file}: `{loose[0]}` stands in no section; write it below a line like [splits].")
+    return [(file, section, name, value) for section, table in told.items() for name, value in table.items()]
+
+
+def _from_variables(environ: Mapping[str, str]) -> list[tuple[str, str, str, Any]]:
+    found = []
+    for variable in sorted(environ):
+        if variable.startswith("EUFCC__"):
+            section, _, name = variable.removeprefix("EUFCC__").lower().partition("__")
+            try:
+                value = json.loads(environ[variable])
+            except ValueError:
+                value = environ[variable]
+            found.append((variable, section, name, value))
+    return found
 
 
 # The local museum's harvests all declare this day, so that repeating one gives the same bytes.
