@@ -11,7 +11,7 @@ setup: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Set PYTHON=… to another one.")'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[test]' -c constraints.txt
+	@.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python -e '.[test]' -c constraints.txt
 	@touch $@
 
 .PHONY: demo
