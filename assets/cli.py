@@ -4,6 +4,7 @@ import os
 import resource
 import sys
 import time
+import warnings
 from typing import Annotated
 
 import typer
@@ -140,16 +141,19 @@ def _run_job(name: str) -> None:
 def _show_benchmark() -> None:
     from assets.resources import current_project
     from ml.evaluation.report import console_table
-    from pipeline.tables import RESULTS
+    from pipeline.tables import COMPARISONS, RESULTS
 
     project = current_project()
-    console.print(console_table(RESULTS.read(project.path("results")), project.storage))
+    results, comparisons = RESULTS.read(project.path("results")), COMPARISONS.read(project.path("comparisons"))
+    console.print(console_table(results, comparisons, project.storage))
     console.print(f"  report: {project.storage / 'report' / 'report.html'}")
 
 
 def main() -> None:
     """Run a command; an error raised on purpose is one sentence and exit code 1, without a traceback."""
     os.environ.setdefault("DAGSTER_HOME", str(home()))
+    # Dagster's own stability labels; the versions are pinned, and a cataloguer can do nothing about them.
+    warnings.filterwarnings("ignore", message=r".* is currently in (beta|preview)")
     try:
         app(standalone_mode=True)
     except Exception as error:

@@ -15,18 +15,21 @@ MODELS = tuple(f"models/{row.key}" for row in ROWS)
 
 @stage_asset(
     "evaluation",
-    writes=("results", "breakdowns"),
+    writes=("results", "breakdowns", "comparisons"),
     code=CODE,
     settings=("evaluation",),
     kinds=frozenset({"numba", "parquet"}),
     after=("dataset", *PREDICTIONS),
 )
 def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
-    """The label prior and the oracle stand beside every row; intervals are bootstrapped over near-duplicate groups."""
+    """The label prior and the oracle stand beside every row; intervals are bootstrapped over near-duplicate groups.
+
+    Only rows of this graph are scored: predictions of rows that were trained earlier and left it stay where they are.
+    """
     from ml.evaluation.benchmark import evaluate_benchmark
 
-    found = evaluate_benchmark(storage, settings.evaluation)
-    return {"results": found.results, "breakdowns": found.breakdowns}
+    found = evaluate_benchmark(storage, settings.evaluation, [row.key for row in ROWS])
+    return {"results": found.results, "breakdowns": found.breakdowns, "comparisons": found.comparisons}
 
 
 @stage_asset(
@@ -36,10 +39,14 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
     kinds=frozenset({"plotly", "html"}),
     after=(*PREDICTIONS, *MODELS, "curation_report", "provider_distances", "split_tags"),
 )
-def report(results: pl.DataFrame, breakdowns: pl.DataFrame, storage: Path, settings: Settings) -> dict[str, object]:
+def report(
+    results: pl.DataFrame, breakdowns: pl.DataFrame, comparisons: pl.DataFrame, storage: Path, settings: Settings
+) -> dict[str, object]:
     """Tables with the published rows beside, findings, charts and pictures; report.html stands by itself."""
+    from ml.evaluation.benchmark import Benchmark
     from ml.evaluation.report import write_report
 
-    written = write_report(storage, storage / "report", settings.evaluation, results=results, breakdowns=breakdowns)
+    scored = Benchmark(results, breakdowns, comparisons)
+    written = write_report(storage, storage / "report", settings.evaluation, scored)
     tables = (storage / "report" / "tables.md").read_text(encoding="utf-8")
     return {"report": {"page": str(written.page), "best_inner": written.best_inner, "tables": tables}}

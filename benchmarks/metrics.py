@@ -115,13 +115,15 @@ def full(folder: Path) -> dict[str, object]:
     from ml.evaluation.evaluate import results_of, score_predictions
     from ml.evaluation.metrics import Relevance
     from ml.evaluation.predictions import write_predictions
-    from ml.evaluation.truth import Dataset, TagList, Truth
+    from ml.evaluation.truth import Dataset, Truth
+    from ml.tags import FacetTags
     from pipeline import FACETS
     from pipeline.settings import EvaluationSettings
 
     generator = np.random.default_rng(340)
-    tags = tuple({"tag_id": f"{t:09d}", "parent": None, "depth": 1, "path": [], "n_train": t} for t in range(TAGS))
-    lists = {facet: TagList(facet, tags if facet == FACETS[0] else ()) for facet in FACETS}
+    ids = tuple(f"{t:09d}" for t in range(TAGS))
+    lists = {facet: FacetTags(facet, (), (), (), ()) for facet in FACETS}
+    lists[FACETS[0]] = FacetTags(FACETS[0], ids, ids, (-1,) * TAGS, tuple(range(TAGS)))
     dataset = Dataset(folder, "0" * 64, "1" * 64, lists)
     sizes = generator.integers(1, RELEVANT, FULL_IMAGES)
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -133,8 +135,8 @@ def full(folder: Path) -> dict[str, object]:
     nothing = Relevance(
         np.zeros(FULL_IMAGES + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, bool), np.zeros(FULL_IMAGES, np.int32)
     )
-    ids = [f"/1/{i:07d}" for i in range(FULL_IMAGES)]
-    images = pl.DataFrame({"record_id": ids, "view": pl.Series([0] * FULL_IMAGES, dtype=pl.Int16)}).with_columns(
+    keys = [f"/1/{i:07d}" for i in range(FULL_IMAGES)]
+    images = pl.DataFrame({"record_id": keys, "view": pl.Series([0] * FULL_IMAGES, dtype=pl.Int16)}).with_columns(
         image_id=pl.col("record_id"), data_provider=pl.lit("one"), group_id=pl.col("record_id")
     )
     groups = (np.arange(FULL_IMAGES) / GROUP).astype(np.int64)

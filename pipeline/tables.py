@@ -184,6 +184,18 @@ CORRECTIONS = Table(
     ),
 )
 
+REJECTED_TAGS = Table(
+    "rejected_tags",
+    "One tag that a person says a record does not have: a verified negative for training.",
+    ("record_id", "tag_id"),
+    (
+        Column("record_id", STRING, "Europeana's id"),
+        Column("facet", STRING, "the tag's facet"),
+        Column("tag_id", STRING, "nine-digit AAT id"),
+        Column("stated", pa.bool_(), "true: the person named this tag; false: it lies below one that they named"),
+    ),
+)
+
 FETCHES = Table(
     "fetches",
     "One image URL and how fetching it went.",
@@ -363,6 +375,25 @@ BREAKDOWNS = Table(
     ),
 )
 
+COMPARISONS = Table(
+    "comparisons",
+    "The paired difference of two rows of the benchmark on the same images of a test, in one metric on one facet.",
+    ("run", "split", "first", "second", "facet", "metric"),
+    (
+        Column("run", STRING, "hash of the splits and tag list the figures belong to"),
+        Column("split", STRING, "inner_test, outer_test or validation"),
+        Column("first", STRING, "key of one baseline, or the place of its predictions"),
+        Column("second", STRING, "key of the other; label_prior for the ranking by frequency alone"),
+        Column("facet", STRING, "a facet, or `mean` (unweighted over facets)"),
+        Column("metric", STRING, "r_precision, acc_at_1, acc_at_10 or avg_rank_position; unseen tags are ignored"),
+        Column("difference", pa.float64(), "first minus second"),
+        Column("low", pa.float64(), "lower end of its 95 % interval, bootstrap over groups"),
+        Column("high", pa.float64(), "upper end"),
+        Column("p_value", pa.float64(), "two-sided, sign flips of whole groups"),
+        Column("p_holm", pa.float64(), "corrected for all pairs compared on the same split, facet and metric"),
+    ),
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -378,6 +409,7 @@ TABLES = {
         RECORD_TAGS,
         CURATION_REPORT,
         CORRECTIONS,
+        REJECTED_TAGS,
         FETCHES,
         IMAGES,
         GROUPS,
@@ -387,5 +419,6 @@ TABLES = {
         CATALOGUER_DECISIONS,
         RESULTS,
         BREAKDOWNS,
+        COMPARISONS,
     )
 }

@@ -1,6 +1,6 @@
 """Every row of a run's benchmark: all predictions of a storage folder, the label prior and the oracle."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,72 +9,90 @@ import polars as pl
 
 from ml.baselines import BASELINES
 from ml.evaluation.breakdowns import breakdowns_of
+from ml.evaluation.comparisons import all_pairs, compare_rows, main_ratios
 from ml.evaluation.evaluate import Row, Scored, facets_of, results_of, score_predictions
 from ml.evaluation.metrics import ImageScores
 from ml.evaluation.predictions import open_predictions
-from ml.evaluation.reference import score_oracle, score_prior
-from ml.evaluation.truth import Dataset, EvaluationError, TagList, Truth, load_dataset, load_truth
+from ml.evaluation.reference import ORACLE, score_oracle, score_prior
+from ml.evaluation.truth import Dataset, EvaluationError, Truth, load_dataset, load_truth
+from ml.tags import FacetTags
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import BREAKDOWNS, RESULTS
+from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
 
 TEST_SPLITS = ("inner_test", "outer_test")
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The tables `results` and `breakdowns` of a run."""
+    """The tables `results`, `breakdowns` and `comparisons` of a run."""
 
     results: pl.DataFrame
     breakdowns: pl.DataFrame
+    comparisons: pl.DataFrame
 
 
-def evaluate_benchmark(storage: Path, settings: EvaluationSettings | None = None) -> Benchmark:
-    """Score `<storage>/predictions/*` on both test sets of `<storage>/dataset`, with the two reference rows.
+def evaluate_benchmark(
+    storage: Path, settings: EvaluationSettings | None = None, rows: Sequence[str] | None = None
+) -> Benchmark:
+    """Score `<storage>/predictions/<row>` on both test sets of `<storage>/dataset`, with the two reference rows.
 
+    Without `rows`, every folder there is. Every pair of rows is compared, and every row with the label prior.
     Raises EvaluationError where there are no predictions, or some do not fit the dataset.
     """
     settings = settings or EvaluationSettings()
     dataset = load_dataset(storage / "dataset")
+    folders = prediction_folders(storage, rows)
     results: list[Row] = []
     breakdowns: list[Row] = []
+    comparisons = [COMPARISONS.empty()]
     for split in TEST_SPLITS:
         truth = load_truth(dataset, split)
-        for scored, depths in score_rows(storage, dataset, truth, settings):
+        ratios = {}
+        for scored, depths in score_rows(folders, dataset, truth, settings):
             results += results_of(scored, dataset, settings)
             breakdowns += breakdowns_of(scored, dataset, depths)
-    return Benchmark(RESULTS.frame(results).sort(RESULTS.key), BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key))
+            if scored.baseline != ORACLE:
+                ratios[scored.baseline] = main_ratios(scored)
+        comparisons.append(compare_rows(ratios, all_pairs(ratios), dataset.run, split, settings))
+    return Benchmark(
+        RESULTS.frame(results).sort(RESULTS.key),
+        BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key),
+        pl.concat(comparisons).sort(COMPARISONS.key),
+    )
 
 
 def score_rows(
-    storage: Path, dataset: Dataset, truth: Truth, settings: EvaluationSettings
+    folders: Sequence[Path], dataset: Dataset, truth: Truth, settings: EvaluationSettings
 ) -> Iterator[tuple[Scored, dict[str, dict[int, ImageScores]]]]:
-    """Each row of the benchmark scored on one split, and again by depth; the label prior and the oracle first."""
-    yield score_prior(dataset, truth, settings), {}
-    yield score_oracle(dataset, truth, settings), {}
-    for folder in prediction_folders(storage):
+    """Each row of the benchmark scored on one split, and again by depth; the label prior and the oracle last."""
+    for folder in folders:
         facets = facets_of(folder.name)
         scored = score_predictions(folder, dataset, truth, settings, facets)
         lists = [dataset.tag_lists[facet] for facet in facets if len(dataset.tag_lists[facet])]
         depths = {tags.facet: score_depths(folder, dataset, truth, tags, settings) for tags in lists}
         yield scored, depths
+    yield score_prior(dataset, truth, settings), {}
+    yield score_oracle(dataset, truth, settings), {}
 
 
-def prediction_folders(storage: Path) -> list[Path]:
-    """The baselines that have predictions, in the order of the paper's tables, then by name."""
+def prediction_folders(storage: Path, rows: Sequence[str] | None = None) -> list[Path]:
+    """The predictions of the rows, by default of all that are there: the paper's order, then by name."""
     order = {key: number for number, key in enumerate(BASELINES)}
-    folders = [path for path in (storage / "predictions").glob("*") if path.is_dir()]
-    if not folders:
-        raise EvaluationError(f"{storage / 'predictions'} is empty; train a baseline first.")
+    place = storage / "predictions"
+    folders = [path for path in place.glob("*") if path.is_dir()] if rows is None else [place / row for row in rows]
+    missing = [path.name for path in folders if not path.is_dir()]
+    if missing or not folders:
+        raise EvaluationError(f"{place} has no predictions of {missing[0] if missing else 'any row'}; train it first.")
     return sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name))
 
 
 def score_depths(
-    folder: Path, dataset: Dataset, truth: Truth, tags: TagList, settings: EvaluationSettings
+    folder: Path, dataset: Dataset, truth: Truth, tags: FacetTags, settings: EvaluationSettings
 ) -> dict[int, ImageScores]:
     """The same predictions ranked among the tags of one depth at a time."""
     file = open_predictions(folder, dataset, truth, tags)
     relevance = truth.relevance[tags.facet]
-    columns = {int(depth): np.flatnonzero(tags.depths == depth) for depth in np.unique(tags.depths)}
+    columns = {int(depth) + 1: np.flatnonzero(tags.depths == depth) for depth in np.unique(tags.depths)}
     by_depth = {
         depth: ImageScores(relevance.among(where, len(tags)), settings.top_k) for depth, where in columns.items()
     }

@@ -6,7 +6,8 @@ import numpy as np
 
 from ml.evaluation.evaluate import Row, Scored, main_columns, six_digits
 from ml.evaluation.metrics import IGNORE_UNSEEN, ImageScores, main_metrics
-from ml.evaluation.truth import Dataset, TagList
+from ml.evaluation.truth import Dataset
+from ml.tags import FacetTags
 
 
 def breakdowns_of(scored: Scored, dataset: Dataset, depths: dict[str, dict[int, ImageScores]]) -> list[Row]:
@@ -63,11 +64,11 @@ def _means(level: str, metrics: list[str], values: np.ndarray) -> Iterator[Figur
             yield level, metric, float(np.nanmean(column)), n
 
 
-def _by_tag(scores: ImageScores, tags: TagList) -> Iterator[Figure]:
+def _by_tag(scores: ImageScores, tags: FacetTags) -> Iterator[Figure]:
     """The chance that the tag is among the R best of an image that has it."""
     relevance = scores.relevance
     n = np.bincount(relevance.tags, minlength=len(tags))
     hits = np.bincount(relevance.tags, weights=np.nan_to_num(scores.hits), minlength=len(tags))
-    for number, tag_id in enumerate(tags.ids):
+    for number, tag_id in enumerate(tags.tag_ids):
         if n[number]:
             yield tag_id, "tag_recall", float(hits[number] / n[number]), int(n[number])

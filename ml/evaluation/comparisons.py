@@ -13,23 +13,11 @@ from ml.evaluation.metrics import IGNORE_UNSEEN, main_metrics
 from ml.evaluation.truth import EvaluationError, load_dataset, load_truth
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
-
-SCHEMA = {
-    "split": pl.String,
-    "first": pl.String,
-    "second": pl.String,
-    "facet": pl.String,
-    "metric": pl.String,
-    "difference": pl.Float64,  # first minus second
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "p_value": pl.Float64,
-    "p_holm": pl.Float64,  # corrected for all pairs compared on the same split, facet and metric
-}
+from pipeline.tables import COMPARISONS
 
 
 def compare(first: Path, second: Path, dataset: Path, settings: EvaluationSettings | None = None) -> pl.DataFrame:
-    """Paired differences of two predictions folders on one dataset: one row per split, facet (or mean) and metric.
+    """Rows of `comparisons` for two predictions folders on one dataset.
 
     Raises EvaluationError where either does not fit the dataset, or they have no split in common.
     """
@@ -47,7 +35,7 @@ def compare(first: Path, second: Path, dataset: Path, settings: EvaluationSettin
         ]
         names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
         rows = dict(zip(names, map(main_ratios, scored), strict=True))
-        frames.append(compare_rows(rows, [names], split, settings))
+        frames.append(compare_rows(rows, [names], loaded.run, split, settings))
     return pl.concat(frames)
 
 
@@ -58,7 +46,7 @@ def main_ratios(scored: Scored) -> Ratios:
 
 
 def compare_rows(
-    rows: Mapping[str, Ratios], pairs: Sequence[tuple[str, str]], split: str, settings: EvaluationSettings
+    rows: Mapping[str, Ratios], pairs: Sequence[tuple[str, str]], run: str, split: str, settings: EvaluationSettings
 ) -> pl.DataFrame:
     """Paired differences of the given pairs of rows; facets that either row does not predict are left out."""
     metrics = main_metrics(settings.top_k)
@@ -76,8 +64,8 @@ def compare_rows(
                 if columns:
                     paired = compare_paired(resampled[first], resampled[second], columns, settings.confidence)
                     figures = (paired.difference, paired.low, paired.high, paired.p_value)
-                    found.append((split, first, second, facet, metric, *map(six_digits, figures), None))
-    frame = pl.DataFrame(found, schema=SCHEMA, orient="row")
+                    found.append((run, split, first, second, facet, metric, *map(six_digits, figures), None))
+    frame = pl.DataFrame(found, schema=COMPARISONS.empty().schema, orient="row")
     parts = [
         part.with_columns(p_holm=pl.Series(holm(part["p_value"].to_list()), dtype=pl.Float64))
         for _, part in frame.group_by("facet", "metric", maintain_order=True)

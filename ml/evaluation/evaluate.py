@@ -10,13 +10,14 @@ from ml.baselines import BASELINES, Vision
 from ml.evaluation.intervals import Ratios, divide, interval, resample, sum_by_group
 from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, ImageScores, Relevance, main_metrics
 from ml.evaluation.predictions import open_predictions
-from ml.evaluation.truth import Dataset, EvaluationError, TagList, Truth, load_dataset, load_truth
+from ml.evaluation.truth import Dataset, EvaluationError, Truth, load_dataset, load_truth
+from ml.tags import FacetTags
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 
 SCORED_SPLITS = ("validation", "inner_test", "outer_test")
 # (scores, images) batches of one facet: what a prediction file, the label prior and the oracle have in common
-Source = Callable[[TagList], Iterator[tuple[np.ndarray, np.ndarray]]]
+Source = Callable[[FacetTags], Iterator[tuple[np.ndarray, np.ndarray]]]
 Row = dict[str, object]
 
 
@@ -85,7 +86,7 @@ def score_predictions(
         raise EvaluationError(f"{dataset.folder} has an empty tag list; nothing can be scored.")
     first = next(iter(files.values()))
 
-    def batches(tags: TagList) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return files[tags.facet].batches(settings.batch_rows)
 
     scored = score_source(
@@ -211,7 +212,7 @@ class _FacetMetrics:
     groups: np.ndarray
 
 
-def _facet_metrics(scored: Scored, tags: TagList, settings: EvaluationSettings) -> _FacetMetrics:
+def _facet_metrics(scored: Scored, tags: FacetTags, settings: EvaluationSettings) -> _FacetMetrics:
     scores, groups = scored.facets[tags.facet], scored.truth.groups
     n_groups = int(groups.max()) + 1
     kept = [number for number, (name, _) in enumerate(scores.names) if name != "confidence"]
@@ -228,19 +229,20 @@ def _facet_metrics(scored: Scored, tags: TagList, settings: EvaluationSettings) 
 
 
 def _pair_metrics(
-    relevance: Relevance, hits: np.ndarray, tags: TagList, settings: EvaluationSettings
+    relevance: Relevance, hits: np.ndarray, tags: FacetTags, settings: EvaluationSettings
 ) -> tuple[np.ndarray, list[str]]:
     """Recall within the R best of head, medium and tail tags, and of rare tags against their parents.
 
     Head, medium and tail are thirds of the tag list by training images. Values per pair of image and relevant tag,
     NaN where a pair does not belong; shape (pairs, 6).
     """
-    third = thirds(tags.n_train)[relevance.tags] if len(tags) else np.empty(0, int)
+    n_train, parents = np.array(tags.n_train, np.int64), np.array(tags.parents, np.int64)
+    third = thirds(n_train)[relevance.tags] if len(tags) else np.empty(0, int)
     columns = [np.where(third == number, hits, np.nan) for number in range(3)]
-    has_parent = tags.parents[relevance.tags] >= 0
-    rare = has_parent & (tags.n_train[relevance.tags] <= settings.rare_tag_images)
+    has_parent = parents[relevance.tags] >= 0
+    rare = has_parent & (n_train[relevance.tags] <= settings.rare_tag_images)
     columns.append(np.where(rare, hits, np.nan))
-    columns.append(np.where(rare, hits_of_parents(relevance, hits, tags.parents), np.nan))
+    columns.append(np.where(rare, hits_of_parents(relevance, hits, parents), np.nan))
     columns.append(columns[-1] - columns[-2])
     names = ["head_recall", "medium_recall", "tail_recall"]
     names += ["rare_tag_recall", "rare_tag_parent_recall", "rare_tag_parent_gain"]

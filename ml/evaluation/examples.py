@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ml.evaluation.predictions import open_predictions
-from ml.evaluation.truth import Dataset, TagList, Truth, load_truth, split_files
+from ml.evaluation.truth import Dataset, Truth, load_truth, split_files
+from ml.tags import FacetTags
 from pipeline import FACETS
 
 SHOWN = 5  # suggestions per facet
@@ -69,9 +70,9 @@ def examples(
                 judged = [(t, judge(t, right, tags.parents)) for t in (scores[facet][at] if facet in scores else [])]
                 suggestions[facet] = [
                     Suggestion(
-                        tags.ids[t],
-                        labels.get(tags.ids[t], tags.ids[t]),
-                        PLAUSIBLE if j != CORRECT and (record_id, tags.ids[t]) in accepted else j,
+                        tags.tag_ids[t],
+                        labels.get(tags.tag_ids[t], tags.tag_ids[t]),
+                        PLAUSIBLE if j != CORRECT and (record_id, tags.tag_ids[t]) in accepted else j,
                     )
                     for t, j in judged
                 ]
@@ -89,7 +90,7 @@ def choose(truth: Truth, n: int) -> list[int]:
     return sorted(range(len(ids)), key=keys.__getitem__)[:n]
 
 
-def judge(tag: int, right: set[int], parents: np.ndarray) -> str:
+def judge(tag: int, right: set[int], parents: Sequence[int]) -> str:
     """How a suggested tag stands to the right ones: correct; near for a sibling, a cousin or a narrower term; wrong.
 
     A facet without a right tag is not annotated: nothing is known there.
@@ -106,7 +107,7 @@ def judge(tag: int, right: set[int], parents: np.ndarray) -> str:
     return NEAR if near & set(above[:2]) else WRONG
 
 
-def _ancestors(tag: int, parents: np.ndarray) -> list[int]:
+def _ancestors(tag: int, parents: Sequence[int]) -> list[int]:
     """From the parent upwards."""
     found = []
     while (tag := int(parents[tag])) >= 0:
@@ -114,7 +115,7 @@ def _ancestors(tag: int, parents: np.ndarray) -> list[int]:
     return found
 
 
-def _lists(dataset: Dataset) -> list[TagList]:
+def _lists(dataset: Dataset) -> list[FacetTags]:
     return [dataset.tag_lists[facet] for facet in FACETS if len(dataset.tag_lists[facet])]
 
 
@@ -123,18 +124,18 @@ def _relevant(truth: Truth, facet: str, image: int) -> set[int]:
     return set(r.tags[r.starts[image] : r.starts[image + 1]].tolist())
 
 
-def _stated_paths(truth: Truth, facet: str, image: int, tags: TagList, labels: dict[str, str]) -> list[list[str]]:
+def _stated_paths(truth: Truth, facet: str, image: int, tags: FacetTags, labels: dict[str, str]) -> list[list[str]]:
     r = truth.relevance[facet]
     where = slice(r.starts[image], r.starts[image + 1])
     return [
-        [labels.get(step, step) for step in tags.tags[tag]["path"]]
+        [labels.get(tags.tag_ids[step], tags.tag_ids[step]) for step in tags.paths[tag]]
         for tag, stated in zip(r.tags[where], r.stated[where], strict=True)
         if stated
     ]
 
 
 def _best_tags(
-    predictions: Path, dataset: Dataset, truth: Truth, tags: TagList, chosen: Sequence[int]
+    predictions: Path, dataset: Dataset, truth: Truth, tags: FacetTags, chosen: Sequence[int]
 ) -> list[list[int]]:
     """The best tags of each chosen image, ties by the tag list's order."""
     file = open_predictions(predictions, dataset, truth, tags)

@@ -1,8 +1,8 @@
 """The claims of the paper's section 5.3, each held against this run's paired differences."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import polars as pl
 
@@ -37,8 +37,16 @@ class Finding:
     differences: tuple[Difference, ...]
 
 
-def findings(comparisons: pl.DataFrame, results: pl.DataFrame, settings: EvaluationSettings) -> list[Finding]:
-    """Every claim with its verdict. `comparisons` has all pairs of rows on both tests, `results` the figures."""
+def findings(
+    comparisons: pl.DataFrame,
+    results: pl.DataFrame,
+    settings: EvaluationSettings,
+    costs: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Finding]:
+    """Every claim with its verdict. `comparisons` has all pairs of rows on both tests, `results` the figures.
+
+    `costs` are the rows' parameters and times, for the claim that weighs them.
+    """
     pairs = _Pairs(comparisons)
     best_vision = {split: _best(results, VISION, split) for split in SPLIT_TITLES}
     best_clip = {split: _best(results, TUNED_CLIP, split) for split in SPLIT_TITLES}
@@ -69,9 +77,27 @@ def findings(comparisons: pl.DataFrame, results: pl.DataFrame, settings: Evaluat
             "On the outer test, at museums never seen in training, the best CLIP is ahead of the best vision model.",
             [pairs.get(best_clip["outer_test"], best_vision["outer_test"], "outer_test")],
         ),
-        _ahead(
-            "The ensemble with CLIP is ahead of its best vision member on both tests, at three models an image.",
-            [pairs.get("ensemble_ml_s_clip", "softmax", split) for split in ("inner_test", "outer_test")],
+        _with_cost(
+            _ahead(
+                "Ensembles are balanced: the one with CLIP is ahead of the best CLIP on the inner test and of the best "
+                "vision model on the outer test.",
+                [
+                    pairs.get("ensemble_ml_s_clip", best_clip["inner_test"], "inner_test"),
+                    pairs.get("ensemble_ml_s_clip", best_vision["outer_test"], "outer_test"),
+                ],
+            ),
+            "ensemble_ml_s_clip",
+            best_vision["outer_test"],
+            costs or {},
+        ),
+        _with_cost(
+            _ahead(
+                "The ensemble of two vision models is ahead of its better member on the inner test.",
+                [pairs.get("ensemble_ml_s", row, "inner_test") for row in ("multilabel", "softmax")],
+            ),
+            "ensemble_ml_s",
+            "softmax",
+            costs or {},
         ),
         _rare(results, settings),
     ]
@@ -127,6 +153,20 @@ def _ahead(claim: str, differences: Sequence[Difference | str]) -> Finding:
         because = f"{_name(closest.first)} and {_name(closest.second)} are too close for these images to decide."
         return Finding(claim, "undecided", because, known)
     return Finding(claim, "holds", "Every interval lies above zero.", known)
+
+
+def _with_cost(finding: Finding, row: str, single: str | None, costs: Mapping[str, Mapping[str, Any]]) -> Finding:
+    """The finding with what the row costs beside a single model, where both say it."""
+    both = [costs.get(row, {}), costs.get(single or "", {})]
+    figures = [(each.get("parameters_m"), each.get("ms_per_image")) for each in both]
+    if single is None or any(figure is None for pair in figures for figure in pair):
+        return finding
+    (size, time), (size_of_one, time_of_one) = figures
+    price = (
+        f"It costs {time:.3g} ms an image and {size:.3g} million parameters, where {title(single)} alone costs "
+        f"{time_of_one:.3g} ms and {size_of_one:.3g} million."
+    )
+    return replace(finding, because=f"{finding.because} {price}")
 
 
 def _equal(claim: str, difference: Difference | str, within: float) -> Finding:

@@ -1,6 +1,6 @@
 """The report's tables as rows of cells, which become HTML, Markdown or LaTeX."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,9 +11,12 @@ from ml.evaluation.tables import (
     FACET_TITLES,
     METRICS,
     SHORT_METRICS,
+    SPLIT_TITLES,
     Cell,
+    against_prior,
     lookup,
     ordered_baselines,
+    points,
     published,
     show,
     title,
@@ -36,6 +39,7 @@ class ShownCell:
     interval: str = ""
     best: bool = False
     tied: bool = False
+    kind: str = ""  # better, worse or not surely, where the cell is such a word
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,36 @@ class ShownTable:
 Columns = Sequence[tuple[str, str, str]]  # split, facet, metric
 
 
-def paper_tables(results: pl.DataFrame, comparisons: pl.DataFrame) -> list[ShownTable]:
-    """Tables 1, 2 and 3 of the paper: inner per facet, outer per facet, and the means of both."""
+def prior_table(comparisons: pl.DataFrame) -> ShownTable:
+    """Which rows beat the label prior: paired differences of mean R-Precision on both tests."""
+    found = against_prior(comparisons)
+    splits = ("inner_test", "outer_test")
+    rows = []
+    for baseline in ordered_baselines([row for row, _ in found]):
+        cells: list[ShownCell] = []
+        facet = "mean"
+        for split in splits:
+            each = found.get((baseline, split))
+            if each is None:
+                cells += [ShownCell("–"), ShownCell("–")]
+                continue
+            facet = each.facet
+            interval = f"{points(each.low)} to {points(each.high)}"
+            cells += [ShownCell(points(each.difference), interval), ShownCell(each.verdict, kind=each.verdict)]
+        of = "" if facet == "mean" else f" ({FACET_TITLES[facet].lower()} alone)"
+        rows.append(ShownRow(title(baseline) + of, tuple(cells)))
+    head = (
+        (HeadCell(""), *(HeadCell(SPLIT_TITLES[split], 2) for split in splits)),
+        (HeadCell("Row"), *(HeadCell(text) for _ in splits for text in ("Points", "Better?"))),
+    )
+    caption = "Which rows beat the label prior: R-Precision, difference on the same images, in points"
+    return ShownTable("prior", caption, head, tuple(rows))
+
+
+def paper_tables(
+    results: pl.DataFrame, comparisons: pl.DataFrame, costs: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[ShownTable]:
+    """Tables 1, 2 and 3 of the paper: inner per facet, outer per facet, and the means of both with the rows' cost."""
     means: Columns = [(split, "mean", metric) for split in ("inner_test", "outer_test") for metric in METRICS]
     spans = tuple(HeadCell(FACET_TITLES[facet], len(METRICS)) for facet in FACETS)
     tables = [
@@ -78,6 +110,7 @@ def paper_tables(results: pl.DataFrame, comparisons: pl.DataFrame) -> list[Shown
             (HeadCell(""), HeadCell("Inner test", len(METRICS)), HeadCell("Outer test", len(METRICS))),
             results,
             comparisons,
+            costs or {},
         )
     ]
     for name, split, caption in (
@@ -96,13 +129,17 @@ def _results_table(
     first_line: tuple[HeadCell, ...],
     results: pl.DataFrame,
     comparisons: pl.DataFrame,
+    costs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> ShownTable:
+    """`costs`, where given, stand in three columns more."""
     cells, paper = lookup(results), lookup(published())
     baselines = ordered_baselines(results["baseline"].to_list())
     best = {column: _best(cells, baselines, column) for column in columns}
     tied = _tied(comparisons, best)
     rows = [ShownRow(heading="This run")]
-    rows += [ShownRow(title(b), tuple(_cell(cells, b, c, best, tied) for c in columns)) for b in baselines]
+    for b in baselines:
+        cost = _figures_of(costs.get(b, {}), BRIEF_COST) if costs is not None else []
+        rows.append(ShownRow(title(b), (*(_cell(cells, b, c, best, tied) for c in columns), *map(ShownCell, cost))))
     rows += [ShownRow(heading="For reference, on the same images")]
     rows += [
         ShownRow(label, tuple(_cell(cells, b, c, {}, set()) for c in columns), "ref")
@@ -115,6 +152,9 @@ def _results_table(
         rows += [ShownRow(heading="The paper, on its own images and splits: not to be compared row by row")]
         rows += [ShownRow(title(b), tuple(_cell(paper, b, c, {}, set()) for c in columns), "paper") for b in printed]
     second_line = (HeadCell("Row"), *(HeadCell(SHORT_METRICS[metric]) for _, _, metric in columns))
+    if costs is not None:
+        first_line = (*first_line, HeadCell("Cost", len(BRIEF_COST)))
+        second_line = (*second_line, *(HeadCell(text) for _, text in BRIEF_COST))
     return ShownTable(name, caption, (first_line, second_line), tuple(rows))
 
 
@@ -191,13 +231,19 @@ COST = (
 )
 
 
-def cost_table(models: dict[str, dict[str, Any]]) -> ShownTable:
+BRIEF_COST = (("parameters_m", "Par. (M)"), ("training_s", "Train (s)"), ("ms_per_image", "ms/image"))
+
+
+def _figures_of(cost: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
+    figures = [cost.get(name) for name, _ in columns]
+    return ["–" if f is None else f"{f:,.0f}" if abs(f) >= 100 else f"{f:.3g}" for f in figures]
+
+
+def cost_table(costs: Mapping[str, Mapping[str, Any]]) -> ShownTable:
     """What every row costs, as its model.json says."""
     rows = []
-    for baseline, model in models.items():
-        cost = {**model, **(model.get("cost") or {})}
-        figures = [cost.get(name) for name, _ in COST]
-        shown = [*("–" if f is None else f"{f:,.4g}" for f in figures), str(model.get("weights", "–"))]
+    for baseline in ordered_baselines(list(costs)):
+        shown = [*_figures_of(costs[baseline], COST), str(costs[baseline].get("weights") or "–")]
         rows.append(ShownRow(title(baseline), tuple(ShownCell(text) for text in shown)))
     head = (HeadCell("Row"), *(HeadCell(text) for _, text in COST), HeadCell("Weights"))
     return ShownTable("cost", "What each row costs", (head,), tuple(rows))

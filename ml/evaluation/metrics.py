@@ -95,7 +95,7 @@ class ImageScores:
         """One metric of all images, shape (n,)."""
         return self.values[:, self.names.index((metric, policy))]
 
-    def add(self, scores: np.ndarray, rows: np.ndarray, parents: np.ndarray) -> None:
+    def add(self, scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray) -> None:
         """Rank a batch of scores, float16, float32 or float64 (b, tags), of the images `rows` (b,).
 
         `parents` gives each tag's parent in the tag list, -1 at the top. Raises ValueError for a NaN.
@@ -104,7 +104,7 @@ class ImageScores:
         further = len(main_metrics(self.top_k)) * len(POLICIES) if self.further else -1
         r = self.relevance
         tops = np.array(self.top_k, np.int64)
-        images, above = rows.astype(np.int64), parents.astype(np.int32)
+        images, above = rows.astype(np.int64), np.asarray(parents, np.int32)
 
         def rank(start: int, stop: int) -> bool:
             return _rank(

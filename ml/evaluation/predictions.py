@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.evaluation.truth import Dataset, EvaluationError, TagList, Truth
+from ml.evaluation.truth import Dataset, EvaluationError, Truth
+from ml.tags import FacetTags
 from pipeline.parquet import write_parquet
 
 
@@ -42,7 +43,7 @@ def as_matrix(scores: pa.FixedSizeListArray) -> np.ndarray:
     return scores.flatten().to_numpy(zero_copy_only=False).reshape(len(scores), size)
 
 
-def open_predictions(folder: Path, dataset: Dataset, truth: Truth, tag_list: TagList) -> PredictionFile:
+def open_predictions(folder: Path, dataset: Dataset, truth: Truth, tag_list: FacetTags) -> PredictionFile:
     """The checked prediction file of a facet.
 
     Raises EvaluationError for a missing facet, another split or tag list, an unknown or missing tag, and for image
@@ -76,7 +77,7 @@ def _check_hashes(file: Path, metadata: dict[str, str], dataset: Dataset) -> Non
             )
 
 
-def _column_order(file: Path, schema: pa.Schema, metadata: dict[str, str], tag_list: TagList) -> np.ndarray | None:
+def _column_order(file: Path, schema: pa.Schema, metadata: dict[str, str], tag_list: FacetTags) -> np.ndarray | None:
     """How the scores are to be permuted; the optional metadata `tag_ids` (JSON) names the columns."""
     if "scores" not in schema.names or not pa.types.is_fixed_size_list(schema.field("scores").type):
         raise EvaluationError(f"{file} has no column `scores` of fixed-size lists.")
@@ -86,18 +87,17 @@ def _column_order(file: Path, schema: pa.Schema, metadata: dict[str, str], tag_l
         if size != len(tag_list):
             raise EvaluationError(f"{file} has {size} scores an image; {tag_list.facet} has {len(tag_list)} tags.")
         return None
-    known = {tag_id: number for number, tag_id in enumerate(tag_list.ids)}
-    unknown = [tag_id for tag_id in given if tag_id not in known]
+    unknown = [tag_id for tag_id in given if tag_id not in tag_list.position]
     if unknown:
         raise EvaluationError(f"{file} scores the unknown tag {unknown[0]}; {tag_list.facet} does not list it.")
-    missing = sorted(set(known) - set(given))
+    missing = sorted(set(tag_list.position) - set(given))
     if missing or len(given) != size or len(set(given)) != size:
         problem = f"no score for the tag {missing[0]}" if missing else "a tag twice"
         raise EvaluationError(f"{file} has {problem}; score every tag of {tag_list.facet} once.")
-    if given == tag_list.ids:
+    if given == list(tag_list.tag_ids):
         return None
     at = {tag_id: number for number, tag_id in enumerate(given)}
-    return np.array([at[tag_id] for tag_id in tag_list.ids])
+    return np.array([at[tag_id] for tag_id in tag_list.tag_ids])
 
 
 def _match_images(file: Path, keys: pl.DataFrame, truth: Truth) -> np.ndarray:

@@ -7,7 +7,8 @@ import numpy as np
 
 from ml.evaluation.evaluate import Row, Scored, results_of, score_source
 from ml.evaluation.predictions import write_predictions
-from ml.evaluation.truth import Dataset, TagList, Truth, load_dataset, load_truth
+from ml.evaluation.truth import Dataset, Truth, load_dataset, load_truth
+from ml.tags import FacetTags
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 
@@ -28,7 +29,7 @@ def reference_rows(
     return rows
 
 
-def prior_scores(tags: TagList) -> np.ndarray:
+def prior_scores(tags: FacetTags) -> np.ndarray:
     """One score per tag: the rank of its number of training images, equal where the numbers are equal.
 
     Ranks, not counts: they are exact in float16 up to 2,048 different numbers.
@@ -39,7 +40,7 @@ def prior_scores(tags: TagList) -> np.ndarray:
 def score_prior(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:
     """The same ranking for every image: tags by their number of training images."""
 
-    def batches(tags: TagList) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         scores = prior_scores(tags)
         for images in _slices(len(truth.groups), settings.batch_rows):
             yield np.tile(scores, (len(images), 1)), images
@@ -50,7 +51,7 @@ def score_prior(dataset: Dataset, truth: Truth, settings: EvaluationSettings) ->
 def score_oracle(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:
     """Every relevant tag of the tag list ahead of every other: the best a model with this list can do."""
 
-    def batches(tags: TagList) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         relevance = truth.relevance[tags.facet]
         for images in _slices(len(truth.groups), settings.batch_rows):
             scores = np.zeros((len(images), len(tags)), np.float16)

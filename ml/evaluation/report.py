@@ -7,26 +7,17 @@ from typing import Any
 
 import jinja2
 import plotly.offline
-import polars as pl
 from markupsafe import Markup
 
-from ml.evaluation.benchmark import TEST_SPLITS, evaluate_benchmark, prediction_folders
-from ml.evaluation.comparisons import SCHEMA, all_pairs, compare_rows, main_ratios
-from ml.evaluation.evaluate import facets_of, score_predictions
+from ml.evaluation.benchmark import TEST_SPLITS, Benchmark, evaluate_benchmark
 from ml.evaluation.findings import findings
-from ml.evaluation.layout import as_latex, as_markdown, closer_table, paper_tables
+from ml.evaluation.layout import as_latex, as_markdown, closer_table, cost_table, paper_tables, prior_table
 from ml.evaluation.sections import best_row, build_page
-from ml.evaluation.tables import (
-    console_table,
-    ordered_baselines,
-)
-from ml.evaluation.truth import Dataset, load_dataset, load_truth
-from pipeline.parquet import whole_file, write_parquet
+from ml.evaluation.tables import console_table, ordered_baselines, read_costs
+from ml.evaluation.truth import load_dataset
+from pipeline.parquet import whole_file
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import (
-    BREAKDOWNS,
-    RESULTS,
-)
+from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
 
 __all__ = ["ReportSummary", "console_table", "write_report"]
 
@@ -49,30 +40,27 @@ def write_report(
     storage: Path,
     out: Path,
     settings: EvaluationSettings | None = None,
-    *,
-    results: pl.DataFrame | None = None,
-    breakdowns: pl.DataFrame | None = None,
+    benchmark: Benchmark | None = None,
 ) -> ReportSummary:
     """Write results, breakdowns and comparisons (Parquet), tables.md, tables.tex, findings.json and report.html.
 
     `storage` holds dataset/, predictions/ and models/ and the tables of the pipeline; tables that are missing only
-    leave out their charts. Without `results` and `breakdowns` the predictions are scored first. Raises EvaluationError.
+    leave out their charts. Without `benchmark` the predictions are scored first. Raises EvaluationError.
     """
     settings = settings or EvaluationSettings()
-    if results is None or breakdowns is None:
-        benchmark = evaluate_benchmark(storage, settings)
-        results, breakdowns = benchmark.results, benchmark.breakdowns
+    benchmark = benchmark or evaluate_benchmark(storage, settings)
+    results, breakdowns, comparisons = benchmark.results, benchmark.breakdowns, benchmark.comparisons
     dataset = load_dataset(storage / "dataset")
-    comparisons = compare_all(storage, dataset, settings)
-    found = findings(comparisons, results, settings)
-    tables = paper_tables(results, comparisons)
-    page = build_page(storage, dataset, results, breakdowns, tables, found, settings)
+    costs = read_costs(storage, results["baseline"].unique().sort().to_list())
+    found = findings(comparisons, results, settings, costs)
+    tables = [prior_table(comparisons), *paper_tables(results, comparisons, costs)]
+    page = build_page(storage, dataset, benchmark, tables, found, settings)
     RESULTS.write(results, out / "results.parquet")
     BREAKDOWNS.write(breakdowns, out / "breakdowns.parquet")
-    write_parquet(comparisons.to_arrow(), out / "comparisons.parquet", row_group_size=100_000)
+    COMPARISONS.write(comparisons, out / "comparisons.parquet")
     texts = {
-        "tables.md": as_markdown([*tables, closer_table(results)]),
-        "tables.tex": as_latex([*tables, closer_table(results)]),
+        "tables.md": as_markdown([*tables, closer_table(results), cost_table(costs)]),
+        "tables.tex": as_latex([*tables, closer_table(results), cost_table(costs)]),
         "findings.json": json.dumps([asdict(finding) for finding in found], indent=1, ensure_ascii=False) + "\n",
         "report.html": render(page),
     }
@@ -84,21 +72,6 @@ def write_report(
     rows = ordered_baselines(results["baseline"].to_list())
     best = {split: best_row(results, split) for split in TEST_SPLITS}
     return ReportSummary(out / "report.html", files, len(rows), best["inner_test"], best["outer_test"], verdicts)
-
-
-def compare_all(storage: Path, dataset: Dataset, settings: EvaluationSettings) -> pl.DataFrame:
-    """Paired differences of every pair of rows on both tests."""
-    frames = [pl.DataFrame(schema=SCHEMA)]
-    for split in TEST_SPLITS:
-        truth = load_truth(dataset, split)
-        rows = {
-            folder.name: main_ratios(
-                score_predictions(folder, dataset, truth, settings, facets_of(folder.name), further=False)
-            )
-            for folder in prediction_folders(storage)
-        }
-        frames.append(compare_rows(rows, all_pairs(rows), split, settings))
-    return pl.concat(frames)
 
 
 def render(page: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """What the report's page says, section by section: sentences, facts, charts and examples."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import polars as pl
 from markupsafe import Markup
 
 from ml.evaluation import figures as draw
-from ml.evaluation.benchmark import TEST_SPLITS
+from ml.evaluation.benchmark import TEST_SPLITS, Benchmark
 from ml.evaluation.examples import PLAUSIBLE, Example, examples
 from ml.evaluation.findings import Finding, describe
 from ml.evaluation.layout import ShownTable, closer_table, cost_table
@@ -21,6 +20,7 @@ from ml.evaluation.tables import (
     SPLIT_TITLES,
     lookup,
     ordered_baselines,
+    read_costs,
     show,
     title,
     weights_of_all,
@@ -65,16 +65,16 @@ def best_row(results: pl.DataFrame, split: str) -> str | None:
 def build_page(
     storage: Path,
     dataset: Dataset,
-    results: pl.DataFrame,
-    breakdowns: pl.DataFrame,
+    benchmark: Benchmark,
     tables: Sequence[ShownTable],
     found: Sequence[Finding],
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     """Everything the template shows."""
+    results, breakdowns = benchmark.results, benchmark.breakdowns
     rows = ordered_baselines(results["baseline"].to_list())
     best = best_row(results, "inner_test") or rows[0]
-    models = {row: read_model(storage, row) for row in rows if (storage / "models" / row / "model.json").exists()}
+    costs = read_costs(storage, rows)
     shown = show_examples(storage, dataset, best, settings)
     return {
         "title": "EUFCC: how well do models tag museum objects?",
@@ -95,7 +95,7 @@ def build_page(
             for f in found
         ],
         "closer": closer_table(results),
-        "cost": cost_table(models) if models else None,
+        "cost": cost_table(costs) if costs else None,
         "figures": row_figures(storage, dataset, results, breakdowns, rows, best),
         "dataset": dataset_figures(storage),
         "examples": [example_view(example) for example in shown],
@@ -206,7 +206,8 @@ def row_figures(
 ) -> dict[str, Figure | None]:
     """The charts about rows of the benchmark."""
     deepest = max(FACETS, key=lambda facet: len(dataset.tag_lists[facet]))
-    tags = {t["tag_id"]: (t["label"], t["n_train"]) for t in dataset.tag_lists[deepest].tags}
+    listed = dataset.tag_lists[deepest]
+    tags = {t: (label, n) for t, label, n in zip(listed.tag_ids, listed.labels, listed.n_train, strict=True)}
     facet = FACET_TITLES[deepest].lower()
     return {
         "rows": figure(
@@ -249,7 +250,7 @@ def dataset_figures(storage: Path) -> list[Figure | None]:
     if all(path.exists() for path in wanted) and (storage / "images").is_dir():
         tags, record_tags = TAGS.read(wanted[0]), RECORD_TAGS.read(wanted[1])
         records = pl.read_parquet(wanted[2], columns=["record_id", "data_provider"])
-        images = pl.read_parquet(storage / "images" / "*.parquet", columns=["record_id", "view", "image_id"])
+        images = pl.read_parquet(storage / "images" / "**" / "*.parquet", columns=["record_id", "view", "image_id"])
         for name, chart in statistics.figures(tags, record_tags, images, records).items():
             heading = str(chart.layout.title.text or name)
             for key, facet in FACET_TITLES.items():
@@ -314,14 +315,11 @@ def _points(trace: Any) -> Sequence[Any]:
     return ()
 
 
-def read_model(storage: Path, row: str) -> dict[str, Any]:
-    """A row's model.json."""
-    return json.loads((storage / "models" / row / "model.json").read_text(encoding="utf-8"))
-
-
 def show_examples(storage: Path, dataset: Dataset, row: str, settings: EvaluationSettings) -> list[Example]:
     """Example images of the best row, with what cataloguers accepted where the assistant was used."""
-    labels = {t["tag_id"]: t["label"] for tags in dataset.tag_lists.values() for t in tags.tags}
+    labels = {
+        t: label for tags in dataset.tag_lists.values() for t, label in zip(tags.tag_ids, tags.labels, strict=True)
+    }
     if (storage / "tags.parquet").exists():
         known = TAGS.read(storage / "tags.parquet").select("tag_id", "labels")
         labels |= {tag: preferred_label(labels_by_language(texts), tag) for tag, texts in known.iter_rows()}

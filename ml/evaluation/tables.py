@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.console import Group
@@ -118,8 +119,51 @@ def weights_of_all(storage: Path, baselines: Sequence[str]) -> str:
     return "; ".join(found) or "not stated"
 
 
-def console_table(results: pl.DataFrame, storage: Path | None = None) -> Group:
-    """The benchmark for a terminal, 80 columns wide: this run, its reference rows, and the paper's rows, kept apart."""
+def read_costs(storage: Path, baselines: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What each row's model.json says of its cost and weights, for the rows that have one."""
+    found = {}
+    for baseline in baselines:
+        file = storage / "models" / baseline / "model.json"
+        if file.exists():
+            model = json.loads(file.read_text(encoding="utf-8"))
+            found[baseline] = {"weights": model.get("weights", ""), **(model.get("cost") or {})}
+    return found
+
+
+@dataclass(frozen=True)
+class AgainstPrior:
+    """How far a row is ahead of the label prior on one test, in R-Precision, on the same images."""
+
+    difference: float
+    low: float
+    high: float
+    facet: str  # mean, or the only facet the row predicts
+
+    @property
+    def verdict(self) -> str:
+        """Better or worse than the prior where the whole interval says so."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "not surely"
+
+
+def against_prior(comparisons: pl.DataFrame) -> dict[tuple[str, str], AgainstPrior]:
+    """By row and split the paired difference to the label prior; of the mean, or of a single head's one facet."""
+    rows = comparisons.filter(metric="r_precision", second=PRIOR).filter(pl.col("difference").is_not_null())
+    found: dict[tuple[str, str], AgainstPrior] = {}
+    for r in rows.sort(pl.col("facet") == "mean", "facet").iter_rows(named=True):  # the mean last, so that it wins
+        found[r["first"], r["split"]] = AgainstPrior(r["difference"], r["low"], r["high"], r["facet"])
+    return found
+
+
+def points(value: float) -> str:
+    """A difference in points, with its sign."""
+    return f"{100 * value:+.1f}"
+
+
+def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Path | None = None) -> Group:
+    """The benchmark for a terminal, 80 columns wide: this run, its reference rows, and the paper's rows, kept apart.
+
+    Then, for each row, how far it is ahead of the label prior, with the interval, and what it costs.
+    """
     baselines = ordered_baselines(results["baseline"].to_list())
     weights = "" if storage is None else f", weights: {weights_of_all(storage, baselines)}"
     paper = published()
@@ -132,7 +176,33 @@ def console_table(results: pl.DataFrame, storage: Path | None = None) -> Group:
             ordered_baselines(paper["baseline"].to_list()),
             paper,
         ),
+        _prior_section(baselines, comparisons, {} if storage is None else read_costs(storage, baselines)),
     )
+
+
+def _prior_section(baselines: Sequence[str], comparisons: pl.DataFrame, costs: dict[str, dict[str, Any]]) -> RichTable:
+    table = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    heading = "Ahead of the label prior? R-Precision in points, 95 % interval of the paired difference"
+    table.title, table.title_justify, table.title_style = f"\n{heading}", "left", "bold"
+    table.add_column("", width=18, no_wrap=True)
+    for split in ("inner test", "outer test"):
+        table.add_column(split, justify="right", no_wrap=True, width=22)
+    table.add_column("train\ns", justify="right", no_wrap=True, width=6)
+    table.add_column("ms an\nimage", justify="right", no_wrap=True, width=6)
+    found = against_prior(comparisons)
+    marks = {"better": "[green]✓[/]", "worse": "[red]✗[/]", "not surely": "·"}
+    for baseline in baselines:
+        cells = []
+        for split in ("inner_test", "outer_test"):
+            each = found.get((baseline, split))
+            interval = f"{points(each.low)}…{points(each.high)}" if each else ""
+            cells.append(f"{points(each.difference)} ({interval}) {marks[each.verdict]}" if each else "–")
+        cost = costs.get(baseline, {})
+        figures = [cost.get("training_s"), cost.get("ms_per_image")]
+        table.add_row(title(baseline), *cells, *("–" if f is None else f"{f:,.0f}" for f in figures))
+    table.caption = "✓ surely better than the prior, ✗ surely worse, · not to be told with these images"
+    table.caption_justify = "left"
+    return table
 
 
 def _section(heading: str, baselines: Sequence[str], frame: pl.DataFrame) -> RichTable:

@@ -1,10 +1,8 @@
 """What a dataset folder says about the images of a split: their tags, groups and providers, without their pixels."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,43 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.evaluation.metrics import Relevance
+from ml.tags import FacetTags, TagListError, load_tag_list
 from pipeline import FACETS
 
 
 class EvaluationError(ValueError):
     """Predictions or a dataset that cannot be scored: one sentence that names the item and what to do."""
-
-
-@dataclass(frozen=True)
-class TagList:
-    """The scored tags of a facet, in the order of every score vector."""
-
-    facet: str
-    tags: tuple[dict[str, Any], ...]  # tag_id, label, labels, parent, depth, path, n_train
-
-    def __len__(self) -> int:
-        return len(self.tags)
-
-    @property
-    def ids(self) -> list[str]:
-        """Tag ids in list order."""
-        return [tag["tag_id"] for tag in self.tags]
-
-    @property
-    def parents(self) -> np.ndarray:
-        """Each tag's parent as a position in the list, -1 at the top."""
-        position = {tag_id: number for number, tag_id in enumerate(self.ids)}
-        return np.array([position.get(tag["parent"], -1) for tag in self.tags], np.int32)
-
-    @property
-    def depths(self) -> np.ndarray:
-        """1 at the top."""
-        return np.array([tag["depth"] for tag in self.tags], np.int64)
-
-    @property
-    def n_train(self) -> np.ndarray:
-        """Training images per tag."""
-        return np.array([tag["n_train"] for tag in self.tags], np.int64)
 
 
 @dataclass(frozen=True)
@@ -58,7 +25,7 @@ class Dataset:
     folder: Path
     split_hash: str
     tag_list_hash: str
-    tag_lists: dict[str, TagList]
+    tag_lists: dict[str, FacetTags]  # all four facets; one without scored tags is empty
 
     @property
     def run(self) -> str:
@@ -78,12 +45,14 @@ class Truth:
 
 def load_dataset(folder: Path) -> Dataset:
     """Read `tag_list.json` of a dataset or release folder. Raises EvaluationError when it is none."""
-    file = folder / "tag_list.json"
-    if not file.exists():
+    if not (folder / "tag_list.json").exists():
         raise EvaluationError(f"{folder} is no dataset: it has no tag_list.json.")
-    content = json.loads(file.read_text(encoding="utf-8"))
-    lists = {facet: TagList(facet, tuple(content["facets"][facet])) for facet in FACETS}
-    return Dataset(folder, content["split_hash"], content["tag_list_hash"], lists)
+    try:
+        tag_list = load_tag_list(folder)
+    except TagListError as error:
+        raise EvaluationError(str(error)) from error
+    lists = {facet: tag_list.facets.get(facet) or FacetTags(facet, (), (), (), ()) for facet in FACETS}
+    return Dataset(folder, tag_list.split_hash, tag_list.tag_list_hash, lists)
 
 
 def load_truth(dataset: Dataset, split: str) -> Truth:
@@ -103,7 +72,7 @@ def load_truth(dataset: Dataset, split: str) -> Truth:
     table = pa.concat_tables(parts).sort_by([("record_id", "ascending"), ("view", "ascending")])
     images = pl.DataFrame(pl.from_arrow(table.select(columns[:5])))
     relevance = {
-        facet: _relevance(table.column(facet), table.column(f"{facet}_stated"), dataset.tag_lists[facet].ids)
+        facet: _relevance(table.column(facet), table.column(f"{facet}_stated"), dataset.tag_lists[facet].position)
         for facet in FACETS
     }
     groups = images["group_id"].rank("dense").to_numpy().astype(np.int64) - 1
@@ -118,9 +87,8 @@ def split_files(folder: Path, split: str) -> list[Path]:
     return files
 
 
-def _relevance(tags: pa.ChunkedArray, stated: pa.ChunkedArray, ids: Sequence[str]) -> Relevance:
+def _relevance(tags: pa.ChunkedArray, stated: pa.ChunkedArray, position: Mapping[str, int]) -> Relevance:
     """Tag lists as positions in the tag list; what is not in the list is counted as unseen."""
-    position = {tag_id: number for number, tag_id in enumerate(ids)}
     frame = pl.DataFrame({"tag": pl.Series(tags.to_pylist(), dtype=pl.List(pl.String))}).with_row_index("image")
     said = pl.DataFrame({"tag": pl.Series(stated.to_pylist(), dtype=pl.List(pl.String))}).with_row_index("image")
     pairs = frame.explode("tag").drop_nulls("tag")

@@ -1,7 +1,9 @@
 """The report: its tables hold the results, the paper's rows as printed, and verdicts that follow from differences."""
 
+import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,16 +12,17 @@ import polars as pl
 import pytest
 from rich.console import Console
 
+from ml.evaluation.benchmark import evaluate_benchmark
 from ml.evaluation.comparisons import compare
 from ml.evaluation.examples import CORRECT, NEAR, NOT_ANNOTATED, WRONG, judge
 from ml.evaluation.findings import findings
-from ml.evaluation.layout import as_latex, as_markdown, paper_tables
+from ml.evaluation.layout import as_latex, as_markdown, paper_tables, prior_table
 from ml.evaluation.predictions import write_predictions
 from ml.evaluation.report import console_table, write_report
-from ml.evaluation.tables import published, show
-from ml.evaluation.truth import load_dataset, load_truth
+from ml.evaluation.tables import AgainstPrior, against_prior, points, published, show
+from ml.evaluation.truth import EvaluationError, load_dataset, load_truth
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import RESULTS, TABLES
+from pipeline.tables import COMPARISONS, RESULTS, TABLES
 
 FAST = EvaluationSettings(resamples=200, example_images=4)
 SKILL = {"softmax": 0.35, "multilabel": 0.3, "clip_zero_shot": 0.02, "clip_1_tag_prompt": 0.2}
@@ -61,7 +64,7 @@ def report(storage: Path, tmp_path_factory) -> Path:
     summary = write_report(storage, out, FAST)
     assert summary.n_rows == 5
     assert summary.best_inner in ("softmax", "multilabel")
-    assert sum(summary.verdicts.values()) == 8
+    assert sum(summary.verdicts.values()) == 9
     return out
 
 
@@ -131,7 +134,7 @@ def test_the_papers_rows_are_printed_as_they_were(report: Path):
     assert "| Ens. ML+S | .81 | .88 | .99 | 3.8 | .67 | .70 | .89 | 27.2 |" in text
     tex = (report / "tables.tex").read_text()
     assert r"CLIP zero-shot & .35 & .37 & .66 & 66.7 & .20 & .20 & .46 & 143.4 \\" in tex
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 4
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 6
 
 
 def test_the_published_means_are_the_means_of_the_published_facets():
@@ -149,13 +152,64 @@ def test_the_published_means_are_the_means_of_the_published_facets():
 
 
 def test_the_console_says_which_rows_are_whose(report: Path, storage: Path):
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(console_table(results(report), storage))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(console_table(results(report), pl.read_parquet(report / "comparisons.parquet"), storage))
     text = console.export_text()
     assert "This run, weights: random (seed 1)" in text
     assert text.index("This run") < text.index("Reference rows of this run") < text.index("The paper's rows")
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
-    console.file.close()
+
+
+def test_a_reader_sees_which_rows_beat_the_prior(report: Path, storage: Path):
+    comparisons = COMPARISONS.read(report / "comparisons.parquet")
+    found = against_prior(comparisons)
+    values = {
+        row["baseline"]: row["value"]
+        for row in results(report)
+        .filter(split="inner_test", facet="mean", metric="r_precision", policy="ignore_unseen")
+        .iter_rows(named=True)
+    }
+    softmax = found["softmax", "inner_test"]
+    assert softmax.difference == pytest.approx(values["softmax"] - values["label_prior"], rel=1e-4)
+    assert softmax.verdict == "better"
+    assert found["multilabel_materials", "inner_test"].facet == "materials"
+    rows = {row.name: row.cells for row in prior_table(comparisons).rows}
+    assert (rows["Softmax"][0].text, rows["Softmax"][1].text) == (points(softmax.difference), "better")
+    assert "Materials head (materials alone)" in rows
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(console_table(results(report), comparisons, storage))
+    line = [line for line in console.export_text().splitlines() if line.startswith("Softmax")][-1]
+    interval = f"{points(softmax.difference)} ({points(softmax.low)}…{points(softmax.high)}) ✓"
+    assert interval in line
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"), [(0.01, 0.02, "better"), (-0.02, -0.01, "worse"), (-0.01, 0.02, "not surely")]
+)
+def test_a_row_is_better_than_the_prior_when_its_whole_interval_is(low, high, verdict):
+    assert AgainstPrior((low + high) / 2, low, high, "mean").verdict == verdict
+
+
+def test_only_the_rows_that_were_asked_for_are_scored(storage: Path, tmp_path: Path):
+    for name in ("dataset", "models"):
+        (tmp_path / name).symlink_to(storage / name)
+    shutil.copytree(storage / "predictions" / "softmax", tmp_path / "predictions" / "softmax")
+    earlier = tmp_path / "predictions" / "earlier" / "inner_test" / "materials.parquet"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"of another split")
+    scored = evaluate_benchmark(tmp_path, FAST, ["softmax"])
+    assert set(scored.results["baseline"]) == {"softmax", "label_prior", "oracle"}
+    assert set(scored.comparisons["first"]) == {"softmax"}
+    with pytest.raises(EvaluationError, match="no predictions of multilabel; train it first"):
+        evaluate_benchmark(tmp_path, FAST, ["softmax", "multilabel"])
+
+
+def test_the_price_of_an_ensemble_stands_in_its_finding():
+    costs = {"ensemble_ml_s": {"parameters_m": 3.0, "ms_per_image": 9.0}, "softmax": {"parameters_m": 1.5}}
+    costs["softmax"]["ms_per_image"] = 4.5
+    found = findings(COMPARISONS.empty(), RESULTS.empty(), EvaluationSettings(), costs)
+    price = "It costs 9 ms an image and 3 million parameters, where Softmax alone costs 4.5 ms and 1.5 million."
+    assert [finding.because.endswith(price) for finding in found].count(True) == 1
 
 
 def test_two_reports_of_one_run_are_the_same_bytes(report: Path, storage: Path, tmp_path: Path):
@@ -215,7 +269,7 @@ def test_best_means_ahead_of_every_other(lows, verdict):
 
 def test_a_claim_without_its_rows_is_not_tested():
     found = findings(pl.DataFrame([comparison("softmax", "multilabel", 0.1, 0.2)]), RESULTS.empty(), FAST)
-    assert [finding.verdict for finding in found].count("not tested") == 8
+    assert [finding.verdict for finding in found].count("not tested") == 9
 
 
 @pytest.mark.parametrize(
