@@ -4,19 +4,41 @@ from pathlib import Path
 
 import polars as pl
 
+from assets.project import Project
 from assets.stage import stage_asset
-from pipeline.curation.corrections import read_corrections
+from pipeline.curation.corrections import all_corrections, decisions_as_corrections, read_corrections
+from pipeline.curation.corrections import rejected_tags as rejected_tags_of
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 from pipeline.vocabulary.facets import load_rules
 
 CODE = ("pipeline/curation", "pipeline/vocabulary")
+DECISIONS = ("ml/assistant/annotation.py", "ml/assistant/decisions.py", "ml/assistant/standing.py")
+
+
+def state_of_decisions(project: Project) -> str:
+    """A version of what the assistant's store holds."""
+    from ml.assistant.decisions import database_of, state_of
+
+    return state_of(database_of(project.storage))
+
+
+@stage_asset("curation", code=DECISIONS, kinds=frozenset({"sqlalchemy", "polars"}), outside=state_of_decisions)
+def cataloguer_decisions(project: Project) -> pl.DataFrame:
+    """The decisions that stand in the assistant's store; none where nobody has opened it yet.
+
+    The assistant writes to the storage's own SQLite file, or to the database of ASSISTANT_DATABASE.
+    """
+    from ml.assistant.decisions import database_of, read_decisions
+
+    return read_decisions(database_of(project.storage))
 
 
 @stage_asset("curation", code=CODE, settings=("curation",), kinds=frozenset({"csv", "polars"}))
-def corrections(settings: Settings) -> pl.DataFrame:
-    """From the curators' file, and from the cataloguers' decisions in the assistant."""
-    return read_corrections(settings.curation.corrections_file)
+def corrections(cataloguer_decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """From the curators' file and the cataloguers' decisions: accepted tags are added, rejected ones removed."""
+    of_file = read_corrections(settings.curation.corrections_file)
+    return all_corrections(of_file, decisions_as_corrections(cataloguer_decisions))
 
 
 @stage_asset(
@@ -58,3 +80,9 @@ def usable(
     usable_images = IMAGES.read(images, ["record_id", "image_id"])
     kept = curate_usable(candidate_record_tags, usable_images, concepts, settings.curation)
     return {"tags": kept.tags, "record_tags": kept.record_tags, "curation_report": kept.report}
+
+
+@stage_asset("curation", code=("pipeline/curation/corrections.py",))
+def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFrame:
+    """Removed tags, with the tags below them: in training they count as seen to be wrong, not only as not stated."""
+    return rejected_tags_of(corrections, tags, record_tags)

@@ -68,7 +68,10 @@ def dataset(
     tags: pl.DataFrame,
     splits: pl.DataFrame,
     split_tags: pl.DataFrame,
+    rejected_tags: pl.DataFrame,
     storage: Path,
 ) -> None:
     """The splits as folders of Parquet shards with images and tags, and the tag list: what every model reads."""
-    write_dataset(images, records, record_tags, tags, splits, split_tags, storage / "dataset")
+    write_dataset(
+        images, records, record_tags, tags, splits, split_tags, storage / "dataset", rejected_tags=rejected_tags
+    )

@@ -104,6 +104,7 @@ class Recipe:
     warmup_steps: int = 0  # ours: the paper names none for vision
     clip_norm: float | None = None  # ours: the paper names none for vision
     drop: float = 0.0  # ours: dropout before the heads
+    rejected_weight: float = 1.0  # ours: of tags that cataloguers rejected, beside an annotated tag's 1
     prior_bias: bool = False  # ours: start the heads at the training frequencies
     ema_decay: float | None = None  # ours: off in the paper's rows
     patience: int | None = None  # ours: epochs without improvement until an early stop; None: none

@@ -1,6 +1,8 @@
 """Images and their tags, read from the dataset's Parquet files and decoded at the scale that is needed."""
 
+import hashlib
 import io
+import json
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,7 @@ from PIL import Image
 from timm.data.distributed_sampler import RepeatAugSampler
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ml.tags import TagList
+from ml.tags import FacetTags, TagList
 
 EVALUATED_SPLITS = ("validation", "inner_test", "outer_test")
 
@@ -35,7 +37,10 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSplit:
-    """One split in memory. `tags[facet]` holds, for image i, positions `values[offsets[i]:offsets[i + 1]]`."""
+    """One split in memory. `tags[facet]` holds, for image i, positions `values[offsets[i]:offsets[i + 1]]`.
+
+    `rejected` holds in the same way the tags that people said the image's record does not have.
+    """
 
     name: str
     record_ids: tuple[str, ...]
@@ -43,6 +48,7 @@ class ImageSplit:
     providers: tuple[str, ...]
     jpegs: pa.ChunkedArray
     tags: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+    rejected: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     pixels: tuple[NDArray[np.uint8], ...] | None = None
 
     def __len__(self) -> int:
@@ -52,6 +58,19 @@ class ImageSplit:
         """Positions of the image's scored tags in a facet, ancestors included; empty when it has none."""
         offsets, values = self.tags[facet]
         return values[offsets[image] : offsets[image + 1]]
+
+    def rejected_tags(self, facet: str, image: int) -> NDArray[np.int64]:
+        """Positions of the scored tags that people said the image's record does not have."""
+        offsets, values = self.rejected[facet]
+        return values[offsets[image] : offsets[image + 1]]
+
+    def digest(self) -> str:
+        """A hash of which images there are, with which tags held and rejected."""
+        found = hashlib.sha256(json.dumps([self.record_ids, self.views]).encode())
+        for targets in (self.tags, self.rejected):
+            for facet, (offsets, values) in targets.items():
+                found.update(facet.encode() + offsets.tobytes() + values.tobytes())
+        return found.hexdigest()
 
     def n_annotated(self, facet: str) -> int:
         """Images with a scored tag in the facet."""
@@ -66,11 +85,9 @@ class ImageSplit:
 
     def keep(self, wanted: NDArray[np.bool_]) -> "ImageSplit":
         """The images for which `wanted` is True, in the same order."""
-        chosen = np.flatnonzero(wanted)
-        tags = {}
-        for facet, (offsets, values) in self.tags.items():
-            lists = [values[offsets[i] : offsets[i + 1]] for i in chosen]
-            tags[facet] = _as_offsets(lists)
+        chosen = np.flatnonzero(wanted).tolist()
+        tags = {facet: _as_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags}
+        rejected = {facet: _as_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected}
         return replace(
             self,
             record_ids=tuple(self.record_ids[i] for i in chosen),
@@ -78,6 +95,7 @@ class ImageSplit:
             providers=tuple(self.providers[i] for i in chosen),
             jpegs=self.jpegs.take(pa.array(chosen)),
             tags=tags,
+            rejected=rejected,
             pixels=None if self.pixels is None else tuple(self.pixels[i] for i in chosen),
         )
 
@@ -113,22 +131,37 @@ def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:
     columns = ["record_id", "view", "image", "data_provider", *tag_list.facets]
     table = pa.concat_tables([_read(file, columns, tag_list) for file in files])
     table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
+    record_ids = tuple(table["record_id"].to_pylist())
+    negatives = _rejected(dataset / "rejected_tags.parquet")
     return ImageSplit(
         name=name,
-        record_ids=tuple(table["record_id"].to_pylist()),
+        record_ids=record_ids,
         views=tuple(table["view"].to_pylist()),
         providers=tuple(table["data_provider"].to_pylist()),
         jpegs=_bytes_of(table["image"]),
         tags={
-            facet: _as_offsets(
-                [
-                    np.array(sorted(tags.position[t] for t in row or () if t in tags.position), dtype=np.int64)
-                    for row in table[facet].to_pylist()
-                ]
-            )
+            facet: _as_offsets([_positions(row or (), tags) for row in table[facet].to_pylist()])
+            for facet, tags in tag_list.facets.items()
+        },
+        rejected={
+            facet: _as_offsets([_positions(negatives.get(record, ()), tags) for record in record_ids])
             for facet, tags in tag_list.facets.items()
         },
     )
+
+
+def _positions(tag_ids: Sequence[str], tags: FacetTags) -> NDArray[np.int64]:
+    return np.array(sorted(tags.position[tag] for tag in tag_ids if tag in tags.position), dtype=np.int64)
+
+
+def _rejected(file: Path) -> dict[str, list[str]]:
+    """The tags that people rejected, per record; none where the dataset has no such file."""
+    found: dict[str, list[str]] = {}
+    if file.exists():
+        table = pq.read_table(file, columns=["record_id", "tag_id"])
+        for record, tag in zip(table["record_id"].to_pylist(), table["tag_id"].to_pylist(), strict=True):
+            found.setdefault(record, []).append(tag)
+    return found
 
 
 def _read(file: Path, columns: list[str], tag_list: TagList) -> pa.Table:
@@ -225,8 +258,8 @@ class View:
 
 
 class Images(Dataset[dict[str, torch.Tensor]]):
-    """Images with their tags: `image` uint8 (size, size, 3), `closed` bool over all facets' tags in turn, and
-    `draws`, one random closed tag per facet, -1 where the image has none."""
+    """Images with their tags: `image` uint8 (size, size, 3), `closed` bool over all facets' tags in turn, `rejected`
+    likewise, and `draws`, one random closed tag per facet, -1 where the image has none."""
 
     def __init__(self, split: ImageSplit, tag_list: TagList, view: View, seed: int = 0) -> None:
         self.split, self.tag_list, self.view, self.seed = split, tag_list, view, seed
@@ -239,8 +272,7 @@ class Images(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
         rng = self.rng(draw)
         image = self.input_of(draw.image, rng)
-        closed, draws = self._targets(draw.image, rng)
-        return {"image": image, "closed": closed, "draws": draws}
+        return {"image": image} | self._targets(draw.image, rng)
 
     def input_of(self, image: int, rng: random.Random) -> torch.Tensor:
         """The image as this draw shows it: pixels, or one of the views that already passed a frozen network."""
@@ -258,15 +290,16 @@ class Images(Dataset[dict[str, torch.Tensor]]):
             return Image.fromarray(self.split.pixels[image])
         return open_jpeg(self.split.jpegs[image].as_buffer(), self.split.name_of(image))
 
-    def _targets(self, image: int, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor]:
-        closed = torch.zeros(self.n_tags, dtype=torch.bool)
+    def _targets(self, image: int, rng: random.Random) -> dict[str, torch.Tensor]:
+        closed, rejected = torch.zeros(2, self.n_tags, dtype=torch.bool)
         draws, start = [], 0
         for facet, tags in self.tag_list.facets.items():
             own = self.split.closed_tags(facet, image)
             closed[start + torch.from_numpy(own)] = True
+            rejected[start + torch.from_numpy(self.split.rejected_tags(facet, image))] = True
             draws.append(int(own[rng.randrange(len(own))]) if len(own) else -1)
             start += len(tags)
-        return closed, torch.tensor(draws)
+        return {"closed": closed, "rejected": rejected, "draws": torch.tensor(draws)}
 
 
 class EpochSampler(Sampler[Draw]):

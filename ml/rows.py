@@ -119,6 +119,7 @@ def network_of(
             row.head,
             class_weights=row.class_weights,
             drop=recipe.drop,
+            rejected_weight=recipe.rejected_weight,
         )
         if recipe.prior_bias and splits is not None:
             training = splits.get("train")
@@ -147,7 +148,7 @@ def _train(job: Job, model: Network, tag_list: TagList, splits: Splits, place: P
         recipe,
         place,
         seed=job.seed,
-        identity=_identity(job, tag_list),
+        identity=_identity(job, tag_list, training),
         validate=lambda evaluated: figures(predict(evaluated, shown, recipe, place), validation),
         progress=progress,
         checkpoint=checkpoint,
@@ -167,9 +168,10 @@ def _checkpoint_file(job: Job) -> Path:
     return job.folder / "checkpoint.safetensors"
 
 
-def _identity(job: Job, tag_list: TagList) -> str:
+def _identity(job: Job, tag_list: TagList, training: ImageSplit) -> str:
     """What must be equal for a checkpoint to be continued."""
     parts = [job.row.key, job.recipe.as_json(), job.seed, job.held_out, tag_list.split_hash, tag_list.tag_list_hash]
+    parts.append(training.digest())
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

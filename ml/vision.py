@@ -16,7 +16,14 @@ class VisionModel(Network):
     """Logits per facet from one network; the loss masks facets that an image has no annotation for."""
 
     def __init__(
-        self, tower: ImageTower, tag_list: TagList, head: str, *, class_weights: bool = False, drop: float = 0.0
+        self,
+        tower: ImageTower,
+        tag_list: TagList,
+        head: str,
+        *,
+        class_weights: bool = False,
+        drop: float = 0.0,
+        rejected_weight: float = 1.0,
     ) -> None:
         super().__init__()
         self.tower = tower
@@ -24,7 +31,7 @@ class VisionModel(Network):
         self.heads = nn.ModuleDict(
             {facet: HEADS[head](tower.width, tags, class_weights) for facet, tags in tag_list.facets.items()}
         )
-        self.tag_list = tag_list
+        self.tag_list, self.rejected_weight = tag_list, rejected_weight
         self.sizes = [len(tags) for tags in tag_list.facets.values()]
 
     def forward(self, batch: Batch) -> list[Tensor]:
@@ -35,17 +42,22 @@ class VisionModel(Network):
 
     def weights(self, batch: Batch) -> Tensor:
         """The batch's weight per term of the loss; the trainer adds them up over micro-batches and ranks."""
-        return torch.cat([head.weights(closed, draws) for head, closed, draws in self._targets(batch)])
+        images = batch["draws"].new_tensor([len(batch["draws"])], dtype=torch.float32)
+        return torch.cat([*(head.weights(closed, draws) for head, closed, draws in self._targets(batch)), images])
 
     def loss(self, outputs: list[Tensor], batch: Batch, totals: Tensor) -> Tensor:
-        """This batch's share of the step's loss: the sum over facets and terms of sum / total."""
-        sums = torch.cat(
-            [
-                head.sums(logits, closed, draws)
-                for logits, (head, closed, draws) in zip(outputs, self._targets(batch), strict=True)
-            ]
-        )
-        return (sums / totals.clamp(min=1e-8)).sum()
+        """This batch's share of the step's loss: the sum over facets and terms of sum / total.
+
+        The last term are the tags that people rejected, of all facets, per image of the step.
+        """
+        sums = [
+            head.sums(logits, closed, draws)
+            for logits, (head, closed, draws) in zip(outputs, self._targets(batch), strict=True)
+        ]
+        rejected = batch["rejected"].split(self.sizes, dim=1)
+        negatives = [head.negatives(*each) for head, *each in zip(self._heads(), outputs, rejected, strict=True)]
+        terms = torch.cat([*sums, self.rejected_weight * torch.stack(negatives).sum(0)])
+        return (terms / totals.clamp(min=1e-8)).sum()
 
     def log_scores(self, outputs: list[Tensor]) -> dict[str, Tensor]:
         """Natural log of each tag's probability, per facet."""

@@ -2,6 +2,7 @@
 
 import argparse
 import ipaddress
+import os
 import secrets
 import socket
 import sys
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 import uvicorn
 
 from ml.assistant.app import create_app
+from ml.assistant.decisions import DATABASE
 from ml.assistant.desk import Desk
 from ml.assistant.elsewhere import Elsewhere
 from ml.assistant.limits import DeskLimits
@@ -84,10 +86,11 @@ def make_desk(asked: argparse.Namespace) -> Desk:
             raise ModelError(f"There is no trained model `{asked.model}` in the storage; there are: {there}.")
         models.default = asked.model
     folder: Path = asked.folder or asked.storage / "assistant"
+    of_folder = f"sqlite:///{folder / 'assistant.sqlite'}"
     return Desk(
         vocabulary=vocabulary,
         models=models,
-        store=Store(asked.database or f"sqlite:///{folder / 'assistant.sqlite'}"),
+        store=Store(asked.database or os.environ.get(DATABASE) or of_folder),
         folder=folder,
         dataset=dataset,
         elsewhere=None if asked.no_fetch else _elsewhere(folder),
@@ -152,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", metavar="KEY", help="the model shown first (default: the best on validation)")
     parser.add_argument("--host", default="127.0.0.1", help="elsewhere than loopback a token is asked for")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free one")
-    parser.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: SQLite in the storage folder)")
+    parser.add_argument(
+        "--database", metavar="URL", help=f"SQLAlchemy URL (default: ${DATABASE}, else SQLite in the storage folder)"
+    )
     parser.add_argument("--folder", type=Path, help="where pictures and the default database are kept")
     parser.add_argument("--dataset", type=Path, help="default: <storage>/dataset")
     parser.add_argument("--models", type=Path, help="default: <storage>/models")

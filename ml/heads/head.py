@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from ml.tags import FacetTags
 
 WEIGHT_CAP = 10.0  # ours: the most that a rare class weighs
+ALMOST = 1 - 1e-4  # ours: the most that a rejected tag's probability counts, so that its loss stays finite
 
 
 class Head(nn.Module):
@@ -49,6 +50,14 @@ class Head(nn.Module):
     def sums(self, logits: Tensor, closed: Tensor, draws: Tensor) -> Tensor:
         """The batch's weighted sum per term of the loss."""
         raise NotImplementedError
+
+    def negatives(self, logits: Tensor, rejected: Tensor) -> Tensor:
+        """The batch's sum of -log(1 - P) over `rejected` (images x tags, bool): tags that a person said are wrong.
+
+        It is there for every head, and for facets without annotation too, where nothing else is known.
+        """
+        probability = self.log_scores(logits).exp() * ALMOST
+        return -(torch.log1p(-probability) * rejected).sum().reshape(1)
 
     def log_scores(self, logits: Tensor) -> Tensor:
         """Natural log of each tag's probability, images x tags."""

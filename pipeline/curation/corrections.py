@@ -73,6 +73,21 @@ def all_corrections(of_file: pl.DataFrame, of_decisions: pl.DataFrame) -> pl.Dat
     return both.unique(["record_id", "tag_id"], keep="first", maintain_order=True).sort("record_id", "tag_id")
 
 
+def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFrame:
+    """The tags that people removed from records, and the tags below them: REJECTED_TAGS.
+
+    A record without the tag has it as a verified negative too; models learn from that, and not only its absence.
+    """
+    named = corrections.filter(pl.col("action") == "remove").select("record_id", named="tag_id")
+    below = tags.select("facet", "tag_id", named="path").explode("named")  # a path ends with the tag itself
+    negatives = named.join(below, on="named").join(record_tags, on=["record_id", "tag_id"], how="anti")
+    return (
+        negatives.group_by("record_id", "facet", "tag_id")
+        .agg(stated=(pl.col("named") == pl.col("tag_id")).any())
+        .sort("record_id", "tag_id")
+    )
+
+
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:

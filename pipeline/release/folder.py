@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline import FACETS
 from pipeline.parquet import sync_folder, whole_file
 from pipeline.settings import ReleaseSettings
-from pipeline.tables import IMAGE, SPLIT_TABLE
+from pipeline.tables import IMAGE, REJECTED_TAGS, SPLIT_TABLE
 
 DATASET_SPLITS = ("train", "validation", "inner_test", "outer_test")  # `left_out` images are in no folder
 CHUNK = 2_000  # rows in memory at a time, in the order of the output
@@ -52,10 +52,14 @@ def write_dataset(
     split_tags: pl.DataFrame,
     folder: Path,
     settings: ReleaseSettings | None = None,
+    rejected_tags: pl.DataFrame | None = None,
 ) -> None:
     """Write `folder` whole or not at all: `tag_list.json`, `splits.parquet`, and Parquet parts per split.
 
-    Images stream through in chunks of some thousand, so memory does not grow with the dataset. Same tables, same
+    With `rejected_tags` also a file of these: the verified negatives of training.
+
+    Images stream through in the order in which they lie, some thousand at a time, so that none is read twice and
+    memory does not grow with the dataset. Same tables, same
     bytes. Raises DatasetError where an image of the splits is missing or a record has no row.
     """
     settings = settings or ReleaseSettings()
@@ -63,9 +67,13 @@ def write_dataset(
         split_hash = SPLIT_TABLE.write(splits, new / "splits.parquet")
         tag_list = build_tag_list(tags, split_tags, split_hash)
         write_json(tag_list, new / "tag_list.json")
+        if rejected_tags is not None:
+            REJECTED_TAGS.write(rejected_tags, new / "rejected_tags.parquet")
         rows = annotate_images(splits, records, record_tags)
-        shards = sorted(images_folder.glob("part-*.parquet"))
+        shards = sorted(images_folder.rglob("part-*.parquet"))
         places = find_images(rows, shards)
+        order = np.lexsort((places[:, 1], places[:, 0]))  # as the images lie: every row group is read once
+        rows, places = rows[order], places[order]
         metadata = {"split_hash": split_hash, "tag_list_hash": str(tag_list["tag_list_hash"])}
         schema = dataset_schema().with_metadata(metadata)
         with _SplitWriters(new, schema, settings) as writers:

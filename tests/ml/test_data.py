@@ -2,11 +2,13 @@
 
 import io
 import random
+import shutil
 import warnings
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -51,6 +53,28 @@ def test_a_split_is_read_with_its_scored_tags(museum: Path):
                 np.flatnonzero(split.relevant(facet, len(each))[image]).tolist()
                 == split.closed_tags(facet, image).tolist()
             )
+
+
+def test_rejected_tags_come_from_the_datasets_file(museum: Path, tmp_path: Path):
+    dataset = tmp_path / "dataset"
+    shutil.copytree(museum, dataset)
+    tags = load_tag_list(dataset)
+    before = load_split(dataset, "train", tags)
+    rejected = {"record_id": ["/train/0003", "/train/0003", "/elsewhere/1"], "facet": ["materials"] * 3}
+    rejected["tag_id"] = ["300000014", "300000099", "300000014"]  # the second is in no list
+    pq.write_table(pa.table(rejected | {"stated": [True] * 3}), dataset / "rejected_tags.parquet")
+    split = load_split(dataset, "train", tags)
+    image = split.record_ids.index("/train/0003")
+    assert split.rejected_tags("materials", image).tolist() == [tags.facets["materials"].position["300000014"]]
+    assert sum(len(values) for _, values in split.rejected.values()) == 1
+    assert sum(len(values) for _, values in before.rejected.values()) == 0
+    assert before.digest() != split.digest() == load_split(dataset, "train", tags).digest()
+    kept = split.keep(np.arange(len(split)) == image)
+    assert kept.rejected_tags("materials", 0).tolist() == split.rejected_tags("materials", image).tolist()
+    sample = Images(split, tags, View(32))[Draw(image, 0)]
+    start = len(tags.facets["object_types"])
+    place = tags.facets["materials"].position["300000014"]
+    assert torch.nonzero(sample["rejected"]).flatten().tolist() == [start + place]
 
 
 def test_a_providers_images_can_be_held_out(museum: Path):

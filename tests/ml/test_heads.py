@@ -156,6 +156,34 @@ def test_a_batch_cut_in_two_gives_the_same_loss(tree: FacetTags, kind: str):
     assert float(cut) == pytest.approx(loss_of(head, LOGITS).item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_a_rejected_tag_costs_the_log_of_what_is_left(tree: FacetTags, kind: str):
+    head = head_of(kind, tree)
+    rejected = torch.zeros_like(CLOSED)
+    rejected[2, 0] = rejected[0, 4] = True  # in the third image nothing is annotated
+    left = [1 - head.log_scores(LOGITS)[image, tag].exp().item() for image, tag in ((2, 0), (0, 4))]
+    expected = -sum(math.log(value) for value in left)
+    assert head.negatives(LOGITS, rejected).item() == pytest.approx(expected, rel=1e-3)
+    logits = LOGITS.clone().requires_grad_()
+    head.negatives(logits, rejected).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad[2, 0] > 0  # the step lowers it
+    assert logits.grad[0, 4] > 0
+    assert logits.grad[[1, 3]].abs().max() == 0
+
+
+@pytest.mark.parametrize("kind", list(HEADS))
+def test_a_rejected_tag_that_was_certain_still_has_a_gradient(tree: FacetTags, kind: str):
+    logits = torch.zeros(1, len(tree))
+    logits[0, 1] = 12.0  # metal, at the top
+    logits.requires_grad_()
+    negative = HEADS[kind](4, tree).negatives(logits, torch.arange(len(tree))[None] == 1)
+    negative.sum().backward()
+    assert torch.isfinite(negative).all()
+    assert logits.grad is not None
+    assert logits.grad[0, 1] > 0.01
+
+
 def test_a_tag_that_ends_at_an_inner_node_has_no_loss_below_it(tree: FacetTags):
     head = head_of("hsoftmax_nodes", tree)
     logits = LOGITS[3:4].clone().requires_grad_()

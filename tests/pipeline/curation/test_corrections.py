@@ -9,8 +9,9 @@ from pipeline.curation.corrections import (
     all_corrections,
     decisions_as_corrections,
     read_corrections,
+    rejected_tags,
 )
-from pipeline.tables import CATALOGUER_DECISIONS, CORRECTIONS
+from pipeline.tables import CATALOGUER_DECISIONS, CORRECTIONS, RECORD_TAGS, TAGS
 
 HEADER = "record_id,tag_id,action,reason,who,date\n"
 
@@ -113,4 +114,30 @@ def test_the_curators_file_counts_over_decisions(file):
     assert both.select("record_id", "action", "source").rows() == [
         ("/1/a", "add", "file"),
         ("/1/b", "add", "cataloguer_decisions"),
+    ]
+
+
+def test_a_removed_tag_is_a_negative_with_all_tags_below_it():
+    metal, bronze, glass = "300010900", "300010957", "300010797"
+    tags = TAGS.frame(
+        [
+            {"tag_id": metal, "facet": "materials", "path": [metal], "depth": 1, "n_images": 20},
+            {"tag_id": bronze, "facet": "materials", "path": [metal, bronze], "depth": 2, "n_images": 10},
+            {"tag_id": glass, "facet": "materials", "path": [glass], "depth": 1, "n_images": 10},
+        ]
+    )
+    corrections = CORRECTIONS.frame(
+        [
+            {"record_id": "/1/a", "tag_id": metal, "action": "remove"},
+            {"record_id": "/1/a", "tag_id": glass, "action": "add"},
+            {"record_id": "/1/b", "tag_id": bronze, "action": "remove"},
+            {"record_id": "/1/b", "tag_id": "300000000", "action": "remove"},  # no tag of the dataset
+            {"record_id": "/1/c", "tag_id": glass, "action": "remove"},  # could not be applied: the record keeps it
+        ]
+    )
+    record_tags = RECORD_TAGS.frame([{"record_id": "/1/c", "facet": "materials", "tag_id": glass, "stated": True}])
+    assert rejected_tags(corrections, tags, record_tags).rows() == [
+        ("/1/a", "materials", metal, True),
+        ("/1/a", "materials", bronze, False),
+        ("/1/b", "materials", bronze, True),
     ]
