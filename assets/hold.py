@@ -1,0 +1,41 @@
+"""Who writes and who reads a table: two runs never touch the same one at the same time."""
+
+import fcntl
+import os
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+
+class InUse(RuntimeError):
+    """Another run is at work on the same table; the message says which."""
+
+
+@contextmanager
+def hold(notes: Path, writes: Collection[str], reads: Collection[str], who: str) -> Iterator[None]:
+    """Nobody else writes what is read here, nor touches what is written here; InUse at once where somebody does.
+
+    The locks are the operating system's: they end with the process, however it ends, and hold for every process that
+    sees the folder. Machines that share nothing but a bucket are kept apart by Dagster's queue instead.
+    """
+    with ExitStack() as stack:
+        for name in sorted({*writes, *reads}):
+            place = notes / f"{name}.lock"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(place.open("a+", encoding="utf-8"))
+            written = name in writes
+            try:
+                fcntl.lockf(lock, (fcntl.LOCK_EX if written else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                lock.seek(0)
+                other = lock.read().strip()
+                doing = "in use by" if written else "being written by"
+                raise InUse(
+                    f"{name} is {doing} another run{f' (the last to write it was {other})' if other else ''}: "
+                    "wait until it has ended, then start this one again."
+                ) from None
+            if written:
+                lock.truncate(0)
+                lock.write(f"{who}, process {os.getpid()}")
+                lock.flush()
+        yield
