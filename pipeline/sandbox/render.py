@@ -9,6 +9,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain, starmap
+from multiprocessing import get_context
 from pathlib import Path
 
 from PIL import Image, ImageEnhance
@@ -30,6 +34,8 @@ COLLECTIONS = (
     "numismatics", "stained glass", "tapestry", "textile", "tool", "toy", "vessel", "weapon",
 )  # fmt: skip
 MARK = "rendered.json"  # written last; says what this folder was rendered from
+MOST_PROCESSES = 4
+WORTH_PROCESSES = 200  # fewer images are drawn before another process has started
 FIXED_TIME = 1_767_225_600  # 2026-01-01, the files' date, so that Last-Modified is the same for everyone
 COPY_QUALITY, COPY_CROP, COPY_SCALE, COPY_LIGHT = 62, 0.05, 0.72, 1.04
 
@@ -48,8 +54,8 @@ Progress = Callable[[Sequence[Holding]], Iterable[Holding]]
 def render_museum(folder: Path, *, seed: int = SEED, images: int = IMAGES, progress: Progress | None = None) -> None:
     """Draw the museum folder, whole or not at all; the same seed gives the same bytes; a finished one is kept.
 
-    `images`: how many image files there are (a few records more have none). `progress` wraps the records while they
-    are drawn. Raises MuseumError when the folder holds something that was not rendered here.
+    `images`: how many image files there are (a few records more have none). `progress` wraps the records with an
+    image while they are drawn. Raises MuseumError when the folder holds something that was not rendered here.
     """
     if images < LEAST_IMAGES:
         raise MuseumError(
@@ -87,25 +93,53 @@ def _write(folder: Path, seed: int, images: int, progress: Progress) -> None:
     with (folder / "aat_excerpt.nt.gz").open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
         packed.write("".join(excerpt.triples()).encode())
     (folder / "media").mkdir()
-    media = [row for holding in progress(planned) if (row := _media(folder / "media", holding, planned, seed))]
+    _draw_all(folder / "media", planned, seed, progress)
+    media = [(url, _file_of(h)) for h in planned if (url := thumbnail_source(h)) is not None and h.image != "missing"]
     _table(folder / "media.csv", ("url", "file"), sorted(media))
 
 
-def _media(folder: Path, holding: Holding, planned: Sequence[Holding], seed: int) -> tuple[str, str] | None:
-    """Draw the holding's image file; its row of media.csv, or None when it has no image."""
-    url = thumbnail_source(holding)
-    if url is None or holding.image == "missing":
-        return None
-    file = folder / f"{record_id_of(holding).strip('/').replace('/', '_')}.jpg"
-    if holding.copy_of is None:
-        image = photograph(holding.thing, holding.provider.style, holding.view, seed)
-        content = _jpeg(image, holding.provider.style.quality)
-    else:
-        original = planned[holding.copy_of]
-        content = _copied((folder / f"{record_id_of(original).strip('/').replace('/', '_')}.jpg").read_bytes(), holding)
+def _draw_all(folder: Path, planned: Sequence[Holding], seed: int, progress: Progress) -> None:
+    """Every image file: the originals, by several processes when they are many, then the copies of them."""
+    pictured = [h for h in planned if thumbnail_source(h) is not None and h.image != "missing"]
+    originals = [holding for holding in pictured if holding.copy_of is None]
+    copies = [(holding, planned[holding.copy_of]) for holding in pictured if holding.copy_of is not None]
+    draw, copy = partial(_draw, folder, seed), partial(_copy, folder)
+    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
+    if processes == 1 or len(originals) < WORTH_PROCESSES:
+        _in_step(progress(pictured), chain(map(draw, originals), starmap(copy, copies)))
+        return
+    # spawn and not fork: whoever calls this may have threads, whose locks a fork would keep for ever
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    try:
+        drawn = pool.map(draw, originals, chunksize=16)
+        _in_step(progress(pictured), chain(drawn, starmap(copy, copies)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_step(shown: Iterable[Holding], done: Iterable[None]) -> None:
+    """One step of what is shown for each image that is done."""
+    for _ in zip(shown, done, strict=True):
+        pass
+
+
+def _draw(folder: Path, seed: int, holding: Holding) -> None:
+    image = photograph(holding.thing, holding.provider.style, holding.view, seed)
+    _store(folder, holding, _jpeg(image, holding.provider.style.quality))
+
+
+def _copy(folder: Path, holding: Holding, original: Holding) -> None:
+    _store(folder, holding, _copied((folder / _file_of(original)).read_bytes(), holding))
+
+
+def _store(folder: Path, holding: Holding, content: bytes) -> None:
+    file = folder / _file_of(holding)
     file.write_bytes(content)
     os.utime(file, (FIXED_TIME, FIXED_TIME))
-    return url, file.name
+
+
+def _file_of(holding: Holding) -> str:
+    return f"{record_id_of(holding).strip('/').replace('/', '_')}.jpg"
 
 
 def _copied(content: bytes, holding: Holding) -> bytes:
