@@ -24,12 +24,24 @@ from pipeline.harvest.records import write_records
 from pipeline.harvest.refresh import withdrawn
 from pipeline.http import HttpClient
 from pipeline.parquet import sha256_of, whole_file
-from pipeline.settings import Settings
+from pipeline.settings import HttpSettings, Settings
 from pipeline.tables import TOMBSTONES
 
 CODE = ("pipeline/http.py", "pipeline/harvest")
 PARTITIONS = collections_partitions(current_project().settings)
-NETWORK_RETRY = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def network_retry(http: HttpSettings) -> dg.RetryPolicy:
+    """What a server did not answer is asked for again, later, with what came before kept."""
+    return dg.RetryPolicy(
+        max_retries=http.step_retries,
+        delay=http.step_retry_delay_s,
+        backoff=dg.Backoff.EXPONENTIAL,
+        jitter=dg.Jitter.PLUS_MINUS,
+    )
+
+
+NETWORK_RETRY = network_retry(current_project().settings.http)
 
 
 class HarvestConfig(dg.Config):

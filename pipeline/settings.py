@@ -64,6 +64,8 @@ class HttpSettings(Section):
     requests_per_second: float = 5.0  # ours: a polite rate per API host
     total_timeout_s: float = 180.0  # ours: for one whole answer, however slowly it drips
     max_body_bytes: int = 200_000_000  # ours
+    step_retries: int = Field(default=2, ge=0)  # ours: how often a step whose server did not answer is run again
+    step_retry_delay_s: float = 30.0  # ours: before the first of these; then twice as long each
     rate_limit_waits: int = 24  # ours: how often one request waits for the window to end after HTTP 429
     # Where a host is reached, when not at its own address: {"https://api.europeana.eu": "http://127.0.0.1:8765"}.
     # The real URLs stay in the data; only the connection goes elsewhere.
@@ -262,7 +264,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
         profile="demo",
         source=museum.name,
         museum=museum,
-        http=HttpSettings(hosts=everything_here, requests_per_second=200.0, backoff_first_s=0.1),
+        http=HttpSettings(hosts=everything_here, requests_per_second=200.0, backoff_first_s=0.1, step_retries=0),
         harvest=HarvestSettings(collections=_lines(museum / "collections.txt") or ("*",), as_of=OPENING_DAY),
         vocabulary=VocabularySettings(label_files=tuple(file for file in [museum / "labels.csv"] if file.is_file())),
         curation=CurationSettings(more_open_rights=_lines(museum / "open_rights.txt")),
