@@ -1,0 +1,79 @@
+// Language, colours, the models to choose from, and the table of keys.
+import { $, h } from "./dom.js";
+import { LANGUAGES, currentLanguage, nameOfLanguage, t, translatePage, useLanguage, whole } from "./i18n.js";
+import { standingNote } from "./images.js";
+import { renderQueue, takeProgress } from "./queue.js";
+import { note, renderActs, renderChosen, renderStage } from "./stage.js";
+import { desk, remember, remembered } from "./state.js";
+
+const KEYS = [
+  [["↑", "↓", "←", "→"], () => t("key.move")], [["Home", "End"], () => t("key.ends")], [["*"], () => t("key.all")],
+  [["a", () => t("key.space")], () => t("accept")], [["r", () => t("key.delete")], () => t("reject")], [["i"], () => t("about_tag")], [["u"], () => t("undo")],
+  [["d"], () => t("done")], [["n", "p"], () => `${t("next")}, ${t("previous")}`], [["1", "2", "3", "4"], () => t("key.facets")], [["/"], () => t("key.search")],
+  [["?"], () => t("shortcuts")], [["…"], () => t("key.typeahead")],
+];
+
+export function offerLanguages() {
+  const own = (code) => new Intl.DisplayNames([code], { type: "language" }).of(code);
+  $("language").replaceChildren(...LANGUAGES.map((code) => h("option", { value: code, lang: code }, own(code))));
+}
+
+export async function changeLanguage(code, search) {
+  await useLanguage(code);
+  remember("language", currentLanguage());
+  translate(search);
+}
+
+export function translate(search) {
+  const language = currentLanguage();
+  translatePage();
+  search.translate();
+  $("language").value = language;
+  $("coverage").textContent = t("coverage", { n: whole(desk.about.labelled[language]), all: whole(desk.about.tags), language: nameOfLanguage(language) });
+  $("who").placeholder = t("anonymous");
+  $("drop-hint").textContent = t("drop_hint", { mb: Math.floor(desk.about.max_upload_bytes / 1e6) });
+  renderTheme();
+  renderKeys();
+  renderModels();
+  takeProgress(desk.progress);
+  renderQueue();
+  if (desk.image) {
+    renderStage();
+    renderChosen();
+    renderActs();
+    note(standingNote());
+  }
+  for (const tree of Object.values(desk.trees)) tree.render();
+}
+
+function renderModels() {
+  const { models, default_model: best } = desk.about;
+  const chosen = $("model").value || remembered("model", best ?? "");
+  const option = ({ key, description, note: remark }) =>
+    h("option", { value: key, title: [description, remark].filter(Boolean).join(" · ") }, key.replaceAll("_", " ") + (remark ? ` (${remark})` : ""));
+  $("model").replaceChildren(...models.map(option));
+  if (!models.length) $("model").append(h("option", { value: "" }, t("no_model")));
+  $("model").value = models.some((model) => model.key === chosen) ? chosen : (best ?? "");
+  $("model").disabled = models.length < 2;
+}
+
+const isDark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+
+export function switchTheme() {
+  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+  remember("theme", document.documentElement.dataset.theme);
+  renderTheme();
+}
+
+function renderTheme() {
+  const word = t(isDark() ? "theme_light" : "theme_dark");
+  $("theme").replaceChildren(h("span", { "aria-hidden": "true" }, isDark() ? "☀" : "☾"));
+  $("theme").setAttribute("aria-label", word);
+  $("theme").title = word;
+}
+
+function renderKeys() {
+  const word = (text) => (typeof text === "function" ? text() : text);
+  const row = ([keys, meaning]) => [h("dt", {}, keys.flatMap((key, at) => [at ? " " : "", h("kbd", {}, word(key))])), h("dd", {}, meaning())];
+  $("keys").replaceChildren(...KEYS.flatMap(row));
+}
