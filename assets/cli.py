@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from assets import commands
 from assets.console import LINES, complain, console
 from assets.project import home
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="EUFCC: from Europeana to a benchmark.",
 )
+app.add_typer(commands.app)
 
 PORT = Annotated[int, typer.Option(help="Port of the local museum; 0 takes a free one.", min=0, max=65535)]
 
@@ -106,25 +108,26 @@ def plan() -> None:
 
 
 def _run_job(name: str) -> None:
-    """Run the job with every keyword collection; what fails is said in one sentence."""
+    """Run the job, and the jobs before it, with every partition; what fails is said in one sentence."""
     os.environ[LINES] = "1"
     import dagster as dg
 
-    from assets.automation import every_partition
+    from assets.automation import RUNS, TAGS
     from assets.definitions import defs
-    from assets.harvest import PARTITIONS
 
-    if name not in {job.name for job in defs.jobs or ()}:
+    if name not in RUNS:
         complain(f"There is no job {name}; there are harvest, dataset, splits and benchmark.")
         raise typer.Exit(2)
-    job = defs.resolve_job_def(name)
     with dg.DagsterInstance.get() as instance:
-        result = job.execute_in_process(
-            instance=instance,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # our lines say it
-            tags=every_partition(PARTITIONS) if name != "splits" else {},
-            raise_on_error=False,
-        )
+        for job in RUNS[name]:
+            result = defs.resolve_job_def(job).execute_in_process(
+                instance=instance,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # our lines say it
+                tags=TAGS.get(job, {}),
+                raise_on_error=False,
+            )
+            if not result.success:
+                break
     if not result.success:
         for event in result.all_events:
             if event.is_step_failure:

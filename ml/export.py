@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ml.texts import TextTower
 
 TOLERANCE = 1e-3  # natural logs of probabilities, over random images
 OPSET = 18
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
 
 
 class ExportError(RuntimeError):
@@ -71,6 +73,9 @@ def export_onnx(model: Path, dataset: Path, file: Path) -> float:
 
     Parity is asserted on random images with onnxruntime, for one image and for three. Raises ExportError.
     """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ExportError(f"ONNX needs {', '.join(missing)}: install `eufcc[export]`, or leave ONNX out (--no-onnx).")
     network, recipe, tag_list = load_row(model, dataset)
     exported = Exported(network, tuple(tag_list.facets)).eval()
     size = recipe.image_size

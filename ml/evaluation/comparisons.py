@@ -39,6 +39,26 @@ def compare(first: Path, second: Path, dataset: Path, settings: EvaluationSettin
     return pl.concat(frames)
 
 
+def compare_runs(
+    first: Path, second: Path, dataset: Path | None = None, settings: EvaluationSettings | None = None
+) -> pl.DataFrame:
+    """`compare` of two predictions folders, or of every row that two runs' storage folders have in common.
+
+    Without `dataset`, the one beside the predictions of the first. Raises EvaluationError.
+    """
+    for run in (first, second):
+        if not run.is_dir():
+            raise EvaluationError(f"There is no folder {run}; name a trained row or a folder of predictions.")
+    if (first / "predictions").is_dir() and (second / "predictions").is_dir():
+        ours, theirs = (sorted(path.name for path in (run / "predictions").iterdir()) for run in (first, second))
+        rows = [row for row in ours if row in theirs]
+        if not rows:
+            raise EvaluationError(f"{first} and {second} have no row in common.")
+        pairs = [(first / "predictions" / row, second / "predictions" / row) for row in rows]
+        return pl.concat(compare(*pair, dataset or first / "dataset", settings) for pair in pairs)
+    return compare(first, second, dataset or first.parent.parent / "dataset", settings)
+
+
 def main_ratios(scored: Scored) -> Ratios:
     """The paper's metrics of one row as sums by group; columns are facets times metrics."""
     values = np.hstack([main_columns(scored.facets[facet], IGNORE_UNSEEN) for facet in FACETS])

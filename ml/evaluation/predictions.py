@@ -31,6 +31,8 @@ class PredictionFile:
         start = 0
         with pq.ParquetFile(self.file) as parquet:
             for batch in parquet.iter_batches(batch_size=batch_rows, columns=["scores"]):
+                if batch.column("scores").null_count:
+                    raise EvaluationError(f"{self.file} has images without scores; predict them too.")
                 scores = as_matrix(batch.column("scores"))
                 rows = self.rows[start : start + len(scores)]
                 start += len(scores)
@@ -54,14 +56,19 @@ def open_predictions(folder: Path, dataset: Dataset, truth: Truth, tag_list: Fac
         raise EvaluationError(
             f"{folder} has no predictions for the facet {tag_list.facet} of {truth.split}; write {file.name}."
         )
-    with pq.ParquetFile(file) as parquet:
-        schema = parquet.schema_arrow
-        metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
-        _check_hashes(file, metadata, dataset)
-        columns = _column_order(file, schema, metadata, tag_list)
-        keys = pl.DataFrame(pl.from_arrow(parquet.read(columns=["record_id", "view"])))
+    try:
+        with pq.ParquetFile(file) as parquet:
+            schema = parquet.schema_arrow
+            metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+            _check_hashes(file, metadata, dataset)
+            columns = _column_order(file, schema, metadata, tag_list)
+            keys = pl.DataFrame(pl.from_arrow(parquet.read(columns=["record_id", "view"])))
+        seed, logarithms = int(metadata.get("seed", 0)), metadata.get("scores") == "log_probability"
+    except EvaluationError:
+        raise
+    except ValueError as error:  # Arrow's, JSON's and Unicode's errors are of this kind
+        raise EvaluationError(f"{file} cannot be read ({error}); write it again.") from error
     rows = _match_images(file, keys, truth)
-    seed, logarithms = int(metadata.get("seed", 0)), metadata.get("scores") == "log_probability"
     return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
 
 
@@ -79,8 +86,12 @@ def _check_hashes(file: Path, metadata: dict[str, str], dataset: Dataset) -> Non
 
 def _column_order(file: Path, schema: pa.Schema, metadata: dict[str, str], tag_list: FacetTags) -> np.ndarray | None:
     """How the scores are to be permuted; the optional metadata `tag_ids` (JSON) names the columns."""
-    if "scores" not in schema.names or not pa.types.is_fixed_size_list(schema.field("scores").type):
-        raise EvaluationError(f"{file} has no column `scores` of fixed-size lists.")
+    lacking = [name for name in ("record_id", "view", "scores") if name not in schema.names]
+    if lacking:
+        raise EvaluationError(f"{file} has no column `{lacking[0]}`; it needs record_id, view and scores.")
+    kind = schema.field("scores").type
+    if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
+        raise EvaluationError(f"{file} has scores of type {kind}; they must be fixed-size lists of floats.")
     size = schema.field("scores").type.list_size
     given = json.loads(metadata["tag_ids"]) if "tag_ids" in metadata else None
     if given is None:

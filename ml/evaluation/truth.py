@@ -1,6 +1,6 @@
 """What a dataset folder says about the images of a split: their tags, groups and providers, without their pixels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ml.evaluation.metrics import Relevance
 from ml.tags import FacetTags, TagListError, load_tag_list
 from pipeline import FACETS
+from pipeline.release.published import SPLIT_FILES
 
 
 class EvaluationError(ValueError):
@@ -20,12 +21,13 @@ class EvaluationError(ValueError):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset or release folder's tag lists and hashes."""
+    """A dataset or release folder's tag lists and hashes; `read` gives the truth of a split that lies in no Parquet."""
 
     folder: Path
     split_hash: str
     tag_list_hash: str
     tag_lists: dict[str, FacetTags]  # all four facets; one without scored tags is empty
+    read: "Callable[[str], Truth] | None" = None
 
     @property
     def run(self) -> str:
@@ -44,9 +46,13 @@ class Truth:
 
 
 def load_dataset(folder: Path) -> Dataset:
-    """Read `tag_list.json` of a dataset or release folder. Raises EvaluationError when it is none."""
+    """Read `tag_list.json` of a dataset or release folder, or the published CSV files. Raises EvaluationError."""
     if not (folder / "tag_list.json").exists():
-        raise EvaluationError(f"{folder} is no dataset: it has no tag_list.json.")
+        if any((folder / name).is_file() for name in SPLIT_FILES.values()):
+            from ml.evaluation.published_splits import load_published
+
+            return load_published(folder)
+        raise EvaluationError(f"{folder} is no dataset: it has no tag_list.json, nor the published CSV files.")
     try:
         tag_list = load_tag_list(folder)
     except TagListError as error:
@@ -57,6 +63,8 @@ def load_dataset(folder: Path) -> Dataset:
 
 def load_truth(dataset: Dataset, split: str) -> Truth:
     """The tags, groups and providers of a split's images. Raises EvaluationError for a folder of another split hash."""
+    if dataset.read is not None:
+        return dataset.read(split)
     files = split_files(dataset.folder, split)
     columns = ["record_id", "view", "image_id", "data_provider", "group_id"]
     columns += [name for facet in FACETS for name in (facet, f"{facet}_stated")]
@@ -72,11 +80,14 @@ def load_truth(dataset: Dataset, split: str) -> Truth:
     table = pa.concat_tables(parts).sort_by([("record_id", "ascending"), ("view", "ascending")])
     images = pl.DataFrame(pl.from_arrow(table.select(columns[:5])))
     relevance = {
-        facet: _relevance(table.column(facet), table.column(f"{facet}_stated"), dataset.tag_lists[facet].position)
+        facet: relevance_of(
+            table.column(facet).to_pylist(),
+            table.column(f"{facet}_stated").to_pylist(),
+            dataset.tag_lists[facet].position,
+        )
         for facet in FACETS
     }
-    groups = images["group_id"].rank("dense").to_numpy().astype(np.int64) - 1
-    return Truth(split, images, relevance, groups)
+    return Truth(split, images, relevance, group_numbers(images))
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
@@ -87,10 +98,17 @@ def split_files(folder: Path, split: str) -> list[Path]:
     return files
 
 
-def _relevance(tags: pa.ChunkedArray, stated: pa.ChunkedArray, position: Mapping[str, int]) -> Relevance:
-    """Tag lists as positions in the tag list; what is not in the list is counted as unseen."""
-    frame = pl.DataFrame({"tag": pl.Series(tags.to_pylist(), dtype=pl.List(pl.String))}).with_row_index("image")
-    said = pl.DataFrame({"tag": pl.Series(stated.to_pylist(), dtype=pl.List(pl.String))}).with_row_index("image")
+def group_numbers(images: pl.DataFrame) -> np.ndarray:
+    """The group of each image as a number from 0."""
+    return images["group_id"].rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def relevance_of(
+    tags: Sequence[Sequence[str]], stated: Sequence[Sequence[str]], position: Mapping[str, int]
+) -> Relevance:
+    """Each image's tags as positions in the tag list; what is not in the list is counted as unseen."""
+    frame = pl.DataFrame({"tag": pl.Series(tags, dtype=pl.List(pl.String))}).with_row_index("image")
+    said = pl.DataFrame({"tag": pl.Series(stated, dtype=pl.List(pl.String))}).with_row_index("image")
     pairs = frame.explode("tag").drop_nulls("tag")
     said = said.explode("tag").drop_nulls("tag").with_columns(stated=pl.lit(True))
     pairs = pairs.join(said, on=["image", "tag"], how="left", maintain_order="left").with_columns(

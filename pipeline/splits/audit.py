@@ -52,12 +52,16 @@ class Audit:
 
 
 def audit_folder(folder: Path) -> Audit:
-    """Audit a dataset folder of ours (`<split>/part-*.parquet`) or one with the published CSV files.
+    """Audit a dataset folder or release of ours, or a folder with the published CSV files.
 
     Ours is compared by record, group, hash of the source bytes and hash of the stored bytes; the CSV files by record,
     URL, and the image behind a thumbnail's URL. Raises AuditError when there are not at least two splits.
     """
-    parts = {split: sorted((folder / split).glob("*.parquet")) for split in SPLITS}
+    places = {split: (folder / split, folder / "data") for split in SPLITS}  # of a dataset, of a release
+    parts = {
+        split: sorted(dataset.glob("*.parquet")) or sorted(release.glob(f"{split}-*.parquet"))
+        for split, (dataset, release) in places.items()
+    }
     parts = {split: files for split, files in parts.items() if files}
     tables = [folder / name for name in PUBLISHED if (folder / name).is_file()]
     if len(parts) > 1:

@@ -1,11 +1,15 @@
 """An exported model answers as the model does; what does not is not written."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from assets.cli import app
+from assets.resources import current_project
 from ml import checkpoints, export
 from ml.baselines import recipe
 from ml.rows import network_of
@@ -56,6 +60,26 @@ def test_a_model_release_is_complete_and_its_onnx_answers_alike(model: Path, mus
     assert tag_list.split_hash in card
 
 
+def test_the_command_exports_a_row_of_the_profile(model: Path, museum: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("EUFCC_PROFILE", "demo")
+    storage = current_project().storage
+    shutil.copytree(model, storage / "models" / model.name)
+    (storage / "dataset").symlink_to(museum)
+    done = CliRunner().invoke(app, ["export", model.name, "--no-onnx"], catch_exceptions=False)
+    assert done.exit_code == 0
+    folder = storage / "model_releases" / model.name
+    assert done.stdout.strip() == str(folder)
+    assert (folder / "weights.safetensors").read_bytes() == (model / "weights.safetensors").read_bytes()
+    assert not (folder / "model.onnx").exists()
+
+
+def test_without_the_packages_of_onnx_the_export_says_so(model: Path, museum: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else True)
+    with pytest.raises(export.ExportError, match=r"ONNX needs onnxscript: install `eufcc\[export\]`"):
+        export.export_onnx(model, museum, tmp_path / "model.onnx")
+
+
 @pytest.mark.long
 def test_an_export_that_answers_otherwise_is_not_written(model: Path, museum: Path, tmp_path: Path, monkeypatch):
     _, chosen, tag_list = export.load_row(model, museum)
@@ -69,8 +93,6 @@ def test_an_export_that_answers_otherwise_is_not_written(model: Path, museum: Pa
 
 
 def test_a_model_of_another_tag_list_is_refused(model: Path, museum: Path, tmp_path: Path):
-    import shutil
-
     copy = Path(shutil.copytree(model, tmp_path / "hsoftmax_nodes"))
     described = json.loads((copy / "model.json").read_text()) | {"tag_list_hash": "0" * 64}
     (copy / "model.json").write_text(json.dumps(described))

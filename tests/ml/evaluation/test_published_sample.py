@@ -5,24 +5,20 @@ The second path reads the CSV itself and counts with plain Python; it shares no 
 
 import csv
 import hashlib
-import io
 import json
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
-import polars as pl
 import pytest
-from PIL import Image
+from typer.testing import CliRunner
 
+from assets.cli import app
 from ml.evaluation.reference import write_prior_predictions
-from ml.evaluation.submission import evaluate_submission
+from ml.evaluation.truth import EvaluationError, load_dataset, load_truth
 from pipeline import FACETS
-from pipeline.release.folder import write_dataset
-from pipeline.release.published import published_tags, read_published
-from pipeline.settings import EvaluationSettings
-from pipeline.tables import IMAGES, RECORD_TAGS, RECORDS, SPLIT_TABLE, SPLIT_TAGS, TAGS
 
+FILES = ("train.csv", "test_id.csv")
 COLUMNS = {
     "object_types": "objectTypes.hierarchy",
     "materials": "materials.hierarchy",
@@ -35,49 +31,14 @@ pytestmark = pytest.mark.shared
 
 @pytest.fixture(scope="module")
 def sample_dataset(shared: Path, tmp_path_factory) -> Path:
-    """The sample's rows as a dataset folder: the first 200 in training, the others in the inner test."""
-    read = read_published({"test_id": shared / "eufcc" / "inner_test_sample.csv"})
-    keys = {row: f"/sample/{row:03d}" for row in read.rows["row"]}
-    tags = published_tags(read).with_columns(
-        record_id=pl.col("row").replace_strict(keys), tag_id=pl.col("path").list.join(" | ")
-    )
-    record_tags = tags.select("record_id", "facet", tag_id=pl.col("facet") + ": " + pl.col("tag_id"), stated="stated")
-    known = tags.select("facet", "path", tag_id=pl.col("facet") + ": " + pl.col("tag_id")).unique(
-        "tag_id", keep="first", maintain_order=True
-    )
-    split_of = {key: "train" if row <= TRAIN_ROWS else "inner_test" for row, key in keys.items()}
-    counted = record_tags.with_columns(split=pl.col("record_id").replace_strict(split_of))
-    train = dict(counted.filter(split="train").group_by("tag_id").len().iter_rows())
+    """The sample as two published files: the first 200 rows in training, the others in the inner test."""
+    with (shared / "eufcc" / "inner_test_sample.csv").open(newline="", encoding="utf-8") as stream:
+        header, *rows = csv.reader(stream)
     folder = tmp_path_factory.mktemp("sample")
-    IMAGES.write(IMAGES.frame([_image(key) for key in keys.values()]), folder / "images" / "part-00000.parquet")
-    write_dataset(
-        folder / "images",
-        RECORDS.frame([{"record_id": key, "data_provider": "one"} for key in keys.values()]),
-        RECORD_TAGS.frame(record_tags.to_dicts()),
-        TAGS.frame([_tag(facet, path, tag_id) for facet, path, tag_id in known.iter_rows()]),
-        SPLIT_TABLE.frame([{"record_id": k, "view": 0, "split": s, "group_id": k} for k, s in split_of.items()]),
-        SPLIT_TAGS.frame(
-            [
-                {"tag_id": tag_id, "facet": facet, "train": train.get(tag_id, 0), "scored": tag_id in train}
-                for facet, _, tag_id in known.iter_rows()
-            ]
-        ),
-        folder / "dataset",
-    )
-    return folder / "dataset"
-
-
-def _tag(facet: str, path: list[str], tag_id: str) -> dict[str, object]:
-    flat = facet == "classifications"
-    parent = None if flat or len(path) == 1 else f"{facet}: {' | '.join(path[:-1])}"
-    return {"tag_id": tag_id, "facet": facet, "parent": parent, "depth": 1 if flat else len(path), "path": [tag_id]}
-
-
-def _image(record_id: str) -> dict[str, object]:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
-    image_id = hashlib.sha256(record_id.encode()).hexdigest()
-    return {"record_id": record_id, "view": 0, "image_id": image_id, "image": {"bytes": buffer.getvalue()}}
+    for name, part in (("train.csv", rows[:TRAIN_ROWS]), ("test_id.csv", rows[TRAIN_ROWS:])):
+        with (folder / name).open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream).writerows([header, *part])
+    return folder
 
 
 def slow_tags(cell: str, facet: str) -> set[tuple[str, ...]]:
@@ -143,10 +104,12 @@ def any_in_top(places: list[tuple[int, int]], k: int) -> Fraction:
 def test_the_label_prior_of_the_sample_equals_a_slow_count(sample_dataset: Path, shared: Path, tmp_path: Path):
     write_prior_predictions(sample_dataset, tmp_path / "label_prior", ("inner_test",))
     out = tmp_path / "results.json"
-    evaluate_submission(tmp_path / "label_prior", sample_dataset, out, EvaluationSettings(resamples=100))
+    command = ["evaluate", str(tmp_path / "label_prior"), "--release", str(sample_dataset), "--out", str(out)]
+    told = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert told.exit_code == 0
     result = json.loads(out.read_text())
-    tag_list = json.loads((sample_dataset / "tag_list.json").read_text())
-    assert (result["split_hash"], result["tag_list_hash"]) == (tag_list["split_hash"], tag_list["tag_list_hash"])
+    hashes = [f"{name} {hashlib.sha256((sample_dataset / name).read_bytes()).hexdigest()}\n" for name in FILES]
+    assert result["split_hash"] == hashlib.sha256("".join(hashes).encode()).hexdigest()
     found = {(row["facet"], row["metric"]): row for row in result["results"] if row["policy"] == "ignore_unseen"}
     means = {"r_precision": [], "acc_at_1": [], "acc_at_10": [], "avg_rank_position": []}
     for facet in FACETS:
@@ -158,3 +121,25 @@ def test_the_label_prior_of_the_sample_equals_a_slow_count(sample_dataset: Path,
             values.append(float(expected[metric]))
     for metric, values in means.items():
         assert found["mean", metric]["value"] == pytest.approx(sum(values) / 4, rel=5e-6)
+
+
+def test_tags_keep_their_tree_and_rows_of_one_picture_are_a_group(sample_dataset: Path, shared: Path):
+    loaded = load_dataset(sample_dataset)
+    tags = loaded.tag_lists["materials"]
+    wood = tags.position["material vegetal | fusta"]
+    assert tags.labels[wood] == "fusta"
+    assert tags.tag_ids[tags.parents[wood]] == "material vegetal"
+    assert set(loaded.tag_lists["classifications"].parents) == {-1}
+    truth = load_truth(loaded, "inner_test")
+    with (sample_dataset / "test_id.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert truth.images["record_id"].to_list() == sorted(row["idInSource"] for row in rows)
+    assert len(set(truth.groups.tolist())) == len({row["#portraitMedia.original"] for row in rows})
+
+
+def test_a_folder_without_training_rows_or_without_the_split_is_one_sentence(sample_dataset: Path, tmp_path: Path):
+    (tmp_path / "test_id.csv").write_bytes((sample_dataset / "test_id.csv").read_bytes())
+    with pytest.raises(EvaluationError, match=r"has no train\.csv with tags"):
+        load_dataset(tmp_path)
+    with pytest.raises(EvaluationError, match=r"has no test_ood\.csv"):
+        load_truth(load_dataset(sample_dataset), "outer_test")
