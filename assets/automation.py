@@ -2,10 +2,14 @@
 
 import dagster as dg
 
+from assets.harvest import PARTITIONS
+from assets.images import SLICES
+from assets.partitions import every_partition
+
 HARVEST = dg.AssetSelection.groups("harvest")
-DATASET = HARVEST | dg.AssetSelection.groups("vocabulary", "curation", "images", "features")
+DATASET = dg.AssetSelection.groups("vocabulary", "curation", "images", "features")
 SPLITS = dg.AssetSelection.groups("splits")
-EVERYTHING = dg.AssetSelection.all()
+BENCHMARK = dg.AssetSelection.groups("splits", "training", "evaluation", "release")
 
 JOBS = [
     dg.define_asset_job("harvest", HARVEST, description="Ask Europeana for records, and note withdrawn ones."),
@@ -13,22 +17,24 @@ JOBS = [
     dg.define_asset_job(
         "splits", SPLITS, description="Outer, inner and validation split of the dataset that is there."
     ),
-    dg.define_asset_job("benchmark", EVERYTHING, description="Everything: harvest, splits, training, tables, release."),
+    dg.define_asset_job("benchmark", BENCHMARK, description="From the splits to trained models, tables and release."),
 ]
+# A run has partitions of one kind: collections for the harvest, slices for the dataset, none for the rest.
+RUNS = {
+    "harvest": ("harvest",),
+    "dataset": ("harvest", "dataset"),
+    "splits": ("splits",),
+    "benchmark": ("harvest", "dataset", "benchmark"),
+}
+TAGS = {"harvest": every_partition(PARTITIONS), "dataset": every_partition(SLICES)}
 
 
-def every_partition(partitions: dg.StaticPartitionsDefinition) -> dict[str, str]:
-    """Tags of a run that takes all keyword collections at once."""
-    keys = partitions.get_partition_keys()
-    return {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
-
-
-def weekly_refresh(partitions: dg.StaticPartitionsDefinition) -> dg.ScheduleDefinition:
+def weekly_refresh() -> dg.ScheduleDefinition:
     """Monday at four: ask Europeana for what has changed, and rebuild what depends on it."""
 
     @dg.schedule(
         name="weekly_refresh",
-        job_name="dataset",
+        job_name="harvest",
         cron_schedule="0 4 * * 1",
         execution_timezone="UTC",
         description="Asks Europeana every Monday for what has changed; training starts by hand.",
@@ -37,7 +43,7 @@ def weekly_refresh(partitions: dg.StaticPartitionsDefinition) -> dg.ScheduleDefi
         retries = {"dagster/max_retries": "2", "dagster/retry_strategy": "FROM_ASSET_FAILURE"}
         return dg.RunRequest(
             run_config={"ops": {"pages": {"config": {"mode": "refresh"}}}},
-            tags={**every_partition(partitions), **retries},
+            tags={**TAGS["harvest"], **retries},
         )
 
     return refresh

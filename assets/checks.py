@@ -45,7 +45,7 @@ def check(asset: str, *, blocking: bool = True, after: tuple[str, ...] = ()) -> 
 
 def table(project: Project, name: str, columns: list[str] | None = None) -> pl.DataFrame:
     """A stored table, or some of its columns."""
-    return TABLES[name].read(project.path(name), columns)
+    return TABLES[name].read(project.here(name), columns)
 
 
 @check("records")
@@ -102,7 +102,7 @@ def no_excluded_provider_is_left(project: Project) -> list[str]:
 def images_were_fetched(project: Project) -> list[str]:
     """Less than half of the images fetched is an outage, not a dataset."""
     wanted = table(project, "fetches", ["url"]).height
-    usable = IMAGES.read(project.path("images"), ["image_id"]).height
+    usable = IMAGES.read(project.here("images"), ["image_id"]).height
     if usable == 0 or usable < 0.5 * wanted:
         return [f"{usable:,} usable images of {wanted:,} wanted: look at the reasons in fetches, then try again."]
     return []
@@ -111,7 +111,7 @@ def images_were_fetched(project: Project) -> list[str]:
 @check("groups", after=("images",))
 def every_image_is_in_one_group(project: Project) -> list[str]:
     """An image without a group could leak between splits."""
-    images = IMAGES.read(project.path("images"), ["record_id", "view"])
+    images = IMAGES.read(project.here("images"), ["record_id", "view"])
     alone = images.join(table(project, "groups"), on=["record_id", "view"], how="anti")
     return [f"{alone.height} images have no group, for example {alone.row(0)}."] if alone.height else []
 
@@ -128,7 +128,7 @@ def no_group_is_large(project: Project) -> list[str]:
 def splits_keep_their_promises(project: Project) -> list[str]:
     """Groups, records and image hashes in one split each; outer providers only in outer; every tag within bounds."""
     names = ("splits", "split_tags", "records", "record_tags", "tags", "provider_distances", "tombstones")
-    images = IMAGES.read(project.path("images"), ["record_id", "view", "image_id"])
+    images = IMAGES.read(project.here("images"), ["record_id", "view", "image_id"])
     given = {name: table(project, name) for name in names}
     return broken(**given, images=images, curation=project.settings.curation, settings=project.settings.splits)
 
@@ -153,13 +153,17 @@ def the_oracle_is_above_every_row(project: Project) -> list[str]:
 @check("release")
 def the_release_is_whole(project: Project) -> list[str]:
     """Every file that the release lists in its checksums is there, and is the one that was listed."""
-    return verify_checksums(project.path("release"))
+    return verify_checksums(project.here("release"))
 
 
 @check("features", after=("images",))
 def every_image_has_features(project: Project) -> list[str]:
     """An image without features has no place in the distances, nor in the search for near-duplicates."""
-    images = IMAGES.read(project.path("images"), ["image_id"]).unique()
-    known = pl.read_parquet(project.path("features") / "*.parquet", columns=["image_id"]).unique()
-    missing = images.join(known, on="image_id", how="anti")
-    return [f"{missing.height} images have no features, for example {missing.row(0)[0]}."] if missing.height else []
+    problems, images = [], project.here("images")
+    for described in sorted(project.here("features").iterdir()):  # slice by slice: others may still be on their way
+        wanted = IMAGES.read(images / described.name, ["image_id"]).unique()
+        known = pl.read_parquet(described / "*.parquet", columns=["image_id"])
+        missing = wanted.join(known, on="image_id", how="anti").sort("image_id")
+        if missing.height:
+            problems.append(f"{missing.height} images have no features, for example {missing.row(0)[0]}.")
+    return problems

@@ -82,6 +82,23 @@ def assistant(context: typer.Context) -> None:
 
 
 @app.command()
+def decisions(
+    model: Annotated[str | None, typer.Option(help="Key of the model (default: the best on validation).")] = None,
+) -> None:
+    """How the model ranks now what cataloguers accepted and rejected, beside what they were shown."""
+    from rich.table import Table
+
+    from assets.resources import current_project
+    from ml.assistant.effect import effect_in
+
+    key, rows = effect_in(current_project().storage, model)
+    table = Table(*rows.columns, title=key)
+    for row in rows.iter_rows():
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else f"{value}" for value in row))
+    console.print(table)
+
+
+@app.command()
 def dictionary() -> None:
     """Write docs/data-dictionary.md from the schemas."""
     from assets.project import ROOT

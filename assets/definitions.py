@@ -13,7 +13,7 @@ defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING],
     asset_checks=CHECKS,
     jobs=JOBS,
-    schedules=[weekly_refresh(harvest.PARTITIONS)],
+    schedules=[weekly_refresh()],
     resources={"project": ProjectResource()},
     executor=dg.in_process_executor,
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from assets.console import bar
+from assets.images import SLICES
 from assets.stage import stage_asset
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
@@ -18,13 +19,18 @@ FEATURES_CODE = ("ml/features.py", "ml/extractors.py", "ml/weights.py")
     settings=("features",),
     kinds=frozenset({"pytorch", "parquet"}),
     pool="gpu",
+    slices=SLICES,
 )
-def features(images: Path, storage: Path, settings: Settings) -> dict[str, dict[str, object]]:
-    """One image described by one extractor, float16. Fréchet distances and near-duplicates are measured on these."""
+def features(images: Path, storage: Path, settings: Settings, slice_name: str) -> dict[str, dict[str, object]]:
+    """One image described by one extractor, float16. Fréchet distances and near-duplicates are measured on these.
+
+    An image that was described before keeps its vector; one that lies in several slices has the same one in each.
+    """
     from ml.features import extract_features
 
-    extract_features(images, storage / "features", settings.features, progress=bar("features", "shards"))
-    return {"features": {"extractors": ", ".join(settings.features.extractors)}}
+    target = storage / "features" / slice_name
+    described = extract_features(images, target, settings.features, progress=bar(f"features {slice_name}", "images"))
+    return {"features": {**described, "extractors": ", ".join(settings.features.extractors)}}
 
 
 @stage_asset(

@@ -89,7 +89,7 @@ def pages(
         if config.mode == "again":
             shutil.rmtree(folder / key, ignore_errors=True)
         summaries[key] = for_people(_harvest, {"project": project, "key": key, "folder": folder / key, "walk": walk})
-    made = project.remember("pages", "", {"collections": len(list(folder.iterdir()))})
+    made = project.remember("pages", source_version(project), {"collections": len(list(folder.iterdir()))})
     say("pages", made.metadata, time.monotonic() - started, before is not None and before.sha256 == made.sha256)
     return dg.MaterializeResult(
         metadata={
@@ -142,14 +142,14 @@ def europeana(project: Project) -> EuropeanaClient:
 def _pages_of_this_source(project: Project) -> Path:
     """The folder of raw pages, empty when the museum folder behind them has changed.
 
-    The ledger of fetched images goes with them: another museum gives other bytes for the same URLs.
+    The ledgers of fetched images go with them: another museum gives other bytes for the same URLs.
     """
-    folder, note = project.path("pages"), project.storage / "cache" / "harvested_source"
-    source = source_version(project)
-    if folder.exists() and (not note.exists() or note.read_text(encoding="utf-8") != source):
+    folder, note = project.here("pages"), project.storage / "cache" / "harvested_source"
+    source, made = source_version(project), project.made("pages")
+    known = note.read_text(encoding="utf-8") if note.exists() else made.fingerprint if made else None
+    if folder.exists() and known != source:
         shutil.rmtree(folder)
-        for file in sorted((project.storage / "cache").glob("images.sqlite*")):
-            file.unlink()
+        shutil.rmtree(project.storage / "cache" / "images", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(note) as temporary:
         temporary.write_text(source, encoding="utf-8")

@@ -1,5 +1,7 @@
 """Stage images: fetched politely, verified in a worker that may die, stored in shards."""
 
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -8,10 +10,14 @@ from pydantic import Field
 
 from assets.console import bar
 from assets.harvest import NETWORK_RETRY, source_version
+from assets.partitions import slices_partitions
 from assets.project import Project
+from assets.resources import current_project
 from assets.stage import stage_asset
 from pipeline.images.fetch import fetch_images
+from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images
+from pipeline.tables import FETCHES
 
 CODE = ("pipeline/http.py", "pipeline/images")
 
@@ -23,6 +29,9 @@ class FetchConfig(dg.Config):
     retry_now: bool = Field(False, description="Ask for failed images at once, before their next try is due.")
 
 
+SLICES = slices_partitions(current_project().settings)
+
+
 @stage_asset(
     "images",
     writes=("fetches", "images"),
@@ -32,20 +41,46 @@ class FetchConfig(dg.Config):
     outside=source_version,
     pool="providers",
     retry=NETWORK_RETRY,
+    slices=SLICES,
 )
 def fetched_images(
-    selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig
+    selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig, slice_name: str
 ) -> dict[str, dict[str, object]]:
-    """Resumable: only what failed is asked for again. Placeholders, bombs and broken files get a typed reason."""
-    wanted = wanted_images(selected_records, project.settings.harvest.image_source)
+    """Resumable: only what failed is asked for again. Placeholders, bombs and broken files get a typed reason.
+
+    A slice has its own ledger and its own shards, so that several machines may work at once.
+    """
+    settings, started = project.settings, datetime.now(UTC)
+    for name in ("fetches", "images", "features"):
+        _remove_other_cuts(storage / name, slice_name)
+    ledger = storage / "cache" / "images" / slice_name
     summary = fetch_images(
-        wanted,
-        storage,
-        project.settings.images,
-        project.settings.http,
+        in_slice(wanted_images(selected_records, settings.harvest.image_source), slice_name),
+        ledger,
+        settings.images,
+        settings.http,
         refresh=config.refresh,
         retry_now=config.retry_now,
-        progress=bar("images", "URLs"),
+        shards=storage / "images" / slice_name,
+        progress=bar(f"images {slice_name}", "URLs"),
     )
-    fetched = {"rows": sum(summary.states.values()), "states": summary.states, "reasons": summary.reasons}
-    return {"fetches": fetched, "images": {"rows": summary.usable, "wanted": summary.wanted, "shards": summary.shards}}
+    table = storage / "fetches" / slice_name / "fetches.parquet"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    (ledger / "fetches.parquet").replace(table)
+    fetched = FETCHES.read(table, ["fetched_at"])["fetched_at"]
+    new: dict[str, object] = {"recomputed": int((fetched >= started).sum()), "requests": summary.requests}
+    fetches: dict[str, object] = {
+        "rows": sum(summary.states.values()),
+        **new,
+        "states": summary.states,
+        "reasons": summary.reasons,
+    }
+    images: dict[str, object] = {"rows": summary.usable, **new, "wanted": summary.wanted, "shards": summary.shards}
+    return {"fetches": fetches, "images": images}
+
+
+def _remove_other_cuts(folder: Path, slice_name: str) -> None:
+    """Slices of another count hold the same rows in another way: nobody may read both."""
+    for other in sorted(folder.glob("*-of-*")):
+        if not other.name.endswith(slice_name[3:]):
+            shutil.rmtree(other)

@@ -1,10 +1,18 @@
-"""Partitions: the keyword collections of the source, never records or images."""
+"""Partitions: keyword collections of the source, and slices of the images by a hash; never records or images."""
 
+import os
 import re
 
 import dagster as dg
 
+from pipeline.images.slices import slice_names
 from pipeline.settings import Settings
+
+SLICES_PER_RUN = "EUFCC_SLICES_PER_RUN"  # of a backfill; not set: all in one run
+
+
+class PartitionsError(ValueError):
+    """Partitions that cannot be made; the message says what to change."""
 
 
 def collection_key(collection: str) -> str:
@@ -23,3 +31,24 @@ def collections_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
 def collection_of(key: str, settings: Settings) -> str:
     """The keyword collection behind a partition key."""
     return {collection_key(name): name for name in settings.harvest.collections}[key]
+
+
+def slices_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
+    """One partition per slice of the images: what several machines share among them."""
+    return dg.StaticPartitionsDefinition(slice_names(settings.images.slices))
+
+
+def slices_backfill() -> dg.BackfillPolicy:
+    """How a backfill is cut into runs: one run for all slices, or so many slices a run as EUFCC_SLICES_PER_RUN says."""
+    asked = os.environ.get(SLICES_PER_RUN)
+    if not asked:
+        return dg.BackfillPolicy.single_run()
+    if not asked.isdigit() or int(asked) == 0:
+        raise PartitionsError(f"{SLICES_PER_RUN} is {asked!r}; it must be a whole number from 1.")
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=int(asked))
+
+
+def every_partition(partitions: dg.PartitionsDefinition) -> dict[str, str]:
+    """Tags of a run that takes all partitions at once."""
+    keys = partitions.get_partition_keys()
+    return {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}

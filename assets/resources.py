@@ -1,14 +1,24 @@
 """Dagster's resource that gives every asset the same project: settings and storage."""
 
+import os
+from pathlib import Path
+
 import dagster as dg
 
-from assets.project import Project, home, storage_of
+from assets.project import Project, home, storage_name, storage_of
+from pipeline.bucket import open_bucket
 from pipeline.settings import load
+
+STORAGE = "EUFCC_STORAGE"  # another folder than DAGSTER_HOME/storage, or s3://bucket/prefix
 
 
 def current_project() -> Project:
-    """The project that the environment asks for (see `pipeline.settings.load`)."""
-    settings = load()
+    """The project that the environment asks for (see `pipeline.settings.load`), in the storage it asks for."""
+    settings, place = load(), os.environ.get(STORAGE, "")
+    if "://" in place:
+        return Project(settings, storage_of(settings, home()), open_bucket(place, storage_name(settings)))
+    if place:
+        return Project(settings, Path(place).expanduser().resolve() / storage_name(settings))
     return Project(settings, storage_of(settings, home()))
 
 

@@ -3,8 +3,10 @@
 import hashlib
 import inspect
 import json
+import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ import dagster as dg
 import polars as pl
 
 from assets.console import say
-from assets.project import Made, Project, code_version
+from assets.hold import InUse, hold
+from assets.partitions import slices_backfill
+from assets.project import SLICED, Made, Project, code_version, joined
+from assets.trouble import storage_trouble
+from pipeline.bucket import BucketError
 from pipeline.parquet import ROWS_PER_GROUP, write_parquet
 from pipeline.tables import TABLES
 
 OWNERS = ["team:eufcc"]
-GIVEN = ("context", "project", "config", "settings", "storage")  # parameters that are no upstream asset
+GIVEN = ("context", "project", "config", "settings", "storage", "slice_name")  # parameters that are no upstream asset
 
 
 def stage_asset(
@@ -32,6 +38,7 @@ def stage_asset(
     retry: dg.RetryPolicy | None = None,
     outside: Callable[[Project], str] | None = None,
     group: str | None = None,
+    slices: dg.PartitionsDefinition | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a plain function into the asset of its name, or into the tables named in `writes`.
 
@@ -39,6 +46,7 @@ def stage_asset(
     table or folder, given as its place. `settings` names the sections the result depends on, `code` the source
     files, `after` further upstream assets, `outside` a version of what lies beyond the graph (a museum folder).
     When none of these nor any upstream byte has changed, the function is not called and the old bytes stay.
+    With `slices` it is called once per slice of the run, with the slice's own part of what upstream is sliced too.
     """
 
     def make(function: Callable[..., Any]) -> dg.AssetsDefinition:
@@ -47,31 +55,49 @@ def stage_asset(
         reads = {name: p.annotation for name, p in parameters.items() if name not in GIVEN}
         version = code_version((*code, "pipeline/tables.py", "pipeline/parquet.py"))
 
-        def materialize(context: Any, project: Any, config: Any = None) -> Iterator[dg.MaterializeResult]:
+        def make_part(context: Any, project: Project, config: Any, part: str, tables: dict[str, pl.DataFrame]) -> bool:
+            """Make one slice, or the whole where there are none; False when the old bytes hold."""
+            goals = tuple(part_of(name, part) for name in names)
+            upstream = [one for name in (*reads, *after) for one in project.parts_of(part_of(name, part))]
+            with _alone(project, goals, upstream, context):
+                return make_held(context, project, config, part, tables)
+
+        def make_held(context: Any, project: Project, config: Any, part: str, tables: dict[str, pl.DataFrame]) -> bool:
             depends = {
                 "code": version,
                 "settings": {name: getattr(project.settings, name).model_dump(mode="json") for name in settings},
                 "config": config.model_dump(mode="json") if config is not None else None,
                 "outside": outside(project) if outside else None,
-                "inputs": {name: _made(project, name, context).sha256 for name in sorted({*reads, *after})},
+                "inputs": {name: _made(project, part_of(name, part)).sha256 for name in sorted({*reads, *after})},
             }
             fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
-            started = time.monotonic()
-            previous = [project.made(name) for name in names]
-            reused = all(made is not None and made.fingerprint == fingerprint for made in previous)
-            if not reused:
-                given = {"context": context, "project": project, "config": config}
-                given |= {"settings": project.settings, "storage": project.storage}
-                arguments = {name: given[name] for name in parameters if name in GIVEN}
-                arguments |= {name: _read(project, name, kind) for name, kind in reads.items()}
-                if "storage" in parameters:  # it writes its own files: until it is done, nobody knows what they hold
-                    _forget(project, names)
-                _write(project, names, fingerprint, for_people(function, arguments))
+            goals = tuple(part_of(name, part) for name in names)
+            previous = [project.made(goal) for goal in goals]
+            if all(made is not None and made.fingerprint == fingerprint for made in previous):
+                return False
+            given = {"context": context, "project": project, "config": config, "slice_name": part}
+            given |= {"settings": project.settings, "storage": project.storage}
+            arguments = {name: given[name] for name in parameters if name in GIVEN}
+            arguments |= {name: _read(project, part_of(name, part), kind, tables) for name, kind in reads.items()}
+            if "storage" in parameters:  # it writes its own files: until it is done, nobody knows what they hold
+                _forget(project, goals)
+            result = for_people(function, arguments)
+            if isinstance(result, Mapping):
+                result = {part_of(name, part): outcome for name, outcome in result.items()}
+            _write(project, goals, fingerprint, result)
+            return True
+
+        def materialize(context: Any, project: Any, config: Any = None) -> Iterator[dg.MaterializeResult]:
+            started, tables = time.monotonic(), dict[str, pl.DataFrame]()
+            parts = list(context.partition_keys) if slices else [""]
+            made_anew = {part for part in parts if make_part(context, project, config, part, tables)}
             seconds = time.monotonic() - started
             for name in names:
-                made = _made(project, name, context)
-                say(name, made.metadata, seconds, reused)
-                yield result_of(name, made, seconds, reused)
+                made = joined([_made(project, part_of(name, part)) for part in parts])
+                metadata = joined([_made(project, part_of(name, part)) for part in parts if part in made_anew]).metadata
+                recomputed = metadata.get("recomputed", metadata.get("rows")) if made_anew else 0
+                say(name, made.metadata, seconds, not made_anew)
+                yield result_of(name, made, seconds, not made_anew, recomputed)
 
         annotations: dict[str, Any] = {"context": dg.AssetExecutionContext, "project": dg.ResourceParam[Project]}
         if "config" in parameters:
@@ -92,6 +118,7 @@ def stage_asset(
                 tags={"stage": stage},
                 code_version=version,
                 metadata=_schema(name),
+                partitions_def=slices,
             )
             for name in names
         ]
@@ -100,6 +127,7 @@ def stage_asset(
             name=f"make_{function.__name__}",
             pool=pool,
             retry_policy=retry,
+            backfill_policy=slices_backfill() if slices else None,
         )(materialize)
 
     return make
@@ -110,6 +138,21 @@ def key_of(name: str) -> dg.AssetKey:
     return dg.AssetKey(name.split("/"))
 
 
+@contextmanager
+def _alone(project: Project, names: Sequence[str], reads: Sequence[str], context: Any) -> Iterator[None]:
+    """Hold what a step reads and writes; a full disk, read-only storage or another run's hold is one sentence."""
+    try:
+        with hold(project.storage / ".made", names, reads, f"run {context.run.run_id}"):
+            yield
+    except (InUse, BucketError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except (OSError, sqlite3.Error) as error:
+        said = storage_trouble(error)
+        if said is None:
+            raise
+        raise dg.Failure(said, allow_retries=False) from error
+
+
 def _without_config(function: Callable[..., Any]) -> Callable[..., Any]:
     def materialize(context: Any, project: Any) -> Iterator[dg.MaterializeResult]:
         yield from function(context, project)
@@ -117,7 +160,12 @@ def _without_config(function: Callable[..., Any]) -> Callable[..., Any]:
     return materialize
 
 
-def _made(project: Project, name: str, context: Any) -> Made:
+def part_of(name: str, part: str) -> str:
+    """The name of a slice of that asset; of the asset itself where it, or the run, has no slices."""
+    return f"{name}/{part}" if part and name in SLICED else name
+
+
+def _made(project: Project, name: str) -> Made:
     made = project.made(name)
     if made is None:
         raise dg.Failure(
@@ -127,8 +175,13 @@ def _made(project: Project, name: str, context: Any) -> Made:
     return made
 
 
-def _read(project: Project, name: str, kind: Any) -> Any:
-    return TABLES[name].read(project.path(name)) if kind is pl.DataFrame else project.path(name)
+def _read(project: Project, name: str, kind: Any, tables: dict[str, pl.DataFrame]) -> Any:
+    """The place of an upstream asset, or its rows: read once for all slices of a run."""
+    if kind is not pl.DataFrame:
+        return project.here(name)
+    if name not in tables:
+        tables[name] = TABLES[name].read(project.here(name))
+    return tables[name]
 
 
 def for_people(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -141,7 +194,8 @@ def for_people(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     except Exception as error:
         if type(error).__module__.partition(".")[0] in {"pipeline", "ml"}:
             raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from None
-        raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+        said = storage_trouble(error) or f"{type(error).__name__}: {error}"
+        raise dg.Failure(said, allow_retries=False) from error
 
 
 def _write(project: Project, names: tuple[str, ...], fingerprint: str, result: Any) -> None:
@@ -174,13 +228,16 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 
-def result_of(name: str, made: Made, seconds: float, reused: bool) -> dg.MaterializeResult:
-    """What Dagster shows of a table: size, time, hash, and whether the old bytes held."""
+def result_of(
+    name: str, made: Made, seconds: float, reused: bool, recomputed: int | None = None
+) -> dg.MaterializeResult:
+    """What Dagster shows of a table: size, time, hash, whether the old bytes held, and how many rows were worked on."""
     metadata: dict[str, Any] = {
         "seconds": round(seconds, 2),
         "reused": reused,
         "sha256": made.sha256,
-        **{key: _shown(value) for key, value in made.metadata.items()},
+        **({} if recomputed is None else {"recomputed": recomputed}),
+        **{key: _shown(value) for key, value in made.metadata.items() if key != "recomputed"},
     }
     return dg.MaterializeResult(asset_key=key_of(name), metadata=metadata, data_version=dg.DataVersion(made.sha256))
 

@@ -42,13 +42,16 @@ def extract_features(
     settings: "FeatureSettings",
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
+) -> dict[str, int]:
     """Describe every distinct image of the shards in `images_folder` by every extractor of the settings.
 
     The first extractor's table goes to `folder`, a further one's to `folder_of(folder, settings, name)`. Shard by
-    shard: one that is there with the same images and the same recipe is left as it is. On the same machine equal
-    images give equal bytes. `progress(done, of)` is called after every shard. Raises FeaturesError, WeightsError.
+    shard: one that is there with the same images and the same recipe is left as it is, and an image that any of the
+    shards there describes by the same recipe keeps its vector. On the same machine equal images give equal bytes.
+    `progress(done, of)` is called after every shard. Returns how many vectors there are (`rows`) and how many of them
+    were made in this call (`recomputed`), over this process's share. Raises FeaturesError, WeightsError.
     """
+    counts = {"rows": 0, "recomputed": 0}
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     shards = sorted(images_folder.glob("part-*.parquet"))
     if not shards:
@@ -58,10 +61,12 @@ def extract_features(
         extractor = _known(name)
         target = folder_of(folder, settings, name)
         parts = list(zip(shards, _first_seen(shards), strict=True))
+        work = [part for number, part in enumerate(parts) if number % world == rank]
+        counts["rows"] += sum(len(image_ids) for _, image_ids in work)
+        counts["recomputed"] += _extract(work, target, extractor, settings, device, progress)
         if rank == 0:
             _remove_others(target, {shard.name for shard in shards})
-        work = [part for number, part in enumerate(parts) if number % world == rank]
-        _extract(work, target, extractor, settings, device, progress)
+    return counts
 
 
 def folder_of(folder: Path, settings: "FeatureSettings", name: str) -> Path:
@@ -103,16 +108,37 @@ def _extract(
     settings: "FeatureSettings",
     device: torch.device,
     progress: Callable[[int, int], None] | None,
-) -> None:
+) -> int:
+    """Bring the shards up to date; returns how many images were described."""
+    recipe, count = _recipe(extractor, settings), 0
     network: nn.Module | None = None  # built when a shard needs it
+    known: dict[str, np.ndarray] | None = None  # read when a shard needs it, before any is written
     for done, (shard, image_ids) in enumerate(work, start=1):
-        content = _content(image_ids, extractor, settings)
-        if _stored_content(target / shard.name) != content:
-            network = network or _built(extractor, settings, device)
-            vectors = describe(_images(shard, image_ids), network, extractor, settings, device)
-            _write(target / shard.name, image_ids, vectors, extractor, content)
+        content = _content(image_ids, recipe)
+        if _stored(target / shard.name, "content") != content:
+            known = _known_vectors(target, recipe) if known is None else known
+            new = [image_id for image_id in image_ids if image_id not in known]
+            if new:
+                network = network or _built(extractor, settings, device)
+                known |= zip(new, describe(_images(shard, new), network, extractor, settings, device), strict=True)
+            empty = np.zeros((0, extractor.dimensions), np.float16)
+            vectors = np.stack([known[image_id] for image_id in image_ids]) if image_ids else empty
+            _write(target / shard.name, image_ids, vectors, extractor, {"content": content, "recipe": recipe})
+            count += len(new)
         if progress is not None:
             progress(done, len(work))
+    return count
+
+
+def _known_vectors(target: Path, recipe: str) -> dict[str, np.ndarray]:
+    """The vectors that the shards already hold, as far as they were made by the same recipe."""
+    known: dict[str, np.ndarray] = {}
+    for file in sorted(target.glob("part-*.parquet")):
+        if _stored(file, "recipe") == recipe:
+            table = pq.read_table(file, columns=["image_id", "vector"])
+            flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            known |= zip(table["image_id"].to_pylist(), flat.reshape(len(table), -1), strict=True) if len(table) else {}
+    return known
 
 
 def _built(extractor: Extractor, settings: "FeatureSettings", device: torch.device) -> nn.Module:
@@ -137,6 +163,7 @@ def describe(
 ) -> np.ndarray:
     """The vectors of encoded images, float16 [n, dimensions]; decoding runs beside the network.
 
+    The last batch is filled up, so that an image's vector does not depend on how many others are described with it.
     Raises FeaturesError when a vector is not finite in float16.
     """
     size = settings.image_size or extractor.image_size
@@ -150,9 +177,13 @@ def describe(
             following = batches[number + 1 : number + 2]
             decoded += [threads.map(lambda data: resized(data, size), batch) for batch in following]
             pixels = torch.stack(list(decoded.pop(0))).to(device, non_blocking=True)
-            pixels = ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+            count = len(pixels)
+            pixels = torch.cat(
+                [(pixels - mean) / std, pixels.new_zeros(settings.batch_size - count, *pixels.shape[1:])]
+            )
             with bf16:
-                vectors.append(network(pixels).float().cpu().numpy().astype(np.float16))
+                found = network(pixels.contiguous(memory_format=torch.channels_last))[:count]
+            vectors.append(found.float().cpu().numpy().astype(np.float16))
     result = np.concatenate(vectors) if vectors else np.zeros((0, extractor.dimensions), np.float16)
     if not np.isfinite(result).all():
         raise FeaturesError(f"The extractor `{extractor.name}` gave a value beyond float16; use another precision.")
@@ -170,30 +201,35 @@ def resized(data: bytes, size: int) -> torch.Tensor:
     return interpolate(planes, (size, size), mode="bicubic", antialias=True, align_corners=False)[0].clamp_(0, 1)
 
 
-def _content(image_ids: Sequence[str], extractor: Extractor, settings: "FeatureSettings") -> str:
-    """A hash of everything that decides a shard's vectors."""
+def _recipe(extractor: Extractor, settings: "FeatureSettings") -> str:
+    """A hash of what decides the vector of an image."""
     recipe: dict[str, Any] = {
         "extractor": extractor.name,
         "image_size": settings.image_size or extractor.image_size,
         "precision": settings.precision,
         "batch_size": settings.batch_size,
-        "image_ids": list(image_ids),
-        "version": 1,
+        "version": 2,
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
-def _stored_content(file: Path) -> str | None:
-    if not file.exists():
-        return None
+def _content(image_ids: Sequence[str], recipe: str) -> str:
+    """A hash of everything that decides a shard's vectors."""
+    return hashlib.sha256(json.dumps([recipe, list(image_ids)]).encode()).hexdigest()
+
+
+def _stored(file: Path, name: str) -> str | None:
+    """An entry of a shard's own notes; None when there is no readable shard."""
     try:
         metadata = pq.read_schema(file).metadata or {}
-    except pa.ArrowInvalid:  # damaged: written again
+    except (FileNotFoundError, pa.ArrowInvalid):  # not there, or damaged: written again
         return None
-    return metadata.get(b"content", b"").decode()
+    return metadata.get(name.encode(), b"").decode()
 
 
-def _write(file: Path, image_ids: Sequence[str], vectors: np.ndarray, extractor: Extractor, content: str) -> None:
+def _write(
+    file: Path, image_ids: Sequence[str], vectors: np.ndarray, extractor: Extractor, notes: dict[str, str]
+) -> None:
     flat = pa.array(vectors.reshape(-1), pa.float16())
     table = pa.table(
         {
@@ -203,7 +239,7 @@ def _write(file: Path, image_ids: Sequence[str], vectors: np.ndarray, extractor:
         }
     )
     conformed = features_table(extractor.dimensions).conform(table)
-    metadata = {"content": content, "meaning": extractor.meaning, "licence": extractor.licence}
+    metadata = {**notes, "meaning": extractor.meaning, "licence": extractor.licence}
     write_parquet(conformed.replace_schema_metadata(metadata), file, row_group_size=ROWS_PER_GROUP)
 
 

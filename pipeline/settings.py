@@ -129,6 +129,7 @@ class ImageSettings(Section):
     short_side: int = 256  # ours: never enlarged
     min_short_side: int = 16  # ours: smaller is a counting pixel, not a picture
     jpeg_quality: int = 90  # ours
+    slices: int = Field(default=64, ge=1, le=256)  # ours: by a hash of the URL; another count, all anew
     rows_per_shard: int = 2_000  # ours
     max_shard_mb: int = 250  # ours: the Hugging Face viewer fails from 300 MB
     rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
@@ -268,7 +269,9 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
         harvest=HarvestSettings(collections=_lines(museum / "collections.txt") or ("*",), as_of=OPENING_DAY),
         vocabulary=VocabularySettings(label_files=tuple(file for file in [museum / "labels.csv"] if file.is_file())),
         curation=CurationSettings(more_open_rights=_lines(museum / "open_rights.txt")),
-        images=ImageSettings(allowed_addresses=("127.0.0.0/8",), placeholder_sha256=(PLACEHOLDER_SHA256,)),
+        images=ImageSettings(
+            slices=4, allowed_addresses=("127.0.0.0/8",), placeholder_sha256=(PLACEHOLDER_SHA256,)
+        ),
         features=FeatureSettings(
             extractors=("mobilenetv2",) if weights else ("random-inception",),
             weights=weights,

@@ -96,12 +96,12 @@ def near_duplicate_pairs(images: pl.DataFrame, features: pl.DataFrame, settings:
 
 
 def read_vectors(features: Path, extractor: str) -> pl.DataFrame:
-    """Columns image_id and vector of one extractor, from the shards of the `features` table."""
+    """Columns image_id and vector of one extractor, from the shards of the `features` table; an image once."""
     table = pq.read_table(features, filters=[("extractor", "==", extractor)], columns=["image_id", "vector"])
     frame = pl.from_arrow(table)
     if not isinstance(frame, pl.DataFrame):
         raise TypeError(f"{features} is not a table")
-    return frame
+    return frame.unique("image_id", keep="first", maintain_order=True)  # several slices may describe the same image
 
 
 def large_groups(groups: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
@@ -199,7 +199,7 @@ def duplicate_pairs_page(groups: pl.DataFrame, images_folder: Path, file: Path, 
 
 
 def _pictures(images_folder: Path, wanted: set[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], bytes]]:
-    for shard in sorted(images_folder.glob("part-*.parquet")):
+    for shard in sorted(images_folder.rglob("part-*.parquet")):
         for batch in pq.ParquetFile(shard).iter_batches(100, columns=["record_id", "view", "image"]):
             for row in range(len(batch)):
                 key = (batch["record_id"][row].as_py(), batch["view"][row].as_py())

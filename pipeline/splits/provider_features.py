@@ -124,7 +124,7 @@ def _tables(features: Path | pl.DataFrame) -> Iterator[pa.Table]:
 
 
 def _shards(folder: Path) -> list[Path]:
-    shards = [folder] if folder.is_file() else sorted(folder.glob("part-*.parquet"))
+    shards = [folder] if folder.is_file() else sorted(folder.rglob("part-*.parquet"))
     if not shards:
         raise DistanceError(f"{folder} holds no features; extract them first.")
     return shards
