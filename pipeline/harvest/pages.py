@@ -46,13 +46,13 @@ def harvest_collection(
 
     A page is written, whole and with its cursor, before the next is asked for; a harvest that was stopped, even by
     kill -9, goes on at its last page. One that is whole already asks nothing. When the search or the caps in settings
-    are others than the folder's, the folder is begun anew. Raises HarvestError when nothing is found or records stay
-    missing, and the errors of `pipeline.http`.
+    are others than the folder's, the folder is begun anew, once Europeana has answered the new search. Raises
+    HarvestError when nothing is found or records stay missing, and the errors of `pipeline.http`.
     """
     with only_one(folder, collection):
-        request = client.request(collection)
         earlier = generations(folder)
-        if earlier and (earlier[0].request, earlier[0].caps) != (request, _caps(settings)):
+        if earlier and (earlier[0].request, earlier[0].caps) != (client.request(collection), _caps(settings)):
+            _must_find(collection, client.count(collection), settings)  # else the old pages stay
             for generation in earlier:
                 shutil.rmtree(generation.folder)
             earlier = []
@@ -124,11 +124,8 @@ def _planned(
     as_of = settings.as_of or datetime.fromtimestamp(client.http.clock.now(), UTC)
     parts = plan_parts(client, collection, Window(updated_from=updated_from), settings)
     total = sum(part.count for part in parts)
-    if kind == "whole" and total == 0:
-        raise HarvestError(
-            f"Europeana finds no {settings.reusability} record with an image for the keyword {collection!r}:"
-            " check its spelling, or take it out of the collections in settings."
-        )
+    if kind == "whole":
+        _must_find(collection, total, settings)
     number = len([place for place in folder.iterdir() if place.is_dir()])
     generation = Generation(
         folder=folder / f"{number:03d}-{kind}",
@@ -143,6 +140,14 @@ def _planned(
     )
     generation.write()
     return generation
+
+
+def _must_find(collection: str, total: int, settings: HarvestSettings) -> None:
+    if total == 0:
+        raise HarvestError(
+            f"Europeana finds no {settings.reusability} record with an image for the keyword {collection!r}:"
+            " check its spelling, or take it out of the collections in settings."
+        )
 
 
 def _caps(settings: HarvestSettings) -> tuple[int | None, int | None]:

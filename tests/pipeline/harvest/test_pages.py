@@ -224,6 +224,27 @@ def test_another_search_begins_anew(europeana, tmp_path):
     assert len(generations(tmp_path / "pages" / "furniture")) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (httpx.Response(401, json={"success": False, "error": "no", "code": "401_key_invalid"}), WrongKey),
+        (httpx.Response(200, json={"success": True, "totalResults": 0, "items": []}), HarvestError),
+        (httpx.Response(500, text="down"), GaveUp),
+    ],
+    ids=["wrong key", "nothing found", "server down"],
+)
+def test_another_search_that_fails_leaves_the_old_pages(answer, error, europeana, tmp_path):
+    harvest(europeana, tmp_path)
+    with pytest.raises(error):
+        harvest_collection(
+            client_of(lambda _: answer, reusability="restricted"),
+            "furniture",
+            tmp_path / "pages" / "furniture",
+            SETTINGS,
+        )
+    assert ids(tmp_path) == ALL
+
+
 def test_a_cap_that_was_raised_begins_anew(europeana, tmp_path):
     harvest(europeana, tmp_path, SETTINGS.model_copy(update={"max_records_per_collection": 12}))
     harvest(europeana, tmp_path)
