@@ -44,11 +44,12 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder with <split>/<facet>.parquet.")],
     release: Annotated[Path, typer.Option(help="Dataset or release folder, or a folder of the published CSV files.")],
     out: Annotated[Path, typer.Option(help="The file with all figures and the split hash.")] = Path("results.json"),
+    device: Annotated[str, typer.Option(help="cpu, or cuda: the same figures from a GPU.")] = "cpu",
 ) -> None:
     """Score anyone's predictions on a release, beside the label prior."""
     from ml.evaluation.submission import evaluate_submission
 
-    result = evaluate_submission(predictions, release, out)
+    result = evaluate_submission(predictions, release, out, device=device)
     answers.print(_figures(result))
     answers.print(
         f"{result['baseline']} on split {result['split_hash'][:12]}: every figure is in {out}.", soft_wrap=True

@@ -39,19 +39,26 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     splits: Sequence[str] | None = None,
     facets: Sequence[str] | None = None,
+    device: str = "cpu",
 ) -> list[Row]:
     """Rows of `results` for a baseline's predictions folder (`<split>/<facet>.parquet`) on a dataset or release.
 
     Without `splits`, those that the predictions have; without `facets`, all four, but for the paper's single-head row.
-    A row with fewer facets has no mean. Raises EvaluationError, one sentence, for predictions that do
-    not fit: other split or tag list, missing facet or image, NaN scores, repeated images, unknown tag.
+    A row with fewer facets has no mean. `device` may be a GPU (`cuda`): the same figures. Raises EvaluationError, one
+    sentence, for predictions that do not fit: other split or tag list, missing facet or image, NaN scores, repeated
+    images, unknown tag.
     """
     settings = settings or EvaluationSettings()
+    if device != "cpu":
+        from ml.evaluation.device_metrics import lacking
+
+        if problem := lacking(device):
+            raise EvaluationError(f"Nothing can be scored on {device} ({problem}); leave the device out.")
     loaded = load_dataset(dataset)
     facets = facets or facets_of(predictions.name)
     rows: list[Row] = []
     for split in splits or predicted_splits(predictions):
-        scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings, facets)
+        scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings, facets, device=device)
         rows += results_of(scored, loaded, settings)
     return rows
 
@@ -78,8 +85,9 @@ def score_predictions(
     facets: Sequence[str] = FACETS,
     *,
     further: bool = True,
+    device: str = "cpu",
 ) -> Scored:
-    """All metrics of all images of one split, from prediction files read in batches; `further` as in ImageScores."""
+    """All metrics of all images of one split, from files read in batches; `further`, `device` as in ImageScores."""
     lists = [dataset.tag_lists[facet] for facet in FACETS if facet in facets]
     files = {tags.facet: open_predictions(predictions, dataset, truth, tags) for tags in lists if len(tags)}
     if not files:
@@ -90,7 +98,7 @@ def score_predictions(
         return files[tags.facet].batches(settings.batch_rows)
 
     scored = score_source(
-        first.baseline, first.seed, dataset, truth, batches, settings, str(predictions), facets, further
+        first.baseline, first.seed, dataset, truth, batches, settings, str(predictions), facets, further, device
     )
     for facet, file in files.items():
         if file.logarithms:
@@ -109,12 +117,13 @@ def score_source(
     name: str,
     facets: Sequence[str] = FACETS,
     further: bool = True,
+    device: str = "cpu",
 ) -> Scored:
     """All metrics of all images of one split; only images annotated in a facet are ranked there."""
     by_facet = {}
     for facet in FACETS:
         tags, relevance = dataset.tag_lists[facet], truth.relevance[facet]
-        scores = ImageScores(relevance, settings.top_k, further)
+        scores = ImageScores(relevance, settings.top_k, further, device)
         by_facet[facet] = scores
         if facet not in facets:
             continue

@@ -76,6 +76,7 @@ class ImageScores:
     relevance: Relevance
     top_k: tuple[int, ...]
     further: bool = True  # False: the paper's metrics alone, three times faster
+    device: str = "cpu"  # else torch's name of a GPU
     values: np.ndarray = field(init=False)
     hits: np.ndarray = field(init=False)
     positions: np.ndarray = field(init=False)
@@ -100,6 +101,11 @@ class ImageScores:
 
         `parents` gives each tag's parent in the tag list, -1 at the top. Raises ValueError for a NaN.
         """
+        if self.device != "cpu":
+            from ml.evaluation.device_metrics import rank_on
+
+            rank_on(self.device, self, scores, rows, parents)
+            return
         bits = as_bits(scores)
         further = len(main_metrics(self.top_k)) * len(POLICIES) if self.further else -1
         r = self.relevance

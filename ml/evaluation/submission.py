@@ -14,7 +14,11 @@ FORMAT = "eufcc-results/1"
 
 
 def evaluate_submission(
-    predictions: Path, release: Path, out: Path | None = None, settings: EvaluationSettings | None = None
+    predictions: Path,
+    release: Path,
+    out: Path | None = None,
+    settings: EvaluationSettings | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Score `<predictions>/<split>/<facet>.parquet` on a release or dataset folder; writes `out` (results.json).
 
@@ -24,7 +28,7 @@ def evaluate_submission(
     settings = settings or EvaluationSettings()
     dataset = load_dataset(release)
     splits = tuple(predicted_splits(predictions))
-    rows = evaluate(predictions, release, settings=settings, splits=splits)
+    rows = evaluate(predictions, release, settings=settings, splits=splits, device=device)
     result = {
         "format": FORMAT,
         "split_hash": dataset.split_hash,
