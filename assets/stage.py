@@ -14,15 +14,17 @@ import dagster as dg
 import polars as pl
 
 from assets.console import say
+from assets.described import OWNERS, description_of, key_of, result_of, schema_of
 from assets.hold import InUse, hold
 from assets.partitions import slices_backfill
-from assets.project import SLICED, Made, Project, code_version, joined
+from assets.project import SLICED, Made, Project, joined
+from assets.soundness import check_results, check_specs
 from assets.trouble import storage_trouble
+from assets.versions import code_version
 from pipeline.bucket import BucketError
 from pipeline.parquet import ROWS_PER_GROUP, write_parquet
 from pipeline.tables import TABLES
 
-OWNERS = ["team:eufcc"]
 GIVEN = ("context", "project", "config", "settings", "storage", "slice_name")  # parameters that are no upstream asset
 
 
@@ -39,6 +41,8 @@ def stage_asset(
     outside: Callable[[Project], str] | None = None,
     group: str | None = None,
     slices: dg.PartitionsDefinition | None = None,
+    automation: dg.AutomationCondition | None = None,
+    freshness: dg.FreshnessPolicy | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a plain function into the asset of its name, or into the tables named in `writes`.
 
@@ -53,16 +57,11 @@ def stage_asset(
         parameters = inspect.signature(function).parameters
         names = writes or (function.__name__,)
         reads = {name: p.annotation for name, p in parameters.items() if name not in GIVEN}
-        version = code_version((*code, "pipeline/tables.py", "pipeline/parquet.py"))
+        schemas = json.dumps([str(TABLES[name].schema) for name in names if name in TABLES])
+        version = f"{code_version((*code, 'pipeline/parquet.py'))}-{hashlib.sha256(schemas.encode()).hexdigest()[:8]}"
 
         def make_part(context: Any, project: Project, config: Any, part: str, tables: dict[str, pl.DataFrame]) -> bool:
             """Make one slice, or the whole where there are none; False when the old bytes hold."""
-            goals = tuple(part_of(name, part) for name in names)
-            upstream = [one for name in (*reads, *after) for one in project.parts_of(part_of(name, part))]
-            with _alone(project, goals, upstream, context):
-                return make_held(context, project, config, part, tables)
-
-        def make_held(context: Any, project: Project, config: Any, part: str, tables: dict[str, pl.DataFrame]) -> bool:
             depends = {
                 "code": version,
                 "settings": {name: getattr(project.settings, name).model_dump(mode="json") for name in settings},
@@ -72,9 +71,12 @@ def stage_asset(
             }
             fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
             goals = tuple(part_of(name, part) for name in names)
-            previous = [project.made(goal) for goal in goals]
-            if all(made is not None and made.fingerprint == fingerprint for made in previous):
+            previous = {goal: made for goal in goals if (made := project.made(goal)) is not None}
+            if all(goal in previous and previous[goal].fingerprint == fingerprint for goal in goals):
                 return False
+            own = names if {"storage", "project"} & parameters.keys() else ()  # it may go on from what it wrote before
+            for name in (*reads, *after, *own):
+                project.here(part_of(name, part))
             given = {"context": context, "project": project, "config": config, "slice_name": part}
             given |= {"settings": project.settings, "storage": project.storage}
             arguments = {name: given[name] for name in parameters if name in GIVEN}
@@ -84,20 +86,26 @@ def stage_asset(
             result = for_people(function, arguments)
             if isinstance(result, Mapping):
                 result = {part_of(name, part): outcome for name, outcome in result.items()}
-            _write(project, goals, fingerprint, result)
+            _write(project, goals, fingerprint, result, previous)
             return True
 
         def materialize(context: Any, project: Any, config: Any = None) -> Iterator[dg.MaterializeResult]:
-            started, tables = time.monotonic(), dict[str, pl.DataFrame]()
+            started, tables, anew = time.monotonic(), dict[str, pl.DataFrame](), set[str]()
             parts = list(context.partition_keys) if slices else [""]
-            made_anew = {part for part in parts if make_part(context, project, config, part, tables)}
+            for part in parts:
+                goals = [part_of(name, part) for name in names]
+                upstream = [one for name in (*reads, *after) for one in project.parts_of(part_of(name, part))]
+                with _alone(project, goals, upstream, context):
+                    if make_part(context, project, config, part, tables):
+                        anew.add(part)
             seconds = time.monotonic() - started
             for name in names:
-                made = joined([_made(project, part_of(name, part)) for part in parts])
-                metadata = joined([_made(project, part_of(name, part)) for part in parts if part in made_anew]).metadata
-                recomputed = metadata.get("recomputed", metadata.get("rows")) if made_anew else 0
-                say(name, made.metadata, seconds, not made_anew)
-                yield result_of(name, made, seconds, not made_anew, recomputed)
+                made = {part: _made(project, part_of(name, part)) for part in parts}
+                whole, worked_on = joined(list(made.values())), joined([made[part] for part in parts if part in anew])
+                recomputed = worked_on.metadata.get("recomputed", worked_on.metadata.get("rows", 0))
+                say(name, whole.metadata, seconds, not anew)
+                checks = check_results(name, [project.here(part_of(name, part)) for part in parts], whole)
+                yield result_of(name, whole, seconds, not anew, recomputed=recomputed, checks=checks)
 
         annotations: dict[str, Any] = {"context": dg.AssetExecutionContext, "project": dg.ResourceParam[Project]}
         if "config" in parameters:
@@ -111,19 +119,22 @@ def stage_asset(
             dg.AssetSpec(
                 key_of(name),
                 deps=[key_of(upstream) for upstream in (*reads, *after)],
-                description=_description(name, function),
+                description=description_of(name, function),
                 group_name=group or stage,
                 kinds=set(kinds),
                 owners=OWNERS,
                 tags={"stage": stage},
                 code_version=version,
-                metadata=_schema(name),
+                metadata=schema_of(name),
                 partitions_def=slices,
+                automation_condition=automation,
+                freshness_policy=freshness,
             )
             for name in names
         ]
         return dg.multi_asset(
             specs=specs,
+            check_specs=[check for name in names for check in check_specs(name)],
             name=f"make_{function.__name__}",
             pool=pool,
             retry_policy=retry,
@@ -131,11 +142,6 @@ def stage_asset(
         )(materialize)
 
     return make
-
-
-def key_of(name: str) -> dg.AssetKey:
-    """The asset of that name: `models/softmax` is the key with those two parts."""
-    return dg.AssetKey(name.split("/"))
 
 
 @contextmanager
@@ -198,7 +204,9 @@ def for_people(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         raise dg.Failure(said, allow_retries=False) from error
 
 
-def _write(project: Project, names: tuple[str, ...], fingerprint: str, result: Any) -> None:
+def _write(
+    project: Project, names: tuple[str, ...], fingerprint: str, result: Any, previous: Mapping[str, Made]
+) -> None:
     """Write what the function returned; a function that wrote its own files returns their metadata, or nothing.
 
     All tables are checked before the first is written, so that rows that do not fit leave the previous ones.
@@ -216,6 +224,8 @@ def _write(project: Project, names: tuple[str, ...], fingerprint: str, result: A
         if not project.path(name).exists():
             raise dg.Failure(f"{name} wrote nothing to {project.path(name)}.", allow_retries=False)
         metadata["bytes"] = _size(project.path(name))
+        before = previous[name].metadata if name in previous else {}
+        metadata |= {f"{unit}_before": before[unit] for unit in ("rows", "bytes") if unit in before}
         project.remember(name, fingerprint, metadata)
 
 
@@ -226,43 +236,3 @@ def _forget(project: Project, names: tuple[str, ...]) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
-
-
-def result_of(
-    name: str, made: Made, seconds: float, reused: bool, recomputed: int | None = None
-) -> dg.MaterializeResult:
-    """What Dagster shows of a table: size, time, hash, whether the old bytes held, and how many rows were worked on."""
-    metadata: dict[str, Any] = {
-        "seconds": round(seconds, 2),
-        "reused": reused,
-        "sha256": made.sha256,
-        **({} if recomputed is None else {"recomputed": recomputed}),
-        **{key: _shown(value) for key, value in made.metadata.items() if key != "recomputed"},
-    }
-    return dg.MaterializeResult(asset_key=key_of(name), metadata=metadata, data_version=dg.DataVersion(made.sha256))
-
-
-def _shown(value: Any) -> Any:
-    if isinstance(value, str) and "\n" in value:
-        return dg.MetadataValue.md(value)
-    return dg.MetadataValue.json(value) if isinstance(value, dict | list) else value
-
-
-def _description(name: str, function: Callable[..., Any]) -> str:
-    told = inspect.getdoc(function) or ""
-    return f"{TABLES[name].row}\n\n{told}".strip() if name in TABLES else told
-
-
-def _schema(name: str) -> dict[str, Any]:
-    if name not in TABLES:
-        return {}
-    columns = [
-        dg.TableColumn(
-            column.name,
-            str(column.type),
-            description=column.meaning,
-            constraints=dg.TableColumnConstraints(nullable=column.name not in TABLES[name].key),
-        )
-        for column in TABLES[name].columns
-    ]
-    return {"dagster/column_schema": dg.TableSchema(columns)}
