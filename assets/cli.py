@@ -150,8 +150,10 @@ def _run_job(name: str) -> None:
             if event.is_step_failure:
                 failure = event.step_failure_data
                 own = failure.user_failure_data
+                if failure.error and failure.error.cls_name == "DagsterAssetCheckFailedError":
+                    continue  # the check itself has said what is wrong
                 said = own.description if own else failure.error.message.strip() if failure.error else "failed"
-                complain(f"{event.step_key}: {said}")
+                complain(f"{(event.step_key or name).removeprefix('make_')}: {said}")
             elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
                 check = event.asset_check_evaluation_data
                 complain(f"check {check.check_name} on {check.asset_key.to_user_string()}: {check.description}")

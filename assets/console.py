@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 LINES = "EUFCC_LINES"  # set by the command line; in Dagster's own processes the event log says it all
@@ -43,5 +44,5 @@ def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
 
 def complain(sentence: str) -> None:
     """One clear sentence on what is wrong and what to do."""
-    console.print(f"[red]✗[/] {sentence}", soft_wrap=True)
+    console.print(f"[red]✗[/] {escape(sentence)}", soft_wrap=True)
     sys.stderr.flush()

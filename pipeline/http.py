@@ -263,7 +263,8 @@ class HttpClient:
         except _TryAgain as failure:
             kind, happened = (GaveUp, "gives no usable answer") if failure.answered else (Unreachable, "is not reached")
             times = f"after {self._settings.attempts} attempts: {failure}"
-            raise kind(self._sentence(url, f"{happened} {times}; try again later")) from None
+            advice = "try again later" if failure.answered else "look at the network, then try again"
+            raise kind(self._sentence(url, f"{happened} {times}; {advice}")) from None
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
         """Seconds before the next attempt: doubling up to the cap, the upper half of it random."""

@@ -207,10 +207,9 @@ class EuropeanaClient:
 
     def _retrieve(self, uris: Sequence[str]) -> dict[str, EntityConcept]:
         """A batch by POST; empty where the server does not offer that, or knows none of them."""
+        headers = {**JSON, **self._key_header()}
         try:
-            response = self._http.post(
-                f"{self._api}/entity/retrieve", json=list(uris), headers={**JSON, **self._key_header()}
-            )
+            response = self._http.post(f"{self._api}/entity/retrieve", json=list(uris), headers=headers)
         except WrongKey as error:
             raise self._explained(error) from None
         except Refused:
@@ -233,10 +232,9 @@ class EuropeanaClient:
         return read_concept(response.json(), uri=uri)
 
     def _get(self, path: str, params: Sequence[tuple[str, str]], check: Any = None) -> Response:
+        headers = {**JSON, **self._key_header()}
         try:
-            return self._http.get(
-                urljoin(self._api + "/", path.lstrip("/")), params, {**JSON, **self._key_header()}, check=check
-            )
+            return self._http.get(urljoin(self._api + "/", path.lstrip("/")), params, headers, check=check)
         except WrongKey as error:
             raise self._explained(error) from None
 

@@ -155,8 +155,10 @@ def _checked_item(file: Path, number: int, line: bytes) -> dict[str, Any]:
 def _json_object(file: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
-        raise _line_error(file, number, f"not JSON ({error})") from error
+    except json.JSONDecodeError as error:
+        raise _line_error(file, number, f"not JSON ({error.msg}, at character {error.pos + 1})") from error
+    except UnicodeDecodeError as error:
+        raise _line_error(file, number, f"not UTF-8 (at byte {error.start + 1})") from error
     if not isinstance(value, dict):
         raise _line_error(file, number, "not a JSON object")
     return value

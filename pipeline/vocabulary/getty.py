@@ -15,7 +15,7 @@ import polars as pl
 from SPARQLWrapper import JSON, POST, QueryResult, SPARQLWrapper
 from SPARQLWrapper.SmartWrapper import Bindings, Value
 
-from pipeline.http import HttpClient, Response
+from pipeline.http import GaveUp, HttpClient, Response, Unreachable
 from pipeline.settings import VocabularySettings
 from pipeline.vocabulary import subjects
 from pipeline.vocabulary.cache import DatedCache, current_day
@@ -69,7 +69,12 @@ class GettySource:
         request = sparql_request(self._settings.sparql_endpoint, query, self._http.settings.user_agent)
         form = dict(parse_qsl(request.data.decode("ascii") if isinstance(request.data, bytes) else ""))
         accept = {"Accept": "application/sparql-results+json"}  # a plain one; longer lists were refused (dossier)
-        return self._http.post(request.full_url, data=form, headers=accept, check=_refuse_other_answers, redirects=True)
+        try:
+            return self._http.post(
+                request.full_url, data=form, headers=accept, check=_refuse_other_answers, redirects=True
+            )
+        except (Unreachable, GaveUp) as error:
+            raise type(error)(f"{error} Or name a local dump of the AAT in `vocabulary.dumps`.") from None
 
 
 def subjects_query(ids: Sequence[str]) -> str:

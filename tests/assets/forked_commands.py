@@ -1,0 +1,68 @@
+"""Runs the command `eufcc` several times from one start of Python: importing Dagster costs more than these runs.
+
+`python forked_commands.py FOLDER JSON`: a list of steps made one after the other, each a list of runs made side by
+side, each `{"name": …, "arguments": […], "environment": {…}}`. A run's home is FOLDER/<name>, a copy of FOLDER/<like>
+where it names one; its output goes to FOLDER/<name>.out and .err, its exit code to FOLDER/<name>.code.
+"""
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+
+def main(folder: Path, steps: list[list[dict[str, Any]]]) -> int:
+    """Make the runs; nothing that reads settings is imported before their processes part."""
+    import dagster  # noqa: F401
+    import plotly.graph_objects  # noqa: F401
+    import polars  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import SPARQLWrapper  # noqa: F401
+
+    import pipeline.curation.curate
+    import pipeline.vocabulary.source  # noqa: F401
+
+    for step in steps:
+        children = {start(folder, run): run for run in step}
+        for child, run in children.items():
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            (folder / f"{run['name']}.code").write_text(str(code))
+    return 0
+
+
+def start(folder: Path, run: dict[str, Any]) -> int:
+    """Fork one run; returns its process id."""
+    home = folder / run["name"]
+    if "like" in run:
+        shutil.copytree(folder / run["like"], home)
+    else:
+        home.mkdir()
+        shutil.copy(Path(__file__).parents[2] / "dagster_home" / "dagster.yaml", home)
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        for number, ending in ((1, "out"), (2, "err")):
+            os.dup2(os.open(folder / f"{run['name']}.{ending}", os.O_WRONLY | os.O_CREAT), number)
+        os.environ |= {"DAGSTER_HOME": str(home), **run["environment"]}
+        sys.argv = ["eufcc", *run["arguments"]]
+        from assets.cli import main as eufcc
+
+        eufcc()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
