@@ -83,13 +83,14 @@ def full_size(folder: Path) -> Path:
 
 
 @contextmanager
-def serving(storage: Path, *options: str) -> Iterator[str]:
-    """The real command on a free port, with a store of its own."""
+def serving(storage: Path, *options: str, folder: Path | None = None) -> Iterator[str]:
+    """The real command on a free port; with a store of its own, unless a folder for it is given."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    folder = Path(tempfile.mkdtemp())
-    command = [sys.executable, "-m", "ml.assistant", "--storage", storage, "--folder", folder, "--port", str(port)]
+    own = Path(tempfile.mkdtemp())
+    command = [sys.executable, "-m", "ml.assistant", "--storage", storage, "--folder", folder or own]
+    command += ["--port", str(port)]
     server = subprocess.Popen(
         [*map(str, command), *options], cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "2"}
     )
@@ -107,7 +108,7 @@ def serving(storage: Path, *options: str) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait()
-        shutil.rmtree(folder)
+        shutil.rmtree(own)
 
 
 def suggest_ms(address: str, model: str | None, n: int) -> np.ndarray:

@@ -80,6 +80,17 @@ class Suggester:
             if facet in scores and self._order[facet]
         }
 
+    def place(self, image_id: str, picture: Image.Image, tag_id: str) -> tuple[float, int] | None:
+        """The tag's score for the picture and its rank in its facet; None for a tag that the model does not know."""
+        scores = self.scores(image_id, picture)
+        for facet, tags in self._order.items():
+            if tag_id in tags and facet in scores:
+                values = np.asarray(scores[facet], dtype=np.float64)
+                at = tags.index(tag_id)
+                before = (values > values[at]).sum() + (values[:at] == values[at]).sum()
+                return _rounded(values[at]), int(before) + 1
+        return None
+
     def _of_facet(
         self, facet: str, scores: NDArray[np.float64], vocabulary: Vocabulary, limit: int
     ) -> FacetSuggestions:

@@ -50,7 +50,7 @@ function renderModels() {
   const { models, default_model: best } = desk.about;
   const chosen = $("model").value || remembered("model", best ?? "");
   const option = ({ key, description, note: remark }) =>
-    h("option", { value: key, title: [description, remark].filter(Boolean).join(" · ") }, key.replaceAll("_", " ") + (remark ? ` (${remark})` : ""));
+    h("option", { value: key, title: [description, remark].filter(Boolean).join(" · ") }, key.replaceAll("_", " "));
   $("model").replaceChildren(...models.map(option));
   if (!models.length) $("model").append(h("option", { value: "" }, t("no_model")));
   $("model").value = models.some((model) => model.key === chosen) ? chosen : (best ?? "");

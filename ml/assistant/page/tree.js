@@ -4,7 +4,7 @@ import { $, h } from "./dom.js";
 import { compare, labelOf, nameOfLanguage, number, t, whole } from "./i18n.js";
 
 const PAGE = 100; // rows that "more" adds
-const MARKS = { accepted: "✓", implied: "✓", rejected: "✕", excluded: "", none: "" };
+const IMPLIED = "✓"; // what was stated shows on its button
 
 export class FacetTree {
   // `acts`: accept(node), reject(node), about(node), say(text); `standOf(tag)`: accepted, implied, rejected or undefined.
@@ -86,7 +86,7 @@ export class FacetTree {
     this.title.textContent = t(`facet.${this.facet}`);
     const marked = this.threshold !== null && this.suggested.size > 0;
     const never = marked && this.threshold >= 1;
-    this.hint.textContent = never ? t("never_sure") : marked ? `≥ ${number(this.threshold)}` : "";
+    this.hint.textContent = never ? t("never_sure") : marked ? t("sure_from", { score: number(this.threshold) }) : "";
     this.hint.title = marked && !never ? t("threshold", { score: number(this.threshold) }) : "";
     this.element.replaceChildren(...this.level("", 0, true, false));
     const items = [...this.element.querySelectorAll("[role=treeitem]")];
@@ -143,7 +143,7 @@ export class FacetTree {
       h("button", { type: "button", class: kind, tabindex: -1, "data-act": act, "aria-label": t(word, { tag: label.text }), title: t(word, { tag: label.text }) }, h("span", { "aria-hidden": "true" }, sign));
     item.append(
       h("div", { class: "node", vars: { "--depth": depth } }, toggle, name, score === null ? null : this.scoreBar(score),
-        h("span", { class: "mark", "aria-hidden": "true" }, MARKS[stand]),
+        h("span", { class: "mark", "aria-hidden": "true" }, stand === "implied" ? IMPLIED : ""),
         h("span", { class: "choices" },
           choice("accept", "✓", "yes", stand === "accepted" ? "withdraw_tag" : "accept_tag"),
           choice("reject", "✕", "no", stand === "rejected" ? "withdraw_tag" : "reject_tag"),

@@ -1,12 +1,18 @@
 """What is sent to harm is refused with a reason, and the desk goes on."""
 
 import io
+import json
 import random
+import re
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 from PIL import Image
+
+import ml.assistant
+from tests.pipeline.images.pictures import ACCEPTED, REJECTED
 
 PIXELS = Image.effect_noise((64, 64), 80).convert("RGB")
 
@@ -60,6 +66,26 @@ def test_hostile_uploads_are_refused_with_a_reason_and_the_desk_goes_on(client, 
             assert answer.json()["message"], name
     assert client.get("/api/queue").json()["progress"]["all"] == 0
     assert client.post("/api/images?who=anna", content=drawn_vase()).status_code == 201
+
+
+def test_the_image_stages_corpus_is_refused_and_taken_here_too(client):
+    for name, (data, _) in REJECTED.items():
+        answer = client.post("/api/images?who=anna", content=data, headers={"content-type": "image/jpeg"})
+        assert answer.status_code in (400, 413, 415, 422), (name, answer.text)
+        assert answer.json()["message"].endswith("."), name
+        assert "Traceback" not in answer.text
+    assert client.get("/api/queue").json()["progress"]["all"] == 0
+    for name, (data, _) in ACCEPTED.items():
+        assert client.post("/api/images?who=anna", content=data).status_code == 201, name
+
+
+def test_the_page_has_words_for_every_reason_of_refusal():
+    page = Path(ml.assistant.__file__).parent / "page"
+    words = json.loads((page / "i18n" / "en.json").read_text())
+    code = (page / "adding.js").read_text()
+    listed = set(re.findall(r'"(\w+)"', "".join(re.findall(r"^const [A-Z]+ = \[.*\];", code, re.MULTILINE))))
+    for reason in {reason for _, reason in REJECTED.values()}:
+        assert reason in listed or f"error.{reason}" in words, reason
 
 
 def test_what_a_picture_says_about_its_owner_is_not_kept(client):
