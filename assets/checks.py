@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from assets.described import key_of
 from assets.project import Project
-from assets.stage import key_of
 from pipeline import FACETS
 from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import broken

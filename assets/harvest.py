@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from assets.console import say
+from assets.described import OWNERS
 from assets.partitions import collection_of, collections_partitions
-from assets.project import Project, code_version
+from assets.project import Project
 from assets.resources import current_project
-from assets.stage import OWNERS, for_people, stage_asset
+from assets.stage import for_people, stage_asset
+from assets.versions import code_version
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import HarvestSummary, harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records

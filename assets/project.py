@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assets.versions import ROOT
 from pipeline.bucket import Bucket
 from pipeline.images.slices import slice_names
 from pipeline.parquet import sha256_of, whole_file
 from pipeline.settings import Settings
 from pipeline.tables import TABLES
 
-ROOT = Path(__file__).parents[1]
 SLICED = ("fetches", "images", "features")  # folders with one folder per slice (`pipeline.images.slices`)
 
 
@@ -142,15 +142,3 @@ def storage_name(settings: Settings) -> str:
 def storage_of(settings: Settings, home: Path) -> Path:
     """The storage folder of a profile and source."""
     return home / "storage" / storage_name(settings)
-
-
-def code_version(paths: tuple[str, ...]) -> str:
-    """A hash over the source files that an asset's result depends on."""
-    digest = hashlib.sha256()
-    for path in paths:
-        place = ROOT / path
-        files = [place] if place.is_file() else sorted(place.rglob("*.*"))
-        for file in files:
-            if file.suffix in {".py", ".toml", ".rq", ".csv"}:
-                digest.update(f"{file.relative_to(ROOT).as_posix()}\0".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]

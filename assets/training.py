@@ -2,7 +2,12 @@
 
 import json
 import os
+import subprocess
 import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,23 +15,11 @@ import dagster as dg
 from assets.project import ROOT, Project
 from assets.resources import current_project
 from assets.stage import stage_asset
+from assets.training_process import WARM
 from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
 from pipeline.settings import Settings
 
-CODE = (
-    "ml/baselines.py",
-    "ml/data.py",
-    "ml/heads",
-    "ml/vision.py",
-    "ml/clip.py",
-    "ml/texts.py",
-    "ml/train.py",
-    "ml/checkpoints.py",
-    "ml/predict.py",
-    "ml/ensemble.py",
-    "ml/run.py",
-    "ml/tags.py",
-)
+CODE = ("ml/run.py", "assets/training_process.py")  # and what the trainer imports
 
 
 def training_asset(row: Baseline) -> dg.AssetsDefinition:
@@ -78,12 +71,24 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
     if project.settings.features.weights:
         command += ["--weights", str(project.settings.features.weights)]
     command += ["--seed", str(project.settings.benchmark.seed)]
-    done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=dict(os.environ))
+    environment = os.environ | {WARM: warm_trainer()}
+    done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=environment)
     events = [event for event in done.get_custom_messages() if isinstance(event, dict)]
     errors = [event["message"] for event in events if event.get("event") == "error"]
     if errors:
         raise dg.Failure(errors[0], allow_retries=False)
     return events
+
+
+@cache
+def warm_trainer() -> str:
+    """The socket of a trainer that imports torch once for all rows of this process, and ends with it."""
+    file = Path(tempfile.mkdtemp(prefix="eufcc-")) / "trainer"
+    command = [sys.executable, "-m", "ml.warm", str(file)]
+    trainer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603
+    while not file.exists() and trainer.poll() is None:
+        time.sleep(0.01)
+    return str(file)
 
 
 def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:

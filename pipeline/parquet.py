@@ -60,7 +60,7 @@ class Table:
             table = table.select(self.schema.names).cast(self.schema)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise TableError(f"{self.name}: {error}") from error
-        if not self._ascends(table):  # sorting copies every row; most tables come sorted
+        if not self.ascends(table):  # sorting copies every row; most tables come sorted
             table = table.sort_by([(name, "ascending") for name in self.key])
             self._check_key(table)
         return table
@@ -88,7 +88,7 @@ class Table:
             raise TableError(f"{self.name}: rows are not a table.")
         return frame
 
-    def _ascends(self, table: pa.Table) -> bool:
+    def ascends(self, table: pa.Table) -> bool:
         """Whether every row's key is greater than the one before, so that the table is sorted and no key repeats."""
         larger, equal = pl.lit(False), pl.lit(True)
         for name in self.key:
