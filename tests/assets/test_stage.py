@@ -84,18 +84,19 @@ def test_downstream_follows_the_bytes_and_not_the_run(project: Project):
     calls: list[int] = []
 
     @stage_asset("curation", code=(), writes=("tombstones",))
-    def again(records: Path) -> pl.DataFrame:
+    def again(letters: Path) -> pl.DataFrame:
         """Counts its calls."""
         calls.append(1)
         return TOMBSTONES.frame(ROWS)
 
     def upstream(text: str) -> dg.AssetsDefinition:
         @stage_asset("harvest", code=(), outside=lambda project: text)
-        def records(storage: Path) -> None:
+        def letters(storage: Path) -> None:
             """Bytes that depend on the first letter alone."""
-            (storage / "records.parquet").write_text(text[0])
+            (storage / "letters").mkdir(exist_ok=True)
+            (storage / "letters" / "first.txt").write_text(text[0])
 
-        return records
+        return letters
 
     for text in ("aa", "ab", "ba"):
         run([upstream(text), again], project)
