@@ -1,17 +1,20 @@
 """`python -m assets.training_process ARGUMENTS…`: the trainer as a process, its events handed to Dagster as they come.
 
 `ml` knows nothing of Dagster, so this little relay stands between them: it starts `ml.run`, by torchrun where several
-GPUs are asked for, and passes on every JSON line that it prints.
+GPUs are asked for, or asks the warm trainer, where there is one, and passes on every JSON line that comes back.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 from dagster_pipes import open_dagster_pipes
 
 PROCESSES = "EUFCC_TRAINING_PROCESSES"  # GPUs of this machine to train on; 1 when not set
+WARM = "EUFCC_WARM_TRAINER"  # the socket of a trainer that has torch imported (ml/warm.py); none when not set
 
 
 def command(arguments: list[str], processes: int) -> list[str]:
@@ -22,22 +25,40 @@ def command(arguments: list[str], processes: int) -> list[str]:
     return [sys.executable, "-m", "ml.run", *arguments]
 
 
+def cold(arguments: list[str], processes: int) -> Iterator[str]:
+    """Start the trainer; its lines, and last how it ended."""
+    trainer = subprocess.Popen(command(arguments, processes), stdout=subprocess.PIPE, text=True)  # noqa: S603
+    yield from trainer.stdout or ()
+    yield json.dumps({"event": "exit", "code": trainer.wait()})
+
+
+def warm(arguments: list[str], file: str) -> Iterator[str]:
+    """The same from the trainer that is waiting."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(file)
+        connection.sendall(json.dumps(arguments).encode() + b"\n")
+        with connection.makefile("r", encoding="utf-8") as lines:
+            yield from lines
+
+
 def main() -> None:
     """Run the trainer to its end; how it ended is the last message."""
+    arguments, processes, waiting = sys.argv[1:], int(os.environ.get(PROCESSES, "1")), os.environ.get(WARM)
+    code = 1
     with open_dagster_pipes() as pipes:
-        trainer = subprocess.Popen(  # noqa: S603
-            command(sys.argv[1:], int(os.environ.get(PROCESSES, "1"))), stdout=subprocess.PIPE, text=True
-        )
-        for line in trainer.stdout or ():
+        for line in warm(arguments, waiting) if waiting and processes == 1 else cold(arguments, processes):
             try:
                 event = json.loads(line)
             except ValueError:
                 print(line, end="")
                 continue
+            if event.get("event") == "exit":
+                code = event["code"]
+                continue
             pipes.report_custom_message(event)
             pipes.log.info(line.strip())
-        if trainer.wait() != 0:
-            ended = f"The training process ended with code {trainer.returncode}; its own words are in the log."
+        if code != 0:
+            ended = f"The training process ended with code {code}; its own words are in the log."
             pipes.report_custom_message({"event": "error", "message": ended})
 
 

@@ -192,20 +192,21 @@ def _demo_gabor(row: Baseline) -> Recipe:
         backbone=GABOR,
         pretrained=False,
         freeze=-1 if getattr(row, "frozen", False) else 1,
-        frozen_views=6,
+        frozen_views=4,
         image_size=128,
         crop_scale_min=0.5,
         eval_part=1.0,
         cache_px=144,
         repeats=1,
-        epochs=40,
-        batch=32,
-        lr=3e-3,
-        warmup_steps=40,
+        epochs=20,
+        batch=64,
+        lr=5e-3,
+        warmup_steps=30,
         clip_norm=1.0,
         prior_bias=True,
         tensorboard=False,
         workers=0,
+        eval_batch=32,  # as many pictures as the processor's cache holds
     )
     return replace(common, **DEMO_CLIP) if row.kind == "clip" else common
 
@@ -219,16 +220,21 @@ def _demo_mobilenet(row: Baseline) -> Recipe:
         cache_px=160,
         freeze=-1 if getattr(row, "frozen", False) else 5,
         frozen_views=4,
+        epochs=30,
+        batch=32,
         lr=3e-4,
         head_lr=3e-3,
+        warmup_steps=40,
     )
 
 
 # A text tower that is trained from random weights beside the demo's image network.
 DEMO_CLIP: dict[str, Any] = {
     "text_tower": TextTower(context=24, width=96, heads=4, layers=1, embed=96),
-    "batch": 64,
-    "epochs": 20,
+    "batch": 128,
+    "epochs": 30,
+    "lr": 3e-3,
+    "instances": "per_image",
     "positives": "same_text",
 }
 

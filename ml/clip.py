@@ -1,6 +1,6 @@
 """The CLIP baselines: an image tower and a text tower of open_clip, tags ranked by the similarity of their texts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -76,20 +76,23 @@ class ImageTexts(Images):
                 found += [(image, number, -1) for number, tags in enumerate(own) if len(tags)]
         return np.array(found, dtype=np.int64).reshape(-1, 3)
 
-    def __getitem__(self, draw: Draw) -> Batch:
-        image, facet, tag = (int(value) for value in self.samples[draw.image])
-        sample = super().__getitem__(Draw(image, draw.key))
-        rng = self.rng(Draw(image, draw.key ^ (1 << 62)))
+    def __getitems__(self, draws: Sequence[Draw]) -> Batch:
+        """A whole batch: the images' targets, and the tokens of each image's text."""
+        chosen = self.samples[[draw.image for draw in draws]].tolist()
+        placed = [Draw(image, draw.key) for (image, _, _), draw in zip(chosen, draws, strict=True)]
+        texts = [self._text(draw, facet, tag) for draw, (_, facet, tag) in zip(placed, chosen, strict=True)]
+        return super().__getitems__(placed) | {"tokens": tokenize(texts, self.context)}
+
+    def _text(self, draw: Draw, facet: int, tag: int) -> str:
+        rng = self.rng(Draw(draw.image, draw.key ^ (1 << 62)))
         names = list(self.tag_list.facets)
         if facet < 0:
-            annotated = [n for n, name in enumerate(names) if len(self.split.closed_tags(name, image))]
+            annotated = [n for n, name in enumerate(names) if len(self.split.closed_tags(name, draw.image))]
             facet = annotated[rng.randrange(len(annotated))]
         tags = self.tag_list.facets[names[facet]]
         if tag >= 0:
-            text = tag_text(tags, tag, self.prompt)
-        else:
-            text = image_text(tags, self.split.closed_tags(names[facet], image).tolist(), self.prompt, rng)
-        return sample | {"tokens": tokenize([text], self.context)[0]}
+            return tag_text(tags, tag, self.prompt)
+        return image_text(tags, self.split.closed_tags(names[facet], draw.image).tolist(), self.prompt, rng)
 
 
 class Clip(Network):
@@ -113,8 +116,13 @@ class Clip(Network):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
         """Unit vectors of images and texts, and the scale; without `tokens` in the batch no text is read."""
         images = functional.normalize(self.image(batch["image"]).float(), dim=-1)
-        texts = functional.normalize(self.text(batch["tokens"]).float(), dim=-1) if "tokens" in batch else None
+        texts = self._texts(batch["tokens"]) if "tokens" in batch else None
         return images, texts, self.logit_scale.float().exp().clamp(max=MOST_SCALE)
+
+    def _texts(self, tokens: Tensor) -> Tensor:
+        """Unit vectors of the texts; one that stands several times in the batch passes the tower once."""
+        distinct, where = tokens.unique(dim=0, return_inverse=True)
+        return functional.normalize(self.text(distinct).float(), dim=-1)[where]
 
     def weights(self, batch: Batch) -> Tensor:
         """The number of pairs."""
@@ -196,16 +204,47 @@ class ProjectedTower(nn.Module):
         return self.projection(self.tower(images))
 
 
-def from_towers(tower: ImageTower, text: TextTower) -> Clip:
-    """A CLIP whose text tower is new: open_clip's transformer of the given size."""
-    transformer = TextTransformer(
-        context_length=text.context,
-        width=text.width,
-        heads=text.heads,
-        layers=text.layers,
-        output_dim=text.embed,
-    )
-    return Clip(ProjectedTower(tower, text.embed), transformer, text.context)
+def from_towers(tower: ImageTower, text: TextTower, tag_list: TagList) -> Clip:
+    """A CLIP whose text tower is new: open_clip's transformer of the given size, for the words of the tag list."""
+    return Clip(ProjectedTower(tower, text.embed), NewTextTower(text, words_of(tag_list, text.context)), text.context)
+
+
+def words_of(tag_list: TagList, context: int) -> list[int]:
+    """CLIP's token ids that the texts of these tags can hold, in order."""
+    texts = [
+        tag_text(tags, tag, prompt)
+        for tags in tag_list.facets.values()
+        for tag in range(len(tags))
+        for prompt in ("one_tag", "one_tag_prompt", "path_prompt")
+    ]
+    return tokenize(texts, context).unique().tolist()
+
+
+class NewTextTower(nn.Module):
+    """A text transformer of random weights that knows some of CLIP's 49,408 tokens.
+
+    The others would have embeddings that no text ever trains. Token ids keep their order, because the transformer
+    finds the end of a text by the largest; a token that it does not know is number 0.
+    """
+
+    words: Tensor
+
+    def __init__(self, text: TextTower, words: list[int]) -> None:
+        super().__init__()
+        self.register_buffer("words", torch.tensor(words))
+        self.transformer = TextTransformer(
+            context_length=text.context,
+            vocab_size=len(words) + 1,
+            width=text.width,
+            heads=text.heads,
+            layers=text.layers,
+            output_dim=text.embed,
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Embeddings, not normalised."""
+        place = torch.searchsorted(self.words, tokens).clamp(max=len(self.words) - 1)
+        return self.transformer(torch.where(self.words[place] == tokens, place + 1, 0))
 
 
 class _Encoder(nn.Module):

@@ -17,7 +17,7 @@ def clip_of(row: ClipRow, recipe: Recipe, tag_list: TagList, weights: Path | Non
         model, source = published(recipe.open_clip, weights_name if recipe.pretrained else None)
     else:
         trunk, source = build(recipe.backbone, weights, recipe.pretrained, recipe.image_size)
-        model = from_towers(ImageTower(trunk, recipe.freeze), recipe.text_tower)
+        model = from_towers(ImageTower(trunk, recipe.freeze), recipe.text_tower, tag_list)
         source = source if source == "random" else f"image tower {source}; text tower random"
     model.positives, model.prompt, model.tag_list = recipe.positives, row.prompt, tag_list
     return model, source

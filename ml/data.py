@@ -258,27 +258,26 @@ class View:
 
 
 class Images(Dataset[dict[str, torch.Tensor]]):
-    """Images with their tags: `image` uint8 (size, size, 3), `closed` bool over all facets' tags in turn, `rejected`
-    likewise, and `draws`, one random closed tag per facet, -1 where the image has none."""
+    """Images with their tags: `image` uint8 (size, size, 3), `closed` bool over all facets' tags in turn, `draws`,
+    one random closed tag per facet, -1 where the image has none, and, where people rejected any, `rejected`."""
 
     def __init__(self, split: ImageSplit, tag_list: TagList, view: View, seed: int = 0) -> None:
         self.split, self.tag_list, self.view, self.seed = split, tag_list, view, seed
         self.n_tags = sum(len(tags) for tags in tag_list.facets.values())
+        self.any_rejected = any(len(values) for _, values in split.rejected.values())
         self.activations: torch.Tensor | None = None  # images x views x …: what a frozen network made of them
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, draw: Draw) -> dict[str, torch.Tensor]:
-        rng = self.rng(draw)
-        image = self.input_of(draw.image, rng)
-        return {"image": image} | self._targets(draw.image, rng)
+        return {name: tensor[0] for name, tensor in self.__getitems__([draw]).items()}
 
-    def input_of(self, image: int, rng: random.Random) -> torch.Tensor:
-        """The image as this draw shows it: pixels, or one of the views that already passed a frozen network."""
-        if self.activations is not None:
-            return self.activations[image, rng.randrange(self.activations.shape[1])]
-        return torch.from_numpy(np.array(self.view.apply(self.picture(image), rng)))
+    def __getitems__(self, draws: Sequence[Draw]) -> dict[str, torch.Tensor]:
+        """A whole batch at once: what each draw gives does not depend on the others."""
+        generators = [self.rng(draw) for draw in draws]
+        rows = [draw.image for draw in draws]
+        return {"image": self._inputs(rows, generators)} | self._targets(rows, generators)
 
     def rng(self, draw: Draw) -> random.Random:
         """The generator of one draw, the same on every machine."""
@@ -290,16 +289,31 @@ class Images(Dataset[dict[str, torch.Tensor]]):
             return Image.fromarray(self.split.pixels[image])
         return open_jpeg(self.split.jpegs[image].as_buffer(), self.split.name_of(image))
 
-    def _targets(self, image: int, rng: random.Random) -> dict[str, torch.Tensor]:
-        closed, rejected = torch.zeros(2, self.n_tags, dtype=torch.bool)
-        draws, start = [], 0
-        for facet, tags in self.tag_list.facets.items():
-            own = self.split.closed_tags(facet, image)
-            closed[start + torch.from_numpy(own)] = True
-            rejected[start + torch.from_numpy(self.split.rejected_tags(facet, image))] = True
-            draws.append(int(own[rng.randrange(len(own))]) if len(own) else -1)
+    def _inputs(self, rows: list[int], generators: list[random.Random]) -> torch.Tensor:
+        """The images as these draws show them: pixels, or one of the views that already passed a frozen network."""
+        if self.activations is not None:
+            views = [rng.randrange(self.activations.shape[1]) for rng in generators]
+            return self.activations[rows, views]
+        pixels = np.empty((len(rows), self.view.size, self.view.size, 3), np.uint8)
+        for place, (image, rng) in enumerate(zip(rows, generators, strict=True)):
+            pixels[place] = self.view.apply(self.picture(image), rng)
+        return torch.from_numpy(pixels)
+
+    def _targets(self, rows: list[int], generators: list[random.Random]) -> dict[str, torch.Tensor]:
+        names = ("closed", "rejected") if self.any_rejected else ("closed",)
+        targets = {name: np.zeros((len(rows), self.n_tags), bool) for name in names}
+        draws = np.full((len(rows), len(self.tag_list.facets)), -1)
+        start = 0
+        for number, (facet, tags) in enumerate(self.tag_list.facets.items()):
+            for place, (image, rng) in enumerate(zip(rows, generators, strict=True)):
+                own = self.split.closed_tags(facet, image)
+                targets["closed"][place, start + own] = True
+                if len(own):
+                    draws[place, number] = own[int(rng.random() * len(own))]
+                if self.any_rejected:
+                    targets["rejected"][place, start + self.split.rejected_tags(facet, image)] = True
             start += len(tags)
-        return {"closed": closed, "rejected": rejected, "draws": torch.tensor(draws)}
+        return {name: torch.from_numpy(array) for name, array in (targets | {"draws": draws}).items()}
 
 
 class EpochSampler(Sampler[Draw]):
@@ -392,7 +406,13 @@ def loader(
         sampler=draws,  # type: ignore[arg-type]
         num_workers=workers,
         pin_memory=pin,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
         persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
         generator=torch.Generator().manual_seed(0),  # torch's own draw per epoch must not touch the training's
     )
+
+
+def _as_it_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The dataset makes whole batches; there is nothing to put together."""
+    return batch

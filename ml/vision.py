@@ -54,10 +54,12 @@ class VisionModel(Network):
             head.sums(logits, closed, draws)
             for logits, (head, closed, draws) in zip(outputs, self._targets(batch), strict=True)
         ]
-        rejected = batch["rejected"].split(self.sizes, dim=1)
-        negatives = [head.negatives(*each) for head, *each in zip(self._heads(), outputs, rejected, strict=True)]
-        terms = torch.cat([*sums, self.rejected_weight * torch.stack(negatives).sum(0)])
-        return (terms / totals.clamp(min=1e-8)).sum()
+        if "rejected" in batch:
+            rejected = batch["rejected"].split(self.sizes, dim=1)
+            negatives = [head.negatives(*each) for head, *each in zip(self._heads(), outputs, rejected, strict=True)]
+            sums.append(self.rejected_weight * torch.stack(negatives).sum(0))
+        terms = torch.cat(sums)
+        return (terms / totals[: len(terms)].clamp(min=1e-8)).sum()
 
     def log_scores(self, outputs: list[Tensor]) -> dict[str, Tensor]:
         """Natural log of each tag's probability, per facet."""
