@@ -1,5 +1,6 @@
 """The assistant as a web application: one process, the page and its API, nothing fetched from elsewhere."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,11 +18,13 @@ from ml.assistant.desk import Busy, Desk, UnknownModel
 from ml.assistant.elsewhere import NotFetched
 from ml.assistant.gate import Gate
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
+from ml.assistant.trained import ModelError
 from ml.assistant.vocabulary import LANGUAGES
 from pipeline import FACETS
 from pipeline.images.verify import Rejected
 
 PAGE = Path(__file__).parent / "page"
+log = logging.getLogger(__name__)
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -133,6 +136,11 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(UnknownModel)
     def unknown_model(_: Request, error: UnknownModel) -> JSONResponse:
         return answer(404, "no_such_model", str(error))
+
+    @app.exception_handler(ModelError)
+    def unusable_model(_: Request, error: ModelError) -> JSONResponse:
+        log.error("%s", error)  # it names files of this machine, which are nobody else's business
+        return answer(503, "unusable_model", "This model cannot be loaded; train it again, or choose another.")
 
     @app.exception_handler(Busy)
     def busy(_: Request, error: Busy) -> JSONResponse:

@@ -2,6 +2,8 @@
 
 import hashlib
 
+from ml.assistant.trained import ModelError
+
 BRONZE, SILVER, METAL, PORTRAITS = "300010957", "300011029", "300010900", "300015637"
 
 
@@ -35,6 +37,17 @@ def test_another_model_can_be_asked(client, drawn_vase):
     assert answer["model"]["key"] == "softmax"
     assert len(answer["facets"]["materials"]["tags"]) == 3
     assert client.post("/api/suggest?model=gpt", content=drawn_vase()).status_code == 404
+
+
+def test_a_model_of_another_network_is_a_sentence_without_the_machines_paths(client, desk, drawn_vase):
+    def damaged():
+        raise ModelError("/home/me/models/softmax/weights.safetensors is of another network")
+
+    desk.models._loaders = {**desk.models._loaders, "softmax": damaged}
+    answer = client.post("/api/suggest?model=softmax", content=drawn_vase())
+    assert (answer.status_code, answer.json()["error"]) == (503, "unusable_model")
+    assert "/home" not in answer.text
+    assert client.post("/api/suggest", content=drawn_vase()).status_code == 200
 
 
 def test_an_upload_is_kept_under_its_hash_and_served_re_encoded(client, drawn_vase):
