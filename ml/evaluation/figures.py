@@ -1,10 +1,16 @@
 """The report's charts: where rows are good, how splits are balanced, how distances chose the outer providers."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import polars as pl
+from markupsafe import Markup
 
 from ml.evaluation.tables import FACET_TITLES, SPLIT_TITLES, ordered_baselines, title
 from pipeline import FACETS
@@ -12,6 +18,17 @@ from pipeline.curation.statistics import COLOURS
 
 MOST_BARS = 40  # providers in one chart
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B8A500", "#8C6BB1", "#7F7F7F")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One chart of the page: what it shows in words, and Plotly's description of it."""
+
+    name: str
+    title: str
+    caption: str
+    json: Markup
+    height: int
 
 
 def rows_chart(results: pl.DataFrame) -> go.Figure:
@@ -38,7 +55,9 @@ def rows_chart(results: pl.DataFrame) -> go.Figure:
         )
     figure.update_yaxes(autorange="reversed")
     return figure.update_layout(
-        xaxis_title="R-Precision, mean over facets", height=170 + 34 * len(rows), legend={"orientation": "h", "y": 1.12}
+        xaxis={"title": "R-Precision, mean over facets", "rangemode": "tozero"},
+        height=170 + 34 * len(rows),
+        legend={"orientation": "h", "y": 1.12},
     )
 
 
@@ -55,7 +74,7 @@ def depth_chart(breakdowns: pl.DataFrame, facet: str) -> go.Figure:
             customdata=line["n"].to_list(),
             hovertemplate="depth %{x}: %{y:.2f} (%{customdata} images)",
             mode="lines+markers",
-            line={"color": LINES[number % len(LINES)]},
+            line=line_of(number),
         )
     return figure.update_layout(
         xaxis={"title": "depth in the hierarchy (1 is the most general)", "dtick": 1},
@@ -148,6 +167,68 @@ def distance_chart(distances: pl.DataFrame) -> go.Figure:
     )
 
 
+def ranking_chart(distances: pl.DataFrame) -> go.Figure:
+    """Providers by their distance to the whole, the farthest on top, with intervals; the chosen two marked."""
+    extractor = distances["extractor"].sort()[0]
+    known = distances.filter(pl.col("frechet_to_whole").is_not_null(), extractor=extractor)
+    known = known.sort("frechet_to_whole", "data_provider", descending=[True, False]).head(MOST_BARS).reverse()
+    chosen, eligible = known["chosen"].is_not_null(), known["eligible"]
+    kinds = [
+        ("chosen as outer test", chosen, LINES[4]),
+        ("eligible", eligible & ~chosen, LINES[0]),
+        ("not eligible", ~eligible & ~chosen, LINES[8]),
+    ]
+    figure = go.Figure()
+    for name, which, colour in kinds:
+        part = known.filter(which)
+        value = part["frechet_to_whole"]
+        spread = [((part["high"] - value), "array"), ((value - part["low"]), "arrayminus")]
+        figure.add_bar(
+            name=name,
+            orientation="h",
+            x=value.to_list(),
+            y=part["data_provider"].to_list(),
+            error_x={"type": "data", "symmetric": False, **{key: s.fill_null(0).to_list() for s, key in spread}},
+            customdata=part.select("n", "reason").rows(),
+            hovertemplate="%{y}: %{x:.0f}<br>%{customdata[0]} images<br>%{customdata[1]}<extra></extra>",
+            marker_color=colour,
+        )
+    order = {"categoryorder": "array", "categoryarray": known["data_provider"].to_list()}
+    return figure.update_layout(
+        xaxis_title="Fréchet distance to the whole", yaxis=order, height=170 + 22 * known.height
+    )
+
+
+SIZES = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+
+
+def images_per_tag(tags: pl.DataFrame) -> go.Figure:
+    """How many tags have how many images, in steps of 1, 2, 5, stacked by facet."""
+    names = [f"under {SIZES[0]:,}", *(f"{low:,}–{high - 1:,}" for low, high in pairwise(SIZES)), f"from {SIZES[-1]:,}"]
+    counts = {
+        facet: np.bincount(
+            np.searchsorted(SIZES, tags.filter(facet=facet)["n_images"].to_numpy(), side="right"), minlength=len(names)
+        )
+        for facet in FACETS
+    }
+    used = np.flatnonzero(sum(counts.values()))
+    figure = go.Figure()
+    for facet in FACETS:
+        if counts[facet].any():
+            shown = slice(used[0], used[-1] + 1)
+            figure.add_bar(
+                name=FACET_TITLES[facet], x=names[shown], y=counts[facet][shown].tolist(), marker_color=COLOURS[facet]
+            )
+    return figure.update_layout(
+        barmode="stack", xaxis={"title": "images of the tag", "type": "category"}, yaxis_title="tags"
+    )
+
+
+def line_of(number: int) -> dict[str, str]:
+    """The look of one line among many: nine colours, then the same ones dashed."""
+    return {"color": LINES[number % len(LINES)], "dash": ("solid", "dash", "dot")[number // len(LINES) % 3]}
+
+
 def learning_curves(storage: Path, baselines: list[str]) -> go.Figure | None:
     """Validation R-Precision by epoch of every row that kept its log; None where no row did."""
     figure = go.Figure()
@@ -162,7 +243,7 @@ def learning_curves(storage: Path, baselines: list[str]) -> go.Figure | None:
                 y=[p[1] for p in points],
                 customdata=[p[2] for p in points],
                 hovertemplate="epoch %{x}: %{y:.3f}, loss %{customdata:.3f}",
-                line={"color": LINES[number % len(LINES)]},
+                line=line_of(number),
             )
     if not figure.data:
         return None
@@ -176,3 +257,21 @@ def read_log(file: Path) -> list[dict]:
         return []
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     return [line for line in lines if line.get("event") == "epoch"]
+
+
+def figure(name: str, heading: str, caption: str, chart: go.Figure | None) -> Figure | None:
+    """A chart for the page, without its title and template, which the page gives in its own colours."""
+    if chart is None or not any(len(_points(trace)) for trace in chart.data):
+        return None
+    chart.layout.template = None
+    for axes in (chart.update_xaxes, chart.update_yaxes):
+        axes(dtick="D2", selector={"type": "log"})  # 1, 2, 5, 10: nine figures a decade would overlap
+    text = chart.to_json().replace("</", "<\\/")
+    return Figure(name, heading, caption, Markup(text), int(chart.layout.height or 450))  # noqa: S704
+
+
+def _points(trace: Any) -> Sequence[Any]:
+    for name in ("ids", "x", "y"):
+        if name in trace and trace[name] is not None:
+            return trace[name]
+    return ()

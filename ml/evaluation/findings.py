@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from ml.evaluation.tables import FACET_TITLES, SPLIT_TITLES, lookup, title
+from ml.evaluation.tables import FACET_TITLES, SPLIT_TITLES, lookup, points, title
 from pipeline.settings import EvaluationSettings
 
 Verdict = Literal["holds", "fails", "undecided", "not tested"]
@@ -173,12 +173,12 @@ def _equal(claim: str, difference: Difference | str, within: float) -> Finding:
     """Holds when the whole interval lies within the margin, fails when it lies outside, else undecided."""
     if isinstance(difference, str):
         return Finding(claim, "not tested", f"It cannot be tested: {difference}.", ())
-    points = f"{100 * within:g} points"
+    margin = f"{100 * within:g} points"
     if -within <= difference.low and difference.high <= within:
-        return Finding(claim, "holds", f"The difference is surely smaller than {points}.", (difference,))
+        return Finding(claim, "holds", f"The difference is surely smaller than {margin}.", (difference,))
     if difference.low > within or difference.high < -within:
-        return Finding(claim, "fails", f"The difference is surely larger than {points}.", (difference,))
-    return Finding(claim, "undecided", f"The interval reaches beyond {points} and does not exclude it.", (difference,))
+        return Finding(claim, "fails", f"The difference is surely larger than {margin}.", (difference,))
+    return Finding(claim, "undecided", f"The interval reaches beyond {margin} and does not exclude it.", (difference,))
 
 
 def _rare(results: pl.DataFrame, settings: EvaluationSettings) -> Finding:
@@ -217,6 +217,6 @@ def describe(difference: Difference) -> str:
     if difference.facet != "mean":
         where = f"{where}, {FACET_TITLES[difference.facet].lower()}"
     return (
-        f"{_name(difference.first)} − {_name(difference.second)} ({where}): {100 * difference.difference:+.1f} points, "
-        f"95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+        f"{_name(difference.first)} − {_name(difference.second)} ({where}): {points(difference.difference)} points, "
+        f"95 % interval {points(difference.low)} to {points(difference.high)}"
     )

@@ -1,23 +1,24 @@
 """What the report's page says, section by section: sentences, facts, charts and examples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import polars as pl
 from markupsafe import Markup
 
 from ml.evaluation import figures as draw
 from ml.evaluation.benchmark import TEST_SPLITS, Benchmark
+from ml.evaluation.dataset_section import dataset_figures, sample_view, show_samples, vocabulary_trees
 from ml.evaluation.examples import PLAUSIBLE, Example, examples
+from ml.evaluation.figures import Figure, figure
 from ml.evaluation.findings import Finding, describe
 from ml.evaluation.layout import ShownTable, closer_table, cost_table
 from ml.evaluation.reference import PRIOR
 from ml.evaluation.tables import (
     FACET_TITLES,
     SPLIT_TITLES,
+    against_prior,
     lookup,
     ordered_baselines,
     read_costs,
@@ -27,28 +28,13 @@ from ml.evaluation.tables import (
 )
 from ml.evaluation.truth import Dataset
 from pipeline import FACETS
-from pipeline.curation import statistics
 from pipeline.release.folder import labels_by_language, preferred_label
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import (
     CATALOGUER_DECISIONS,
-    PROVIDER_DISTANCES,
-    RECORD_TAGS,
     SPLIT_TABLE,
-    SPLIT_TAGS,
     TAGS,
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One chart of the page: what it shows in words, and Plotly's description of it."""
-
-    name: str
-    title: str
-    caption: str
-    json: Markup
-    height: int
 
 
 def best_row(results: pl.DataFrame, split: str) -> str | None:
@@ -82,7 +68,7 @@ def build_page(
         "sections": SECTIONS,
         "notices": notices(storage, rows, results),
         "facts": facts(storage, dataset),
-        "summary": summary(results),
+        "summary": [*summary(results), *ahead_of_prior(benchmark.comparisons)],
         "tables": tables,
         "unseen": unseen(results),
         "findings": [
@@ -98,6 +84,8 @@ def build_page(
         "cost": cost_table(costs) if costs else None,
         "figures": row_figures(storage, dataset, results, breakdowns, rows, best),
         "dataset": dataset_figures(storage),
+        "vocabulary": vocabulary_trees(storage),
+        "samples": [sample_view(sample) for sample in show_samples(storage)],
         "examples": [example_view(example) for example in shown],
         "examples_row": title(best),
         "any_plausible": any(s.judgement == PLAUSIBLE for e in shown for t in e.suggestions.values() for s in t),
@@ -173,6 +161,17 @@ def summary(results: pl.DataFrame) -> list[str]:
     return sentences
 
 
+def ahead_of_prior(comparisons: pl.DataFrame) -> list[str]:
+    """How many rows are surely better than the label prior, on each test."""
+    found = against_prior(comparisons)
+    parts = []
+    for split in TEST_SPLITS:
+        verdicts = [each.verdict for (_, where), each in found.items() if where == split]
+        if verdicts:
+            parts.append(f"{verdicts.count('better')} of {len(verdicts)} rows on the {SPLIT_TITLES[split].lower()}")
+    return [f"Surely better than that ranking by frequency are {' and '.join(parts)}."] if parts else []
+
+
 def unseen(results: pl.DataFrame) -> str:
     """How much the policy on unseen tags matters here."""
     parts = []
@@ -224,7 +223,7 @@ def row_figures(
         ),
         "tags": figure(
             "tags",
-            f"Rare tags are found less often: {facet}",
+            f"How often each tag is found: {facet}",
             f"Each point is a tag; {title(best)}, inner test.",
             draw.tag_chart(breakdowns, tags, best, deepest),
         ),
@@ -241,78 +240,6 @@ def row_figures(
             draw.learning_curves(storage, rows),
         ),
     }
-
-
-def dataset_figures(storage: Path) -> list[Figure | None]:
-    """Statistics, sunbursts, provider ranking and split balance, from the tables that are there."""
-    found: list[Figure | None] = []
-    wanted = [storage / f"{name}.parquet" for name in ("tags", "record_tags", "records")]
-    if all(path.exists() for path in wanted) and (storage / "images").is_dir():
-        tags, record_tags = TAGS.read(wanted[0]), RECORD_TAGS.read(wanted[1])
-        records = pl.read_parquet(wanted[2], columns=["record_id", "data_provider"])
-        images = pl.read_parquet(storage / "images" / "**" / "*.parquet", columns=["record_id", "view", "image_id"])
-        for name, chart in statistics.figures(tags, record_tags, images, records).items():
-            heading = str(chart.layout.title.text or name)
-            for key, facet in FACET_TITLES.items():
-                heading = heading.replace(f"{key}:", f"{facet}:")
-            for trace in chart.data:
-                trace.name = FACET_TITLES.get(trace.name, trace.name)
-                if name == "tags_per_facet":
-                    trace.x = [FACET_TITLES.get(facet, facet) for facet in trace.x]
-            if name.startswith("sunburst"):
-                if len(chart.data[0].ids) < 2:
-                    continue  # one term is no hierarchy
-                chart.update_layout(height=560)
-            found.append(
-                figure(
-                    name, heading, STATISTICS.get(name.partition("_")[0] if name.startswith("sun") else name, ""), chart
-                )
-            )
-    if (storage / "split_tags.parquet").exists():
-        found.append(
-            figure(
-                "balance",
-                "Is every tag tested?",
-                "Each point is a tag: its images in training and in the inner test.",
-                draw.balance_chart(SPLIT_TAGS.read(storage / "split_tags.parquet")),
-            )
-        )
-    if (storage / "provider_distances.parquet").exists():
-        found.append(
-            figure(
-                "distances",
-                "Which museums became the outer test",
-                "The farther up, the less a museum's pictures resemble the whole collection.",
-                draw.distance_chart(PROVIDER_DISTANCES.read(storage / "provider_distances.parquet")),
-            )
-        )
-    return found
-
-
-STATISTICS = {
-    "items_per_provider": "Few museums hold most of the images.",
-    "tags_per_facet": "Terms in use, those above them counted.",
-    "facets_per_image": "How completely records are described.",
-    "tags_per_image": "Broader terms included.",
-    "images_per_tag": "A few terms are frequent, most are rare; both axes are logarithmic.",
-    "sunburst": "The hierarchy from the centre outwards; click a term to open it.",
-}
-
-
-def figure(name: str, heading: str, caption: str, chart: go.Figure | None) -> Figure | None:
-    """A chart for the page, without its title and template, which the page gives in its own colours."""
-    if chart is None or not any(len(_points(trace)) for trace in chart.data):
-        return None
-    chart.layout.template = None
-    text = chart.to_json().replace("</", "<\\/")
-    return Figure(name, heading, caption, Markup(text), int(chart.layout.height or 450))  # noqa: S704
-
-
-def _points(trace: Any) -> Sequence[Any]:
-    for name in ("ids", "x", "y"):
-        if name in trace and trace[name] is not None:
-            return trace[name]
-    return ()
 
 
 def show_examples(storage: Path, dataset: Dataset, row: str, settings: EvaluationSettings) -> list[Example]:

@@ -156,7 +156,7 @@ def against_prior(comparisons: pl.DataFrame) -> dict[tuple[str, str], AgainstPri
 
 def points(value: float) -> str:
     """A difference in points, with its sign."""
-    return f"{100 * value:+.1f}"
+    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Path | None = None) -> Group:

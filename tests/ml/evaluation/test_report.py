@@ -15,14 +15,16 @@ from rich.console import Console
 from ml.evaluation.benchmark import evaluate_benchmark
 from ml.evaluation.comparisons import compare
 from ml.evaluation.examples import CORRECT, NEAR, NOT_ANNOTATED, WRONG, judge
+from ml.evaluation.figures import images_per_tag, line_of, ranking_chart
 from ml.evaluation.findings import findings
 from ml.evaluation.layout import as_latex, as_markdown, paper_tables, prior_table
 from ml.evaluation.predictions import write_predictions
 from ml.evaluation.report import console_table, write_report
+from ml.evaluation.samples import Term, tree
 from ml.evaluation.tables import AgainstPrior, against_prior, points, published, show
 from ml.evaluation.truth import EvaluationError, load_dataset, load_truth
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import COMPARISONS, RESULTS, TABLES
+from pipeline.tables import COMPARISONS, PROVIDER_DISTANCES, RESULTS, TABLES
 
 FAST = EvaluationSettings(resamples=200, example_images=4)
 SKILL = {"softmax": 0.35, "multilabel": 0.3, "clip_zero_shot": 0.02, "clip_1_tag_prompt": 0.2}
@@ -111,7 +113,9 @@ def test_the_page_has_curves_examples_and_a_warning_of_random_weights(report: Pa
     page = (report / "report.html").read_text()
     assert "started from random weights" in page
     assert 'data-figure="figure-curves"' in page
-    assert page.count('<article class="card">') == 4
+    pictures, samples = page[page.index('<section id="examples"') :], page[: page.index('<section id="examples"')]
+    assert pictures.count('<article class="card">') == 4
+    assert samples.count('<article class="card">') == 6
     assert "Weights: random (seed 1)." in page
 
 
@@ -158,6 +162,50 @@ def test_the_console_says_which_rows_are_whose(report: Path, storage: Path):
     assert "This run, weights: random (seed 1)" in text
     assert text.index("This run") < text.index("Reference rows of this run") < text.index("The paper's rows")
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
+
+
+def test_the_page_shows_the_dataset_in_figures_trees_and_samples(report: Path, museum):
+    page = (report / "report.html").read_text()
+    wanted = ["items_per_provider", "tags_per_facet", "facets_per_image", "tags_per_image", "images_per_tag"]
+    wanted += ["sunburst_object_types", "sunburst_subjects", "tag_sizes", "balance"]
+    assert [name for name in wanted if f'data-figure="figure-{name}"' not in page] == []
+    sizes = dict(museum.tags.select("tag_id", "n_images").iter_rows())
+    assert f"<li>amphorae ({sizes['300100003']:,})" in page
+
+
+def test_a_records_tags_become_a_tree_with_its_own_in_bold():
+    above = {"1": None, "2": "1", "3": "1", "4": None}
+    names = {"1": "metal", "2": "bronze", "3": "iron", "4": "wood"}
+    found = tree(["2", "1", "4"], {"2", "4"}, above, names)
+    assert found == (Term("metal", False, (Term("bronze", True, ()),)), Term("wood", True, ()))
+
+
+def test_tags_are_counted_by_their_images():
+    rows = [("materials", 10), ("materials", 19), ("materials", 20), ("subjects", 99)]
+    tags = pl.DataFrame(rows, schema=["facet", "n_images"], orient="row")
+    chart = images_per_tag(tags)
+    assert [(bar.name, bar.x, bar.y) for bar in chart.data] == [
+        ("Materials", ("10–19", "20–49", "50–99"), (2, 1, 0)),
+        ("Subjects", ("10–19", "20–49", "50–99"), (0, 0, 1)),
+    ]
+
+
+def test_providers_are_ranked_by_distance_with_their_intervals():
+    rows = [
+        {"data_provider": name, "extractor": "x", "n": 5, "share": 0.1, "frechet_to_whole": value}
+        | {"low": value - 1, "high": value + 2, "eligible": name != "C", "chosen": 1 if name == "A" else None}
+        for name, value in (("A", 9.0), ("B", 30.0), ("C", 20.0))
+    ]
+    chart = ranking_chart(PROVIDER_DISTANCES.frame(rows))
+    assert list(chart.layout.yaxis.categoryarray) == ["A", "C", "B"]  # from below
+    bars = {bar.name: bar for bar in chart.data}
+    assert bars["chosen as outer test"].y == ("A",)
+    assert (bars["eligible"].error_x.array, bars["eligible"].error_x.arrayminus) == ((2.0,), (1.0,))
+
+
+def test_many_lines_stay_apart():
+    looks = [tuple(line_of(number).values()) for number in range(20)]
+    assert len(set(looks)) == 20
 
 
 def test_a_reader_sees_which_rows_beat_the_prior(report: Path, storage: Path):
