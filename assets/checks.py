@@ -8,6 +8,8 @@ import polars as pl
 
 from assets.described import key_of
 from assets.project import Project
+from assets.promotion import CHALLENGER
+from ml.champion import read_contender, worse
 from pipeline import FACETS
 from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import broken
@@ -148,6 +150,15 @@ def the_oracle_is_above_every_row(project: Project) -> list[str]:
     oracle = figures.filter(baseline="oracle").select(*key, best="value")
     above = figures.join(oracle, on=key).filter(pl.col("value") > pl.col("best") + 1e-6)
     return [f"{row['baseline']} has {row['value']} on {row['facet']} of {row['split']}." for row in above.to_dicts()]
+
+
+@check("challenger")
+def the_challenger_is_not_worse(project: Project) -> list[str]:
+    """A model is promoted only when its score is not below the interval of the one in use."""
+    found = read_contender(project.here("challenger") / CHALLENGER)
+    if found is None:
+        return ["There is no challenger: evaluate the benchmark first."]
+    return worse(found, read_contender(project.here("champion") / "champion.json"))
 
 
 @check("release")

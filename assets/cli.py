@@ -133,7 +133,7 @@ def _run_job(name: str) -> None:
     from assets.definitions import defs
 
     if name not in RUNS:
-        complain(f"There is no job {name}; there are harvest, dataset, splits and benchmark.")
+        complain(f"There is no job {name}; there are {', '.join(RUNS)}.")
         raise typer.Exit(2)
     with dg.DagsterInstance.get() as instance:
         for job in RUNS[name]:

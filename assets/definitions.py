@@ -1,19 +1,21 @@
-"""The one assembly: assets of every stage, their checks, jobs, schedules and the project resource."""
+"""The one assembly: assets of every stage, their checks, jobs, schedules, sensors and the project resource."""
 
 import dagster as dg
 
-from assets import curation, evaluation, features, harvest, images, release, splits, training, vocabulary
-from assets.automation import JOBS, weekly_refresh
+from assets import curation, evaluation, features, harvest, images, promotion, release, splits, training, vocabulary
+from assets.automation import CHEAP, JOBS, SCHEDULES
 from assets.checks import CHECKS
-from assets.resources import ProjectResource
+from assets.resources import PROJECT
+from assets.sensors import SENSORS
 
-STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation, release)
+STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation, promotion, release)
 
 defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING],
     asset_checks=CHECKS,
     jobs=JOBS,
-    schedules=[weekly_refresh()],
-    resources={"project": ProjectResource()},
+    schedules=SCHEDULES,
+    sensors=[*SENSORS, CHEAP],
+    resources={"project": PROJECT},
     executor=dg.in_process_executor,
 )

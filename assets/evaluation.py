@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 
 from assets.stage import stage_asset
@@ -38,6 +39,7 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
     settings=("evaluation",),
     kinds=frozenset({"plotly", "html"}),
     after=(*PREDICTIONS, *MODELS, "curation_report", "provider_distances", "split_tags"),
+    automation=dg.AutomationCondition.eager(),  # cheap: tables and charts of what is there
 )
 def report(
     results: pl.DataFrame, breakdowns: pl.DataFrame, comparisons: pl.DataFrame, storage: Path, settings: Settings

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 
 from assets.console import bar
@@ -46,7 +47,12 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     return group_images(known, read_vectors(features, settings.features.extractors[0]), settings.images)
 
 
-@stage_asset("features", code=("pipeline/images/near_duplicates.py",), kinds=frozenset({"html"}))
+@stage_asset(
+    "features",
+    code=("pipeline/images/near_duplicates.py",),
+    kinds=frozenset({"html"}),
+    automation=dg.AutomationCondition.eager(),  # cheap: a page drawn from what is there
+)
 def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> dict[str, dict[str, object]]:
     """A page with the groups that were joined by likeness, largest first, for a person to look at."""
     from pipeline.images.near_duplicates import duplicate_pairs_page

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +15,11 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from assets.console import say
-from assets.described import OWNERS
+from assets.described import OWNERS, result_of
 from assets.partitions import collection_of, collections_partitions
 from assets.project import Project
 from assets.resources import current_project
+from assets.soundness import check_results, check_specs
 from assets.stage import for_people, stage_asset
 from assets.versions import code_version
 from pipeline.harvest.europeana import EuropeanaClient
@@ -64,13 +66,30 @@ class TombstonesConfig(dg.Config):
     compare: bool = Field(False, description="List all ids anew and note the records that Europeana has withdrawn.")
 
 
-@dg.asset(
-    group_name="harvest",
-    kinds={"europeana", "json"},
-    owners=OWNERS,
-    tags={"stage": "harvest"},
-    code_version=code_version(CODE),
-    partitions_def=PARTITIONS,
+PAGES = """One keyword collection's search answers, page by page as they came, the API key taken out.
+
+A harvest that was killed goes on at its last page. Everything after can be rebuilt from here without the network.
+"""
+WEEKLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=8), fail_window=timedelta(days=15))
+MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=32), fail_window=timedelta(days=63))
+
+
+@dg.multi_asset(
+    name="pages",
+    specs=[
+        dg.AssetSpec(
+            "pages",
+            description=PAGES,
+            group_name="harvest",
+            kinds={"europeana", "json"},
+            owners=OWNERS,
+            tags={"stage": "harvest"},
+            code_version=code_version(CODE),
+            partitions_def=PARTITIONS,
+            freshness_policy=WEEKLY,
+        )
+    ],
+    check_specs=check_specs("pages"),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="europeana",
     retry_policy=NETWORK_RETRY,
@@ -78,10 +97,7 @@ class TombstonesConfig(dg.Config):
 def pages(
     context: dg.AssetExecutionContext, project: dg.ResourceParam[Project], config: HarvestConfig
 ) -> dg.MaterializeResult:
-    """One keyword collection's search answers, page by page as they came, the API key taken out.
-
-    A harvest that was killed goes on at its last page. Everything after can be rebuilt from here without the network.
-    """
+    """Walk the collections of the run, one after the other."""
     started = time.monotonic()
     folder = _pages_of_this_source(project)
     before = project.made("pages")
@@ -91,18 +107,22 @@ def pages(
         if config.mode == "again":
             shutil.rmtree(folder / key, ignore_errors=True)
         summaries[key] = for_people(_harvest, {"project": project, "key": key, "folder": folder / key, "walk": walk})
-    made = project.remember("pages", source_version(project), {"collections": len(list(folder.iterdir()))})
-    say("pages", made.metadata, time.monotonic() - started, before is not None and before.sha256 == made.sha256)
-    return dg.MaterializeResult(
-        metadata={
-            "records": sum(summary["received"] for summary in summaries.values()),
-            "requests": sum(summary["requests"] for summary in summaries.values()),
-            "collections": dg.MetadataValue.json(summaries),
-        }
-    )
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    figures = {
+        "bytes": size,
+        "records": sum(summary["received"] for summary in summaries.values()),
+        "requests": sum(summary["requests"] for summary in summaries.values()),
+        "collections": summaries,
+    }
+    if before is not None:
+        figures["bytes_before"] = before.metadata.get("bytes", 0)
+    made = project.remember("pages", source_version(project), figures)
+    seconds, reused = time.monotonic() - started, before is not None and before.sha256 == made.sha256
+    say("pages", made.metadata, seconds, reused)
+    return result_of("pages", made, seconds, reused, checks=check_results("pages", [folder], made))
 
 
-@stage_asset("harvest", code=CODE, settings=("harvest",), kinds=frozenset({"polars", "parquet"}))
+@stage_asset("harvest", code=CODE, settings=("harvest",), kinds=frozenset({"polars", "parquet"}), freshness=WEEKLY)
 def records(pages: Path, storage: Path, settings: Settings) -> dict[str, dict[str, object]]:
     """A record that several keywords found is one row. Rights are normalised, concepts keep their role."""
     file = storage / "records.parquet"
@@ -117,6 +137,8 @@ def records(pages: Path, storage: Path, settings: Settings) -> dict[str, dict[st
     kinds=frozenset({"europeana", "parquet"}),
     pool="europeana",
     retry=NETWORK_RETRY,
+    again=lambda config, before: config.compare,
+    freshness=MONTHLY,
 )
 def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: TombstonesConfig) -> pl.DataFrame:
     """Found by comparing full lists of ids, once a month or when asked; a tombstone stays for good."""

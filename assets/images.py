@@ -42,11 +42,12 @@ SLICES = slices_partitions(current_project().settings)
     pool="providers",
     retry=NETWORK_RETRY,
     slices=SLICES,
+    again=lambda config, before: config.refresh or config.retry_now or before.metadata["states"].get("failed", 0) > 0,
 )
 def fetched_images(
     selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig, slice_name: str
 ) -> dict[str, dict[str, object]]:
-    """Resumable: only what failed is asked for again. Placeholders, bombs and broken files get a typed reason.
+    """Resumable: what failed and is due is asked for again. Placeholders, bombs and broken files get a typed reason.
 
     A slice has its own ledger and its own shards, so that several machines may work at once.
     """

@@ -22,9 +22,7 @@ def current_project() -> Project:
     return Project(settings, storage_of(settings, home()))
 
 
-class ProjectResource(dg.ConfigurableResource):
-    """Settings come from the environment and from `pipeline/settings.py` alone; nothing is typed in here."""
-
-    def create_resource(self, context: dg.InitResourceContext) -> Project:
-        """The plain project, as the assets receive it."""
-        return current_project()
+PROJECT = dg.ResourceDefinition(
+    lambda context: current_project(),
+    description="Settings and storage. They come from the environment and from pipeline/settings.py alone.",
+)

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from assets.project import Project
 from assets.stage import stage_asset
 from pipeline.release.folder import write_dataset
 from pipeline.settings import Settings
@@ -17,7 +18,12 @@ CODE = ("pipeline/splits",)
 class SplitConfig(dg.Config):
     """What may be changed in the Launchpad for one set of splits."""
 
-    seed: int | None = Field(None, ge=0, description="Seed of the splits; empty: the one in the settings.")
+    seed: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="Seed of the splits, from 0; empty: the one in the settings."
+    )
+    keep: bool = Field(
+        False, description="Every image of the release in the storage keeps its split; only new ones are dealt out."
+    )
 
 
 @stage_asset("splits", code=CODE, settings=("splits", "features"), kinds=frozenset({"numpy", "parquet"}))
@@ -45,17 +51,19 @@ def benchmark_splits(
     record_tags: pl.DataFrame,
     tags: pl.DataFrame,
     provider_distances: pl.DataFrame,
-    settings: Settings,
+    project: Project,
     config: SplitConfig,
 ) -> dict[str, pl.DataFrame]:
     """Same tables, seed and settings give the same bytes on any machine; a group of near-duplicates stays whole."""
     from pipeline.splits.inner import make_splits
 
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
-    rules = settings.splits
+    rules = project.settings.splits
     if config.seed is not None:
         rules = rules.model_copy(update={"seed": config.seed})
-    previous = SPLIT_TABLE.read(rules.previous) if rules.previous else None
+    released = project.here("release") / "splits.parquet"
+    last = rules.previous or (released if config.keep and released.exists() else None)
+    previous = SPLIT_TABLE.read(last) if last else None
     made = make_splits(known, groups, records, record_tags, tags, provider_distances, rules, previous)
     return {"splits": made.splits, "split_tags": made.split_tags}
 

@@ -43,13 +43,15 @@ def stage_asset(
     slices: dg.PartitionsDefinition | None = None,
     automation: dg.AutomationCondition | None = None,
     freshness: dg.FreshnessPolicy | None = None,
+    again: Callable[[Any, Made], bool] | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a plain function into the asset of its name, or into the tables named in `writes`.
 
     A parameter annotated `pl.DataFrame` is an upstream table, read whole; one annotated `Path` is an upstream
     table or folder, given as its place. `settings` names the sections the result depends on, `code` the source
     files, `after` further upstream assets, `outside` a version of what lies beyond the graph (a museum folder).
-    When none of these nor any upstream byte has changed, the function is not called and the old bytes stay.
+    When none of these nor any upstream byte has changed, the function is not called and the old bytes stay, unless
+    `again` says of the run's configuration and of what is there that it must be: the world outside may have changed.
     With `slices` it is called once per slice of the run, with the slice's own part of what upstream is sliced too.
     """
 
@@ -72,7 +74,8 @@ def stage_asset(
             fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
             goals = tuple(part_of(name, part) for name in names)
             previous = {goal: made for goal in goals if (made := project.made(goal)) is not None}
-            if all(goal in previous and previous[goal].fingerprint == fingerprint for goal in goals):
+            held = all(goal in previous and previous[goal].fingerprint == fingerprint for goal in goals)
+            if held and not (again and again(config, previous[goals[0]])):
                 return False
             own = names if {"storage", "project"} & parameters.keys() else ()  # it may go on from what it wrote before
             for name in (*reads, *after, *own):

@@ -1,0 +1,48 @@
+"""Stage promotion: no model is put to use without a comparison with the one that is in use."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from assets.stage import stage_asset
+from assets.training import ROWS
+from ml.champion import best_row, promote, read_contender, write_contender
+
+CODE = ("ml/champion.py",)
+CHALLENGER = "challenger.json"
+
+
+class PromotionConfig(dg.Config):
+    """What may be changed in the Launchpad for one promotion."""
+
+    baseline: str | None = Field(
+        None,
+        pattern="^[a-z0-9_]+$",
+        description="Row to promote in place of the best one: its key, as in the benchmark table.",
+    )
+
+
+@stage_asset("promotion", code=CODE, kinds=frozenset({"json"}))
+def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) -> dict[str, dict[str, object]]:
+    """The best row of the benchmark that is there. Its check blocks where the champion is better."""
+    rows = results if config.baseline is None else results.filter(pl.col("baseline") == config.baseline)
+    best = best_row(rows)
+    write_contender(best, storage / "challenger" / CHALLENGER)
+    return {"challenger": {"row": best.baseline, "r_precision": best.score, "low": best.low, "high": best.high}}
+
+
+@stage_asset(
+    "promotion",
+    code=CODE,
+    kinds=frozenset({"safetensors", "json"}),
+    after=tuple(f"models/{row.key}" for row in ROWS),
+)
+def champion(challenger: Path, storage: Path) -> dict[str, dict[str, object]]:
+    """A copy of the model that is in use, with the figures it was promoted for."""
+    best = read_contender(challenger / CHALLENGER)
+    if best is None:
+        raise dg.Failure("There is no challenger: materialize `challenger` first.", allow_retries=False)
+    promote(best, storage / "models", storage / "champion")
+    return {"champion": {"row": best.baseline, "r_precision": best.score}}

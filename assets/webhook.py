@@ -1,0 +1,45 @@
+"""Telling a person: one JSON message to the address in EUFCC_WEBHOOK, to hosts on the allow-list, without secrets."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.allow_list import check_allowed
+from pipeline.redaction import redact
+
+WEBHOOK = "EUFCC_WEBHOOK"
+SECRET_NAMES = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+MOST_SENTENCES = 20
+LONGEST_SENTENCE = 1_000
+TIMEOUT_S = 10
+
+
+class WebhookError(RuntimeError):
+    """The message did not arrive; the reason names the host alone, since an address may hold a token."""
+
+
+def message(kind: str, job: str, run_id: str, sentences: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What is sent: `text` is what chat programs show. Every value of a secret variable is taken out."""
+    secrets = [value for name, value in environ.items() if value and any(word in name for word in SECRET_NAMES)]
+    secrets += [environ[WEBHOOK]] if environ.get(WEBHOOK) else []
+    said = [redact(sentence, secrets)[:LONGEST_SENTENCE] for sentence in sentences[:MOST_SENTENCES]]
+    title = {"run_failure": f"The run of {job} failed.", "check_failure": f"Checks failed in the run of {job}."}[kind]
+    return {"kind": kind, "job": job, "run_id": run_id, "text": "\n".join([title, *said]), "problems": said}
+
+
+def tell(content: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> bool:
+    """Send the message; False where nobody wants it (EUFCC_WEBHOOK is not set). Raises NotAllowed, WebhookError."""
+    import requests
+
+    address = environ.get(WEBHOOK)
+    if not address:
+        return False
+    host = urlsplit(check_allowed(address, environ)).netloc
+    try:
+        answer = requests.post(address, json=dict(content), timeout=TIMEOUT_S, allow_redirects=False)
+    except requests.RequestException as error:
+        raise WebhookError(f"The webhook at {host} was not reached ({type(error).__name__}).") from None
+    if not answer.ok or answer.is_redirect:
+        raise WebhookError(f"The webhook at {host} answered with HTTP {answer.status_code}.")
+    return True
