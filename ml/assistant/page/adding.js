@@ -50,9 +50,11 @@ export function startAdding(acts) {
     $("add-problems").replaceChildren();
     state("…");
     try {
-      const { images } = await request();
+      const { images, problems = [] } = await request();
       state(t("added", { n: whole(images.length) }));
-      if (images.length) { acts.added(images); $("dialog-add").close(); }
+      for (const { url, error } of problems) problem(url, { code: error, message: error.replaceAll("_", " ") });
+      if (images.length) acts.added(images);
+      if (images.length && !problems.length) $("dialog-add").close();
     } catch (error) {
       state("");
       problem(title, error);

@@ -2,20 +2,25 @@
 
 import io
 import itertools
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml.assistant.app import create_app
 from ml.assistant.desk import Desk, Models
 from ml.assistant.store import Act, NewImage, Store
 from ml.assistant.suggest import ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary, read_tag_list
+from tests.ml.assistant.pages import CHROMIUM, FLAGS
 
 TAG_LIST = Path(__file__).with_name("tag_list.json")
 
@@ -118,3 +123,55 @@ def uploaded(client: TestClient) -> str:
 def drawn_vase() -> Callable[..., bytes]:
     """Draws pictures: drawn_vase(), drawn_vase("navy"), drawn_vase(kind="PNG")."""
     return vase_picture
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def address(desk: Desk) -> Iterator[str]:
+    """The desk served on a free port."""
+    server = uvicorn.Server(uvicorn.Config(create_app(desk), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+    """Opens the page as a cataloguer with a browser of their own; any error in the page fails the test."""
+    contexts, errors = [], []
+
+    def make(locale: str = "en-GB", **options) -> Page:
+        context = browser.new_context(locale=locale, reduced_motion="reduce", **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+        page.goto(address)
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def pictures(drawn_vase) -> list[dict]:
+    """Files as a person chooses them."""
+    return [
+        {"name": f"vase {colour}.jpg", "mimeType": "image/jpeg", "buffer": drawn_vase(colour)}
+        for colour in ("saddlebrown", "navy")
+    ]

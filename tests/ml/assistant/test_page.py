@@ -1,89 +1,14 @@
 """The page in a browser: what a cataloguer does, by mouse and by keyboard, in Catalan and in English."""
 
-import os
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
-from ml.assistant.app import create_app
-from ml.assistant.desk import Desk
+from tests.ml.assistant.pages import COPPER, PORTRAITS, add, axe, item, saved
 
 pytestmark = pytest.mark.browser
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-COPPER, PORTRAITS, NECKLACES = "300011020", "300015637", "300046001"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def address(desk: Desk) -> Iterator[str]:
-    """The desk served on a free port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(desk), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture
-def open_page(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
-    """Opens the page as a cataloguer with a browser of their own; any error in the page fails the test."""
-    contexts, errors = [], []
-
-    def make(locale: str = "en-GB", **options) -> Page:
-        context = browser.new_context(locale=locale, reduced_motion="reduce", **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]")
-        return page
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-@pytest.fixture
-def pictures(drawn_vase) -> list[dict]:
-    """Files as a person chooses them."""
-    return [
-        {"name": f"vase {colour}.jpg", "mimeType": "image/jpeg", "buffer": drawn_vase(colour)}
-        for colour in ("saddlebrown", "navy")
-    ]
-
-
-def add(page: Page, files: list[dict]) -> None:
-    page.set_input_files("#files", files)
-    page.wait_for_selector("#trees:not([aria-busy]) .suggested")
-
-
-def item(page: Page, tag: str):
-    return page.locator(f"#item-{tag}")
-
-
-def saved(page: Page) -> None:
-    expect(page.locator("#saved")).to_have_text(re.compile("Saved|Desat"))
 
 
 def test_uploaded_images_come_with_highlighted_trees_and_closed_branches(open_page, pictures):
@@ -245,14 +170,6 @@ def test_done_goes_to_the_next_open_image(open_page, pictures):
     expect(page.locator("#notices")).to_contain_text("All images are done")
 
 
-def test_what_is_no_picture_is_named_with_a_reason(open_page, pictures):
-    page = open_page()
-    bad = {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture at all"}
-    page.set_input_files("#files", [bad, *pictures])
-    expect(page.locator("#add-problems")).to_contain_text("Not added: notes.jpg. This is not a picture of a kind")
-    expect(page.locator("#queue .thumb")).to_have_count(2)
-
-
 def test_tags_are_exported(open_page, pictures):
     page = open_page()
     add(page, pictures[:1])
@@ -321,13 +238,6 @@ def test_axe_finds_no_violation(open_page, pictures, locale, scheme):
     page.wait_for_selector("#dialog-tag[open] .gallery p")
     found["tag"] = axe(page)
     assert {view: ids for view, ids in found.items() if ids} == {}
-
-
-def axe(page: Page) -> list[str]:
-    """What axe-core objects to, by rule and place."""
-    options = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-    response = Axe().run(page, options=options).response
-    return [f"{each['id']}: {node['html'][:160]}" for each in response["violations"] for node in each["nodes"]]
 
 
 @pytest.mark.parametrize("width", [320, 390, 768])

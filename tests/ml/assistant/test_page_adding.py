@@ -1,0 +1,110 @@
+"""How images come to the desk in a browser: chosen, dropped, from an address elsewhere; and those decided blind."""
+
+import base64
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+from ml.assistant.elsewhere import Found, NotFetched
+from tests.ml.assistant.pages import add
+
+pytestmark = pytest.mark.browser
+DROP = """files => {
+  const carried = new DataTransfer();
+  for (const { name, data } of files) {
+    carried.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name, { type: "image/jpeg" }));
+  }
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: carried, bubbles: true, cancelable: true }));
+  }
+}"""
+
+
+def test_what_is_no_picture_is_named_with_a_reason(open_page, pictures):
+    page = open_page()
+    bad = {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"not a picture at all"}
+    page.set_input_files("#files", [bad, *pictures])
+    expect(page.locator("#add-problems")).to_contain_text("Not added: notes.jpg. This is not a picture of a kind")
+    expect(page.locator("#queue .thumb")).to_have_count(2)
+
+
+def test_many_images_are_dropped_anywhere_on_the_page(open_page, drawn_vase):
+    page = open_page()
+    colours = ["saddlebrown", "navy", "crimson", "gold", "gray"]
+    files = [{"name": f"{c}.jpg", "data": base64.b64encode(drawn_vase(c)).decode()} for c in colours]
+    page.evaluate(DROP, files)
+    expect(page.locator("#queue .thumb")).to_have_count(5)
+    names = page.locator("#queue .thumb").evaluate_all("all => all.map((each) => each.title)")
+    assert names == [file["name"] for file in files]  # in the order they were dropped
+    expect(page.locator("#picture-title")).to_have_text("saddlebrown.jpg")
+    expect(page.locator("#drop")).to_be_hidden()
+
+
+class Shelf:
+    """Stands in for servers elsewhere: a manifest of two images, of which one cannot be had."""
+
+    def __init__(self, picture: bytes):
+        self.picture = picture
+
+    async def __aenter__(self):
+        """Nothing to open."""
+        return self
+
+    async def __aexit__(self, *_: object):
+        """Nothing to close."""
+
+    async def find(self, address: str) -> list[Found]:
+        """What lies behind the address."""
+        if not address.endswith("/manifest"):
+            raise NotFetched("no_manifest", "This address gives no IIIF manifest.")
+        return [
+            Found("https://iiif.example/one.jpg", "Album · f. 1"),
+            Found("https://iiif.example/two.jpg", "Album · f. 2"),
+        ]
+
+    async def fetch(self, image: Found) -> bytes:
+        """The first image."""
+        if image.url.endswith("two.jpg"):
+            raise NotFetched("http_404", "It is gone.")
+        return self.picture
+
+
+def test_an_address_elsewhere_fills_the_queue_and_says_what_is_missing(desk, request, drawn_vase):
+    desk.elsewhere = Shelf(drawn_vase())
+    page = request.getfixturevalue("open_page")()
+    page.locator(".add").click()
+    page.fill("#address", "https://iiif.example/nothing")
+    page.click("#add-address")
+    expect(page.locator("#add-problems")).to_contain_text("https://iiif.example/nothing")
+    page.fill("#address", "https://iiif.example/manifest")
+    page.click("#add-address")
+    expect(page.locator("#queue .thumb")).to_have_count(1)
+    expect(page.locator("#picture-title")).to_have_text("Album · f. 1")
+    expect(page.locator("#add-problems")).to_contain_text("https://iiif.example/two.jpg")
+    expect(page.locator("#dialog-add")).to_be_visible()  # until what is missing has been read
+
+
+def test_an_image_of_the_blind_share_comes_without_suggestions(desk, request, pictures):
+    desk.blind_share = 1.0
+    page = request.getfixturevalue("open_page")()
+    page.set_input_files("#files", pictures[:1])
+    expect(page.locator("#model-note")).to_contain_text("No suggestions for this image")
+    expect(page.locator(".suggested")).to_have_count(0)
+    page.locator("#tree-materials > .more").click()
+    page.locator("#tree-materials > [role=treeitem] .yes").first.click()
+    expect(page.locator("#saved")).to_have_text("Saved")
+    assert json.loads(page.request.get(f"{page.url.split('#')[0]}api/queue").text())["images"][0]["blind"] is True
+
+
+def test_the_path_says_where_the_model_stops_being_sure(open_page, pictures):
+    page = open_page()
+    add(page, pictures[:1])
+    expect(page.locator("#facet-materials header")).to_contain_text("sure from 0.70")
+    marked = page.locator("#facet-object_types .unsure").first
+    expect(marked).to_have_text("less sure from here")
+    turning = marked.locator("xpath=ancestor::li[1]")
+    scores = [
+        float(text) for text in turning.locator("xpath=ancestor-or-self::li/div/*[@class='score']").all_inner_texts()
+    ]
+    assert scores[-1] < 0.7 <= scores[-2]
