@@ -12,6 +12,7 @@ from pipeline.settings import Settings
 CODE = ("ml/evaluation", "ml/baselines.py")
 PREDICTIONS = tuple(f"predictions/{row.key}" for row in ROWS)
 MODELS = tuple(f"models/{row.key}" for row in ROWS)
+SHOWN = ("tags", "record_tags", "records", "splits", "split_tags", "provider_distances", "cataloguer_decisions")
 
 
 @stage_asset(
@@ -38,7 +39,7 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
     code=CODE,
     settings=("evaluation",),
     kinds=frozenset({"plotly", "html"}),
-    after=(*PREDICTIONS, *MODELS, "curation_report", "provider_distances", "split_tags"),
+    after=("dataset", *PREDICTIONS, *MODELS, *SHOWN),
     automation=dg.AutomationCondition.eager(),  # cheap: tables and charts of what is there
 )
 def report(

@@ -13,7 +13,7 @@ from ml.evaluation.tables import FACET_TITLES
 from pipeline import FACETS
 from pipeline.curation import statistics
 from pipeline.release.folder import labels_by_language, preferred_label
-from pipeline.tables import PROVIDER_DISTANCES, RECORD_TAGS, SPLIT_TAGS, TAGS
+from pipeline.tables import PROVIDER_DISTANCES, RECORD_TAGS, SPLIT_TABLE, SPLIT_TAGS, TAGS
 
 SAMPLES = 6  # records shown with their hierarchies
 
@@ -21,11 +21,11 @@ SAMPLES = 6  # records shown with their hierarchies
 def dataset_figures(storage: Path) -> list[Figure | None]:
     """Statistics, sunbursts, provider ranking and split balance, from the tables that are there."""
     found: list[Figure | None] = []
-    wanted = [storage / f"{name}.parquet" for name in ("tags", "record_tags", "records")]
-    if all(path.exists() for path in wanted) and (storage / "images").is_dir():
+    wanted = [storage / f"{name}.parquet" for name in ("tags", "record_tags", "records", "splits")]
+    if all(path.exists() for path in wanted):
         tags, record_tags = TAGS.read(wanted[0]), RECORD_TAGS.read(wanted[1])
         records = pl.read_parquet(wanted[2], columns=["record_id", "data_provider"])
-        images = pl.read_parquet(storage / "images" / "**" / "*.parquet", columns=["record_id", "view", "image_id"])
+        images = SPLIT_TABLE.read(wanted[3]).select("record_id", "view")  # every image that counts, left out or not
         for name, chart in statistics.figures(tags, record_tags, images, records).items():
             heading = str(chart.layout.title.text or name)
             for key, facet in FACET_TITLES.items():

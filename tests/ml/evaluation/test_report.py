@@ -40,7 +40,6 @@ def storage(museum, dataset: Path, tmp_path_factory) -> Path:
     spec.loader.exec_module(shared)
     folder = tmp_path_factory.mktemp("run")
     (folder / "dataset").symlink_to(dataset)
-    (folder / "images").symlink_to(museum.images)
     for name in ("records", "record_tags", "tags", "splits", "split_tags"):
         TABLES[name].write(getattr(museum, name), folder / f"{name}.parquet")
     loaded = load_dataset(dataset)
