@@ -131,13 +131,16 @@ def _run_job(name: str) -> None:
 
     from assets.automation import RUNS, TAGS
     from assets.definitions import defs
+    from assets.executors import execute
 
     if name not in RUNS:
         complain(f"There is no job {name}; there are {', '.join(RUNS)}.")
         raise typer.Exit(2)
     with dg.DagsterInstance.get() as instance:
         for job in RUNS[name]:
-            result = defs.resolve_job_def(job).execute_in_process(
+            result = execute(
+                job,
+                defs,
                 instance=instance,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # our lines say it
                 tags=TAGS.get(job, {}),
@@ -166,9 +169,9 @@ def _show_benchmark() -> None:
     from pipeline.tables import COMPARISONS, RESULTS
 
     project = current_project()
-    results, comparisons = RESULTS.read(project.path("results")), COMPARISONS.read(project.path("comparisons"))
+    results, comparisons = RESULTS.read(project.here("results")), COMPARISONS.read(project.here("comparisons"))
     console.print(console_table(results, comparisons, project.storage))
-    console.print(f"  report: {project.storage / 'report' / 'report.html'}")
+    console.print(f"  report: {project.here('report') / 'report.html'}")
 
 
 def main() -> None:

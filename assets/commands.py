@@ -106,9 +106,9 @@ def export(
     from pipeline.tables import RESULTS
 
     project = current_project()
-    results = RESULTS.read(project.path("results")).to_dicts() if project.path("results").exists() else []
+    results = RESULTS.read(project.here("results")).to_dicts() if project.here("results").exists() else []
     folder = out or project.storage / "model_releases" / row
-    write_model_release(project.storage / "models" / row, project.path("dataset"), results, folder, onnx=onnx)
+    write_model_release(project.storage / "models" / row, project.here("dataset"), results, folder, onnx=onnx)
     answers.print(f"{folder}", soft_wrap=True)
     if not results:
         complain("This run has no results yet: the card has no figures.")

@@ -5,6 +5,7 @@ import dagster as dg
 from assets import curation, evaluation, features, harvest, images, promotion, release, splits, training, vocabulary
 from assets.automation import CHEAP, JOBS, SCHEDULES
 from assets.checks import CHECKS
+from assets.executors import executor_of
 from assets.resources import PROJECT
 from assets.sensors import SENSORS
 
@@ -17,5 +18,5 @@ defs = dg.Definitions(
     schedules=SCHEDULES,
     sensors=[*SENSORS, CHEAP],
     resources={"project": PROJECT},
-    executor=dg.in_process_executor,
+    executor=executor_of(),
 )

@@ -15,6 +15,7 @@ import polars as pl
 
 from assets.console import say
 from assets.described import OWNERS, description_of, key_of, result_of, schema_of
+from assets.executors import needs_of
 from assets.hold import InUse, hold
 from assets.partitions import slices_backfill
 from assets.project import SLICED, Made, Project, joined
@@ -23,6 +24,7 @@ from assets.trouble import storage_trouble
 from assets.versions import code_version
 from pipeline.bucket import BucketError
 from pipeline.parquet import ROWS_PER_GROUP, write_parquet
+from pipeline.settings import load
 from pipeline.tables import TABLES
 
 GIVEN = ("context", "project", "config", "settings", "storage", "slice_name")  # parameters that are no upstream asset
@@ -142,6 +144,7 @@ def stage_asset(
             pool=pool,
             retry_policy=retry,
             backfill_policy=slices_backfill() if slices else None,
+            op_tags=needs_of(stage, load()),
         )(materialize)
 
     return make

@@ -224,6 +224,21 @@ class BenchmarkSettings(Section):
     seed: int = Field(default=0, ge=0)  # ours
 
 
+class StepNeeds(Section):
+    """What a step is given by a cluster; 0 gigabytes: nothing is reserved."""
+
+    cpus: float = Field(default=1.0, ge=0)  # ours
+    gpus: float = Field(default=0.0, ge=0)  # ours
+    memory_gb: float = Field(default=0.0, ge=0)  # ours
+
+
+class ClusterSettings(Section):
+    """What steps need on a Ray cluster (docs/scaling.md); on one machine nothing is asked."""
+
+    stages: dict[str, StepNeeds] = {}  # ours: {"training": {"gpus": 1, "memory_gb": 16}}
+    others: StepNeeds = StepNeeds()  # ours: stages not named
+
+
 class Settings(Section):
     """Everything the dataset depends on. The models' numbers are in `ml/baselines.py`."""
 
@@ -238,6 +253,7 @@ class Settings(Section):
     features: FeatureSettings = FeatureSettings()
     splits: SplitSettings = SplitSettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
+    cluster: ClusterSettings = ClusterSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     release: ReleaseSettings = ReleaseSettings()
 
@@ -269,9 +285,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
         harvest=HarvestSettings(collections=_lines(museum / "collections.txt") or ("*",), as_of=OPENING_DAY),
         vocabulary=VocabularySettings(label_files=tuple(file for file in [museum / "labels.csv"] if file.is_file())),
         curation=CurationSettings(more_open_rights=_lines(museum / "open_rights.txt")),
-        images=ImageSettings(
-            slices=4, allowed_addresses=("127.0.0.0/8",), placeholder_sha256=(PLACEHOLDER_SHA256,)
-        ),
+        images=ImageSettings(slices=4, allowed_addresses=("127.0.0.0/8",), placeholder_sha256=(PLACEHOLDER_SHA256,)),
         features=FeatureSettings(
             extractors=("mobilenetv2",) if weights else ("random-inception",),
             weights=weights,

@@ -1,0 +1,57 @@
+"""Where steps run, by configuration only: in the run's process, in processes of this machine, or on a Ray cluster."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipeline.settings import Settings
+
+EXECUTOR = "EUFCC_EXECUTOR"  # in_process (the default), processes or ray
+RAY_JOBS = "EUFCC_RAY_JOBS"  # address of the Ray cluster's jobs
+HERE = "http://127.0.0.1:8265"
+
+# What a step on Ray is given of the run's environment. Keys and passwords are not among it: Ray shows a job's
+# environment on its page, so they belong into the environment of the machines.
+HANDED_ON = ("DAGSTER_HOME", "EUFCC_", "MUSEUM", "WEIGHTS", "HF_HUB_OFFLINE", "DO_NOT_TRACK")
+
+
+class ExecutorError(ValueError):
+    """An executor that there is not; the message says which there are."""
+
+
+def executor_of(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinition:
+    """The executor that EUFCC_EXECUTOR names; raises ExecutorError."""
+    name = environ.get(EXECUTOR, "in_process")
+    if name == "in_process":
+        return dg.in_process_executor
+    if name == "processes":
+        return dg.multiprocess_executor
+    if name != "ray":
+        raise ExecutorError(f"{EXECUTOR} is {name!r}; it must be in_process, processes or ray.")
+    try:
+        from dagster_ray import ray_executor
+    except ImportError:
+        raise ExecutorError(f"{EXECUTOR} is ray, which is not installed: `pip install -e '.[ray]'`.") from None
+    handed_on = sorted(variable for variable in environ if variable.startswith(HANDED_ON))
+    return ray_executor.configured(
+        {"ray": {"address": environ.get(RAY_JOBS, HERE), "env_vars": handed_on}}, name="ray_executor"
+    )
+
+
+def execute(job: str, defs: dg.Definitions, **given: Any) -> dg.ExecuteInProcessResult | dg.ExecuteJobResult:
+    """Run the job to its end by the executor that the environment names."""
+    if os.environ.get(EXECUTOR, "in_process") == "in_process":
+        return defs.resolve_job_def(job).execute_in_process(**given)
+    from dagster._core.definitions.reconstruct import ReconstructableRepository
+
+    elsewhere = ReconstructableRepository.for_module("assets.definitions", "defs").get_reconstructable_job(job)
+    return dg.execute_job(elsewhere, **given)
+
+
+def needs_of(stage: str, settings: Settings) -> dict[str, Any]:
+    """Tags that tell Ray what a step of the stage needs; other executors do not look at them."""
+    needs = settings.cluster.stages.get(stage, settings.cluster.others)
+    asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": int(needs.memory_gb * 1e9) or None}
+    return {"dagster-ray/config": {name: value for name, value in asked.items() if value is not None}}
