@@ -42,7 +42,7 @@ def _spellings(secrets: Iterable[str]) -> list[str]:
         if len(secret) < SHORTEST_REPLACED_EVERYWHERE:
             continue
         once = quote(secret, safe="")
-        plain = (secret, once, once.lower(), quote_plus(secret), quote(once, safe=""), json.dumps(secret)[1:-1])
+        plain = (secret, once, once.lower(), quote(secret), quote_plus(secret), quote(once), json.dumps(secret)[1:-1])
         spellings.update(dict.fromkeys((*plain, *_in_base64(secret))))
     return sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
 

@@ -13,6 +13,13 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+# Dagster keeps in its database what any library logs, down to each header that arrives.
+EVERY_LOG = """
+python_logs:
+  managed_python_loggers: [root]
+  python_log_level: DEBUG
+"""
+
 
 def main(folder: Path, steps: list[list[dict[str, Any]]]) -> int:
     """Make the runs; nothing that reads settings is imported before their processes part."""
@@ -40,7 +47,8 @@ def start(folder: Path, run: dict[str, Any]) -> int:
         shutil.copytree(folder / run["like"], home)
     else:
         home.mkdir()
-        shutil.copy(Path(__file__).parents[2] / "dagster_home" / "dagster.yaml", home)
+        ours = (Path(__file__).parents[2] / "dagster_home" / "dagster.yaml").read_text(encoding="utf-8")
+        (home / "dagster.yaml").write_text(ours + EVERY_LOG, encoding="utf-8")
     child = os.fork()
     if child:
         return child
