@@ -40,7 +40,7 @@ def executor_of(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinitio
     )
 
 
-def execute(job: str, defs: dg.Definitions, **given: Any) -> dg.ExecuteInProcessResult | dg.ExecuteJobResult:
+def execute(job: str, defs: dg.Definitions, **given: Any) -> dg.ExecuteInProcessResult | dg.JobExecutionResult:
     """Run the job to its end by the executor that the environment names."""
     if os.environ.get(EXECUTOR, "in_process") == "in_process":
         return defs.resolve_job_def(job).execute_in_process(**given)
