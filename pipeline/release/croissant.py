@@ -148,7 +148,8 @@ def _records(schema: pa.Schema) -> dict[str, Any]:
             "source": {
                 "fileSet": {"@id": "images"},
                 "extract": {"fileProperty": "fullpath"},
-                "transform": {"regex": f"data/({'|'.join(DATASET_SPLITS)})-.+parquet$"},
+                # mlcroissant applies it to its own result again
+                "transform": {"regex": f"(?:data/)?({'|'.join(DATASET_SPLITS)})(?:-.+parquet)?$"},
             },
         }
     ]
