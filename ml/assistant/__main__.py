@@ -93,6 +93,7 @@ def make_desk(asked: argparse.Namespace) -> Desk:
         store=Store(asked.database or os.environ.get(DATABASE) or of_folder),
         folder=folder,
         dataset=dataset,
+        records=asked.storage / "records.parquet",
         elsewhere=None if asked.no_fetch else _elsewhere(folder),
         blind_share=asked.blind_share,
         blind_seed=asked.seed,

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import polars as pl
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import FACETS
+from pipeline.tables import RECORDS
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,17 @@ class DatasetImages:
         place = self.places[image_id]
         group = pq.ParquetFile(place.file).read_row_group(place.row_group, columns=["image"])
         return pc.struct_field(group["image"], "bytes")[place.row].as_py()
+
+
+def titles_of(records: Path, record_ids: Iterable[str]) -> dict[str, str]:
+    """The records' titles, from a `records` table: English where there is one, else the first by language."""
+    wanted = RECORDS.read(records, ["record_id", "titles"]).filter(pl.col("record_id").is_in(list(record_ids)))
+    found = {}
+    for record_id, titles in wanted.iter_rows():
+        by_language = sorted(titles or (), key=lambda title: (title["language"] != "en", title["language"]))
+        if by_language:
+            found[record_id] = by_language[0]["text"]
+    return found
 
 
 def _places(file: Path) -> Iterable[tuple[Place, str]]:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from ml.assistant.dataset_images import DatasetImages
+from ml.assistant.dataset_images import DatasetImages, titles_of
 from ml.assistant.elsewhere import Elsewhere, Found, NotFetched
 from ml.assistant.limits import DeskLimits
 from ml.assistant.pictures import Pictures, for_model
@@ -72,6 +73,7 @@ class Desk:
         store: Store,
         folder: Path,
         dataset: Path | None = None,
+        records: Path | None = None,
         limits: DeskLimits | None = None,
         elsewhere: Elsewhere | None = None,
         blind_share: float = 0.0,
@@ -85,7 +87,7 @@ class Desk:
             thumbnail_short_side=self.limits.thumbnail_short_side,
             jpeg_quality=self.limits.images.jpeg_quality,
         )
-        self.dataset = dataset
+        self.dataset, self.records = dataset, records
         self.examples = DatasetImages(dataset) if dataset else None
         self.blind_share, self.blind_seed = blind_share, blind_seed
         self.elsewhere = elsewhere  # None: nothing is ever asked of another server
@@ -131,15 +133,15 @@ class Desk:
         if self.dataset is None:
             return []
         images = DatasetImages(self.dataset, split)
-        added: list[sa.Row] = []
-        for image_id in sorted(images.places, key=lambda image: hashlib.sha256(image.encode()).digest()):
-            if len(added) == count:
-                break
-            if not self.store.has_image(image_id):
-                added.append(self._add_place(images, image_id, split, who))
-        return added
+        drawn = sorted(images.places, key=lambda image: hashlib.sha256(image.encode()).digest())
+        chosen = list(islice((image_id for image_id in drawn if not self.store.has_image(image_id)), count))
+        records = [images.places[image_id].record_id for image_id in chosen]
+        titles = titles_of(self.records, records) if self.records is not None and self.records.exists() else {}
+        return [self._add_place(images, image_id, titles, split, who) for image_id in chosen]
 
-    def _add_place(self, images: DatasetImages, image_id: str, split: str, who: str) -> sa.Row:
+    def _add_place(
+        self, images: DatasetImages, image_id: str, titles: Mapping[str, str], split: str, who: str
+    ) -> sa.Row:
         place, jpeg = images.places[image_id], images.jpeg(image_id)
         with for_model(jpeg, self.limits.shown_short_side) as picture:
             width, height = picture.size
@@ -147,7 +149,7 @@ class Desk:
             image_id,
             width,
             height,
-            title=place.record_id,
+            title=titles.get(place.record_id, place.record_id),
             source="dataset",
             record_id=place.record_id,
             attribution=place.data_provider,
