@@ -112,7 +112,8 @@ def materialize(*names: str) -> None:
     chosen = [asset for name in names for asset in made[name]]
     if names == ("rows",):
         chosen = [each for each in chosen if {key.path[-1] for key in each.keys} & set(ROWS)]
-    dg.materialize(chosen, resources={"project": current_project()})
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    dg.materialize(chosen, resources={"project": current_project()}, run_config=quiet)
 
 
 def without_negatives(storage: Path, folder: Path) -> None:
