@@ -103,7 +103,7 @@ def no_excluded_provider_is_left(project: Project) -> list[str]:
 @check("images", after=("fetches",))
 def images_were_fetched(project: Project) -> list[str]:
     """Less than half of the images fetched is an outage, not a dataset."""
-    wanted = table(project, "fetches", ["url"]).height
+    wanted = table(project, "selected_records", ["record_id"]).height  # fetches also has the addresses tried second
     usable = IMAGES.read(project.here("images"), ["image_id"]).height
     if usable == 0 or usable < 0.5 * wanted:
         return [f"{usable:,} usable images of {wanted:,} wanted: look at the reasons in fetches, then try again."]
