@@ -36,7 +36,7 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 
 @stage_asset(
     "features",
-    code=("pipeline/images/near_duplicates.py", "pipeline/images/alignment.py"),
+    code=("pipeline/images/near_duplicates.py", "pipeline/images/alignment.py", "pipeline/images/overlay.py"),
     settings=("images", "features"),
 )
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
