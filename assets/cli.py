@@ -5,7 +5,8 @@ import resource
 import sys
 import time
 import warnings
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
@@ -152,15 +153,25 @@ def _run_job(name: str) -> None:
         for event in result.all_events:
             if event.is_step_failure:
                 failure = event.step_failure_data
-                own = failure.user_failure_data
-                if failure.error and failure.error.cls_name == "DagsterAssetCheckFailedError":
+                kinds = {error.cls_name for error in _causes(failure.error)}
+                if "DagsterAssetCheckFailedError" in kinds:
                     continue  # the check itself has said what is wrong
+                own = failure.user_failure_data
                 said = own.description if own else failure.error.message.strip() if failure.error else "failed"
+                if "DagsterExecutionInterruptedError" in kinds:
+                    said = "interrupted; the same command goes on from here."
                 complain(f"{(event.step_key or name).removeprefix('make_')}: {said}")
             elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
                 check = event.asset_check_evaluation_data
                 complain(f"check {check.check_name} on {check.asset_key.to_user_string()}: {check.description}")
         raise typer.Exit(1)
+
+
+def _causes(error: Any) -> Iterator[Any]:
+    """An error as Dagster keeps it, and what it came from."""
+    while error is not None:
+        yield error
+        error = error.cause or error.context
 
 
 def _show_benchmark() -> None:
