@@ -17,12 +17,13 @@ BENCHMARK = SPLITS | RELEASE | dg.AssetSelection.groups("training", "evaluation"
 PROMOTION = dg.AssetSelection.groups("promotion")
 
 REFRESH = "eufcc/refresh"  # on every run of a refresh: which schedule began it
+JOB = "eufcc/job"  # on every run of a job: deploy/dagster.yaml lets one run of each go on at a time
 # What a dead process or machine leaves is taken up again; a mistake in data or code is not (dagster.yaml).
 RETRY = {"dagster/retry_strategy": "FROM_ASSET_FAILURE"}
 
 
 def _job(name: str, selection: dg.AssetSelection, description: str) -> Any:
-    return dg.define_asset_job(name, selection, description=description, tags=RETRY)
+    return dg.define_asset_job(name, selection, description=description, tags={**RETRY, JOB: name})
 
 
 HARVEST_JOB = _job("harvest", HARVEST, "Ask Europeana for records, and note withdrawn ones.")
