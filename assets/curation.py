@@ -4,15 +4,18 @@ from pathlib import Path
 
 import polars as pl
 
+from assets.described import Told
 from assets.project import Project
 from assets.stage import stage_asset
 from pipeline.curation.corrections import all_corrections, decisions_as_corrections, read_corrections
 from pipeline.curation.corrections import rejected_tags as rejected_tags_of
+from pipeline.markdown import markdown
 from pipeline.settings import Settings
-from pipeline.tables import IMAGES
-from pipeline.vocabulary.facets import load_rules
+from pipeline.tables import IMAGES, RECORDS
+from pipeline.vocabulary.facets import load_rules, rule_effects
 
 CODE = ("pipeline/curation", "pipeline/vocabulary")
+PAGE = "statistics.html"
 DECISIONS = ("ml/assistant/annotation.py", "ml/assistant/decisions.py", "ml/assistant/standing.py")
 
 
@@ -43,7 +46,14 @@ def corrections(cataloguer_decisions: pl.DataFrame, settings: Settings) -> pl.Da
 
 @stage_asset(
     "curation",
-    writes=("selected_records", "candidate_record_tags", "selection_report"),
+    writes=(
+        "selected_records",
+        "candidate_record_tags",
+        "selection_report",
+        "ignored_corrections",
+        "removed_candidates",
+        "rule_effects",
+    ),
     code=CODE,
     settings=("curation", "vocabulary"),
 )
@@ -54,7 +64,7 @@ def selection(
     tombstones: pl.DataFrame,
     corrections: pl.DataFrame,
     settings: Settings,
-) -> dict[str, pl.DataFrame]:
+) -> dict[str, pl.DataFrame | Told]:
     """First pass, on records: open rights, no excluded provider, tags closed upwards, at least 10 images a tag.
 
     It saves fetching images that no tag needs.
@@ -63,26 +73,72 @@ def selection(
 
     rules = load_rules(settings.vocabulary.rules_file)
     chosen = select_records(records, concept_alignments, concepts, tombstones, corrections, rules, settings.curation)
+    effects = rule_effects(concepts, rules)
     return {
         "selected_records": chosen.selected_records,
         "candidate_record_tags": chosen.record_tags,
-        "selection_report": chosen.report,
+        "selection_report": Told(chosen.report, _what_rules_removed(chosen.report)),
+        "ignored_corrections": Told(chosen.ignored_corrections, {"ignored": markdown(chosen.ignored_corrections)}),
+        "removed_candidates": Told(chosen.removed_tags, _most_frequent(chosen.removed_tags)),
+        "rule_effects": Told(effects, {"problems": markdown(effects.drop_nulls("problem").select("rule", "problem"))}),
     }
 
 
-@stage_asset("curation", writes=("tags", "record_tags", "curation_report"), code=CODE, settings=("curation",))
+@stage_asset(
+    "curation",
+    writes=("tags", "record_tags", "curation_report", "removed_tags"),
+    code=CODE,
+    settings=("curation",),
+)
 def usable(
     candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataFrame, settings: Settings
-) -> dict[str, pl.DataFrame]:
+) -> dict[str, pl.DataFrame | Told]:
     """Second pass, on usable images, exact duplicates counted once. Splits, statistics and release read this one."""
     from pipeline.curation.curate import curate_usable
 
     usable_images = IMAGES.read(images, ["record_id", "image_id"])
     kept = curate_usable(candidate_record_tags, usable_images, concepts, settings.curation)
-    return {"tags": kept.tags, "record_tags": kept.record_tags, "curation_report": kept.report}
+    return {
+        "tags": kept.tags,
+        "record_tags": kept.record_tags,
+        "curation_report": Told(kept.report, _what_rules_removed(kept.report)),
+        "removed_tags": Told(kept.removed_tags, _most_frequent(kept.removed_tags)),
+    }
+
+
+@stage_asset("curation", code=("pipeline/curation",), kinds=frozenset({"plotly", "html"}))
+def statistics(
+    tags: pl.DataFrame, record_tags: pl.DataFrame, images: Path, records: Path, storage: Path
+) -> dict[str, dict[str, object]]:
+    """The paper's figures on one page: providers, tags per image, facets, the frequency curve, a sunburst a facet."""
+    from pipeline.curation.statistics import figures
+    from pipeline.curation.statistics_page import small_tables, write_page
+
+    of_images = IMAGES.read(images, ["record_id", "view"]).join(record_tags, on="record_id", how="semi")
+    of_records = RECORDS.read(records, ["record_id", "data_provider"])
+    tables = (tags, record_tags, of_images, of_records)
+    words = f"{of_images.height:,} usable images with {tags.height:,} tags."
+    write_page(storage / "statistics" / PAGE, figures(*tables), "The dataset in figures", words)
+    return {"statistics": {"page": PAGE, "images": of_images.height, **small_tables(*tables)}}
 
 
 @stage_asset("curation", code=("pipeline/curation/corrections.py",))
 def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFrame:
     """Removed tags, with the tags below them: in training they count as seen to be wrong, not only as not stated."""
     return rejected_tags_of(corrections, tags, record_tags)
+
+
+def _what_rules_removed(report: pl.DataFrame) -> dict[str, str]:
+    """The rules that removed something, with how much."""
+    removed = report.select(
+        "round",
+        "rule",
+        records=pl.col("records_before") - pl.col("records_after"),
+        record_tags=pl.col("record_tags_before") - pl.col("record_tags_after"),
+        reason="reason",
+    )
+    return {"removed_by": markdown(removed.filter((pl.col("records") != 0) | (pl.col("record_tags") != 0)))}
+
+
+def _most_frequent(removed: pl.DataFrame) -> dict[str, str]:
+    return {"nearest_to_the_minimum": markdown(removed.sort("n_images", "tag_id", descending=[True, False]))}

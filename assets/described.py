@@ -3,9 +3,12 @@
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from assets.project import Made
 from pipeline.tables import TABLES
@@ -13,6 +16,14 @@ from pipeline.tables import TABLES
 OWNERS = ["team:eufcc"]
 BUDGET = 64 * 1024  # bytes of metadata a materialization may bring to the event log
 CUT = "… (cut: the rest is in the storage)"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A table, and what Dagster shows beside its size."""
+
+    rows: pl.DataFrame
+    metadata: dict[str, Any]
 
 
 def key_of(name: str) -> dg.AssetKey:
@@ -28,6 +39,7 @@ def result_of(
     *,
     recomputed: int | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
+    place: Path | None = None,
 ) -> dg.MaterializeResult:
     """What Dagster shows of a table: size, time, hash, whether the old bytes held, and how many rows were worked on."""
     metadata: dict[str, Any] = {
@@ -37,11 +49,14 @@ def result_of(
         **({} if recomputed is None else {"recomputed": recomputed}),
         **{key: value for key, value in made.metadata.items() if key != "recomputed"},
     }
+    page: dict[str, Any] = {}
+    if place is not None and "page" in metadata:  # a file in the asset's folder, to open in a browser
+        page["page"] = dg.MetadataValue.path(place / metadata.pop("page"))
     if "rows" in metadata:
         metadata["dagster/row_count"] = metadata["rows"]
     return dg.MaterializeResult(
         asset_key=key_of(name),
-        metadata={key: _shown(value) for key, value in within_budget(metadata).items()},
+        metadata={key: _shown(value) for key, value in within_budget(metadata).items()} | page,
         data_version=dg.DataVersion(made.sha256),
         check_results=checks,
     )
@@ -52,11 +67,12 @@ def within_budget(metadata: dict[str, Any], budget: int = BUDGET) -> dict[str, A
     kept = dict(metadata)
     while _bytes_of(kept) > budget:
         longest = max(kept, key=lambda name: _bytes_of(kept[name]))
-        value, over = kept[longest], _bytes_of(kept) - budget
+        value = kept[longest]
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        room = len(text.encode()) - over - 2 * len(CUT.encode())
-        kept[longest] = text.encode()[: max(0, room)].decode(errors="ignore") + CUT
-        if room <= 0 and value == kept[longest]:
+        half = text.removesuffix(CUT)[: len(text.removesuffix(CUT)) // 2]
+        if half:
+            kept[longest] = half + CUT
+        else:
             del kept[longest]
     return kept
 

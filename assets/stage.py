@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 
 from assets.console import say
-from assets.described import OWNERS, description_of, key_of, result_of, schema_of
+from assets.described import OWNERS, Told, description_of, key_of, result_of, schema_of
 from assets.executors import needs_of
 from assets.hold import InUse, hold
 from assets.partitions import slices_backfill
@@ -110,7 +110,9 @@ def stage_asset(
                 recomputed = worked_on.metadata.get("recomputed", worked_on.metadata.get("rows", 0))
                 say(name, whole.metadata, seconds, not anew)
                 checks = check_results(name, [project.here(part_of(name, part)) for part in parts], whole)
-                yield result_of(name, whole, seconds, not anew, recomputed=recomputed, checks=checks)
+                yield result_of(
+                    name, whole, seconds, not anew, recomputed=recomputed, checks=checks, place=project.path(name)
+                )
 
         annotations: dict[str, Any] = {"context": dg.AssetExecutionContext, "project": dg.ResourceParam[Project]}
         if "config" in parameters:
@@ -218,13 +220,15 @@ def _write(
     All tables are checked before the first is written, so that rows that do not fit leave the previous ones.
     """
     outcomes = result if isinstance(result, Mapping) else {names[0]: result}
+    told = {name: outcome.metadata for name, outcome in outcomes.items() if isinstance(outcome, Told)}
+    outcomes = {name: outcome.rows if isinstance(outcome, Told) else outcome for name, outcome in outcomes.items()}
     frames = {name: frame for name, frame in outcomes.items() if isinstance(frame, pl.DataFrame)}
     tables = {name: for_people(TABLES[name].conform, {"rows": frame}) for name, frame in frames.items()}
     _forget(project, names)
     for name in names:
         if name in tables:
             write_parquet(tables[name], project.path(name), row_group_size=ROWS_PER_GROUP)
-            metadata: dict[str, Any] = {"rows": tables[name].num_rows}
+            metadata: dict[str, Any] = {"rows": tables[name].num_rows, **told.get(name, {})}
         else:
             metadata = dict(outcomes.get(name) or {})
         if not project.path(name).exists():

@@ -2,13 +2,16 @@
 
 import polars as pl
 
+from assets.described import Told
 from assets.harvest import NETWORK_RETRY, europeana, source_version
 from assets.project import Project
 from assets.stage import stage_asset
 from pipeline.http import HttpClient
+from pipeline.markdown import markdown
 from pipeline.vocabulary.align import align_concepts
 from pipeline.vocabulary.facets import load_rules
 from pipeline.vocabulary.source import concept_source
+from pipeline.vocabulary.thesaurus import graph_checks
 
 CODE = ("pipeline/http.py", "pipeline/harvest/europeana.py", "pipeline/vocabulary")
 
@@ -23,7 +26,7 @@ CODE = ("pipeline/http.py", "pipeline/harvest/europeana.py", "pipeline/vocabular
     pool="getty",
     retry=NETWORK_RETRY,
 )
-def aligned_concepts(records: pl.DataFrame, project: Project) -> dict[str, pl.DataFrame]:
+def aligned_concepts(records: pl.DataFrame, project: Project) -> dict[str, pl.DataFrame | Told]:
     """AAT URIs count directly, Europeana's concepts through their exactMatch; obsolete ids are followed.
 
     Every ancestor is among the concepts. Facets follow from the roots in the protocol, then from the experts' rules.
@@ -35,7 +38,11 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> dict[str, pl.Da
     with europeana(project) as client:
         found = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
     return {
-        "concept_alignments": found.concept_alignments,
-        "unmapped_concepts": found.unmapped_concepts,
-        "concepts": found.concepts,
+        "concept_alignments": Told(found.concept_alignments, _how_they_align(found.concept_alignments)),
+        "unmapped_concepts": Told(found.unmapped_concepts, {"most_often": markdown(found.unmapped_concepts, most=30)}),
+        "concepts": Told(found.concepts, {"checks": markdown(graph_checks(found.concepts))}),
     }
+
+
+def _how_they_align(alignments: pl.DataFrame) -> dict[str, str]:
+    return {"by_evidence": markdown(alignments.group_by("evidence", "match").len("n").sort("evidence", "match"))}

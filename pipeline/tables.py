@@ -184,6 +184,45 @@ CORRECTIONS = Table(
     ),
 )
 
+IGNORED_CORRECTIONS = Table(
+    "ignored_corrections",
+    "One correction that could not be applied, for the person who made it.",
+    ("record_id", "tag_id"),
+    (*CORRECTIONS.columns, Column("problem", STRING, "why it could not be applied")),
+)
+
+REMOVED_TAGS = Table(
+    "removed_tags",
+    "One tag that had too few usable images; its records keep the tags above it.",
+    ("round", "tag_id"),
+    (
+        Column("round", pa.int16(), "round of the fixed point that removed it, from 1"),
+        Column("tag_id", STRING, "nine-digit AAT id"),
+        Column("facet", STRING, "the tag's facet"),
+        Column("label", STRING, "English label, or what stands in for it"),
+        Column("n_images", pa.int64(), "images it had"),
+    ),
+)
+REMOVED_CANDIDATES = replace(
+    REMOVED_TAGS,
+    name="removed_candidates",
+    row="One tag that had too few records, before images are fetched; its records keep the tags above it.",
+)
+
+RULE_EFFECTS = Table(
+    "rule_effects",
+    "One rule of the rules file and what it met.",
+    ("rule",),
+    (
+        Column("rule", STRING, "the rule as reports call it"),
+        Column("action", STRING, "cut, exclude, include, reassign, subject or heading"),
+        Column("concept_id", STRING, "nine-digit AAT id, or null for a heading"),
+        Column("reason", STRING, "why the rule exists"),
+        Column("n_concepts", pa.int64(), "concepts it decided"),
+        Column("problem", STRING, "that it met nothing, or names the concept otherwise than the AAT; else null"),
+    ),
+)
+
 REJECTED_TAGS = Table(
     "rejected_tags",
     "One tag that a person says a record does not have: a verified negative for training.",
@@ -409,6 +448,10 @@ TABLES = {
         RECORD_TAGS,
         CURATION_REPORT,
         CORRECTIONS,
+        IGNORED_CORRECTIONS,
+        REMOVED_CANDIDATES,
+        REMOVED_TAGS,
+        RULE_EFFECTS,
         REJECTED_TAGS,
         FETCHES,
         IMAGES,

@@ -11,9 +11,9 @@ from pipeline.curation import tags as tagging
 from pipeline.curation.rules import RECORD_RULES, Circumstances, reason_of
 from pipeline.curation.tags import ImagesOfRecords, Pairs, Round, TagTree, tag_tree
 from pipeline.settings import CurationSettings
-from pipeline.tables import CURATION_REPORT, RECORD_TAGS, SELECTED_RECORDS, TAGS
+from pipeline.tables import CURATION_REPORT, RECORD_TAGS, REMOVED_TAGS, SELECTED_RECORDS, TAGS
 from pipeline.vocabulary.facets import Rules, place
-from pipeline.vocabulary.thesaurus import Thesaurus
+from pipeline.vocabulary.thesaurus import Thesaurus, fallback_label
 
 # The steps that are no rule on records, with their reasons; the report carries them under these names.
 STEPS = {
@@ -34,7 +34,7 @@ class Selection:
     """What curation keeps before any image is fetched, in the columns of the tables of these names.
 
     `ignored_corrections` are the corrections that could not be applied, with `problem`; `removed_tags` the tags that
-    had too few records: stage, round, tag_id, facet, n_images.
+    had too few records.
     """
 
     selected_records: pl.DataFrame
@@ -123,7 +123,7 @@ def select_records(
     report.add_rounds(rounds)
     record_tags = _record_tags(records["record_id"], stated, kept, tree)
     selected = records.select(SELECTED_RECORDS.schema.names)[tagging.distinct(tagging.rows_of(kept))]
-    return Selection(selected, record_tags, report.frame, ignored, _removed(rounds, tree, "records"))
+    return Selection(selected, record_tags, report.frame, ignored, _removed(rounds, tree, concepts))
 
 
 def curate_usable(
@@ -151,7 +151,7 @@ def curate_usable(
         tags=_tags(tree, n_images, concepts),
         record_tags=_record_tags(ids, stated, kept, tree),
         report=report.frame,
-        removed_tags=_removed(rounds, tree, "usable_images"),
+        removed_tags=_removed(rounds, tree, concepts),
     )
 
 
@@ -365,11 +365,22 @@ def _tags(tree: TagTree, n_images: np.ndarray, concepts: pl.DataFrame) -> pl.Dat
     return TAGS.frame(rows)
 
 
-def _removed(rounds: Sequence[Round], tree: TagTree, stage: str) -> pl.DataFrame:
+def english(labels: Sequence[dict[str, str]] | None, concept_id: str) -> str:
+    """The English label of a concept's `labels`, or what stands in for it."""
+    return fallback_label({each["language"]: each["text"] for each in labels or []}, concept_id, "en").text
+
+
+def _removed(rounds: Sequence[Round], tree: TagTree, concepts: pl.DataFrame) -> pl.DataFrame:
+    labels = dict(concepts.select("concept_id", "labels").iter_rows())
     rows = [
-        (stage, number, tree.ids[tag], tree.facets[tag], count)
+        {
+            "round": number,
+            "tag_id": tree.ids[tag],
+            "facet": tree.facets[tag],
+            "label": english(labels[tree.ids[tag]], tree.ids[tag]),
+            "n_images": count,
+        }
         for number, each in enumerate(rounds, 1)
         for tag, count in sorted(each.removed_tags.items())
     ]
-    schema = {"stage": pl.String, "round": pl.Int16, "tag_id": pl.String, "facet": pl.String, "n_images": pl.Int64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return REMOVED_TAGS.frame(rows)

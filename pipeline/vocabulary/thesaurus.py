@@ -135,6 +135,22 @@ class Thesaurus:
         )
 
 
+def graph_checks(concepts: pl.DataFrame) -> pl.DataFrame:
+    """The checks of a thesaurus, one a row: check, n, examples."""
+    found = Thesaurus(concepts).report
+    listed = {
+        "orphans: no preferred parent, though neither facet nor obsolete": found.orphans,
+        "parents that have no row": [f"{child} < {parent}" for child, parent in found.missing_parents],
+        "cycles through other parents": [" ↔ ".join(cycle) for cycle in found.cycles],
+        "links cut to break them": [f"{child} < {parent}" for child, parent in found.cut],
+        "without any label": found.unlabelled,
+    }
+    rows = [(f"kind {kind}", number, "") for kind, number in found.n_by_kind.items()]
+    rows.append(("with several parents", found.n_several_parents, ""))
+    rows += [(check, len(found_here), ", ".join(found_here[:5])) for check, found_here in listed.items()]
+    return pl.DataFrame(rows, schema={"check": pl.String, "n": pl.Int64, "examples": pl.String}, orient="row")
+
+
 def fallback_label(labels: Mapping[str, str], concept_id: str, language: str, record_label: str | None = None) -> Label:
     """One label out of {language: text}: asked language, en, the record's, any language, `aat:ID`, and which it was.
 

@@ -42,8 +42,8 @@ def test_a_rare_tag_goes_and_its_records_keep_the_tags_above(select, records):
     assert tags_of(found.record_tags, "/1/b") == {BRASS: True, ALLOY: False, METAL: False}
     assert found.selected_records["record_id"].to_list() == ["/1/a", "/1/b", "/1/c"]  # paintings were alone
     assert found.removed_tags.rows() == [
-        ("records", 1, BRONZE, "materials", 1),
-        ("records", 1, PAINTINGS, "object_types", 1),
+        (1, BRONZE, "materials", "term 13", 1),
+        (1, PAINTINGS, "object_types", "term 20", 1),
     ]
     assert effects(found.report, "few_images") == [(4, 4, 10, 8), (3, 3, 8, 8)]
 

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.curation import statistics
+from pipeline.curation.statistics_page import small_tables, write_page
 from pipeline.tables import RECORD_TAGS, TAGS
 
 
@@ -87,3 +88,25 @@ def test_figures_draw_what_the_tables_say(tables):
     assert (rings["ids"], rings["parents"], rings["labels"]) == (["m", "b"], ["", "m"], ["aat:m", "bronze"])
     assert rings["values"] == [1, 2]  # images that state the tag itself
     assert rings["customdata"] == [3, 2]
+
+
+def test_the_page_holds_every_figure_and_is_the_same_twice(tables, tmp_path):
+    drawn = statistics.figures(*tables)
+    for name in ("one.html", "two.html"):
+        write_page(tmp_path / name, drawn, "The dataset in figures", "3 images & 3 tags.")
+    page = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert [name for name in drawn if page.count(f'<figure id="{name}">') != 1] == []
+    assert {"items_per_provider", "images_per_tag", "sunburst_materials", "sunburst_subjects"} <= set(drawn)
+    assert "3 images &amp; 3 tags." in page
+    assert (tmp_path / "two.html").read_text(encoding="utf-8") == page
+
+
+def test_the_small_tables_have_bars(tables):
+    shown = small_tables(*tables)
+    assert shown["items_per_provider"].splitlines() == [
+        "| data_provider | n_images |  |",
+        "| --- | --- | --- |",
+        f"| Z | 2 | {'█' * 24} |",
+        f"| A | 1 | {'█' * 12} |",
+    ]
+    assert shown["images_per_tag"].splitlines()[2:] == ["| materials | 2 | 3 | 2 | 2 |", "| subjects | 1 | 1 | 1 | 1 |"]
