@@ -1,6 +1,7 @@
 """A small dataset folder and predictions for it."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 
 from ml.evaluation.predictions import write_predictions
+from ml.evaluation.report import write_report
 from ml.evaluation.truth import load_dataset, load_truth
 from pipeline import FACETS
 from pipeline.release.folder import write_dataset
+from pipeline.settings import EvaluationSettings
+from pipeline.tables import TABLES
 
 SMALL_MUSEUM = Path(__file__).parents[2] / "pipeline" / "release" / "conftest.py"
 
@@ -63,3 +67,41 @@ def predictions(dataset, tmp_path_factory) -> Path:
         scores = random_scores(dataset, split, number, skill=0.25)
         write_predictions(folder, "softmax", 7, loaded, load_truth(loaded, split), scores)
     return folder
+
+
+FAST = EvaluationSettings(resamples=200, example_images=4)
+SKILL = {"softmax": 0.35, "multilabel": 0.3, "clip_zero_shot": 0.02, "clip_1_tag_prompt": 0.2}
+
+
+@pytest.fixture(scope="session")
+def storage(museum, dataset: Path, tmp_path_factory) -> Path:
+    """A run's storage: dataset, tables and predictions of four rows and of a single head."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "dataset").symlink_to(dataset)
+    for name in ("records", "record_tags", "tags", "splits", "split_tags"):
+        TABLES[name].write(getattr(museum, name), folder / f"{name}.parquet")
+    loaded = load_dataset(dataset)
+    for number, (row, skill) in enumerate(SKILL.items()):
+        for split in ("inner_test", "outer_test"):
+            scores = random_scores(dataset, split, number, skill)
+            write_predictions(folder / "predictions" / row, row, 1, loaded, load_truth(loaded, split), scores)
+            if row == "multilabel":
+                alone = {"materials": scores["materials"]}
+                single = folder / "predictions" / "multilabel_materials"
+                write_predictions(single, "multilabel_materials", 1, loaded, load_truth(loaded, split), alone)
+        model = {"weights": "random (seed 1)", "cost": {"parameters_m": 1.5}}
+        (folder / "models" / row).mkdir(parents=True)
+        (folder / "models" / row / "model.json").write_text(json.dumps(model))
+    lines = [{"event": "epoch", "epoch": e, "loss": 1 / e, "validation": {"mean": 0.1 * e}} for e in (1, 2, 3)]
+    (folder / "models" / "softmax" / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report(storage: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    summary = write_report(storage, out, FAST)
+    assert summary.n_rows == 5
+    assert summary.best_inner in ("softmax", "multilabel")
+    assert sum(summary.verdicts.values()) == 9
+    return out

@@ -1,7 +1,6 @@
 """The report: its tables hold the results, the paper's rows as printed, and verdicts that follow from differences."""
 
 import io
-import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -18,55 +17,14 @@ from ml.evaluation.examples import CORRECT, NEAR, NOT_ANNOTATED, WRONG, judge
 from ml.evaluation.figures import images_per_tag, line_of, ranking_chart
 from ml.evaluation.findings import findings
 from ml.evaluation.layout import as_latex, as_markdown, paper_tables, prior_table
-from ml.evaluation.predictions import write_predictions
 from ml.evaluation.report import console_table, write_report
 from ml.evaluation.samples import Term, tree
 from ml.evaluation.tables import AgainstPrior, against_prior, points, published, show
-from ml.evaluation.truth import EvaluationError, load_dataset, load_truth
+from ml.evaluation.truth import EvaluationError
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import COMPARISONS, PROVIDER_DISTANCES, RESULTS, TABLES
+from pipeline.tables import COMPARISONS, PROVIDER_DISTANCES, RESULTS
 
 FAST = EvaluationSettings(resamples=200, example_images=4)
-SKILL = {"softmax": 0.35, "multilabel": 0.3, "clip_zero_shot": 0.02, "clip_1_tag_prompt": 0.2}
-
-
-@pytest.fixture(scope="module")
-def storage(museum, dataset: Path, tmp_path_factory) -> Path:
-    """A run's storage: dataset, tables and predictions of four rows and of a single head."""
-    from importlib.util import module_from_spec, spec_from_file_location
-
-    spec = spec_from_file_location("evaluation_conftest", Path(__file__).with_name("conftest.py"))
-    shared = module_from_spec(spec)
-    spec.loader.exec_module(shared)
-    folder = tmp_path_factory.mktemp("run")
-    (folder / "dataset").symlink_to(dataset)
-    for name in ("records", "record_tags", "tags", "splits", "split_tags"):
-        TABLES[name].write(getattr(museum, name), folder / f"{name}.parquet")
-    loaded = load_dataset(dataset)
-    for number, (row, skill) in enumerate(SKILL.items()):
-        for split in ("inner_test", "outer_test"):
-            scores = shared.random_scores(dataset, split, number, skill)
-            write_predictions(folder / "predictions" / row, row, 1, loaded, load_truth(loaded, split), scores)
-            if row == "multilabel":
-                alone = {"materials": scores["materials"]}
-                single = folder / "predictions" / "multilabel_materials"
-                write_predictions(single, "multilabel_materials", 1, loaded, load_truth(loaded, split), alone)
-        model = {"weights": "random (seed 1)", "cost": {"parameters_m": 1.5}}
-        (folder / "models" / row).mkdir(parents=True)
-        (folder / "models" / row / "model.json").write_text(json.dumps(model))
-    lines = [{"event": "epoch", "epoch": e, "loss": 1 / e, "validation": {"mean": 0.1 * e}} for e in (1, 2, 3)]
-    (folder / "models" / "softmax" / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def report(storage: Path, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("report")
-    summary = write_report(storage, out, FAST)
-    assert summary.n_rows == 5
-    assert summary.best_inner in ("softmax", "multilabel")
-    assert sum(summary.verdicts.values()) == 9
-    return out
 
 
 def results(report: Path) -> pl.DataFrame:
