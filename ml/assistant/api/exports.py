@@ -11,7 +11,7 @@ from ml.assistant.api.common import DeskHere
 from ml.assistant.desk import Desk
 from ml.assistant.exports import ExportedImage, ExportedTag
 from ml.assistant.shapes import Language
-from ml.assistant.standing import standing_decisions
+from ml.assistant.standing import Decision, all_standing_decisions, standing_decisions
 
 router = APIRouter(prefix="/api", tags=["export"])
 Format = Literal["csv", "edm", "webannotation", "lido"]
@@ -35,19 +35,21 @@ async def export(
 
     With `machine`, also what nobody decided on and the default model is sure of, for images not decided blind.
     """
-    rows = await run_in_threadpool(_rows, desk, image_id)
-    images = [await _exported(desk, row, machine) for row in rows]
+    rows, decided = await run_in_threadpool(_decided, desk, image_id)
+    images = [await _exported(desk, row, decided.get(row.image_id, []), machine) for row in rows]
     text = await run_in_threadpool(_written, format, images, desk, lang)
     name, media_type = FILES[format]
     return Response(text, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})
 
 
-def _rows(desk: Desk, image_id: str | None) -> list[sa.Row]:
-    return [desk.store.image(image_id)] if image_id else list(desk.store.queue(limit=2**31 - 1))
+def _decided(desk: Desk, image_id: str | None) -> tuple[list[sa.Row], dict[str, list[Decision]]]:
+    """One image or all, with the decisions that stand."""
+    if image_id is not None:
+        return [desk.store.image(image_id)], {image_id: standing_decisions(desk.store, image_id)}
+    return list(desk.store.queue(limit=2**31 - 1)), all_standing_decisions(desk.store)
 
 
-async def _exported(desk: Desk, row: sa.Row, machine: bool) -> ExportedImage:
-    lines = await run_in_threadpool(standing_decisions, desk.store, row.image_id)
+async def _exported(desk: Desk, row: sa.Row, lines: list[Decision], machine: bool) -> ExportedImage:
     tags = [
         ExportedTag(
             desk.vocabulary.terms[line.tag_id], "human", line.who, line.at, line.decision_id, line.model, line.score
