@@ -198,7 +198,7 @@ def _demo_gabor(row: Baseline) -> Recipe:
         eval_part=1.0,
         cache_px=144,
         repeats=1,
-        epochs=20,
+        epochs=16,
         batch=64,
         lr=5e-3,
         warmup_steps=30,
@@ -232,7 +232,7 @@ def _demo_mobilenet(row: Baseline) -> Recipe:
 DEMO_CLIP: dict[str, Any] = {
     "text_tower": TextTower(context=24, width=96, heads=4, layers=1, embed=96),
     "batch": 128,
-    "epochs": 30,
+    "epochs": 20,
     "lr": 3e-3,
     "instances": "per_image",
     "positives": "same_text",

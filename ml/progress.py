@@ -10,14 +10,36 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Speaks on the first rank alone; silent on the others."""
+    """Speaks on the first rank alone; silent on the others. `log` keeps the events, for curves."""
 
     def __init__(
-        self, name: str, *, quiet: bool = False, events: TextIO = sys.stdout, board: Path | None = None
+        self,
+        name: str,
+        *,
+        quiet: bool = False,
+        events: TextIO = sys.stdout,
+        board: Path | None = None,
+        log: Path | None = None,
     ) -> None:
-        self.name, self.quiet, self.events = name, quiet, events
+        self.name, self.quiet, self.events, self.log = name, quiet, events, None if quiet else log
         self.board = _tensorboard(board) if board is not None and not quiet else None
         self.bar: tqdm | None = None
+
+    def begin(self, steps: int, done: int, epochs_done: int) -> None:
+        """Draw the bar, where somebody watches, and forget what an earlier run logged beyond where this one begins."""
+        self.bar = tqdm(
+            total=steps,
+            initial=done,
+            desc=f"  {self.name}",
+            unit="step",
+            file=sys.stderr,
+            disable=self.quiet or not sys.stderr.isatty(),
+            leave=False,
+        )
+        if self.log is not None:
+            kept = [line for line in _lines(self.log) if json.loads(line).get("epoch", 0) in range(1, epochs_done + 1)]
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            self.log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def event(self, kind: str, **values: Any) -> None:
         """One JSON line; numbers at 6 significant digits."""
@@ -25,25 +47,19 @@ class Progress:
             return
         line = json.dumps({"event": kind, "baseline": self.name} | {k: rounded(v) for k, v in values.items()})
         print(line, file=self.events, flush=True)
+        if self.log is not None and self.bar is not None:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
 
-    def steps(self, total: int, epoch: int, done: int = 0) -> None:
-        """Begin an epoch's bar; it is drawn only where somebody watches."""
-        self.bar = tqdm(
-            total=total,
-            initial=done,
-            desc=f"{self.name} epoch {epoch + 1}",
-            unit="step",
-            file=sys.stderr,
-            disable=self.quiet or not sys.stderr.isatty(),
-            leave=False,
-        )
-
-    def step(self, loss: float | None = None) -> None:
+    def step(self) -> None:
         """One step further."""
         if self.bar is not None:
             self.bar.update()
-            if loss is not None:
-                self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+
+    def shown(self, **figures: float) -> None:
+        """Figures beside the bar."""
+        if self.bar is not None:
+            self.bar.set_postfix({name: f"{value:.3f}" for name, value in figures.items()}, refresh=False)
 
     def curves(self, step: int, group: str, values: Mapping[str, float]) -> None:
         """Points of the TensorBoard curves."""
@@ -68,6 +84,10 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(entry) for entry in value]
     return value
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
 def _tensorboard(folder: Path) -> Any:

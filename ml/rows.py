@@ -72,13 +72,13 @@ def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict
     model = model.to(place.device)
     if job.recipe.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    position = None
+    position, mixed = None, {}
     if not isinstance(job.row, Clip) or job.row.trained:
-        position = _train(job, model, tag_list, splits, place, progress)
+        position = train_row(job, model, tag_list, splits, place, progress)
     elif job.row.wise is not None:
         from ml.wise import mix_weights
 
-        mix_weights(job, model, splits, place)
+        mixed = mix_weights(job, model, splits, place, progress)
     view = View(job.recipe.image_size, part=job.recipe.eval_part)
     scored = {}
     for name in EVALUATED_SPLITS:
@@ -91,7 +91,7 @@ def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict
         if place.first:
             folder = job.predictions / job.row.key
             write_predictions(scores, split, tag_list, folder, baseline=job.row.key, seed=job.seed)
-    outcome = cost_of(model, job.recipe, place) | _training_figures(position, place)
+    outcome = cost_of(model, job.recipe, place) | _training_figures(position, place) | mixed
     if place.first:
         described = _description(job, tag_list, source) | {"validation": scored["validation"], "cost": outcome}
         checkpoints.save_model(model, described, job.folder)
@@ -128,7 +128,10 @@ def network_of(
     return model, f"random (seed {seed})" if source == "random" else source
 
 
-def _train(job: Job, model: Network, tag_list: TagList, splits: Splits, place: Place, progress: Progress) -> Position:
+def train_row(
+    job: Job, model: Network, tag_list: TagList, splits: Splits, place: Place, progress: Progress
+) -> Position:
+    """Train the model in place on the row's samples; those of `job.held_out` are left out."""
     recipe = job.recipe
     training = splits.get("train", recipe.cache_px)
     if job.held_out is not None:

@@ -64,7 +64,8 @@ def _make_rows(asked: argparse.Namespace, here: Place) -> None:
     splits = Splits(asked.dataset, load_tag_list(asked.dataset))
     for job in jobs:
         board = job.folder / "curves" if job.recipe.tensorboard and not isinstance(job.row, Ensemble) else None
-        progress = Progress(job.row.key, quiet=not here.first, board=board)
+        log = job.folder / "log.jsonl"
+        progress = Progress(job.row.key, quiet=not here.first, board=board, log=log)
         began = time.perf_counter()
         try:
             outcome = make_row(job, splits, here, progress)

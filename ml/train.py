@@ -88,11 +88,12 @@ def train(
     if place.world > 1:
         network = DistributedDataParallel(network, device_ids=[place.device.index] if place.cuda else None)
     saved_at = time.perf_counter()
+    done = position.epoch * sampler.steps + position.step
+    progress.begin(recipe.epochs * sampler.steps, done, position.epoch)
 
     while position.epoch < recipe.epochs and not position.finished:
         model.train()
         sampler.resume(position.epoch, position.step)
-        progress.steps(sampler.steps, position.epoch, position.step)
         began, seen, waited = time.perf_counter(), 0, 0.0
         loss_sum = torch.tensor(position.loss_sum / place.world, dtype=torch.float64, device=place.device)
         for micro_batches, wait in in_steps(batches, recipe.accumulate):
@@ -136,6 +137,8 @@ def train(
             position.best, position.best_epoch = figures["mean"], position.epoch
             state.best = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
         speed = {"images_per_s": seen / max(seconds, 1e-9), "data_wait": waited / max(seconds, 1e-9)}
+        speed["peak_memory_mb"] = place.peak_memory_mb()
+        progress.shown(loss=mean_loss, validation=figures["mean"])
         progress.event("epoch", epoch=position.epoch + 1, loss=mean_loss, validation=figures, **speed)
         progress.curves(position.epoch + 1, "training", {"loss": mean_loss} | speed)
         progress.curves(position.epoch + 1, "validation", figures)

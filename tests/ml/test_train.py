@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from ml import checkpoints
-from ml.architectures import TINY
+from ml.architectures import HALF, Backbone
 from ml.baselines import BASELINES, Clip, Recipe, Vision, baseline, recipe
 from ml.clip_rows import samples_of
 from ml.data import Images, View, load_split
+from ml.frozen import keep_activations
 from ml.network import Network
 from ml.place import Place, PlaceError, place
 from ml.predict import figures, predict
@@ -29,6 +30,7 @@ from ml.train import TrainingError, train
 ROOT = Path(__file__).parents[2]
 HERE = Place(torch.device("cpu"))
 QUIET = Progress("test", quiet=True)
+TINY = Backbone("test_vit", mean=HALF, std=HALF)  # timm's smallest, without batch norm
 TRAINABLE = [
     key for key, row in BASELINES.items() if isinstance(row, Vision) or (isinstance(row, Clip) and row.trained)
 ]
@@ -79,15 +81,17 @@ def test_every_row_can_learn_32_images_by_heart(museum: Path, tmp_path: Path, ke
     """Trained on the very images that are scored, a row must rank nearly all their tags first."""
     row, tags = baseline(key), load_tag_list(museum)
     tags = tags.only(row.facets) if isinstance(row, Vision) else tags
-    chosen = small(key, epochs=30, batch=16, lr=6e-3, freeze=0, repeats=1, checkpoint_s=float("inf"))
+    chosen = small(key, epochs=30, batch=16, lr=6e-3, checkpoint_s=float("inf"))
     if isinstance(row, Clip):
         text = TextTower(context=12, width=32, heads=2, layers=1, embed=32)
-        chosen = replace(chosen, epochs=40, batch=32, lr=3e-3, text_tower=text)
+        chosen = replace(chosen, epochs=60, batch=32, lr=4e-3, text_tower=text, instances="per_facet")
     split = load_split(museum, "train", tags).decoded(40)
     split = split.keep(np.arange(len(split)) < 32)
     model, _ = network_of(row, chosen, tags, None, seed=1)
     shown = Images(split, tags, View(32))  # as in training: nothing is cut at random
     samples = samples_of(row, chosen, split, tags, View(32), 1) if isinstance(row, Clip) else shown
+    for images in (samples, shown):
+        keep_activations(model, images, chosen, HERE, views=1)
     scored: list[float] = []
 
     def validate(network: Network) -> dict[str, float]:
@@ -112,7 +116,7 @@ def test_micro_batches_give_the_same_weights_as_one_batch(museum: Path, tmp_path
     weights = []
     for accumulate in (1, 4):
         chosen = small("hsoftmax_levels", epochs=2, batch=16, accumulate=accumulate, eps=1e-4)
-        chosen = replace(chosen, backbone=replace(TINY, name="test_vit"))
+        chosen = replace(chosen, backbone=TINY, freeze=0, frozen_views=0)
         made = job("hsoftmax_levels", museum, tmp_path / str(accumulate), chosen)
         make_row(made, Splits(museum, load_tag_list(museum)), HERE, QUIET)
         weights.append(load_file(made.folder / "weights.safetensors"))
@@ -128,7 +132,7 @@ def test_a_run_that_is_killed_and_resumed_equals_the_undisturbed_one(museum: Pat
     forked(
         tmp_path,
         {"arguments": undisturbed},
-        {"arguments": disturbed, "kill_after": 1},
+        {"arguments": disturbed, "kill_after": 2},
         {"arguments": disturbed},
     )
     a, b = (load_file(tmp_path / side / "models" / "multilabel" / "weights.safetensors") for side in "ab")
@@ -137,6 +141,10 @@ def test_a_run_that_is_killed_and_resumed_equals_the_undisturbed_one(museum: Pat
     assert [event["epoch"] for event in whole] == [1, 2, 3]
     assert first[0]["loss"] == whole[0]["loss"]
     assert rest[0]["epoch"] > 1  # it went on, it did not begin again
+    logs = [epochs_of(tmp_path / side / "models" / "multilabel" / "log.jsonl") for side in "ab"]
+    assert [[(event["epoch"], event["loss"]) for event in log] for log in logs] == [
+        [(event["epoch"], event["loss"]) for event in whole]
+    ] * 2
     assert [event["loss"] for event in rest] == [event["loss"] for event in whole][-len(rest) :]
     assert not list((tmp_path / "b" / "models" / "multilabel").glob("checkpoint*"))  # finished: nothing to resume
 
@@ -147,7 +155,8 @@ def test_two_processes_equal_one_at_the_same_global_batch(museum: Path, tmp_path
     AdamW's eps is raised, because some gradients (the bias of an attention's keys) are exactly 0 but for rounding, and
     AdamW scales whatever it gets to the learning rate.
     """
-    overrides = "backbone=test_vit image_size=32 cache_px=none epochs=1 batch=32 lr=0.001 repeats=3 eps=0.0001"
+    overrides = "backbone=test_vit freeze=0 frozen_views=0 image_size=32 cache_px=none epochs=1 batch=32 lr=0.001"
+    overrides += " repeats=3 eps=0.0001"
     chosen = ["--device", "cpu", "--baseline", "hsoftmax_levels", "clip_1_tag", "--override", *overrides.split()]
     forked(
         tmp_path,
