@@ -168,7 +168,7 @@ def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Pat
     weights = "" if storage is None else f", weights: {weights_of_all(storage, baselines)}"
     paper = published()
     return Group(
-        "Mean over facets, inner (in) and outer (out) test; R-P per facet on the inner test.",
+        "Means over facets, inner (in) and outer (out) test; R-P by facet: inner test.",
         _section(f"This run{weights}", baselines, results),
         _section("Reference rows of this run", [PRIOR, ORACLE], results),
         _section(
@@ -182,7 +182,7 @@ def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Pat
 
 def _prior_section(baselines: Sequence[str], comparisons: pl.DataFrame, costs: dict[str, dict[str, Any]]) -> RichTable:
     table = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    heading = "Ahead of the label prior? R-Precision in points, 95 % interval of the paired difference"
+    heading = "Ahead of the label prior? R-Precision in points, paired, 95 % interval"
     table.title, table.title_justify, table.title_style = f"\n{heading}", "left", "bold"
     table.add_column("", width=18, no_wrap=True)
     for split in ("inner test", "outer test"):
@@ -200,7 +200,7 @@ def _prior_section(baselines: Sequence[str], comparisons: pl.DataFrame, costs: d
         cost = costs.get(baseline, {})
         figures = [cost.get("training_s"), cost.get("ms_per_image")]
         table.add_row(title(baseline), *cells, *("–" if f is None else f"{f:,.0f}" for f in figures))
-    table.caption = "✓ surely better than the prior, ✗ surely worse, · not to be told with these images"
+    table.caption = "✓ surely better, ✗ surely worse, · not to be told with these images"
     table.caption_justify = "left"
     return table
 
