@@ -5,8 +5,8 @@ machine finds the same. Plain loops over few arrays compile in seconds where who
 """
 
 import numpy as np
-from numba import njit
 
+from pipeline.compiled import compiled, inner
 from pipeline.images.verify import MINIATURE as SIDE
 
 COARSE = 2  # every second row and column is compared first
@@ -17,8 +17,6 @@ WORTH_REFINING = 0.5  # agreement of gradients after the coarse climb below whic
 STRIDES, STEPS = np.array([COARSE, COARSE, 1, 1]), np.array([0.04, 0.02, 0.01, 0.005])
 ROUNDS = 8
 BETTER = 1e-6  # a smaller gain is rounding
-# Called by compiled code alone: without the wrappers for Python they compile in half the time.
-inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 # Layers of the working memory, each SIDE x SIDE float32.
 WHOLE, LARGE, PART, BLURRED, RIGHT, DOWN, LINES = range(7)
 # Lines of the last layer.
@@ -37,7 +35,7 @@ def likenesses_of_parts(
     return found
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _compare(  # type: ignore[no-untyped-def]
     pictures, wholes, larges, windows, smallest_part, work, places, parts, window, found
 ):
@@ -107,10 +105,10 @@ def _best_window(work, parts):  # type: ignore[no-untyped-def]
     for row in range(HALF):
         for column in range(HALF):
             value = np.float32(work[WHOLE, row * COARSE, column * COARSE] - mean)
-            norm += value * value
+            norm += float(value) ** 2
             for number in range(n_windows):
                 parts[SUMS, number] += value * parts[row * HALF + column, number]
-    best, start = np.float32(0.0), 0
+    best, start = 0.0, 0
     for number in range(n_windows):
         if parts[SUMS, number] > best:
             best, start = parts[SUMS, number], number

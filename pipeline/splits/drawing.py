@@ -6,7 +6,8 @@ Scores are whole numbers; between equals the first group in the matrix's order w
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from pipeline.compiled import compiled, inner
 
 FREE, CHOSEN, KEPT, BARRED = 0, 1, 2, 3  # KEPT: drawn earlier, never taken out; BARRED: not to be drawn
 RARITY = 1 << 20  # weight of a missing image times the number of its tag's groups
@@ -27,37 +28,20 @@ class Problem(NamedTuple):
     lower: np.ndarray  # least images of every tag
     upper: np.ndarray  # most images of every tag
     order: np.ndarray  # tags from rare to frequent
+    scratch: np.ndarray  # working memory, as many numbers as there are groups
 
 
-@njit(cache=True)
-def columns(starts, tags, n_tags):
-    """The groups of every tag, in the groups' order: `column_starts` [n_tags + 1] and `column_groups`."""
-    column_starts = np.zeros(n_tags + 1, dtype=np.int64)
-    for entry in range(len(tags)):
-        column_starts[tags[entry] + 1] += 1
-    for tag in range(n_tags):
-        column_starts[tag + 1] += column_starts[tag]
-    place = column_starts[:-1].copy()
-    column_groups = np.empty(len(tags), dtype=np.int32)
-    for group in range(len(starts) - 1):
-        for entry in range(starts[group], starts[group + 1]):
-            column_groups[place[tags[entry]]] = group
-            place[tags[entry]] += 1
-    return column_starts, column_groups
-
-
-@njit(cache=True)
-def count(state, problem):
-    """Images per tag in the groups drawn so far."""
-    counts = np.zeros(len(problem.lower), dtype=np.int64)
+@inner
+def images_in(state, problem):
+    """How many images the groups drawn so far hold."""
+    total = 0
     for group in range(len(problem.sizes)):
         if state[group] == CHOSEN or state[group] == KEPT:
-            for entry in range(problem.starts[group], problem.starts[group + 1]):
-                counts[problem.tags[entry]] += problem.images[entry]
-    return counts
+            total += problem.sizes[group]
+    return total
 
 
-@njit(cache=True)
+@inner
 def fits(group, counts, problem):
     """Whether the group may be drawn without exceeding any tag's upper bound."""
     for entry in range(problem.starts[group], problem.starts[group + 1]):
@@ -66,7 +50,7 @@ def fits(group, counts, problem):
     return True
 
 
-@njit(cache=True)
+@inner
 def move(group, sign, counts, problem):
     """Draw (+1) or put back (-1) a group; returns by how much the sum of all deficits fell."""
     less = 0
@@ -78,12 +62,12 @@ def move(group, sign, counts, problem):
     return less
 
 
-@njit(cache=True)
+@inner
 def _groups_of(tag, problem):
     return problem.column_starts[tag + 1] - problem.column_starts[tag]
 
 
-@njit(cache=True)
+@inner
 def _covers(group, counts, problem, weighted):
     """How many missing images the group would bring, over all its tags; weighted: each by the rarity of its tag."""
     found = 0
@@ -96,7 +80,7 @@ def _covers(group, counts, problem, weighted):
     return found
 
 
-@njit(cache=True)
+@inner
 def _best_cover(tag, state, counts, problem):
     """The free group of a tag that brings most missing images per image, or -1; between equals that of fewest tags.
 
@@ -115,7 +99,7 @@ def _best_cover(tag, state, counts, problem):
     return best
 
 
-@njit(cache=True)
+@compiled
 def meet_minimums(state, counts, problem):
     """Draw groups until every lower bound is met or nothing fits: rare tags first, they have the least choice."""
     for tag in problem.order:
@@ -127,7 +111,7 @@ def meet_minimums(state, counts, problem):
             move(group, 1, counts, problem)
 
 
-@njit(cache=True)
+@inner
 def _tightest(group, counts, problem):
     """Among the tags that keep a group out, the one with the fewest groups; -1 when it fits."""
     tightest = -1
@@ -139,7 +123,7 @@ def _tightest(group, counts, problem):
     return tightest
 
 
-@njit(cache=True)
+@inner
 def _exchange(wanted, given, state, counts, problem):
     """Draw `wanted` in place of `given` and cover again what that opened; undone unless fewer images are missing."""
     less = move(given, -1, counts, problem)
@@ -151,7 +135,8 @@ def _exchange(wanted, given, state, counts, problem):
     less += move(wanted, 1, counts, problem)
     state[wanted] = CHOSEN
     state[given] = BARRED  # not to come back at once
-    added = [wanted]
+    added = problem.scratch
+    added[0], n_added = wanted, 1
     for entry in range(problem.starts[given], problem.starts[given + 1]):
         tag = problem.tags[entry]
         while less <= 0 and counts[tag] < problem.lower[tag]:
@@ -160,19 +145,20 @@ def _exchange(wanted, given, state, counts, problem):
                 break
             state[group] = CHOSEN
             less += move(group, 1, counts, problem)
-            added.append(group)
+            added[n_added] = group
+            n_added += 1
     state[given] = FREE
     if less > 0:
         return True
-    for group in added:
-        state[group] = FREE
-        move(group, -1, counts, problem)
+    for place in range(n_added):
+        state[added[place]] = FREE
+        move(added[place], -1, counts, problem)
     state[given] = CHOSEN
     move(given, 1, counts, problem)
     return False
 
 
-@njit(cache=True)
+@compiled
 def repair(state, counts, problem):
     """Meet minimums that failed because other tags were full: exchange a drawn group for one of the tag's groups."""
     tries = 0
@@ -204,7 +190,7 @@ def repair(state, counts, problem):
                         break
 
 
-@njit(cache=True)
+@compiled
 def drop_needless(state, counts, problem):
     """Put back groups that no minimum needs, last group first."""
     for group in range(len(problem.sizes) - 1, -1, -1):
@@ -216,7 +202,7 @@ def drop_needless(state, counts, problem):
             state[group] = FREE
 
 
-@njit(cache=True)
+@compiled
 def exchange_for_fewer(state, counts, problem):
     """Meet the same minimums with fewer images: exchange a group for one of the same size or smaller that does its work
     and leaves more slack elsewhere, and put back whatever that makes needless; some sweeps over all groups.
@@ -240,7 +226,7 @@ def exchange_for_fewer(state, counts, problem):
             break
 
 
-@njit(cache=True)
+@inner
 def _replacement(given, state, counts, problem):
     """The group that closes every gap `given` left (it is out already) and adds most slack; or `given` itself."""
     gaps, rarest = 0, -1
@@ -262,7 +248,7 @@ def _replacement(given, state, counts, problem):
     return best
 
 
-@njit(cache=True)
+@inner
 def _slack(group, counts, problem):
     """For how many of its tags the group would bring the count to its minimum or just above it."""
     found = 0
@@ -273,7 +259,7 @@ def _slack(group, counts, problem):
     return found
 
 
-@njit(cache=True)
+@inner
 def _drop_beside(wanted, state, counts, problem):
     """Put back drawn groups that share a tag with `wanted` and are needless now; returns how many."""
     dropped = 0

@@ -1,9 +1,9 @@
 """The compiled steps that fill a draw up to its size, in place: evenly in count, or evenly in share."""
 
 import numpy as np
-from numba import njit
 
-from pipeline.splits.drawing import CHOSEN, FREE, KEPT, fits, move
+from pipeline.compiled import compiled, inner
+from pipeline.splits.drawing import CHOSEN, FREE, fits, images_in, move
 
 CANDIDATES = 64  # groups compared for one pick
 SWEEPS = 12  # passes over all groups that even out the shares, at most
@@ -11,19 +11,10 @@ UNFIT = -1  # in `state`: would exceed a bound, now and for the rest of the fill
 UNIT = 1 << 16  # shares are compared in this fraction of an image
 
 
-@njit(cache=True)
-def _total(state, problem):
-    total = 0
-    for group in range(len(problem.sizes)):
-        if state[group] == CHOSEN or state[group] == KEPT:
-            total += problem.sizes[group]
-    return total
-
-
-@njit(cache=True)
-def fill_balanced(state, counts, problem, size):
+@compiled
+def fill_balanced(state, counts, problem, size, waiting, worth, place, groups):
     """Up to `size` images: again and again the tag with the smallest count gets a group, one that helps others too."""
-    total = _total(state, problem)
+    total = images_in(state, problem)
     waiting, n_waiting = problem.order.copy(), len(problem.order)
     place, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
     worth = UNIT // (1 + counts)
@@ -37,8 +28,9 @@ def fill_balanced(state, counts, problem, size):
         if counts[tag] < problem.upper[tag]:
             group = _best_raise(tag, size - total, state, counts, problem, worth, place, groups)
         if group < 0:
-            waiting[smallest : n_waiting - 1] = waiting[smallest + 1 : n_waiting].copy()
             n_waiting -= 1
+            for index in range(smallest, n_waiting):
+                waiting[index] = waiting[index + 1]
             continue
         state[group] = CHOSEN
         move(group, 1, counts, problem)
@@ -50,7 +42,7 @@ def fill_balanced(state, counts, problem, size):
             state[group] = FREE
 
 
-@njit(cache=True)
+@inner
 def _best_raise(tag, room, state, counts, problem, worth, place, groups):
     """Among the tag's next free groups, the one that raises small counts most per image; -1 when none fits any more.
 
@@ -59,7 +51,7 @@ def _best_raise(tag, room, state, counts, problem, worth, place, groups):
     """
     best, best_score, best_size, seen = -1, 0, 1, 0
     position, end = place[tag], problem.column_starts[tag + 1]
-    candidates = np.empty(CANDIDATES, dtype=np.int32)
+    candidates = problem.scratch
     while position < end and seen < CANDIDATES:
         group = groups[position]
         position += 1
@@ -76,12 +68,13 @@ def _best_raise(tag, room, state, counts, problem, worth, place, groups):
         candidates[seen] = group
         seen += 1
     place[tag] = position - seen
-    groups[position - seen : position] = candidates[:seen]
+    for index in range(seen):
+        groups[position - seen + index] = candidates[index]
     return best
 
 
-@njit(cache=True)
-def fill_proportional(state, counts, problem, size, images_per_tag, n_images):
+@compiled
+def fill_proportional(state, counts, problem, size, images_per_tag, n_images, place, groups):
     """Towards `size` images with even shares: each tag's target is its share of `size`, clipped to its bounds."""
     n_tags = len(problem.lower)
     target = np.empty(n_tags, dtype=np.int64)
@@ -90,8 +83,7 @@ def fill_proportional(state, counts, problem, size, images_per_tag, n_images):
         even = images_per_tag[tag] * size * UNIT // max(n_images, 1)
         target[tag] = min(max(even, problem.lower[tag] * UNIT), problem.upper[tag] * UNIT)
         weight[tag] = (1 << 24) // max(images_per_tag[tag], 1)
-    total = _total(state, problem)
-    place, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
+    total = images_in(state, problem)
     for tag in problem.order:
         while (counts[tag] + 1) * UNIT <= target[tag] + UNIT // 2 and total < size:
             best = _best_step(tag, size - total, state, counts, problem, target, weight, place, groups)
@@ -109,12 +101,12 @@ def fill_proportional(state, counts, problem, size, images_per_tag, n_images):
     _reach_size(state, counts, problem, target, weight, size)
 
 
-@njit(cache=True)
+@inner
 def _best_step(tag, room, state, counts, problem, target, weight, place, groups):
     """Among the tag's next free groups, the one that brings the shares of all its tags nearest; -1 when none fits."""
     best, best_gain, seen = -1, 0, 0
     position, end = place[tag], problem.column_starts[tag + 1]
-    candidates = np.empty(CANDIDATES, dtype=np.int32)
+    candidates = problem.scratch
     while position < end and seen < CANDIDATES:
         group = groups[position]
         position += 1
@@ -129,11 +121,12 @@ def _best_step(tag, room, state, counts, problem, target, weight, place, groups)
         candidates[seen] = group
         seen += 1
     place[tag] = position - seen
-    groups[position - seen : position] = candidates[:seen]
+    for index in range(seen):
+        groups[position - seen + index] = candidates[index]
     return best
 
 
-@njit(cache=True)
+@inner
 def _gain(group, sign, counts, problem, target, weight):
     """By how much drawing (+1) or putting back (-1) a group brings the shares nearer to their targets."""
     gain = 0
@@ -145,7 +138,7 @@ def _gain(group, sign, counts, problem, target, weight):
     return gain
 
 
-@njit(cache=True)
+@inner
 def _loses_minimum(group, counts, problem):
     for entry in range(problem.starts[group], problem.starts[group + 1]):
         if counts[problem.tags[entry]] - problem.images[entry] < problem.lower[problem.tags[entry]]:
@@ -153,7 +146,7 @@ def _loses_minimum(group, counts, problem):
     return False
 
 
-@njit(cache=True)
+@inner
 def _sweep(state, counts, problem, target, weight):
     """One pass over all groups: draw or put back each that brings the shares nearer; returns whether any did."""
     changed = False
@@ -174,10 +167,10 @@ def _sweep(state, counts, problem, target, weight):
     return changed
 
 
-@njit(cache=True)
+@inner
 def _reach_size(state, counts, problem, target, weight, size):
     """Draw or put back groups at the least cost to the shares until the size is reached, as far as bounds allow."""
-    total = _total(state, problem)
+    total = images_in(state, problem)
     if total == size:
         return
     sign, movable = (1, FREE) if total < size else (-1, CHOSEN)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from pipeline.splits import drawing, filling
 
@@ -61,31 +62,42 @@ def draw(
         state[~free] = drawing.BARRED
     if kept is not None:
         state[kept] = drawing.KEPT
-    column_starts, column_groups = drawing.columns(matrix.starts, matrix.tags, matrix.n_tags)
-    problem = drawing.Problem(
-        matrix.starts,
-        matrix.tags,
-        matrix.counts,
-        matrix.sizes,
-        column_starts,
-        column_groups,
-        bounds.lower.astype(np.int64),
-        bounds.upper.astype(np.int64),
-        np.argsort(np.diff(column_starts), kind="stable"),
-    )
-    counts = drawing.count(state, problem)
+    problem = _problem(matrix, bounds)
+    counts = matrix.images_per_tag(state == drawing.KEPT)
     drawing.meet_minimums(state, counts, problem)
-    drawing.repair(state, counts, problem)
+    if (counts < problem.lower).any():
+        drawing.repair(state, counts, problem)
     drawing.drop_needless(state, counts, problem)
     if matrix.sizes[(state == drawing.CHOSEN) | (state == drawing.KEPT)].sum() > bounds.size:
         drawing.exchange_for_fewer(state, counts, problem)
+    place, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
     if objective == "balanced":
-        filling.fill_balanced(state, counts, problem, bounds.size)
+        waiting, worth = problem.order.copy(), np.zeros(matrix.n_tags, dtype=np.int64)
+        filling.fill_balanced(state, counts, problem, bounds.size, waiting, worth, place, groups)
     else:
         drawable = state != drawing.BARRED
         per_tag, images = matrix.images_per_tag(drawable), int(matrix.sizes[drawable].sum())
-        filling.fill_proportional(state, counts, problem, bounds.size, per_tag, images)
+        filling.fill_proportional(state, counts, problem, bounds.size, per_tag, images, place, groups)
     return (state == drawing.CHOSEN) | (state == drawing.KEPT)
+
+
+def _problem(matrix: TagMatrix, bounds: Bounds) -> drawing.Problem:
+    """What a draw is made from, with the matrix by columns too; of one type throughout, so that it compiles once."""
+    n_groups = len(matrix.sizes)
+    shape = (n_groups, matrix.n_tags)
+    columns = csr_array((np.ones(len(matrix.tags), np.int8), matrix.tags, matrix.starts), shape=shape).tocsc()
+    return drawing.Problem(
+        starts=matrix.starts.astype(np.int64),
+        tags=matrix.tags.astype(np.int64),
+        images=matrix.counts.astype(np.int64),
+        sizes=matrix.sizes.astype(np.int64),
+        column_starts=columns.indptr.astype(np.int64),
+        column_groups=columns.indices.astype(np.int64),
+        lower=bounds.lower.astype(np.int64),
+        upper=bounds.upper.astype(np.int64),
+        order=np.argsort(np.diff(columns.indptr), kind="stable"),
+        scratch=np.zeros(max(n_groups, filling.CANDIDATES), dtype=np.int64),
+    )
 
 
 def reachable(
