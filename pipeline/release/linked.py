@@ -9,6 +9,11 @@ from pipeline.release.card import Facts
 from pipeline.settings import Settings
 
 AAT = Namespace("http://vocab.getty.edu/aat/")
+ODC_BY = URIRef("https://opendatacommons.org/licenses/by/1-0/")
+AAT_RIGHTS = (
+    "Contains information from the Art & Architecture Thesaurus (AAT)®, which is made available under the ODC "
+    "Attribution License 1.0."
+)
 
 
 def vocabulary(tags: pl.DataFrame) -> str:
@@ -18,6 +23,8 @@ def vocabulary(tags: pl.DataFrame) -> str:
         scheme = URIRef(f"urn:eufcc:facet:{facet}")
         graph.add((scheme, RDF.type, SKOS.ConceptScheme))
         graph.add((scheme, DCTERMS.title, Literal(facet.replace("_", " "), lang="en")))
+        graph.add((scheme, DCTERMS.license, ODC_BY))
+        graph.add((scheme, DCTERMS.rights, Literal(AAT_RIGHTS, lang="en")))
     for tag in tags.iter_rows(named=True):
         concept, scheme = AAT[tag["tag_id"]], URIRef(f"urn:eufcc:facet:{tag['facet']}")
         graph.add((concept, RDF.type, SKOS.Concept))

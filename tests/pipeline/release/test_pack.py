@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from rdflib import RDF, Graph, URIRef
-from rdflib.namespace import PROV, SKOS
+from rdflib.namespace import DCTERMS, PROV, SKOS
 
 from pipeline import FACETS
 from pipeline.parquet import sha256_of
@@ -134,6 +134,8 @@ def test_the_vocabulary_is_skos_with_one_label_per_language(release: Path, museu
     assert (amphorae, SKOS.broader, URIRef("http://vocab.getty.edu/aat/300100002")) in graph
     assert {str(label) for label in graph.objects(amphorae, SKOS.prefLabel)} == {"amphorae", "etiqueta 300100003"}
     assert len(set(graph.subjects(RDF.type, SKOS.Concept))) == museum.tags.height
+    licensed = set(graph.subjects(DCTERMS.license, URIRef("https://opendatacommons.org/licenses/by/1-0/")))
+    assert licensed == set(graph.subjects(RDF.type, SKOS.ConceptScheme))
 
 
 def test_the_provenance_names_requests_and_times(release: Path):
