@@ -114,6 +114,38 @@ def export(
         complain("This run has no results yet: the card has no figures.")
 
 
+@app.command("match-trees")
+def match_trees(
+    trees: Annotated[Path, typer.Argument(help="Folder with the published label trees, objectTypes.txt and so on.")],
+    aat: Annotated[list[Path], typer.Option(help="Dump of the AAT (.nt, .nt.gz or explicit.zip); may be repeated.")],
+    candidates: Annotated[Path | None, typer.Option(help="CSV with columns facet, path, aat_id, score.")] = None,
+    labels: Annotated[list[Path] | None, typer.Option(help="CSV of Catalan labels; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for matched.csv and unmatched.csv.")] = Path("published_trees"),
+) -> None:
+    """Match the published label trees to AAT ids by labels and places; the rest is listed for a curator."""
+    import polars as pl
+
+    from pipeline.release.published_trees import match_published_trees, read_candidates, read_trees
+    from pipeline.settings import RULES_FILE
+    from pipeline.vocabulary.dump import DumpSource
+    from pipeline.vocabulary.facets import load_rules
+    from pipeline.vocabulary.labels import read_label_files
+
+    tops = read_trees(trees)
+    known = read_candidates(candidates) if candidates else {}
+    catalan = read_label_files(labels or []).filter(language="ca").select("concept_id", "text")
+    found = match_published_trees(tops, DumpSource(aat).all_concepts(), load_rules(RULES_FILE), known, catalan)
+    for name, rows in (("matched", found.matched), ("unmatched", found.unmatched)):
+        _write_csv(rows.with_columns(pl.col("path").list.join(" | ")), out / f"{name}.csv")
+    table = Table("facet", box=None, pad_edge=False, header_style="bold")
+    for column in ("nodes", "matched", "share"):
+        table.add_column(column, justify="right")
+    for facet, n, n_matched, share in found.coverage.iter_rows():
+        table.add_row(facet, f"{n:,}", f"{n_matched:,}", "–" if share is None else f"{share:.0%}")
+    answers.print(table)
+    answers.print(f"{out / 'unmatched.csv'} is for a curator: each node with the reason and its best candidate.")
+
+
 def _run(given: str) -> Path:
     """A folder as it is, or a row of this profile by its key."""
     if Path(given).is_dir():

@@ -104,9 +104,12 @@ def pages(
     walk = refresh_collection if config.mode == "refresh" else harvest_collection
     summaries = {}
     for key in context.partition_keys:
-        if config.mode == "again":
+        # What is harvested again takes the place of the old pages once it is whole.
+        place = project.storage / "cache" / "pages_again" / key if config.mode == "again" else folder / key
+        summaries[key] = for_people(_harvest, {"project": project, "key": key, "folder": place, "walk": walk})
+        if place != folder / key:
             shutil.rmtree(folder / key, ignore_errors=True)
-        summaries[key] = for_people(_harvest, {"project": project, "key": key, "folder": folder / key, "walk": walk})
+            place.rename(folder / key)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     figures = {
         "bytes": size,
