@@ -11,6 +11,8 @@ from assets.project import Project
 from assets.promotion import CHALLENGER
 from ml.champion import read_contender, worse
 from pipeline import FACETS
+from pipeline.images.slices import in_slice
+from pipeline.images.wanted import wanted_images
 from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import broken
 from pipeline.tables import IMAGES, TABLES
@@ -100,10 +102,12 @@ def no_excluded_provider_is_left(project: Project) -> list[str]:
     return [f"{left.height} records of an excluded provider are left."] if left.height else []
 
 
-@check("images", after=("fetches",))
+@check("images", after=("selected_records",))
 def images_were_fetched(project: Project) -> list[str]:
     """Less than half of the images fetched is an outage, not a dataset."""
-    wanted = table(project, "selected_records", ["record_id"]).height  # fetches also has the addresses tried second
+    rows = wanted_images(table(project, "selected_records"), project.settings.harvest.image_source)
+    fetched = [folder.name for folder in sorted(project.here("images").iterdir())]  # other slices are on their way
+    wanted = sum(in_slice(rows, name).height for name in fetched)
     usable = IMAGES.read(project.here("images"), ["image_id"]).height
     if usable == 0 or usable < 0.5 * wanted:
         return [f"{usable:,} usable images of {wanted:,} wanted: look at the reasons in fetches, then try again."]

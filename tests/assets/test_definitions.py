@@ -1,0 +1,175 @@
+"""The graph as a person meets it: it loads quickly, and everything in it is described, owned and checked."""
+
+import json
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from assets.definitions import defs
+from assets.described import BUDGET, result_of, within_budget
+from assets.project import SLICED, Made
+from assets.soundness import READABLE, SIZE
+from pipeline.tables import TABLES
+
+GRAPH = defs.get_repository_def().asset_graph
+KEYS = sorted(GRAPH.get_all_asset_keys(), key=lambda key: key.to_user_string())
+NAMES = [key.to_user_string() for key in KEYS]
+STAGES = {
+    "harvest", "vocabulary", "curation", "images", "features",
+    "splits", "training", "evaluation", "promotion", "release",
+}  # fmt: skip
+POOLS = {"europeana", "getty", "providers", "gpu"}
+MEASURED = """
+import json, resource, sys
+import assets.definitions
+used = resource.getrusage(resource.RUSAGE_SELF)
+heavy = [name for name in ("torch", "torchvision", "timm", "open_clip", "scipy", "numba") if name in sys.modules]
+print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "heavy": heavy}))
+"""
+
+
+def test_definitions_load_within_three_seconds_and_without_torch():
+    """Processor time: how long others keep the machine is not ours."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", MEASURED], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["heavy"] == []
+    assert found["seconds"] < 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_asset_is_described(name: str):
+    node = GRAPH.get(dg.AssetKey(name.split("/")))
+    assert node.group_name in STAGES
+    assert len((node.description or "").split()) >= 6
+    assert node.owners == ["team:eufcc"]
+    assert node.kinds
+    assert node.tags["stage"] == node.group_name
+    assert node.code_version
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_shows_its_columns(name: str):
+    schema = GRAPH.get(dg.AssetKey(name.split("/"))).metadata.get("dagster/column_schema")
+    if name not in TABLES:
+        assert schema is None
+        return
+    columns = schema.value.columns if hasattr(schema, "value") else schema.columns
+    assert [column.name for column in columns] == TABLES[name].schema.names
+    assert all(column.description for column in columns)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_asset_has_a_check_that_blocks_and_one_that_warns(name: str):
+    checks = {
+        key.name: GRAPH.get(key).blocking for key in GRAPH.asset_check_keys if key.asset_key.to_user_string() == name
+    }
+    assert checks[READABLE] is True
+    assert checks[SIZE] is False
+
+
+def test_every_check_says_what_it_promises():
+    for key in GRAPH.asset_check_keys:
+        assert len((GRAPH.get(key).description or "").split()) >= 6, key
+
+
+def test_partitions_are_collections_and_slices():
+    partitioned = {name for name in NAMES if GRAPH.get(dg.AssetKey(name.split("/"))).partitions_def is not None}
+    assert partitioned == {"pages", *SLICED}
+    for name in partitioned:
+        assert len(GRAPH.get(dg.AssetKey(name)).partitions_def.get_partition_keys()) <= 256
+
+
+def test_network_and_gpu_steps_wait_in_their_pools():
+    pools = {
+        key.to_user_string(): defs.get_repository_def().assets_defs_by_key[key].node_def.pool
+        for key in KEYS
+        if defs.get_repository_def().assets_defs_by_key[key].node_def.pool
+    }
+    assert set(pools.values()) == POOLS
+    assert pools["pages"] == pools["tombstones"] == "europeana"
+    assert pools["images"] == "providers"
+    assert pools["concepts"] == "getty"
+    assert pools["features"] == "gpu"
+    assert all(pools[name] == "gpu" for name in NAMES if name.startswith("models/"))
+
+
+def test_only_network_steps_are_tried_again():
+    retried = {
+        key.to_user_string()
+        for key in KEYS
+        if defs.get_repository_def().assets_defs_by_key[key].node_def.retry_policy is not None
+    }
+    network = {"pages", "tombstones", "concepts", "concept_alignments", "unmapped_concepts", "fetches", "images"}
+    assert retried == network
+
+
+def test_the_harvest_is_expected_to_be_fresh():
+    fresh = {name for name in NAMES if GRAPH.get(dg.AssetKey(name.split("/"))).freshness_policy is not None}
+    assert fresh == {"pages", "records", "tombstones"}
+
+
+def test_only_cheap_pages_start_by_themselves():
+    automatic = {name for name in NAMES if GRAPH.get(dg.AssetKey(name.split("/"))).automation_condition is not None}
+    assert automatic == {"near_duplicates_page", "report"}
+
+
+def test_what_the_launchpad_takes_is_typed_and_described():
+    """Every field of every configuration has a description, and numbers have bounds."""
+    for job in defs.get_repository_def().get_all_jobs():
+        for node in job.nodes_in_topological_order:
+            for config in _config_fields(node):
+                assert config.description, (job.name, node.name)
+
+
+def _config_fields(node):
+    schema = node.definition.config_schema if isinstance(node.definition, dg.OpDefinition) else None
+    field = schema.as_field() if schema is not None else None
+    fields = getattr(field.config_type, "fields", {}) if field is not None else {}
+    return [value for name, value in fields.items()]
+
+
+@pytest.mark.parametrize(
+    ("made", "config", "reason"),
+    [
+        ("assets.splits.SplitConfig", {"seed": -1}, "greater than or equal to 0"),
+        ("assets.splits.SplitConfig", {"seed": 2**31}, "less than or equal"),
+        ("assets.harvest.HarvestConfig", {"mode": "everything"}, "Input should be"),
+        ("assets.retention.TidyConfig", {"keep_days": 0}, "greater than or equal to 1"),
+        ("assets.promotion.PromotionConfig", {"baseline": "../model"}, "should match pattern"),
+    ],
+)
+def test_values_out_of_bounds_are_refused(made: str, config: dict[str, object], reason: str):
+    module, _, name = made.rpartition(".")
+    with pytest.raises(Exception, match=reason):
+        getattr(__import__(module, fromlist=[name]), name)(**config)
+
+
+def test_names_that_the_launchpad_does_not_know_are_refused():
+    job = defs.resolve_job_def("splits")
+    dg.validate_run_config(job, {"ops": {"make_benchmark_splits": {"config": {"seed": 1, "keep": True}}}})
+    with pytest.raises(dg.DagsterInvalidConfigError, match="seeds"):
+        dg.validate_run_config(job, {"ops": {"make_benchmark_splits": {"config": {"seeds": 1}}}})
+
+
+def test_a_materialization_stays_within_its_budget():
+    figures = {"rows": 3, "text": "line of text\n" * 20_000, "reasons": {f"reason {n}": n for n in range(9_000)}}
+    metadata = result_of("pages", Made("f", "s", figures), 1.0, reused=False).metadata or {}
+    shown = {name: value.value if hasattr(value, "value") else value for name, value in metadata.items()}
+    assert len(json.dumps(shown, default=str).encode()) <= BUDGET
+    assert shown["rows"] == 3
+    assert shown["sha256"] == "s"
+    assert shown["text"].startswith("line of text\n")
+    assert "cut: the rest is in the storage" in shown["text"]
+
+
+@pytest.mark.parametrize("value", ["ä" * 1_000, ["ü"] * 1_000, {"key": "x" * 1_000}])
+@pytest.mark.parametrize("budget", [60, 200, 900, 100_000])
+def test_cut_metadata_fits(value: object, budget: int):
+    kept = within_budget({"one": value, "two": 2}, budget)
+    assert len(json.dumps(kept, ensure_ascii=False).encode()) <= budget
+    assert kept["two"] == 2
