@@ -203,7 +203,8 @@ def ray_cluster(nodes: int, cpus: int = 1) -> Iterator[dict[str, str]]:
     Ray replaces 127.0.0.1 by an address of the network card; loopback's other addresses it leaves alone.
     """
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
-    given = os.environ | quiet | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    patient = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_raylet_start_wait_time_s": "240"}
+    given = os.environ | quiet | patient
     ray, port, jobs = Path(sys.executable).with_name("ray"), free_port(), free_port()
     folder = Path(tempfile.mkdtemp(prefix="eufcc-ray-"))
     common = ["--block", "--disable-usage-stats", f"--num-cpus={cpus}", "--object-store-memory=100000000"]
