@@ -16,6 +16,7 @@ from pipeline.images.wanted import wanted_images
 from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import broken
 from pipeline.tables import IMAGES, TABLES
+from pipeline.vocabulary.thesaurus import Thesaurus
 
 CHECKS: list[dg.AssetChecksDefinition] = []
 
@@ -75,6 +76,32 @@ def every_aligned_concept_is_known(project: Project) -> list[str]:
     known = table(project, "concepts", ["concept_id"])
     missing = table(project, "concept_alignments").join(known, on="concept_id", how="anti")
     return [f"{row['uri']} stands for {row['concept_id']}, which is not in concepts." for row in missing.to_dicts()]
+
+
+@check("concepts", blocking=False)
+def the_thesaurus_is_whole(project: Project) -> list[str]:
+    """A concept without its parent has no path to a facet; an outage of the source looks like this."""
+    found = Thesaurus(table(project, "concepts")).report
+    missing = [f"{child} has the parent {parent}, which is not in concepts." for child, parent in found.missing_parents]
+    return [*missing, *(f"{orphan} has no preferred parent." for orphan in found.orphans)]
+
+
+@check("rule_effects", blocking=False)
+def every_rule_means_what_it_says(project: Project) -> list[str]:
+    """A rule that another one hides, or that calls its concept otherwise than the AAT, is a mistake in the file.
+
+    A rule whose concept no record reaches stands in the table alone: another harvest may reach it.
+    """
+    told = table(project, "rule_effects").drop_nulls("problem")
+    wrong = told.filter(~pl.col("problem").str.contains("no record reaches", literal=True))
+    return [f"{row['rule']}: {row['problem']}." for row in wrong.to_dicts()]
+
+
+@check("ignored_corrections", blocking=False)
+def every_correction_was_applied(project: Project) -> list[str]:
+    """A curator's correction that had no effect is told, not dropped."""
+    ignored = table(project, "ignored_corrections")
+    return [f"{row['record_id']} {row['tag_id']} ({row['who']}): {row['problem']}." for row in ignored.to_dicts()]
 
 
 @check("tags")

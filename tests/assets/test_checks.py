@@ -81,6 +81,18 @@ BAD: dict[str, tuple[dict[str, list[dict[str, Any]]], Callable[[Path], None] | N
         {"concepts": [], "concept_alignments": [{"uri": "u", "concept_id": "300011914", "evidence": "direct"}]},
         None,
     ),
+    "the_thesaurus_is_whole": (
+        {"concepts": [{"concept_id": "300011914", "kind": "concept", "parents": ["300011913"]}]},
+        None,
+    ),
+    "every_rule_means_what_it_says": (
+        {"rule_effects": [{"rule": "cut 300011914", "n_concepts": 0, "problem": "met nothing: another rule decides"}]},
+        None,
+    ),
+    "every_correction_was_applied": (
+        {"ignored_corrections": [{"record_id": "/a/1", "tag_id": "300011914", "problem": "was not harvested"}]},
+        None,
+    ),
     "every_tag_has_enough_images": ({"tags": [tag("300011914", n_images=9)]}, None),
     "every_facet_has_tags": ({"tags": [tag("300011914")]}, None),
     "no_excluded_provider_is_left": (
