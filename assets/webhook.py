@@ -22,7 +22,8 @@ class WebhookError(RuntimeError):
 def message(kind: str, job: str, run_id: str, sentences: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
     """What is sent: `text` is what chat programs show. Every value of a secret variable is taken out."""
     secrets = [value for name, value in environ.items() if value and any(word in name for word in SECRET_NAMES)]
-    secrets += [environ[WEBHOOK]] if environ.get(WEBHOOK) else []
+    address = environ.get(WEBHOOK, "")
+    secrets += [part for part in (address, urlsplit(address).path) if len(part) > 1]
     said = [redact(sentence, secrets)[:LONGEST_SENTENCE] for sentence in sentences[:MOST_SENTENCES]]
     title = {"run_failure": f"The run of {job} failed.", "check_failure": f"Checks failed in the run of {job}."}[kind]
     return {"kind": kind, "job": job, "run_id": run_id, "text": "\n".join([title, *said]), "problems": said}
@@ -40,6 +41,6 @@ def tell(content: Mapping[str, Any], environ: Mapping[str, str] = os.environ) ->
         answer = requests.post(address, json=dict(content), timeout=TIMEOUT_S, allow_redirects=False)
     except requests.RequestException as error:
         raise WebhookError(f"The webhook at {host} was not reached ({type(error).__name__}).") from None
-    if not answer.ok or answer.is_redirect:
+    if not 200 <= answer.status_code < 300:
         raise WebhookError(f"The webhook at {host} answered with HTTP {answer.status_code}.")
     return True
