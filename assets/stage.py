@@ -194,7 +194,7 @@ def _read(project: Project, name: str, kind: Any, tables: dict[str, pl.DataFrame
     if kind is not pl.DataFrame:
         return project.here(name)
     if name not in tables:
-        tables[name] = TABLES[name].read(project.here(name))
+        tables[name] = for_people(TABLES[name].read, {"file": project.here(name)})
     return tables[name]
 
 

@@ -72,7 +72,14 @@ class Table:
     def read(self, file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All rows of the file, or of the shards when `file` is a folder; only the given columns, if given."""
         schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
-        frame = pl.from_arrow(pq.read_table(file, schema=schema, columns=schema.names))
+        try:
+            frame = pl.from_arrow(pq.read_table(file, schema=schema, columns=schema.names))
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowInvalid, OSError) as error:
+            raise TableError(
+                f"{self.name}: {file} is damaged ({error}): delete it, then run the job again that makes it."
+            ) from error
         if not isinstance(frame, pl.DataFrame):
             raise TableError(f"{self.name}: {file} is not a table.")
         return frame

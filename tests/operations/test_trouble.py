@@ -1,0 +1,175 @@
+"""A full disk, read-only storage, a damaged file, a jumping clock, two runs at once: nothing corrupt, one sentence."""
+
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+
+from assets.project import ROOT, Project
+from assets.stage import stage_asset
+from pipeline.settings import full
+from pipeline.tables import TOMBSTONES
+from tests.operations.services import (
+    EUFCC,
+    dagster_home,
+    environment,
+    eufcc,
+    final_hashes,
+    free_port,
+    served_museum,
+    storage_below,
+)
+
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def tombstones(rows: int) -> dg.AssetsDefinition:
+    """A table of that many rows that zstd cannot make small: 32 random bytes each."""
+    numbers = np.random.default_rng(rows).integers(0, 256, (rows, 32), dtype=np.uint8)
+    frame = pl.DataFrame({"record_id": [row.tobytes().hex() for row in numbers]})
+
+    def tombstones() -> pl.DataFrame:
+        """Random ids."""
+        return frame.with_columns(withdrawn_at=pl.lit(WHEN), reason=pl.lit("gone"))
+
+    return stage_asset("harvest", code=(), outside=lambda project: str(rows))(tombstones)
+
+
+def run(asset: dg.AssetsDefinition, storage: Path) -> str | None:
+    """Materialize it; the sentence of its failure, or None."""
+    done = dg.materialize([asset], resources={"project": Project(full(), storage)}, raise_on_error=False)
+    if done.success:
+        return None
+    [failure] = [event for event in done.all_events if event.is_step_failure]
+    told = failure.step_failure_data.user_failure_data
+    assert told is not None, failure.step_failure_data.error
+    return told.description
+
+
+def stored(storage: Path) -> int:
+    """Rows of the stored table, all of them read."""
+    assert not list(storage.rglob("*.part")), "a temporary file was left"
+    return TOMBSTONES.read(storage / "tombstones.parquet").height
+
+
+@contextmanager
+def disk(place: Path, megabytes: int) -> Iterator[None]:
+    """A disk of that size; skips the test where this user may not mount one."""
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", place], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("a disk of its own needs root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk(tmp_path: Path):
+    with disk(tmp_path / "disk", 1):
+        storage = tmp_path / "disk" / "storage"
+        assert run(tombstones(1_000), storage) is None
+        sentence = run(tombstones(40_000), storage)
+        assert sentence is not None
+        assert sentence.startswith("The disk is full or a file has reached its size limit")
+        assert sentence.endswith("make room, then start the same run again: what was made before is intact.")
+        assert stored(storage) == 1_000
+        subprocess.run(["mount", "-o", "remount,size=32m", tmp_path / "disk"], check=True)
+        assert run(tombstones(40_000), storage) is None
+        assert stored(storage) == 40_000
+
+
+def test_a_file_size_limit(tmp_path: Path):
+    assert run(tombstones(1_000), tmp_path) is None
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        sentence = run(tombstones(40_000), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sentence is not None
+    assert sentence.startswith("The disk is full or a file has reached its size limit")
+    assert stored(tmp_path) == 1_000
+    assert run(tombstones(40_000), tmp_path) is None
+    assert stored(tmp_path) == 40_000
+
+
+def test_read_only_storage(tmp_path: Path):
+    with disk(tmp_path / "disk", 8):
+        storage = tmp_path / "disk" / "storage"
+        assert run(tombstones(1_000), storage) is None
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path / "disk"], check=True)
+        sentence = run(tombstones(2_000), storage)
+        assert sentence is not None
+        assert sentence.startswith("The storage cannot be written")
+        assert "Read-only file system" in sentence
+        assert stored(storage) == 1_000
+
+
+def test_half_a_parquet_file(tmp_path: Path):
+    assert run(tombstones(1_000), tmp_path) is None
+    table = tmp_path / "tombstones.parquet"
+    table.write_bytes(table.read_bytes()[:-100])
+
+    @stage_asset("curation", code=(), writes=("corrections",))
+    def reader(tombstones: pl.DataFrame) -> pl.DataFrame:
+        """Reads them."""
+        return tombstones
+
+    sentence = run(reader, tmp_path)
+    assert sentence is not None
+    assert f"{table} is damaged" in sentence
+    assert "delete it" in sentence
+    table.unlink()
+    assert run(tombstones(1_000), tmp_path) is None
+    assert stored(tmp_path) == 1_000
+
+
+@pytest.mark.long
+def test_a_clock_that_jumps(museum: Path, local_hashes: dict[str, str], tmp_path: Path):
+    faketime = shutil.which("faketime")
+    assert faketime, "faketime is not installed: apt-get install faketime"
+    home, port = dagster_home(tmp_path / "home"), free_port()
+    with served_museum(museum, port):
+        given = environment(home, museum, MUSEUM_ADDRESS=f"http://127.0.0.1:{port}")
+        # A year ahead while pages and images come, then back in the present: nothing waits, nothing differs.
+        ahead = subprocess.run(
+            [faketime, "-f", "+400d", *EUFCC, "run", "dataset"],
+            env=given, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
+        )  # fmt: skip
+        assert ahead.returncode == 0, ahead.stderr
+        back = eufcc(["run", "benchmark"], given)
+        assert back.returncode == 0, back.stderr
+    assert final_hashes(storage_below(home)) == local_hashes
+
+
+@pytest.mark.long
+def test_two_runs_of_one_job_at_once(museum: Path, local_hashes: dict[str, str], tmp_path: Path):
+    home, port = dagster_home(tmp_path / "home"), free_port()
+    with served_museum(museum, port):
+        given = environment(home, museum, MUSEUM_ADDRESS=f"http://127.0.0.1:{port}")
+        command = [sys.executable, "-m", "assets.cli", "run", "benchmark"]
+        both = []
+        for _ in range(2):
+            both.append(subprocess.Popen(command, env=given, cwd=ROOT, stderr=subprocess.PIPE, text=True))
+            time.sleep(1)
+        ends = [(process.communicate(timeout=900)[1], process.returncode) for process in both]
+        for told, code in ends:
+            if code != 0:
+                complaints = [line for line in told.splitlines() if "✗" in line and "check " not in line]
+                assert len(complaints) == 1, told
+                assert "another run" in complaints[0]
+                assert "Traceback" not in told
+        again = eufcc(["run", "benchmark"], given)
+        assert again.returncode == 0, again.stderr
+    assert final_hashes(storage_below(home)) == local_hashes
