@@ -248,7 +248,7 @@ def learning_curves(storage: Path, baselines: list[str]) -> go.Figure | None:
     if not figure.data:
         return None
     figure.update_xaxes(title="epoch")
-    return figure.update_yaxes(title="R-Precision on validation, mean over facets", rangemode="tozero")
+    return figure.update_yaxes(title="R-Precision on validation", rangemode="tozero")
 
 
 def read_log(file: Path) -> list[dict]:

@@ -195,15 +195,19 @@ def _rare(results: pl.DataFrame, settings: EvaluationSettings) -> Finding:
         & pl.col("value").is_not_null()
     ).sort("baseline")
     found = [
-        Difference(
-            f"{r['baseline']}: parents", "the tags themselves", r["split"], r["facet"], r["value"], r["low"], r["high"]
-        )
+        Difference(f"{r['baseline']}: parents", "the tags", r["split"], r["facet"], r["value"], r["low"], r["high"])
         for r in gains.iter_rows(named=True)
     ]
     if not found:
         missing = "no vision row has rare object types with a parent on the inner test"
         return Finding(claim, "not tested", f"It cannot be tested: {missing}.", ())
-    return _ahead(claim, found)
+    finding = _ahead(claim, found)
+    if finding.verdict == "fails":
+        against = [_name(d.first).partition(":")[0] for d in found if d.high < 0]
+        return replace(finding, because=f"With {', '.join(against)} the tags are surely found more often.")
+    if finding.verdict == "undecided":
+        return replace(finding, because="At least one interval holds zero: too close for these images to decide.")
+    return finding
 
 
 def _name(row: str) -> str:

@@ -236,7 +236,7 @@ def row_figures(
         "curves": figure(
             "curves",
             "Learning curves",
-            "How R-Precision on the validation images grows with training.",
+            "R-Precision on the validation images after each epoch, mean over the facets of the row.",
             draw.learning_curves(storage, rows),
         ),
     }

@@ -272,6 +272,21 @@ def test_best_means_ahead_of_every_other(lows, verdict):
     assert found.differences[0].first == "softmax"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "because"),
+    [
+        (0.01, 0.05, "holds", "Every interval lies above zero."),
+        (-0.05, -0.01, "fails", "With Softmax the tags are surely found more often."),
+        (-0.01, 0.01, "undecided", "At least one interval holds zero: too close for these images to decide."),
+    ],
+)
+def test_rare_tags_against_their_parents(low, high, verdict, because):
+    row = {"baseline": "softmax", "split": "inner_test", "facet": "object_types", "metric": "rare_tag_parent_gain"}
+    row |= {"run": "x", "seed": 0, "policy": "ignore_unseen", "value": (low + high) / 2, "low": low, "high": high}
+    found = findings(COMPARISONS.empty(), RESULTS.frame([row]), EvaluationSettings())[-1]
+    assert (found.verdict, found.because) == (verdict, because)
+
+
 def test_a_claim_without_its_rows_is_not_tested():
     found = findings(pl.DataFrame([comparison("softmax", "multilabel", 0.1, 0.2)]), RESULTS.empty(), FAST)
     assert [finding.verdict for finding in found].count("not tested") == 9
