@@ -47,9 +47,9 @@ class Recorded:
             if preview not in self.without
         }
         stated = json.dumps([self.pages, list(self.entities.values())])
-        ids = set(re.findall(r"vocab\.getty\.edu/(?:page/)?aat/(3\d{8})", stated))
+        self.ids = sorted(set(re.findall(r"vocab\.getty\.edu/(?:page/)?aat/(3\d{8})", stated)))
         self.store = pyoxigraph.Store()
-        self.store.load(_closure(shared / "aat", ids), pyoxigraph.RdfFormat.N_TRIPLES)
+        self.store.load(_closure(shared / "aat", self.ids), pyoxigraph.RdfFormat.N_TRIPLES)
         self.asked: list[str] = []
 
     def __call__(self, path: str, body: bytes) -> Answer:
@@ -110,7 +110,7 @@ def _entities(payloads: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _closure(folder: Path, ids: set[str]) -> bytes:
+def _closure(folder: Path, ids: list[str]) -> bytes:
     """The statements of the real AAT about these subjects, all above them, and their labels."""
     of_subject: dict[str, list[str]] = defaultdict(list)
     of_node: dict[str, list[str]] = defaultdict(list)
@@ -121,7 +121,7 @@ def _closure(folder: Path, ids: set[str]) -> bytes:
                 known = AAT_SUBJECT.fullmatch(subject)
                 (of_subject[known[1]] if known else of_node[subject]).append(line)
     statements: list[str] = []
-    waiting, seen = sorted(ids), set(ids)
+    waiting, seen = list(ids), set(ids)
     while waiting:
         for line in of_subject[waiting.pop()]:
             statements.append(line)

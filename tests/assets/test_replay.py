@@ -10,9 +10,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from pipeline import SPLITS
+from pipeline.http import HttpClient
+from pipeline.settings import HttpSettings, VocabularySettings
 from pipeline.tables import CONCEPT_ALIGNMENTS, FETCHES, RECORDS, SPLIT_TABLE, TAGS, UNMAPPED_CONCEPTS
+from pipeline.vocabulary.dump import DumpSource
+from pipeline.vocabulary.getty import GettySource
 from tests.assets.recorded import Recorded, answering
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +74,16 @@ def test_concepts_reach_the_real_aat_or_are_listed_for_a_curator(storage: Path):
     facets = dict(TAGS.read(storage / "tags.parquet").select("tag_id", "facet").iter_rows())
     assert facets["300015637"] == "subjects"  # portraits
     assert facets["300033973"] == "object_types"  # drawings (visual works)
+
+
+def test_the_endpoint_and_the_whole_dump_say_the_same(recorded: Recorded, shared: Path, tmp_path: Path):
+    dumps = tuple(shared / "aat" / name for name in ("aat_subset.nt.gz", "aat_types_inferred.nt.gz"))
+    with answering(recorded) as address:
+        http = HttpClient(HttpSettings(hosts={"*": address}, requests_per_second=1000))
+        asked = GettySource(http, VocabularySettings(), tmp_path).concepts(recorded.ids)
+        http.close()
+    assert asked.height > len(recorded.ids) > 50
+    assert_frame_equal(asked, DumpSource(dumps).concepts(recorded.ids))
 
 
 def test_each_request_is_made_once(storage: Path, recorded: Recorded):
