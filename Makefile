@@ -37,8 +37,17 @@ test: setup browser ## the fast suite, with style and types
 	@.venv/bin/mypy
 	@.venv/bin/python -m pytest -n 2 --dist loadgroup
 
+# What the long tests start: Ray, PostgreSQL's driver for Dagster, an S3-compatible server.
+.venv/installed-long: .venv/installed
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[test,long]' -c constraints.txt
+	@touch $@
+
+.PHONY: soak
+soak: setup .venv/installed-long ## the demo under kill -9, ten seeds in a row; SEEDS=3 for fewer (needs Debian's postgresql, and root)
+	@.venv/bin/python -m tests.operations.soak --seeds $(or $(SEEDS),10)
+
 .PHONY: test-long
-test-long: setup browser ## kills, fuzzing, soak, other engines
+test-long: setup browser .venv/installed-long ## kills, fuzzing, other engines, other machines
 	@.venv/bin/python -m pytest --long -m long
 
 .PHONY: bench
