@@ -28,6 +28,7 @@ from ml.evaluation.tables import (
 )
 from ml.evaluation.truth import Dataset
 from pipeline import FACETS
+from pipeline.curation.corrections import decisions_as_corrections
 from pipeline.release.folder import labels_by_language, preferred_label
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import (
@@ -253,8 +254,8 @@ def show_examples(storage: Path, dataset: Dataset, row: str, settings: Evaluatio
     accepted: frozenset[tuple[str, str]] = frozenset()
     file = storage / "cataloguer_decisions.parquet"
     if file.exists():
-        decisions = CATALOGUER_DECISIONS.read(file).filter("accepted")
-        accepted = frozenset(decisions.select("record_id", "tag_id").iter_rows())
+        decided = decisions_as_corrections(CATALOGUER_DECISIONS.read(file)).filter(action="add")
+        accepted = frozenset(decided.select("record_id", "tag_id").iter_rows())
     return examples(dataset, storage / "predictions" / row, settings.example_images, labels, accepted)
 
 

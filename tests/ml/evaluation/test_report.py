@@ -3,6 +3,7 @@
 import io
 import re
 import shutil
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,16 +14,17 @@ from rich.console import Console
 
 from ml.evaluation.benchmark import evaluate_benchmark
 from ml.evaluation.comparisons import compare
-from ml.evaluation.examples import CORRECT, NEAR, NOT_ANNOTATED, WRONG, judge
+from ml.evaluation.examples import CORRECT, NEAR, NOT_ANNOTATED, PLAUSIBLE, WRONG, judge
 from ml.evaluation.figures import images_per_tag, line_of, ranking_chart
 from ml.evaluation.findings import findings
 from ml.evaluation.layout import as_latex, as_markdown, paper_tables, prior_table
 from ml.evaluation.report import console_table, write_report
 from ml.evaluation.samples import Term, tree
+from ml.evaluation.sections import show_examples
 from ml.evaluation.tables import AgainstPrior, against_prior, points, published, show
-from ml.evaluation.truth import EvaluationError
+from ml.evaluation.truth import EvaluationError, load_dataset
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import COMPARISONS, PROVIDER_DISTANCES, RESULTS
+from pipeline.tables import CATALOGUER_DECISIONS, COMPARISONS, PROVIDER_DISTANCES, RESULTS
 
 FAST = EvaluationSettings(resamples=200, example_images=4)
 
@@ -290,6 +292,32 @@ def test_rare_tags_against_their_parents(low, high, verdict, because):
 def test_a_claim_without_its_rows_is_not_tested():
     found = findings(pl.DataFrame([comparison("softmax", "multilabel", 0.1, 0.2)]), RESULTS.empty(), FAST)
     assert [finding.verdict for finding in found].count("not tested") == 9
+
+
+def test_a_tag_is_plausible_only_where_a_person_accepted_it(storage: Path, tmp_path: Path):
+    for name in ("dataset", "predictions", "tags.parquet"):
+        (tmp_path / name).symlink_to(storage / name)
+    loaded = load_dataset(storage / "dataset")
+    before = show_examples(tmp_path, loaded, "clip_zero_shot", FAST)
+    example, tag = next(
+        (e, s.tag_id) for e in before for s in e.suggestions["materials"] if s.judgement in (NEAR, WRONG, NOT_ANNOTATED)
+    )
+    decision = {"record_id": example.record_id, "tag_id": tag, "image_id": "0", "who": "MC"}
+    rows = [
+        decision | {"decision_id": "1", "accepted": True, "at": datetime(2026, 1, 1, tzinfo=UTC)},
+        decision
+        | {"decision_id": "2", "accepted": False, "tag_id": "300400001", "at": datetime(2026, 1, 1, tzinfo=UTC)},
+    ]
+    CATALOGUER_DECISIONS.write(CATALOGUER_DECISIONS.frame(rows), tmp_path / "cataloguer_decisions.parquet")
+    after = show_examples(tmp_path, loaded, "clip_zero_shot", FAST)
+    changed = {
+        (e.record_id, new.tag_id, new.judgement)
+        for e, was in zip(after, before, strict=True)
+        for facet in e.suggestions
+        for new, old in zip(e.suggestions[facet], was.suggestions[facet], strict=True)
+        if new != old
+    }
+    assert changed == {(example.record_id, tag, PLAUSIBLE)}
 
 
 @pytest.mark.parametrize(
