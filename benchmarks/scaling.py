@@ -241,8 +241,10 @@ def main() -> None:
 
 
 def slopes(figures: dict[str, dict[str, Any]]) -> list[float]:
-    """The exponent of seconds in records between neighbouring sizes: 1 grows as the records do, 2 as their square."""
-    known = sorted((int(size), found["seconds"]) for size, found in figures.items() if "seconds" in found)
+    """The exponent of processor seconds between neighbouring sizes: 1 grows as the records do, 2 as their square."""
+    known = sorted(
+        (int(size), found.get("cpu_s", found["seconds"])) for size, found in figures.items() if len(found) > 1
+    )
     return [
         round(float(np.log(later / earlier) / np.log(larger / smaller)), 2)
         for (smaller, earlier), (larger, later) in itertools.pairwise(known)
