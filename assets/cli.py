@@ -66,7 +66,8 @@ def dev(
             os.environ["MUSEUM"] = str(folder)
             os.environ["MUSEUM_ADDRESS"] = stack.enter_context(served_museum(folder, port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
-        command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml"]
+        quiet = "ignore:Function `dev_command` is superseded"  # by another package's command, which we do not need
+        command = [sys.executable, "-W", quiet, "-m", "dagster", "dev", "-w", "workspace.yaml"]
         raise typer.Exit(subprocess.call([*command, "-h", "127.0.0.1", "-p", str(ui_port)]))  # noqa: S603
 
 
@@ -97,6 +98,17 @@ def decisions(
     for row in rows.iter_rows():
         table.add_row(*(f"{value:.3g}" if isinstance(value, float) else f"{value}" for value in row))
     console.print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """What this profile would miss on this machine, and what to do about it. Changes nothing."""
+    from assets.doctor import MISSING, examine, screen
+    from assets.resources import current_project
+
+    findings = examine(current_project())
+    console.print(screen(findings))
+    raise typer.Exit(1 if any(finding.state == MISSING for finding in findings) else 0)
 
 
 @app.command()
