@@ -150,7 +150,8 @@ def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: Tom
     if not config.compare:
         return before
     rights = (*project.settings.curation.open_rights, *project.settings.curation.more_open_rights)
-    return withdrawn(europeana(project), records, pages, project.settings.harvest, open_rights=rights, previous=before)
+    with europeana(project) as client:
+        return withdrawn(client, records, pages, project.settings.harvest, open_rights=rights, previous=before)
 
 
 def _harvest(

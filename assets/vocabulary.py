@@ -33,9 +33,9 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> dict[str, pl.Da
     """
     vocabulary = project.settings.vocabulary
     cache = project.storage / "cache"
-    getty = concept_source(HttpClient(project.settings.http, budgets=cache / "budgets"), vocabulary, cache / "getty")
     rules = load_rules(vocabulary.rules_file)
-    with europeana(project) as client:
+    with HttpClient(project.settings.http, budgets=cache / "budgets") as http, europeana(project) as client:
+        getty = concept_source(http, vocabulary, cache / "getty")
         found = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
     return {
         "concept_alignments": Told(found.concept_alignments, _how_they_align(found.concept_alignments)),
