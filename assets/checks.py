@@ -141,6 +141,16 @@ def images_were_fetched(project: Project) -> list[str]:
     return []
 
 
+@check("images")
+def images_are_what_their_sources_serve(project: Project) -> list[str]:
+    """A wrong picture under a right URL looks like a bad learning rate: a sample is asked for again and compared."""
+    from pipeline.images.sources import check_sources
+
+    images = IMAGES.read(project.here("images"), ["image_id", "source_url"])
+    problem = check_sources(images, project.settings.images, project.settings.http).problem
+    return [problem] if problem else []
+
+
 @check("groups", after=("images",))
 def every_image_is_in_one_group(project: Project) -> list[str]:
     """An image without a group could leak between splits."""

@@ -6,13 +6,15 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from assets.described import Told
 from assets.project import Project
 from assets.stage import stage_asset
+from pipeline.markdown import markdown
 from pipeline.release.folder import write_dataset
-from pipeline.settings import Settings
 from pipeline.tables import IMAGES, SPLIT_TABLE
 
-CODE = ("pipeline/splits",)
+CODE = ("pipeline/splits", "pipeline/compiled.py")
+MOVED_SHOWN = 100  # images named in the report of those that have another split than before
 
 
 class SplitConfig(dg.Config):
@@ -28,13 +30,20 @@ class SplitConfig(dg.Config):
 
 @stage_asset("splits", code=CODE, settings=("splits", "features"), kinds=frozenset({"numpy", "parquet"}))
 def provider_distances(
-    features: Path, images: Path, records: pl.DataFrame, record_tags: pl.DataFrame, settings: Settings
+    features: Path, images: Path, records: pl.DataFrame, record_tags: pl.DataFrame, project: Project
 ) -> pl.DataFrame:
-    """The whole ranking is published, with the reason why a provider is or is not one of the outer test."""
+    """The whole ranking is published, with the reason why a provider is or is not one of the outer test.
+
+    The providers of the last release stay, unless `reselect` is set in the settings.
+    """
     from pipeline.splits.outer import provider_distances as distances_of_providers
 
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
-    return distances_of_providers(features, known, records, record_tags, settings.splits)
+    rules = project.settings.splits
+    released = project.here("release") / "splits.parquet"
+    last = rules.previous or (released if released.exists() else None)
+    previous = SPLIT_TABLE.read(last) if last else None
+    return distances_of_providers(features, known, records, record_tags, rules, previous)
 
 
 @stage_asset(
@@ -53,7 +62,7 @@ def benchmark_splits(
     provider_distances: pl.DataFrame,
     project: Project,
     config: SplitConfig,
-) -> dict[str, pl.DataFrame]:
+) -> dict[str, pl.DataFrame | Told]:
     """Same tables, seed and settings give the same bytes on any machine; a group of near-duplicates stays whole."""
     from pipeline.splits.inner import make_splits
 
@@ -65,7 +74,10 @@ def benchmark_splits(
     last = rules.previous or (released if config.keep and released.exists() else None)
     previous = SPLIT_TABLE.read(last) if last else None
     made = make_splits(known, groups, records, record_tags, tags, provider_distances, rules, previous)
-    return {"splits": made.splits, "split_tags": made.split_tags}
+    told: dict[str, object] = {"moved": made.moved.height}
+    if not made.moved.is_empty():
+        told["moved_images"] = markdown(made.moved, most=MOVED_SHOWN)
+    return {"splits": Told(made.splits, told), "split_tags": made.split_tags}
 
 
 @stage_asset("splits", code=("pipeline/release/folder.py",), settings=("release",), kinds=frozenset({"parquet"}))

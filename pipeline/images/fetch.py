@@ -81,7 +81,7 @@ def fetch_images(
     try:
         wanted = _without_taken_down(wanted, ledger, settings.takedown_file)
         run = _Run(wanted, ledger, settings, http, retry_now=retry_now, refresh=refresh, progress=progress)
-        _run_async(run.fetch(folder / "cache" / "incoming", resolver))
+        run_async(run.fetch(folder / "cache" / "incoming", resolver))
         usable = _usable(wanted, ledger)
         count = write_shards(usable, ledger, shards or folder / "images", settings)
         fetches = ledger.table()
@@ -358,7 +358,7 @@ def _usable(wanted: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     )
 
 
-def _run_async(work: Coroutine[Any, Any, Result]) -> Result:
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end, also where a loop is already running, as in a notebook."""
     try:
         asyncio.get_running_loop()

@@ -97,11 +97,20 @@ def near_duplicate_pairs(images: pl.DataFrame, features: pl.DataFrame, settings:
 
 def read_vectors(features: Path, extractor: str) -> pl.DataFrame:
     """Columns image_id and vector of one extractor, from the shards of the `features` table; an image once."""
-    table = pq.read_table(features, filters=[("extractor", "==", extractor)], columns=["image_id", "vector"])
-    frame = pl.from_arrow(table)
-    if not isinstance(frame, pl.DataFrame):
-        raise TypeError(f"{features} is not a table")
-    return frame.unique("image_id", keep="first", maintain_order=True)  # several slices may describe the same image
+    shards = [pl.read_parquet(file, columns=["image_id", "vector"]) for file in _shards_of(features, extractor)]
+    if not shards:
+        raise ValueError(f"{features} holds no features of {extractor}; extract them first.")
+    # several slices may describe the same image
+    return pl.concat(shards).unique("image_id", keep="first", maintain_order=True)
+
+
+def _shards_of(features: Path, extractor: str) -> Iterator[Path]:
+    """The shards of one extractor: each holds one, and vectors of another length do not go into one table."""
+    for file in sorted(features.rglob("part-*.parquet")):
+        with pq.ParquetFile(file) as shard:
+            rows = next(shard.iter_batches(1, columns=["extractor"]), None)
+        if rows is not None and rows["extractor"][0].as_py() == extractor:
+            yield file
 
 
 def large_groups(groups: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
