@@ -1,9 +1,10 @@
 """Images a second against img2dataset on one loopback server with the same settings; then 30 % of faulty URLs.
 
-Both fetch the same drawn pictures (400 px wide, as Europeana's thumbnails), shrink the short side to 256 px, encode JPEG
-of quality 90 and write Parquet shards, over 32 connections and two decoding processes. Each side runs in processes of
-its own; memory is the largest sum over its processes (proportional set size). The faulty run is ours alone: the local
-museum answers every kind of fault it knows to 30 % of the URLs, and every URL must end fetched or with a typed reason.
+Both fetch the same drawn pictures (400 px wide, as Europeana's thumbnails), shrink the short side to 256 px, encode
+JPEG of quality 90 and write Parquet shards, over 32 connections and two decoding processes. Each side runs in processes
+of its own; memory is the largest sum over its processes (proportional set size). The faulty run is ours alone: the
+local museum answers every kind of fault it knows to 30 % of the URLs, and every URL must end fetched or with a typed
+reason.
 """
 
 import argparse
@@ -184,7 +185,8 @@ def faulty_run(folder: Path) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items())
     return (
         f"30 % faulty URLs of {len(kinds)} kinds: {summary.usable} of {summary.wanted} fetched, "
-        f"{summary.states.get('rejected', 0)} rejected and {summary.states.get('failed', 0)} failed, all typed ({reasons})"
+        f"{summary.states.get('rejected', 0)} rejected and {summary.states.get('failed', 0)} failed, all typed "
+        f"({reasons})"
     )
 
 

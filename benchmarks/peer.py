@@ -32,6 +32,10 @@ def peer_python(benchmark: str) -> Path:
         print(f"Making {folder.name} with {', '.join(wanted)} …", file=sys.stderr)
         venv.create(folder, with_pip=False, clear=True)
         uv = Path(sys.executable).with_name("uv")
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *wanted], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted],
+            check=True,
+            stdout=sys.stderr,
+        )
         note.write_text("\n".join(wanted), encoding="utf-8")
     return python
