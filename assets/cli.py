@@ -55,6 +55,7 @@ def dev(
     ui_port: Annotated[int, typer.Option(help="Port of Dagster's page.", min=1, max=65535)] = 3000,
 ) -> None:
     """Dagster's page and daemon on the same project, with the local museum open beside it."""
+    import signal
     import subprocess
     from contextlib import ExitStack
 
@@ -68,7 +69,11 @@ def dev(
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
         quiet = "ignore:Function `dev_command` is superseded"  # by another package's command, which we do not need
         command = [sys.executable, "-W", quiet, "-m", "dagster", "dev", "-w", "workspace.yaml"]
-        raise typer.Exit(subprocess.call([*command, "-h", "127.0.0.1", "-p", str(ui_port)]))  # noqa: S603
+        dagster = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(ui_port)])  # noqa: S603
+        # Ctrl-C reaches Dagster by the terminal; whoever ends this process alone means Dagster and the museum too.
+        signal.signal(signal.SIGTERM, lambda *_: dagster.send_signal(signal.SIGINT))
+        signal.signal(signal.SIGINT, lambda *_: None)
+        raise typer.Exit(dagster.wait())
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

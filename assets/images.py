@@ -42,6 +42,8 @@ SLICES = slices_partitions(current_project().settings)
     pool="providers",
     retry=NETWORK_RETRY,
     slices=SLICES,
+    # Dagster's button for everything follows partitioned assets alone: without this edge it would leave these out.
+    order=[dg.AssetDep("pages", partition_mapping=dg.AllPartitionMapping())],
     again=lambda config, before: config.refresh or config.retry_now or before.metadata["states"].get("failed", 0) > 0,
 )
 def fetched_images(

@@ -46,6 +46,7 @@ def stage_asset(
     automation: dg.AutomationCondition | None = None,
     freshness: dg.FreshnessPolicy | None = None,
     again: Callable[[Any, Made], bool] | None = None,
+    order: Sequence[dg.AssetDep] = (),
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a plain function into the asset of its name, or into the tables named in `writes`.
 
@@ -54,7 +55,8 @@ def stage_asset(
     files, `after` further upstream assets, `outside` a version of what lies beyond the graph (a museum folder).
     When none of these nor any upstream byte has changed, the function is not called and the old bytes stay, unless
     `again` says of the run's configuration and of what is there that it must be: the world outside may have changed.
-    With `slices` it is called once per slice of the run, with the slice's own part of what upstream is sliced too.
+    `order` are further upstream assets of which nothing is read. With `slices` it is called once per slice of the run,
+    with the slice's own part of what upstream is sliced too.
     """
 
     def make(function: Callable[..., Any]) -> dg.AssetsDefinition:
@@ -125,7 +127,7 @@ def stage_asset(
         specs = [
             dg.AssetSpec(
                 key_of(name),
-                deps=[key_of(upstream) for upstream in (*reads, *after)],
+                deps=[*(key_of(upstream) for upstream in (*reads, *after)), *order],
                 description=description_of(name, function),
                 group_name=group or stage,
                 kinds=set(kinds),
