@@ -29,7 +29,7 @@ def test_tables_in_a_bucket(museum: Path, local_hashes: dict[str, str], tmp_path
     with object_store() as address:
         store = pyarrow.fs.S3FileSystem(
             access_key="key", secret_key="secret", endpoint_override=address, scheme="http", region="us-east-1",
-            allow_bucket_creation=True,,
+            allow_bucket_creation=True,
         )  # fmt: skip
         store.create_dir("museum", recursive=True)
         given = {
