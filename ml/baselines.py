@@ -116,6 +116,7 @@ class Recipe:
     tensorboard: bool = True  # ours: when the package is there
     workers: int = 8  # ours
     eval_batch: int = 256  # ours
+    threads: int | None = None  # ours: of a training on a CPU; None: torch's own choice, all cores
     checkpoint_s: float = 600.0  # ours: seconds between checkpoints, besides one per epoch
 
     @property
@@ -207,6 +208,7 @@ def _demo_gabor(row: Baseline) -> Recipe:
         tensorboard=False,
         workers=0,
         eval_batch=32,  # as many pictures as the processor's cache holds
+        threads=1,  # the network is so small that two threads mostly wait for each other
     )
     return replace(common, **DEMO_CLIP) if row.kind == "clip" else common
 
@@ -225,6 +227,7 @@ def _demo_mobilenet(row: Baseline) -> Recipe:
         lr=3e-4,
         head_lr=3e-3,
         warmup_steps=40,
+        threads=None,
     )
 
 

@@ -77,6 +77,17 @@ def place(device: str = "auto") -> Iterator[Place]:
         dist.destroy_process_group()
 
 
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """So many threads for torch's work on the CPU; None leaves them as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _device(asked: str, local_rank: int) -> torch.device:
     if asked not in ("auto", "cpu", "cuda"):
         raise PlaceError(f"There is no device `{asked}`; it must be auto, cpu or cuda.")

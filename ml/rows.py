@@ -18,7 +18,7 @@ from ml.data import EVALUATED_SPLITS, Images, ImageSplit, View, load_split
 from ml.ensemble import combine, fit_scale
 from ml.frozen import keep_activations
 from ml.network import Network
-from ml.place import Place
+from ml.place import Place, threads
 from ml.predict import figures, predict, read_predictions, write_predictions
 from ml.progress import Progress
 from ml.tags import TagList
@@ -145,17 +145,18 @@ def train_row(
     checkpoint = _checkpoint_file(job)
     if job.restart:
         checkpoint.unlink(missing_ok=True)
-    return train(
-        model,
-        samples,
-        recipe,
-        place,
-        seed=job.seed,
-        identity=_identity(job, tag_list, training),
-        validate=lambda evaluated: figures(predict(evaluated, shown, recipe, place), validation),
-        progress=progress,
-        checkpoint=checkpoint,
-    )
+    with threads(recipe.threads):
+        return train(
+            model,
+            samples,
+            recipe,
+            place,
+            seed=job.seed,
+            identity=_identity(job, tag_list, training),
+            validate=lambda evaluated: figures(predict(evaluated, shown, recipe, place), validation),
+            progress=progress,
+            checkpoint=checkpoint,
+        )
 
 
 def _samples(job: Job, training: ImageSplit, tag_list: TagList) -> Images:
