@@ -106,7 +106,7 @@ def started(storage: Path, port: int) -> subprocess.Popen:
     """The real command, serving a storage with nothing but a tag list."""
     command = [sys.executable, "-m", "ml.assistant", "--storage", str(storage), "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=os.getcwd())
-    for _ in range(600):
+    for _ in range(2_400):
         try:
             httpx.get(f"http://127.0.0.1:{port}/api/about")
             return server
