@@ -160,8 +160,13 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """Where Dagster finds it."""
+        """Where it is found."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def for_dagster(self) -> str:
+        """The same for Dagster, with the driver that it knows (see deploy/dagster.yaml)."""
+        return self.url.replace("postgresql:", "postgresql+psycopg2:")
 
     def start(self, seconds: float = 60) -> None:
         """Start it, and wait for it; after a kill the old one's children must have gone first."""

@@ -60,9 +60,9 @@ class Service:
         self.random = random.Random(self.seed)
         self.port = free_port()
         self.database = Postgres()
-        os.environ["EUFCC_POSTGRES"] = self.database.url  # read by deploy/dagster.yaml, in this process too
+        os.environ["EUFCC_POSTGRES"] = self.database.for_dagster  # read by deploy/dagster.yaml, in this process too
         self.given = environment(
-            self.home, self.museum, EUFCC_POSTGRES=self.database.url, MUSEUM_ADDRESS=f"http://127.0.0.1:{self.port}"
+            self.home, self.museum, EUFCC_POSTGRES=self.database.for_dagster, MUSEUM_ADDRESS=f"http://127.0.0.1:{self.port}"
         )  # fmt: skip
         self.sandbox = start_museum(self.museum, self.port)
         self.daemon = self._start_daemon()

@@ -64,7 +64,7 @@ def test_runs_in_postgresql(museum: Path, local_hashes: dict[str, str], tmp_path
     server = Postgres()
     try:
         home = dagster_home(tmp_path / "home", ROOT / "deploy" / "dagster.yaml")
-        done = eufcc(["demo"], environment(home, museum, EUFCC_POSTGRES=server.url))
+        done = eufcc(["demo"], environment(home, museum, EUFCC_POSTGRES=server.for_dagster))
         assert done.returncode == 0, done.stderr
         assert final_hashes(storage_below(home)) == local_hashes
         with psycopg.connect(server.url) as database:
