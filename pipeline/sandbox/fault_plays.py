@@ -67,6 +67,8 @@ class Exchange:
         if transport is None:  # not under uvicorn: an error inside the application cuts the connection too
             raise ConnectionResetError("the local museum plays a reset")
         connection = transport.get_extra_info("socket")
+        if connection.fileno() < 0:
+            return  # the client has left before
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
         await asyncio.sleep(0.05)
