@@ -6,12 +6,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from assets.curves import curves
 from assets.project import ROOT, Project
 from assets.resources import current_project
 from assets.stage import stage_asset
@@ -71,7 +73,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
     if project.settings.features.weights:
         command += ["--weights", str(project.settings.features.weights)]
     command += ["--seed", str(project.settings.benchmark.seed)]
-    environment = os.environ | {WARM: warm_trainer()}
+    environment = os.environ | {WARM: str(warm_trainer().file)}
     done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=environment)
     events = [event for event in done.get_custom_messages() if isinstance(event, dict)]
     errors = [event["message"] for event in events if event.get("event") == "error"]
@@ -80,15 +82,23 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
     return events
 
 
+@dataclass(frozen=True)
+class WarmTrainer:
+    """A trainer that imported torch once for all rows of this process, and ends with it; `file` is its socket."""
+
+    process: subprocess.Popen[bytes]
+    file: Path
+
+
 @cache
-def warm_trainer() -> str:
-    """The socket of a trainer that imports torch once for all rows of this process, and ends with it."""
+def warm_trainer() -> WarmTrainer:
+    """Start it; it takes requests while it still imports."""
     file = Path(tempfile.mkdtemp(prefix="eufcc-")) / "trainer"
     command = [sys.executable, "-m", "ml.warm", str(file)]
-    trainer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603
-    while not file.exists() and trainer.poll() is None:
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603
+    while not file.exists() and process.poll() is None:
         time.sleep(0.01)
-    return str(file)
+    return WarmTrainer(process, file)
 
 
 def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
         for e in epochs
     ]
     figures = {name: value for name, value in done.items() if name != "event" and isinstance(value, int | float | str)}
-    return figures | ({"epochs": "\n".join(lines)} if epochs else {})
+    return figures | ({"curves": curves(epochs), "epochs": "\n".join(lines)} if epochs else {})
 
 
 ROWS = rows_of(current_project().settings)

@@ -32,21 +32,28 @@ def cold(arguments: list[str], processes: int) -> Iterator[str]:
     yield json.dumps({"event": "exit", "code": trainer.wait()})
 
 
-def warm(arguments: list[str], file: str) -> Iterator[str]:
+def warm(arguments: list[str], connection: socket.socket) -> Iterator[str]:
     """The same from the trainer that is waiting."""
+    connection.sendall(json.dumps(arguments).encode() + b"\n")
+    with connection.makefile("r", encoding="utf-8") as lines:
+        yield from lines
+
+
+def lines_of(arguments: list[str]) -> Iterator[str]:
+    """From the warm trainer where there is one that answers and one process is enough; else from a new one."""
+    processes, waiting = int(os.environ.get(PROCESSES, "1")), os.environ.get(WARM)
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(file)
-        connection.sendall(json.dumps(arguments).encode() + b"\n")
-        with connection.makefile("r", encoding="utf-8") as lines:
-            yield from lines
+        if waiting and processes == 1 and connection.connect_ex(waiting) == 0:
+            yield from warm(arguments, connection)
+            return
+    yield from cold(arguments, processes)
 
 
 def main() -> None:
     """Run the trainer to its end; how it ended is the last message."""
-    arguments, processes, waiting = sys.argv[1:], int(os.environ.get(PROCESSES, "1")), os.environ.get(WARM)
     code = 1
     with open_dagster_pipes() as pipes:
-        for line in warm(arguments, waiting) if waiting and processes == 1 else cold(arguments, processes):
+        for line in lines_of(sys.argv[1:]):
             try:
                 event = json.loads(line)
             except ValueError:

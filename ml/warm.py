@@ -15,19 +15,22 @@ from pathlib import Path
 
 def serve(file: Path) -> None:
     """Answer requests one after the other until standard input ends; a request may come before the imports are done."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(file))
-        server.listen()
-        import ml.clip_rows
-        import ml.run  # noqa: F401  what the forks need
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(file))
+            server.listen()
+            import ml.clip_rows
+            import ml.run  # noqa: F401  what the forks need
 
-        while True:
-            ready, _, _ = select.select([server, sys.stdin], [], [])
-            if sys.stdin in ready:
-                return
-            connection, _ = server.accept()
-            with connection:
-                answer(connection)
+            while True:
+                ready, _, _ = select.select([server, sys.stdin], [], [])
+                if sys.stdin in ready:
+                    return
+                connection, _ = server.accept()
+                with connection:
+                    answer(connection)
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def answer(connection: socket.socket) -> None:

@@ -1,0 +1,41 @@
+"""Loss and validation curves of a training as a small picture in Markdown, which Dagster's pages show."""
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+SIZE, EDGE = (560, 220), 34
+LOSS, VALIDATION, GREY = (176, 58, 46), (31, 97, 141), (120, 120, 120)
+
+
+def curves(epochs: Sequence[dict[str, Any]]) -> str:
+    """The loss on the left axis and the mean R-Precision on validation on the right, by epoch."""
+    loss = [float(event["loss"]) for event in epochs]
+    validation = [float(event["validation"]["mean"]) for event in epochs]
+    picture = Image.new("RGB", SIZE, "white")
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((EDGE, EDGE, SIZE[0] - EDGE, SIZE[1] - EDGE), outline=GREY)
+    most = max(loss)
+    draw_line(draw, [value / most if most > 0 else 0.0 for value in loss], LOSS)
+    draw_line(draw, validation, VALIDATION)
+    draw.text((EDGE, 8), f"loss, 0 to {most:.3g}; last {loss[-1]:.3g}", fill=LOSS)
+    draw.text((SIZE[0] // 2, 8), f"R-Precision on validation, 0 to 1; best {max(validation):.3f}", fill=VALIDATION)
+    draw.text((SIZE[0] // 2 - 20, SIZE[1] - EDGE + 10), f"{len(epochs)} epochs", fill=GREY)
+    out = io.BytesIO()
+    picture.quantize(16).save(out, "PNG", optimize=True)
+    return f"![loss and validation by epoch](data:image/png;base64,{base64.b64encode(out.getvalue()).decode()})\n"
+
+
+def draw_line(draw: ImageDraw.ImageDraw, values: Sequence[float], colour: tuple[int, int, int]) -> None:
+    """A line through the values, 0 at the bottom and 1 at the top; a dot where there is one value alone."""
+    width, height = SIZE[0] - 2 * EDGE, SIZE[1] - 2 * EDGE
+    points = [
+        (EDGE + width * number / max(len(values) - 1, 1), SIZE[1] - EDGE - height * min(max(value, 0.0), 1.0))
+        for number, value in enumerate(values)
+    ]
+    draw.line(points, fill=colour, width=2)
+    x, y = points[-1]
+    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
