@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from ml.assistant import shapes
@@ -141,6 +142,13 @@ def _answer_errors(app: FastAPI) -> None:
     def unusable_model(_: Request, error: ModelError) -> JSONResponse:
         log.error("%s", error)  # it names files of this machine, which are nobody else's business
         return answer(503, "unusable_model", "This model cannot be loaded; train it again, or choose another.")
+
+    @app.exception_handler(OperationalError)
+    def store_away(_: Request, error: OperationalError) -> JSONResponse:
+        log.error("%s", error.orig)
+        response = answer(503, "store_away", "The store does not answer; nothing was saved. Try again in a moment.")
+        response.headers["retry-after"] = "5"
+        return response
 
     @app.exception_handler(Busy)
     def busy(_: Request, error: Busy) -> JSONResponse:

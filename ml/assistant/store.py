@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,6 +96,10 @@ class Store:
     def __init__(self, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
         self.engine = _engine(url)
         self.clock = clock
+        # SQLite's writers wait by trying again, and the unlucky one for ever: in one process they queue up instead.
+        self._turn: AbstractContextManager[object] = (
+            threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
+        )
         migrate(self.engine)
 
     def close(self) -> None:
@@ -103,7 +108,11 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with self.engine.connect().execution_options(assistant_writes=True) as connection, connection.begin():
+        with (
+            self._turn,
+            self.engine.connect().execution_options(assistant_writes=True) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     # --- images

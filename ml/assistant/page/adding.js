@@ -8,7 +8,7 @@ const UNSUPPORTED = ["svg", "html", "xml", "json", "pdf", "archive", "unsupporte
 const LARGE = ["too_many_pixels", "too_long", "too_much_memory", "decode_timeout"];
 
 export function reasonOf(error) {
-  if (error.code === "unreachable") return t("not_saved");
+  if (["unreachable", "store_away"].includes(error.code)) return t("not_saved");
   if (error.status === 429) return t("error.busy");
   if (DAMAGED.includes(error.code)) return t("error.damaged");
   if (UNSUPPORTED.includes(error.code)) return t("error.unsupported");

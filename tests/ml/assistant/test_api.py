@@ -2,6 +2,8 @@
 
 import hashlib
 
+from sqlalchemy.exc import OperationalError
+
 from ml.assistant.trained import ModelError
 
 BRONZE, SILVER, METAL, PORTRAITS = "300010957", "300011029", "300010900", "300015637"
@@ -48,6 +50,18 @@ def test_a_model_of_another_network_is_a_sentence_without_the_machines_paths(cli
     assert (answer.status_code, answer.json()["error"]) == (503, "unusable_model")
     assert "/home" not in answer.text
     assert client.post("/api/suggest", content=drawn_vase()).status_code == 200
+
+
+def test_a_store_that_does_not_answer_is_said_so(client, desk, uploaded, monkeypatch):
+    def locked(*_: object, **__: object) -> None:
+        raise OperationalError("BEGIN IMMEDIATE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(desk.store, "decide", locked)
+    body = act(0, tag_id=BRONZE, action="accept")
+    answer = client.post(f"/api/images/{uploaded}/decisions", json=body)
+    assert (answer.status_code, answer.json()["error"]) == (503, "store_away")
+    monkeypatch.undo()
+    assert client.post(f"/api/images/{uploaded}/decisions", json=body).status_code == 200
 
 
 def test_an_upload_is_kept_under_its_hash_and_served_re_encoded(client, drawn_vase):
