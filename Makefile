@@ -50,6 +50,16 @@ soak: setup .venv/installed-long ## the demo under kill -9, ten seeds in a row; 
 test-long: setup browser .venv/installed-long ## kills, fuzzing, other engines, other machines
 	@.venv/bin/python -m pytest --long -m long
 
+.PHONY: audit
+audit: setup ## dependencies against known troubles, lock and licences; pickles; the secret canary over all that a run writes
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[audit]' -c constraints.txt
+	@.venv/bin/python -m assets.supply_chain
+	@.venv/bin/python -m pytest -q tests/assets/test_canary.py tests/test_architecture.py
+
+.PHONY: coverage
+coverage: setup browser ## the fast suite once more, with the share of lines that it runs
+	@.venv/bin/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
+
 .PHONY: bench
 bench: setup ## one JSON line per benchmark against its peer; NAME=frechet runs one
 	@.venv/bin/python -m benchmarks $(NAME)
