@@ -144,6 +144,6 @@ def runs(museum: Path, address: str, tmp_path_factory: pytest.TempPathFactory) -
         ]
         program = [sys.executable, str(Path(__file__).with_name("forked_commands.py")), str(folder), json.dumps(steps)]
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("EUFCC", "MUSEUM", "EUROPEANA"))}
-        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return Runs(folder)
