@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -19,8 +21,10 @@ from safetensors.torch import save_file
 from ml.extractors import EXTRACTORS, fid_inception, pooled_inception
 from ml.features import FeaturesError, extract_features, folder_of, resized
 from ml.weights import WEIGHTS, WeightFile, WeightsError, find_weights, load_weights, read_weights, sha256_of_file
+from pipeline.images.near_duplicates import read_vectors
 from pipeline.parquet import sha256_of
 from pipeline.settings import FeatureSettings
+from pipeline.splits.provider_features import extractors_of, feature_matrix
 from pipeline.tables import IMAGES
 
 RANDOM = FeatureSettings(extractors=("random-inception",), image_size=75, batch_size=4)
@@ -112,6 +116,37 @@ def test_further_extractors_have_folders_of_their_own(tmp_path: Path):
     settings = FeatureSettings(extractors=("inception", "dinov2"))
     assert folder_of(tmp_path / "features", settings, "inception") == tmp_path / "features"
     assert folder_of(tmp_path / "features", settings, "dinov2") == tmp_path / "features-dinov2"
+
+
+def test_dinov2_is_a_second_extractor_through_file_features_and_ranking(tmp_path: Path, monkeypatch):
+    """Its weights cannot be had everywhere: a file of random ones, of the published shapes, goes the same way."""
+    import timm
+
+    torch.manual_seed(0)
+    published = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0)  # made for 518 px
+    file = tmp_path / "weights" / WEIGHTS["dinov2"].file
+    file.parent.mkdir()
+    torch.save({name: tensor.half() for name, tensor in published.state_dict().items()}, file)
+    monkeypatch.setitem(WEIGHTS, "dinov2", replace(WEIGHTS["dinov2"], sha256=sha256_of_file(file)))
+    write_images(tmp_path / "images", [[1, 2], [3]])
+    settings = RANDOM.model_copy(
+        update={"extractors": ("random-inception", "dinov2"), "weights": file.parent, "image_size": None}
+    )
+    extract_features(tmp_path / "images", tmp_path / "features" / "000-of-001", settings)
+    assert extractors_of(tmp_path / "features") == ["dinov2", "random-inception"]
+    ids = pl.Series([f"{number:064d}" for number in (3, 1, 2)])
+    found = feature_matrix(tmp_path / "features", "dinov2", ids)
+    network = EXTRACTORS["dinov2"].build(file.parent).eval()
+    pixels = torch.stack([resized(encoded(number), 224) for number in (3, 1, 2)])
+    mean, std = (
+        torch.tensor(value).view(1, 3, 1, 1) for value in (EXTRACTORS["dinov2"].mean, EXTRACTORS["dinov2"].std)
+    )
+    with torch.inference_mode():
+        expected = network((pixels - mean) / std).numpy()
+    assert found.shape == (3, 384)
+    np.testing.assert_allclose(found.astype(np.float32), expected, rtol=0.01, atol=0.01)
+    vectors = read_vectors(tmp_path / "features", "random-inception").sort("image_id")
+    assert (len(vectors), len(vectors["vector"][0])) == (3, 1024)
 
 
 def test_resizing_is_antialiased_and_keeps_the_range():
