@@ -14,6 +14,7 @@ HERE = "http://127.0.0.1:8265"
 
 # What a step on Ray is given of the run's environment. Keys and passwords are not among it: Ray shows a job's
 # environment on its page, so they belong into the environment of the machines.
+SECRET = ("EUFCC_POSTGRES", "EUFCC_WEBHOOK")  # both may hold a password
 HANDED_ON = ("DAGSTER_HOME", "EUFCC_", "MUSEUM", "WEIGHTS", "HF_HUB_OFFLINE", "DO_NOT_TRACK")
 
 
@@ -34,10 +35,13 @@ def executor_of(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinitio
         from dagster_ray import ray_executor
     except ImportError:
         raise ExecutorError(f"{EXECUTOR} is ray, which is not installed: `pip install -e '.[ray]'`.") from None
-    handed_on = sorted(variable for variable in environ if variable.startswith(HANDED_ON))
-    return ray_executor.configured(
-        {"ray": {"address": environ.get(RAY_JOBS, HERE), "env_vars": handed_on}}, name="ray_executor"
-    )
+    ray = {"address": environ.get(RAY_JOBS, HERE), "env_vars": handed_on(environ)}
+    return ray_executor.configured({"ray": ray}, name="ray_executor")
+
+
+def handed_on(environ: Mapping[str, str]) -> list[str]:
+    """The variables of the run that its steps on Ray are given."""
+    return sorted(name for name in environ if name.startswith(HANDED_ON) and name not in SECRET)
 
 
 def execute(job: str, defs: dg.Definitions, **given: Any) -> dg.ExecuteInProcessResult | dg.JobExecutionResult:
