@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NO_BENCHMARK = {"__init__", "__main__", "peer"}
+NO_BENCHMARK = {"__init__", "__main__", "page", "peer"}
 
 
 def names() -> list[str]:
