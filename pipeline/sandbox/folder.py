@@ -156,7 +156,7 @@ def _json_object(file: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise _line_error(file, number, f"not JSON ({error.msg}, at character {error.pos + 1})") from error
+        raise _line_error(file, number, f"not JSON (character {error.pos + 1}: {error.msg})") from error
     except UnicodeDecodeError as error:
         raise _line_error(file, number, f"not UTF-8 (at byte {error.start + 1})") from error
     if not isinstance(value, dict):
