@@ -1,4 +1,4 @@
-"""`python -m benchmarks.page LINES.jsonl`: docs/benchmarks.md from the lines of `make bench`, with machine and versions."""
+"""`python -m benchmarks.page LINES.jsonl`: docs/benchmarks.md from `make bench`, with machine and versions."""
 
 import importlib.metadata
 import json
@@ -18,8 +18,8 @@ def page(lines: list[dict[str, Any]], machine: str, versions: dict[str, str], da
     parts = [
         "# Benchmarks",
         "",
-        f"Written by `python -m benchmarks.page` from what `make bench` printed on {day}. Each claim is measured against",
-        "its peer on the same data, on the same machine, in the same run; `benchmarks/` has one file per claim.",
+        f"Written by `python -m benchmarks.page` from what `make bench` printed on {day}. Each claim is measured",
+        "against its peer on the same data, on the same machine, in the same run; `benchmarks/` has one file per claim.",
         "",
         f"- machine: {machine}",
         f"- versions: {', '.join(f'{name} {version}' for name, version in versions.items())}",
