@@ -125,7 +125,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(tmp_path, drawn_
         stop = threading.Event()
 
         def cataloguer(number: int, round_=round_, stop=stop) -> None:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-assistant": "1"}, timeout=5) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-assistant": "1"}, timeout=60) as client:
                 try:
                     sent = client.post("/api/images?who=x", content=drawn_vase(f"rgb({number * 60},{round_ * 50},9)"))
                     image = sent.json()["image"]["image_id"]
@@ -220,7 +220,7 @@ def test_twenty_clients_for_a_minute_without_an_error_and_nothing_lost(tmp_path,
     per_second = DeskLimits().requests_per_second / 20
 
     def cataloguer(number: int) -> tuple[str, int]:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-assistant": "1"}, timeout=30) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-assistant": "1"}, timeout=60) as client:
             image = client.post("/api/images?who=x", content=drawn_vase(f"rgb({number * 12},9,9)")).json()["image"][
                 "image_id"
             ]
