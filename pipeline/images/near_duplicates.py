@@ -202,7 +202,8 @@ def duplicate_pairs_page(groups: pl.DataFrame, images_folder: Path, file: Path, 
     sections = "\n".join(_section(group, pictures) for group in shown)
     counts = groups.group_by("reason").agg(n=pl.len()).sort("reason").rows()
     summary = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in counts)
-    text = PAGE.format(groups=len(joined), shown=len(shown), images=len(groups), summary=summary, sections=sections)
+    told = "all are shown" if len(shown) == len(joined) else f"{len(shown):,} are shown"
+    text = PAGE.format(groups=len(joined), shown=told, images=len(groups), summary=summary, sections=sections)
     with whole_file(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -246,8 +247,8 @@ figcaption {{ font-size: .75rem; overflow-wrap: anywhere; color: #444; }}
 </head>
 <body>
 <h1>Near-duplicates</h1>
-<p>{groups:,} groups among {images:,} images were joined because the embedding and the perceptual hash agree; the
-{shown:,} largest are shown. A group never crosses splits. Images by reason: {summary}.</p>
+<p>{groups:,} groups among {images:,} images were joined because the embedding and the perceptual hash agree;
+{shown}, largest first. A group never crosses splits. Images by reason: {summary}.</p>
 {sections}
 </body>
 </html>
