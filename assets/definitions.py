@@ -6,7 +6,7 @@ from assets import curation, evaluation, features, harvest, images, promotion, r
 from assets.automation import CHEAP, JOBS, SCHEDULES
 from assets.checks import CHECKS
 from assets.executors import executor_of
-from assets.resources import PROJECT
+from assets.resources import NO_IO, PROJECT
 from assets.sensors import SENSORS
 
 STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation, promotion, release)
@@ -17,6 +17,6 @@ defs = dg.Definitions(
     jobs=JOBS,
     schedules=SCHEDULES,
     sensors=[*SENSORS, CHEAP],
-    resources={"project": PROJECT},
+    resources={"project": PROJECT, "io_manager": NO_IO},
     executor=executor_of(),
 )

@@ -22,6 +22,23 @@ def current_project() -> Project:
     return Project(settings, storage_of(settings, home()))
 
 
+class NothingPassesThrough(dg.IOManager):
+    """Assets hand over by the storage. Dagster's own manager would pickle; this one refuses to hold anything."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Nothing may come: assets and checks return what happened, not data."""
+        if obj is not None:
+            raise dg.Failure(f"{context.name} returned a value: write it to the storage.", allow_retries=False)
+
+    def load_input(self, context: dg.InputContext) -> object:
+        """Nothing is here."""
+        raise dg.Failure(f"{context.name} was asked for: read it from the storage.", allow_retries=False)
+
+
+NO_IO = dg.IOManagerDefinition(
+    lambda context: NothingPassesThrough(),
+    description="Holds nothing: assets hand over by the storage, and nothing is pickled.",
+)
 PROJECT = dg.ResourceDefinition(
     lambda context: current_project(),
     description="Settings and storage. They come from the environment and from pipeline/settings.py alone.",

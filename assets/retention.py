@@ -15,11 +15,10 @@ class TidyConfig(dg.Config):
 
 
 @dg.op(description="Deletes old runs with their events and logs; tables in the storage are not touched.")
-def delete_old_runs(context: dg.OpExecutionContext, config: TidyConfig) -> int:
+def delete_old_runs(context: dg.OpExecutionContext, config: TidyConfig) -> None:
     """A run that last made an asset stays, however old, so that every asset keeps its history's last entry."""
     deleted = tidy(context.instance, timedelta(days=config.keep_days))
     context.log.info(f"{len(deleted)} runs were deleted.")
-    return len(deleted)
 
 
 @dg.job(name="tidy", description="Forget runs that ended long ago.", executor_def=dg.in_process_executor)

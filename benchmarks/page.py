@@ -19,7 +19,7 @@ def page(lines: list[dict[str, Any]], machine: str, versions: dict[str, str], da
         "# Benchmarks",
         "",
         f"Written by `python -m benchmarks.page` from what `make bench` printed on {day}. Each claim is measured",
-        "against its peer on the same data, on the same machine, in the same run; `benchmarks/` has one file per claim.",
+        "against its peer on the same data, on the same machine, in the same run; one file in `benchmarks/` per claim.",
         "",
         f"- machine: {machine}",
         f"- versions: {', '.join(f'{name} {version}' for name, version in versions.items())}",
