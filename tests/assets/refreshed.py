@@ -1,0 +1,26 @@
+"""Run as a process: the harvest of a refresh and the dataset after it; prints what each asset worked on, as JSON."""
+
+import json
+import sys
+
+import dagster as dg
+
+from assets.automation import TAGS
+from assets.definitions import defs
+
+with dg.DagsterInstance.get() as instance:
+    told = {}
+    for job in ("harvest", "dataset"):
+        config = {"ops": {"pages": {"config": {"mode": sys.argv[1]}}}} if job == "harvest" else {}
+        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+        result = defs.resolve_job_def(job).execute_in_process(
+            instance=instance, run_config=config | quiet, tags=TAGS[job], raise_on_error=False
+        )
+        if not result.success:
+            sys.exit(f"{job} failed")
+        for event in result.get_asset_materialization_events():
+            figures = {name: value.value for name, value in event.materialization.metadata.items()}
+            told[event.asset_key.to_user_string()] = {
+                name: figures.get(name) for name in ("rows", "recomputed", "reused", "records", "requests")
+            }
+print(json.dumps(told))
