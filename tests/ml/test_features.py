@@ -289,3 +289,14 @@ def test_killed_at_twenty_random_points_the_table_is_that_of_an_undisturbed_run(
     extract_features(tmp_path / "images", tmp_path / "calm", RANDOM)
     assert killed_at_random(tmp_path / "images", tmp_path / "killed", 20) >= 15  # the last may come after the end
     assert sha256_of(tmp_path / "calm") == sha256_of(tmp_path / "killed")
+
+
+def test_an_image_that_was_described_keeps_its_vector_and_a_new_one_gets_the_vector_it_would_have_had(tmp_path: Path):
+    write_images(tmp_path / "images", [[1, 2, 3, 4, 5]])
+    first = extract_features(tmp_path / "images", tmp_path / "grown", RANDOM)
+    assert first == {"rows": 5, "recomputed": 5}
+    write_images(tmp_path / "images", [[9, 1, 2], [3, 4, 7, 8]])
+    assert extract_features(tmp_path / "images", tmp_path / "grown", RANDOM) == {"rows": 7, "recomputed": 3}
+    assert extract_features(tmp_path / "images", tmp_path / "grown", RANDOM) == {"rows": 7, "recomputed": 0}
+    extract_features(tmp_path / "images", tmp_path / "anew", RANDOM)
+    assert sha256_of(tmp_path / "grown") == sha256_of(tmp_path / "anew")
