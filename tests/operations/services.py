@@ -226,10 +226,22 @@ def ray_cluster(nodes: int, cpus: int = 1) -> Iterator[dict[str, str]]:
                 )
             )  # fmt: skip
             if not number:
-                wait_until_it_answers(f"http://127.0.0.1:{jobs}/api/version", processes[0], 120)
-        time.sleep(10)  # the other nodes join
+                wait_until_it_answers(f"http://127.0.0.1:{jobs}/api/version", processes[0], 300)
+        _wait_for_nodes(jobs, nodes)
         yield quiet | {"EUFCC_EXECUTOR": "ray", "EUFCC_RAY_JOBS": f"http://127.0.0.1:{jobs}"}
     finally:
         for process in reversed(processes):
             end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_nodes(port: int, nodes: int, seconds: float = 300) -> None:
+    """Until that many nodes are alive."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = httpx.get(f"http://127.0.0.1:{port}/nodes?view=summary", timeout=30).json()
+        states = [node["raylet"].get("state") for node in answer["data"]["summary"]]
+        if states.count("ALIVE") >= nodes:
+            return
+        time.sleep(0.5)
+    raise TimeoutError(f"Ray has not got its {nodes} nodes: {states}")
