@@ -48,7 +48,7 @@ def test_tables_in_a_bucket(museum: Path, local_hashes: dict[str, str], tmp_path
         second = dagster_home(tmp_path / "second")
         done = eufcc(["demo"], environment(second, museum, **given))
         assert done.returncode == 0, done.stderr
-        lines = [line for line in done.stderr.splitlines() if "✓" in line]
+        lines = [line for line in done.stderr.splitlines() if line.startswith("  ✓ ")]
         anew = [line for line in lines if "unchanged" not in line]
         assert len(lines) > 30
         assert anew == [], done.stderr
