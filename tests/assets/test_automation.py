@@ -1,4 +1,4 @@
-"""What starts by the clock asks for what the jobs understand, and off until a person turns it on."""
+"""What starts by the clock asks for what its job understands, and is off until a person turns it on."""
 
 import dagster as dg
 import pytest
