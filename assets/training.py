@@ -62,7 +62,14 @@ def rows_of(settings: Settings) -> tuple[Baseline, ...]:
 
 
 def _weights_of(project: Project) -> str:
-    return f"{project.settings.profile} {project.settings.features.weights or 'random'}"
+    """What the recipes depend on beside the code."""
+    settings = project.settings
+    chosen = f"{settings.profile} {settings.features.weights or 'random'} seed {settings.benchmark.seed}"
+    return " ".join([chosen, *_overrides(project)])
+
+
+def _overrides(project: Project) -> list[str]:
+    return [f"{name}={value}" for name, value in sorted(project.settings.benchmark.overrides.items())]
 
 
 def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> list[dict[str, Any]]:
@@ -72,7 +79,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
     command += ["--predictions", str(project.storage / "predictions"), "--profile", project.settings.profile]
     if project.settings.features.weights:
         command += ["--weights", str(project.settings.features.weights)]
-    command += ["--seed", str(project.settings.benchmark.seed)]
+    command += ["--seed", str(project.settings.benchmark.seed), "--override", *_overrides(project)]
     environment = os.environ | {WARM: str(warm_trainer().file)}
     done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=environment)
     events = [event for event in done.get_custom_messages() if isinstance(event, dict)]

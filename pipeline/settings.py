@@ -222,6 +222,7 @@ class BenchmarkSettings(Section):
     rows: tuple[str, ...] = ()  # ours: keys of ml/baselines.py; none named: the paper's twelve
     further_rows: bool = False  # ours: with the paper's twelve, those beyond it too
     seed: int = Field(default=0, ge=0)  # ours
+    overrides: dict[str, str] = {}  # ours: recipe values for every row, as `--override` of ml.run takes them
 
 
 class StepNeeds(Section):
