@@ -120,7 +120,7 @@ def images(n: int, folder: Path) -> Measured:
 
 
 def features(n: int, folder: Path) -> Measured:
-    """The demo's random network at 96 px on the processor, from shards to shards; Inception at 299 px costs far more."""
+    """The demo's random network at 96 px, on the processor, from shards to shards; Inception costs far more."""
     from ml.features import extract_features
     from pipeline.settings import FeatureSettings
 
