@@ -72,15 +72,19 @@ class Service:
         log = (self.home / "daemon.log").open("ab")
         return subprocess.Popen(command, env=self.given, cwd=ROOT, stdout=log, stderr=log)
 
-    def workers(self) -> list[psutil.Process]:
-        """Processes that execute a run (Dagster's server starts them by `spawn`), and the trainers they started."""
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Processes of this seed, by its home; only those whose command has one of the words, if given."""
         found = []
         for process in psutil.process_iter(["pid", "cmdline", "environ"]):
             command = " ".join(process.info["cmdline"] or ())
             ours = (process.info["environ"] or {}).get("DAGSTER_HOME") == str(self.home)
-            if ours and ("spawn_main" in command or "ml.run" in command):
+            if ours and (not words or any(word in command for word in words)):
                 found.append(process)
         return found
+
+    def workers(self) -> list[psutil.Process]:
+        """Processes that execute a run (Dagster's server starts them by `spawn`), and the trainers they started."""
+        return self.processes("spawn_main", "ml.run")
 
     def kill(self, victim: str) -> None:
         """kill -9 of one of them, and the next moment it is started again; the run's process is not."""
@@ -128,11 +132,12 @@ class Service:
         return row[0] if row else "NONE"
 
     def stop(self) -> None:
-        """End everything, the workers too."""
+        """End everything, workers and the servers of killed daemons too."""
         end(self.daemon)
         end(self.sandbox)
-        for process in self.workers():
-            process.kill()
+        for process in self.processes():
+            if process.is_running():
+                process.kill()
         self.database.stop()
 
 
