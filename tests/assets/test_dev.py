@@ -32,9 +32,11 @@ SCHEDULE = """mutation { %s(%s) { __typename ... on PythonError { message }
   ... on ScheduleStateResult { scheduleState { status id } } } }"""
 SELECTOR = """scheduleSelector: {repositoryName: "__repository__", repositoryLocationName: "assets.definitions",
   scheduleName: "weekly_refresh"}"""
-TICKS = """{ instigationStatesOrError(repositoryID: "%s") { ... on InstigationStates { results { name
-  ticks(limit: 100) { status runIds } } } } }"""
-REPOSITORY = "{ repositoriesOrError { ... on RepositoryConnection { nodes { id name } } } }"
+REPOSITORY = '{repositoryName: "__repository__", repositoryLocationName: "assets.definitions"}'
+TICKS = f"""{{ schedulesOrError(repositorySelector: {REPOSITORY}) {{ ... on Schedules {{ results {{
+  name state: scheduleState {{ ticks(limit: 100) {{ status }} }} }} }} }}
+  sensorsOrError(repositorySelector: {REPOSITORY}) {{ ... on Sensors {{ results {{
+  name state: sensorState {{ ticks(limit: 100) {{ status }} }} }} }} }} }}"""
 REFRESHES = """{ runsOrError(limit: 50, filter: {tags: [{key: "eufcc/refresh", value: "weekly"}]}) { ... on Runs {
   results { id status jobName assetMaterializations { assetKey { path } metadataEntries { label
   ... on IntMetadataEntry { intValue } ... on BoolMetadataEntry { boolValue } } } } } } }"""
@@ -181,15 +183,15 @@ def test_the_daemon_evaluates_the_schedule_and_the_sensors_until_there_is_a_rele
     before = dev.split_hash()
     started = dev.ask(SCHEDULE % ("startSchedule", SELECTOR))["startSchedule"]
     assert started["__typename"] == "ScheduleStateResult", started
-    (repository,) = dev.ask(REPOSITORY)["repositoriesOrError"]["nodes"]
     wait_for(lambda: refreshes(dev, "harvest"), 180, "a tick of the schedule")
     stopped = dev.ask(SCHEDULE % ("stopRunningSchedule", f'id: "{started["scheduleState"]["id"]}"'))
     assert "stopRunningSchedule" in stopped
     for job in ("harvest", "dataset", "release_candidate"):
         runs = wait_for(lambda job=job: ended(refreshes(dev, job)), 420, f"the end of {job}")
         assert {run["status"] for run in runs} == {"SUCCESS"}, job
-    states = dev.ask(TICKS % repository["id"])["instigationStatesOrError"]["results"]
-    launched = {state["name"] for state in states for tick in state["ticks"] if tick["status"] == "SUCCESS"}
+    found = dev.ask(TICKS)
+    states = [*found["schedulesOrError"]["results"], *found["sensorsOrError"]["results"]]
+    launched = {one["name"] for one in states for tick in one["state"]["ticks"] if tick["status"] == "SUCCESS"}
     assert {
         "weekly_refresh", "refresh_goes_on_to_the_dataset", "refresh_goes_on_to_a_release_candidate",
     } <= launched  # fmt: skip
