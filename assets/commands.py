@@ -1,5 +1,6 @@
 """The commands that read what others made: compare, evaluate, diff, audit, export. Imports wait for their command."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-answers = Console(highlight=False)  # on stdout: what these commands say is their result
+WIDE = 200  # columns of a table that goes into a file or a pipe: nothing is wrapped there
+
+# On stdout: what these commands say is their result.
+answers = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
 RELEASE = Annotated[Path | None, typer.Option(help="Dataset or release folder; by default that of the predictions.")]
 SHOWN_CHANGES = 20  # lines; all of them are in the file that `--out` names

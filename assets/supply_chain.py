@@ -31,7 +31,9 @@ READ_BY_HAND = {
     "cuda-toolkit": "NVIDIA's, for redistribution",
     "mlcroissant": "Apache-2.0",
 }
-READS_PICKLES = {"pickle.load", "pickle.loads", "joblib.load", "cloudpickle.load", "cloudpickle.loads", "dill.load"}
+READS_PICKLES = {
+    f"{module}.{call}" for module in ("pickle", "cloudpickle", "dill", "joblib") for call in ("load", "loads")
+}
 AUDIT_S = 120
 
 

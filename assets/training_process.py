@@ -27,9 +27,9 @@ def command(arguments: list[str], processes: int) -> list[str]:
 
 def cold(arguments: list[str], processes: int) -> Iterator[str]:
     """Start the trainer; its lines, and last how it ended."""
-    trainer = subprocess.Popen(command(arguments, processes), stdout=subprocess.PIPE, text=True)  # noqa: S603
-    yield from trainer.stdout or ()
-    yield json.dumps({"event": "exit", "code": trainer.wait()})
+    with subprocess.Popen(command(arguments, processes), stdout=subprocess.PIPE, text=True) as trainer:  # noqa: S603
+        yield from trainer.stdout or ()
+    yield json.dumps({"event": "exit", "code": trainer.returncode})
 
 
 def warm(arguments: list[str], connection: socket.socket) -> Iterator[str]:

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from starlette.responses import Response
 
 from assets.checks import CHECKS
 from assets.described import key_of
@@ -18,6 +19,8 @@ from assets.stage import stage_asset
 from ml.champion import Contender, write_contender
 from pipeline.settings import full
 from pipeline.tables import TABLES, TOMBSTONES, features_table
+from tests.pipeline.images.pictures import jpeg
+from tests.pipeline.images.provider import Provider, serving
 
 CHECK_OF = {next(iter(check.check_specs)).name: check for check in CHECKS}
 BY_HASH = "000-of-001"
@@ -132,6 +135,9 @@ BAD: dict[str, tuple[dict[str, list[dict[str, Any]]], Callable[[Path], None] | N
 }
 
 
+OF_SOURCES = "images_are_what_their_sources_serve"  # needs a source: it has a test of its own
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     settings = full()
@@ -165,10 +171,10 @@ def run_with(check: dg.AssetChecksDefinition, project: Project) -> tuple[dg.Exec
 
 
 def test_every_check_is_shown_bad_data():
-    assert set(BAD) == set(CHECK_OF)
+    assert {*BAD, OF_SOURCES} == set(CHECK_OF)
 
 
-@pytest.mark.parametrize("name", CHECK_OF)
+@pytest.mark.parametrize("name", BAD)
 def test_bad_data_is_found_and_blocks_where_it_must(name: str, project: Project):
     check = CHECK_OF[name]
     fill(project, *BAD[name])
@@ -181,6 +187,21 @@ def test_bad_data_is_found_and_blocks_where_it_must(name: str, project: Project)
     assert ("what_comes_after" in made) is not blocking
     assert result.success is not blocking
     assert evaluation.severity is (dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN)
+
+
+def test_pictures_that_the_sources_no_longer_serve_block(project: Project):
+    fill(project, {"images": [{**image("/a/1"), "source_url": "http://museum.example/1.jpg"}]}, None)
+    provider = Provider()
+    provider.answers["/1.jpg"] = Response(jpeg())
+    with serving(provider):
+        images = project.settings.images.model_copy(update={"allowed_addresses": ("127.0.0.0/8",)})
+        http = project.settings.http.model_copy(update={"hosts": {"*": provider.address}})
+        there = Project(project.settings.model_copy(update={"images": images, "http": http}), project.storage)
+        result, made = run_with(CHECK_OF[OF_SOURCES], there)
+    [evaluation] = result.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert "1 of 1 images asked again are not what is stored" in evaluation.description
+    assert "what_comes_after" not in made
 
 
 def test_a_champion_is_replaced_by_a_row_that_is_as_good(project: Project):
