@@ -266,6 +266,7 @@ class PublishedClip(Clip):
         super().__init__(
             _Encoder(model, "encode_image"), _Encoder(model, "encode_text"), model.context_length, model.logit_scale
         )
+        del model.logit_scale  # it is ours now: a weight of two names cannot be saved
         self.model = model
 
 

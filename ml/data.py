@@ -86,8 +86,8 @@ class ImageSplit:
     def keep(self, wanted: NDArray[np.bool_]) -> "ImageSplit":
         """The images for which `wanted` is True, in the same order."""
         chosen = np.flatnonzero(wanted).tolist()
-        tags = {facet: _as_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags}
-        rejected = {facet: _as_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected}
+        tags = {facet: in_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags}
+        rejected = {facet: in_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected}
         return replace(
             self,
             record_ids=tuple(self.record_ids[i] for i in chosen),
@@ -140,11 +140,11 @@ def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:
         providers=tuple(table["data_provider"].to_pylist()),
         jpegs=_bytes_of(table["image"]),
         tags={
-            facet: _as_offsets([_positions(row or (), tags) for row in table[facet].to_pylist()])
+            facet: in_offsets([_positions(row or (), tags) for row in table[facet].to_pylist()])
             for facet, tags in tag_list.facets.items()
         },
         rejected={
-            facet: _as_offsets([_positions(negatives.get(record, ()), tags) for record in record_ids])
+            facet: in_offsets([_positions(negatives.get(record, ()), tags) for record in record_ids])
             for facet, tags in tag_list.facets.items()
         },
     )
@@ -182,7 +182,8 @@ def _bytes_of(images: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(chunks, type=pa.large_binary()).combine_chunks()
 
 
-def _as_offsets(lists: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def in_offsets(lists: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lists of positions as `offsets` and `values`, the form of ImageSplit."""
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64)
     values = np.concatenate(lists) if lists else np.empty(0)
     return offsets, values.astype(np.int64)

@@ -41,7 +41,8 @@ def keep_activations(
 @torch.inference_mode()
 def _made(tower: ImageTower, images: Images, recipe: Recipe, place: Place, views: int) -> Tensor:
     tower.eval()
-    shown = Images(images.split, images.tag_list, images.view, seed=0)
+    split = images.split if recipe.cache_px is None else images.split.decoded(recipe.cache_px)
+    shown = Images(split, images.tag_list, images.view, seed=0)
     draws = [Draw(image, image << 8 | view) for image in range(len(images.split)) for view in range(views)]
     parts = []
     for batch in loader(shown, draws, batch=recipe.eval_batch, workers=recipe.workers, pin=place.cuda):

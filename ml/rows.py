@@ -63,6 +63,11 @@ class Splits:
         return self._read[name, cache_px]
 
 
+def pixels_of(recipe: Recipe) -> int | None:
+    """The side at which images are decoded beforehand; not where only their activations are needed."""
+    return None if recipe.frozen_views else recipe.cache_px
+
+
 def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict[str, Any]:
     """Train the row where it is trainable, predict the three evaluated splits; the figures of the run."""
     if isinstance(job.row, Ensemble):
@@ -82,7 +87,7 @@ def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict
     view = View(job.recipe.image_size, part=job.recipe.eval_part)
     scored = {}
     for name in EVALUATED_SPLITS:
-        split = splits.get(name, job.recipe.cache_px)
+        split = splits.get(name, pixels_of(job.recipe))
         shown = Images(split, tag_list, view, job.seed)
         if job.recipe.frozen_views:
             keep_activations(model, shown, job.recipe, place, views=1, cache=job.cache)
@@ -133,11 +138,11 @@ def train_row(
 ) -> Position:
     """Train the model in place on the row's samples; those of `job.held_out` are left out."""
     recipe = job.recipe
-    training = splits.get("train", recipe.cache_px)
+    training = splits.get("train", pixels_of(recipe))
     if job.held_out is not None:
         training = training.keep(np.array([provider != job.held_out for provider in training.providers]))
     samples = _samples(job, training, tag_list)
-    validation = splits.get("validation", recipe.cache_px)
+    validation = splits.get("validation", pixels_of(recipe))
     shown = Images(validation, tag_list, View(recipe.image_size, part=recipe.eval_part), job.seed)
     if recipe.frozen_views:
         keep_activations(model, samples, recipe, place, views=recipe.frozen_views, cache=job.cache)

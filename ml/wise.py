@@ -19,7 +19,7 @@ from ml.network import Network
 from ml.place import Place
 from ml.predict import figures, predict
 from ml.progress import Progress
-from ml.rows import Job, Splits, train_row
+from ml.rows import Job, Splits, pixels_of, train_row
 
 SHARES = tuple(step / 10 for step in range(11))  # ours: of the fine-tuned weights, as in the paper's curves
 MOST_HELD_OUT = 0.25  # ours: a provider with more of the training images is not held out
@@ -34,7 +34,7 @@ def mix_weights(job: Job, model: Network, splits: Splits, place: Place, progress
     assert job.row.wise is not None
     fine_tuned = job.models / job.row.wise
     checkpoints.read_description(fine_tuned)  # before the long part
-    training = splits.get("train", job.recipe.cache_px)
+    training = splits.get("train", pixels_of(job.recipe))
     provider = held_out_provider(training)
     theirs = np.array([name == provider for name in training.providers])
     start = copy_of(model)
@@ -42,7 +42,7 @@ def mix_weights(job: Job, model: Network, splits: Splits, place: Place, progress
     trial = replace(job, row=baseline(job.row.wise), held_out=provider, models=job.folder / "trial")
     position = train_row(trial, model, splits.tag_list, splits, place, progress)
     tuned = copy_of(model)
-    asked = {"validation": splits.get("validation", job.recipe.cache_px), "held_out": training.keep(theirs)}
+    asked = {"validation": splits.get("validation", pixels_of(job.recipe)), "held_out": training.keep(theirs)}
     shown = {name: _shown(job, model, split, splits, place) for name, split in asked.items()}
     scored = {}
     for share in SHARES:

@@ -83,8 +83,9 @@ def test_every_row_can_learn_32_images_by_heart(museum: Path, tmp_path: Path, ke
     tags = tags.only(row.facets) if isinstance(row, Vision) else tags
     chosen = small(key, epochs=30, batch=16, lr=6e-3, checkpoint_s=float("inf"))
     if isinstance(row, Clip):
-        text = TextTower(context=12, width=32, heads=2, layers=1, embed=32)
-        chosen = replace(chosen, epochs=60, batch=32, lr=4e-3, text_tower=text, instances="per_facet")
+        text = TextTower(context=24, width=32, heads=2, layers=1, embed=32)
+        chosen = replace(chosen, epochs=60, batch=32, lr=3e-3, warmup_steps=40)
+        chosen = replace(chosen, text_tower=text, instances="per_facet")
     split = load_split(museum, "train", tags).decoded(40)
     split = split.keep(np.arange(len(split)) < 32)
     model, _ = network_of(row, chosen, tags, None, seed=1)
