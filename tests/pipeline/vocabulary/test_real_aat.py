@@ -23,6 +23,7 @@ def loaded(shared):
     return concepts, thesaurus, time.process_time() - start
 
 
+@pytest.mark.long  # a time: on a machine that does nothing else
 def test_it_loads_in_under_ten_seconds(loaded):
     assert loaded[2] < 10
 
