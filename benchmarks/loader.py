@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def timed(side: str, folder: Path, workers: int) -> dict[str, float]:
     return found | {"rss_mb": round(max(used) / 1024)}
 
 
-def ours(folder: Path, workers: int) -> Iterator[Any]:
+def ours(folder: Path, workers: int) -> Generator[Any, None, None]:
     """ml.data as the trainer uses it: uint8 from the workers, normalised as a whole batch."""
     import pyarrow as pa
     import torch
@@ -150,7 +150,7 @@ def ours(folder: Path, workers: int) -> Iterator[Any]:
         yield on_device(batch, torch.device("cpu"), scale)["image"]
 
 
-def peer(folder: Path, workers: int) -> Iterator[Any]:
+def peer(folder: Path, workers: int) -> Generator[Any, None, None]:
     """What torchvision's documentation shows."""
     from torch.utils.data import DataLoader
     from torchvision import transforms
