@@ -146,8 +146,8 @@ def ours(folder: Path, workers: int) -> Generator[Any, None, None]:
     images = Images(split, TagList("", "", {}), View(PX, CROP))
     sampler = EpochSampler(len(images), step_size=BATCH, seed=0)
     scale = recipe("multilabel", "full")
-    for batch in loader(images, sampler, batch=BATCH, workers=workers, pin=False):
-        yield on_device(batch, torch.device("cpu"), scale)["image"]
+    batches = loader(images, sampler, batch=BATCH, workers=workers, pin=False)
+    return (on_device(batch, torch.device("cpu"), scale)["image"] for batch in batches)
 
 
 def peer(folder: Path, workers: int) -> Generator[Any, None, None]:
@@ -161,8 +161,7 @@ def peer(folder: Path, workers: int) -> Generator[Any, None, None]:
     batches = DataLoader(
         images, BATCH, shuffle=True, num_workers=workers, drop_last=True, prefetch_factor=4 if workers else None
     )
-    for image, _ in batches:
-        yield image
+    return (image for image, _ in batches)
 
 
 def _cpu() -> float:

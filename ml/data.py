@@ -380,10 +380,12 @@ def on_device(batch: dict[str, torch.Tensor], device: torch.device, scale: Input
     moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     image = moved["image"]
     if image.dtype == torch.uint8:
+        width = image.shape[2]
         std = torch.tensor(scale.std, device=device)
         shift = -torch.tensor(scale.mean, device=device) / std
-        image = image.float()  # mixed with uint8 the next line takes twice as long
-        image = torch.addcmul(shift, image, 1 / (255 * std), out=image).permute(0, 3, 1, 2)
+        rows = image.float().flatten(2)  # a row of all its pixels' colours: three numbers alone keep no processor busy
+        rows = torch.addcmul(shift.repeat(width), rows, (1 / (255 * std)).repeat(width), out=rows)
+        image = rows.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
     layout = torch.channels_last if scale.channels_last and image.ndim == 4 else torch.contiguous_format
     moved["image"] = image.float().contiguous(memory_format=layout)
     return moved
