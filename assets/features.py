@@ -36,15 +36,21 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 
 @stage_asset(
     "features",
-    code=("pipeline/images/near_duplicates.py", "pipeline/images/alignment.py", "pipeline/images/overlay.py"),
+    code=(
+        "pipeline/images/near_duplicates.py",
+        "pipeline/images/alignment.py",
+        "pipeline/images/overlay.py",
+        "pipeline/images/second_look.py",
+    ),
     settings=("images", "features"),
 )
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
-    """Near-duplicates need a perceptual hash and an embedding that agree; the same bytes or record suffice alone."""
-    from pipeline.images.near_duplicates import group_images, read_vectors
+    """Near-duplicates need hash, embedding and pixels that agree; the same bytes or record suffice alone."""
+    from pipeline.images.near_duplicates import group_images, read_vectors, stored_pictures
 
     known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
-    return group_images(known, read_vectors(features, settings.features.extractors[0]), settings.images)
+    vectors = read_vectors(features, settings.features.extractors[0])
+    return group_images(known, vectors, stored_pictures(images), settings.images)
 
 
 @stage_asset(

@@ -7,6 +7,7 @@ this machine in reasonable time, its figure is left out and never made up; docs/
 """
 
 import argparse
+import io
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,12 +134,13 @@ def features(n: int, folder: Path) -> Measured:
 def groups(n: int, folder: Path) -> Measured:
     """Near-duplicates by embedding and perceptual hash, with one image in fifty a copy of another."""
     import polars as pl
+    from PIL import Image
 
-    from pipeline.images.near_duplicates import group_images
+    from pipeline.images.near_duplicates import Pictures, group_images
     from pipeline.settings import ImageSettings
     from pipeline.tables import GROUPS
 
-    def drawn(count: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def drawn(count: int) -> tuple[pl.DataFrame, pl.DataFrame, Pictures]:
         random = np.random.default_rng(SEED)
         like = np.where(random.random(count) < 0.02, random.integers(0, count, count), np.arange(count))
         ids = pl.Series([f"{number:064x}" for number in range(count)])
@@ -154,7 +156,15 @@ def groups(n: int, folder: Path) -> Measured:
                 "miniature": [row.tobytes() for row in miniatures],
             }
         )
-        return known, pl.DataFrame({"image_id": ids, "vector": pl.Series(vectors.astype(np.float32))})
+
+        def pictures(wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+            for image_id in sorted(wanted):
+                data = io.BytesIO()
+                grey = Image.fromarray(miniatures[int(image_id, 16)].reshape(side, side))
+                grey.resize((256, 256), Image.Resampling.BICUBIC).save(data, "JPEG", quality=90)
+                yield image_id, data.getvalue()
+
+        return known, pl.DataFrame({"image_id": ids, "vector": pl.Series(vectors.astype(np.float32))}), pictures
 
     group_images(*drawn(200), ImageSettings())  # compiled
     given = drawn(n)

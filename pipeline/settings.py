@@ -148,10 +148,12 @@ class ImageSettings(Section):
     placeholder_sha256: tuple[str, ...] = ()  # icons sent in place of pictures, beside Europeana's own
     allowed_addresses: tuple[str, ...] = ()  # ours: private networks that may be reached (the local museum)
     takedown_file: Path | None = None  # ours: URLs or record ids that must never be fetched
-    # Near-duplicates: the embedding and the fine perceptual hash must agree (benchmarks/near_duplicates.py).
+    # Near-duplicates: the embedding, the fine perceptual hash and a second look at the pictures themselves must agree
+    # (benchmarks/near_duplicates.py).
     near_duplicate_candidates: int = 20  # ours: nearest by embedding, and as many by dHash, that are compared
-    near_duplicate_closer_than: float = 0.98  # ours: cosine at least that of this share of random pairs
-    near_duplicate_likeness: float = 0.85  # ours: agreement of grey gradients where the two overlap best
+    near_duplicate_closer_than: float = 0.95  # ours: cosine at least that of this share of random pairs
+    near_duplicate_likeness: float = 0.7  # ours: agreement of grey gradients where the two overlap best
+    near_duplicate_difference: float = 0.5  # ours: of blocks and of colours, what may be left
     near_duplicate_smallest_part: float = 0.75  # ours: of width and height, that a cropped copy may show
     large_group: int = 20  # ours: a larger group is a warning
 

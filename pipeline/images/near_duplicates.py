@@ -2,18 +2,23 @@
 
 import base64
 import html
-from collections.abc import Iterator
+import io
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
+from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from usearch.index import Index, search
 
-from pipeline.images.alignment import likenesses
+from pipeline.images import second_look
+from pipeline.images.alignment import overlays
 from pipeline.parquet import whole_file
 from pipeline.settings import ImageSettings
 from pipeline.tables import GROUPS
@@ -26,19 +31,25 @@ PAIRS = {
     "other_image_id": pl.String,
     "cosine": pl.Float64,
     "likeness": pl.Float64,
+    "difference": pl.Float64,
     "hash_bits": pl.Int64,
 }
+# Given some image_ids: each with its bytes, in any order, each once or more.
+Pictures = Callable[[set[str]], Iterable[tuple[str, bytes]]]
 
 
-def group_images(images: pl.DataFrame, features: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
+def group_images(
+    images: pl.DataFrame, features: pl.DataFrame, pictures: Pictures, settings: ImageSettings
+) -> pl.DataFrame:
     """One row per image with its group (table `groups`), whatever the order of the rows.
 
     `images` has record_id, view, image_id, perceptual_hash and miniature; `features` image_id and vector, of one
-    extractor. Joined are: views of one record, equal bytes, and pictures on which the embedding and the fine
-    perceptual hash agree. Groups are the connected components.
+    extractor; `pictures` gives the bytes of those that seem alike (`stored_pictures`). Joined are: views of one record,
+    equal bytes, and pictures on which the embedding, the fine perceptual hash and a second look at the pictures
+    themselves agree. Groups are the connected components.
     """
     rows = images.select("record_id", "view", "image_id").sort("record_id", "view")
-    pairs = near_duplicate_pairs(images, features, settings)
+    pairs = near_duplicate_pairs(images, features, pictures, settings)
     first_row = {image_id: row for row, image_id in reversed(list(enumerate(rows["image_id"])))}
     edges = [(first_row[one], first_row[other]) for one, other in pairs.select("image_id", "other_image_id").rows()]
     edges += _same(rows["record_id"]) + _same(rows["image_id"])
@@ -63,11 +74,13 @@ def group_images(images: pl.DataFrame, features: pl.DataFrame, settings: ImageSe
     )
 
 
-def near_duplicate_pairs(images: pl.DataFrame, features: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
+def near_duplicate_pairs(
+    images: pl.DataFrame, features: pl.DataFrame, pictures: Pictures, settings: ImageSettings
+) -> pl.DataFrame:
     """Pairs of distinct images that are near-duplicates, with the evidence; sorted by image_id.
 
     Columns: image_id, other_image_id (the larger), cosine (of the centred embeddings), likeness (of the fine
-    perceptual hash, see alignment.py), hash_bits (distance of the dHashes).
+    perceptual hash, see alignment.py), difference (see second_look.py), hash_bits (distance of the dHashes).
     """
     distinct = (
         images.select("image_id", "perceptual_hash", "miniature")
@@ -86,13 +99,57 @@ def near_duplicate_pairs(images: pl.DataFrame, features: pl.DataFrame, settings:
     agree = cosine >= _usual_cosine(vectors, settings.near_duplicate_closer_than)
     pairs, cosine = pairs[agree], cosine[agree]
     miniatures = np.frombuffer(b"".join(distinct["miniature"]), np.uint8).reshape(len(distinct), -1)
-    likeness = likenesses(miniatures, pairs, settings.near_duplicate_smallest_part)
+    likeness, overlaid, windows = overlays(miniatures, pairs, settings.near_duplicate_smallest_part)
     alike = likeness >= settings.near_duplicate_likeness
-    pairs, cosine, likeness = pairs[alike], cosine[alike], likeness[alike]
+    pairs, cosine, likeness, overlaid, windows = (
+        column[alike] for column in (pairs, cosine, likeness, overlaid, windows)
+    )
     ids = distinct["image_id"].to_numpy()
-    bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
-    columns = (ids[pairs[:, 0]], ids[pairs[:, 1]], cosine.astype(np.float64), likeness, bits.astype(np.int64))
-    return pl.DataFrame(dict(zip(PAIRS, columns, strict=True)), schema=PAIRS).sort("image_id", "other_image_id")
+    difference = _differences(ids, overlaid, windows, pictures, settings.near_duplicate_difference)
+    same = difference <= settings.near_duplicate_difference
+    bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]).astype(np.int64)
+    columns = (ids[pairs[:, 0]], ids[pairs[:, 1]], cosine.astype(np.float64), likeness, difference, bits)
+    found = dict(zip(PAIRS, (column[same] for column in columns), strict=True))
+    return pl.DataFrame(found, schema=PAIRS).sort("image_id", "other_image_id")
+
+
+def _differences(
+    ids: np.ndarray, pairs: np.ndarray, windows: np.ndarray, pictures: Pictures, most: float
+) -> np.ndarray:
+    """How far each pair differs; the pictures lie in a temporary file meanwhile, 48 KB each, not in memory."""
+    used = np.unique(pairs)
+    if not len(used):
+        return np.empty(0)
+    place = {image_id: row for row, image_id in enumerate(ids[used])}
+    side = second_look.SIDE
+    with tempfile.TemporaryFile() as file:
+        small = np.memmap(file, np.uint8, "w+", shape=(len(used), side, side, 3))
+        missing = set(place)
+        for image_id, data in pictures(set(place)):
+            small[place[image_id]] = _small(data, side)
+            missing.discard(image_id)
+        if missing:
+            raise ValueError(f"The images table holds no picture of {min(missing)}; fetch the images again.")
+        wholes, larges = np.searchsorted(used, pairs).T
+        return second_look.second_look(small, wholes, larges, windows, most)
+
+
+def _small(data: bytes, side: int) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as opened:
+        return np.asarray(opened.convert("RGB").resize((side, side), Image.Resampling.BOX))
+
+
+def stored_pictures(images_folder: Path) -> Pictures:
+    """The pictures of an `images` table, by their ids."""
+    return partial(_bytes_of, images_folder)
+
+
+def _bytes_of(images_folder: Path, image_ids: set[str]) -> Iterator[tuple[str, bytes]]:
+    for shard in sorted(images_folder.rglob("part-*.parquet")):
+        for batch in pq.ParquetFile(shard).iter_batches(100, columns=["image_id", "image"]):
+            for row, image_id in enumerate(batch["image_id"].to_pylist()):
+                if image_id in image_ids:
+                    yield image_id, batch["image"][row]["bytes"].as_py()
 
 
 def read_vectors(features: Path, extractor: str) -> pl.DataFrame:
@@ -247,7 +304,7 @@ figcaption {{ font-size: .75rem; overflow-wrap: anywhere; color: #444; }}
 </head>
 <body>
 <h1>Near-duplicates</h1>
-<p>{groups:,} groups among {images:,} images were joined because the embedding and the perceptual hash agree;
+<p>{groups:,} groups among {images:,} images were joined because embedding, perceptual hash and pixels agree;
 {shown}, largest first. A group never crosses splits. Images by reason: {summary}.</p>
 {sections}
 </body>

@@ -26,20 +26,23 @@ SUMS = HALF * HALF  # the row behind the parts' points
 
 def likenesses_of_parts(
     pictures: np.ndarray, wholes: np.ndarray, larges: np.ndarray, windows: np.ndarray, smallest_part: float
-) -> np.ndarray:
-    """The agreement of each whole picture with the best part of its large one; quickest when sorted by the large."""
-    found = np.empty(len(wholes))
+) -> tuple[np.ndarray, np.ndarray]:
+    """The agreement of each whole picture with the best part of its large one, and the window [m, 4] of that part.
+
+    Quickest when sorted by the large.
+    """
+    found, where = np.empty(len(wholes)), np.zeros((len(wholes), 4))
     work, places = np.zeros((7, SIDE, SIDE), np.float32), np.zeros(SIDE, np.int32)
     parts, window = np.zeros((SUMS + 1, len(windows)), np.float32), np.zeros(4)
-    _compare(pictures, wholes, larges, windows, smallest_part, work, places, parts, window, found)
-    return found
+    _compare(pictures, wholes, larges, windows, smallest_part, work, places, parts, window, found, where)
+    return found, where
 
 
 @compiled
 def _compare(  # type: ignore[no-untyped-def]
-    pictures, wholes, larges, windows, smallest_part, work, places, parts, window, found
+    pictures, wholes, larges, windows, smallest_part, work, places, parts, window, found, where
 ):
-    """Fill `found`; the other arrays behind `smallest_part` are working memory."""
+    """Fill `found` and `where`; the other arrays behind `smallest_part` are working memory."""
     cut = -1
     for pair in range(len(wholes)):
         if larges[pair] != cut:
@@ -52,6 +55,7 @@ def _compare(  # type: ignore[no-untyped-def]
             for column in range(SIDE):
                 work[WHOLE, row, column] = pictures[wholes[pair], row, column]
         found[pair] = _likeness(work, places, windows, parts, window, smallest_part)
+        where[pair] = window
 
 
 @inner

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.near_duplicates import KINDS, colour, crop
-from pipeline.images.alignment import likenesses
+from pipeline.images.alignment import overlays
 from pipeline.images.near_duplicates import duplicate_pairs_page, group_images, large_groups, near_duplicate_pairs
 from pipeline.images.verify import difference_hash, miniature
 from pipeline.settings import ImageSettings
@@ -51,8 +51,8 @@ def embedding(image: Image.Image) -> np.ndarray:
     return (small - small.mean(axis=(0, 1))).ravel()
 
 
-def grouped(rows: list[dict], seed: int = 0, vectors=None) -> dict[str, tuple[str, str]]:
-    """name -> (group, reason); `vectors` are the embeddings by image_id."""
+def grouped(rows: list[dict], seed: int = 0, vectors=None, pictures=None) -> dict[str, tuple[str, str]]:
+    """name -> (group, reason); `vectors` are the embeddings by image_id, `pictures` where the bytes come from."""
     shuffled = random.Random(seed).sample(rows, len(rows))
     embedded = vectors or {item["image_id"]: embedding(item["image"]) for item in rows}
     features = pl.DataFrame(
@@ -62,7 +62,9 @@ def grouped(rows: list[dict], seed: int = 0, vectors=None) -> dict[str, tuple[st
         [{name: value for name, value in item.items() if name != "image"} for item in shuffled],
         schema_overrides={"perceptual_hash": pl.UInt64},
     )
-    groups = group_images(images, features, SETTINGS)
+    bytes_of = {item["image_id"]: saved(item["image"]) for item in rows}
+    pictures = pictures or (lambda wanted: [(image_id, bytes_of[image_id]) for image_id in wanted])
+    groups = group_images(images, features, pictures, SETTINGS)
     return {
         f"{record}#{view}": (group, reason)
         for record, view, group, reason in groups.select("record_id", "view", "group_id", "reason").iter_rows()
@@ -141,13 +143,13 @@ def test_no_images_and_one_image():
     features = pl.DataFrame(
         {"image_id": [], "vector": []}, schema={"image_id": pl.String, "vector": pl.Array(pl.Float32, 4)}
     )
-    assert group_images(images, features, SETTINGS).is_empty()
-    assert near_duplicate_pairs(images, features, SETTINGS).is_empty()
+    assert group_images(images, features, dict, SETTINGS).is_empty()
+    assert near_duplicate_pairs(images, features, dict, SETTINGS).is_empty()
 
 
 def test_likeness_is_one_for_the_same_picture_and_low_for_another():
     stack = np.stack([np.frombuffer(miniature(picture(n)), np.uint8) for n in (1, 1, 2)])
-    same, other = likenesses(stack, np.array([[0, 1], [0, 2]]), 0.75)
+    (same, other), _, _ = overlays(stack, np.array([[0, 1], [0, 2]]), 0.75)
     assert same == pytest.approx(1.0)
     assert other < 0.6
 
