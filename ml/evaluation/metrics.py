@@ -19,6 +19,7 @@ FURTHER = (
     "coherence_violations",
     "confidence",
 )
+LANES = 64  # half floats that are compared side by side
 COHERENCE_DEPTH = 10  # coherence looks at as many tags as a cataloguer sees
 
 
@@ -178,25 +179,47 @@ def _layout(dtype: np.dtype) -> tuple[np.integer, np.integer, np.integer]:
 
 
 @njit(cache=True)
-def _order(bits, mask, sign, keys):
+def _order(bits, mask, sign, keys, peaks):
     """Bits of floats as integers that compare alike, -0 equal to 0; returns the largest magnitude.
 
-    Integers, because half floats have no instruction of their own, and 32 of them compare at once.
+    Integers, because half floats have no instruction of their own, and 32 of them compare at once. `peaks`, of LANES
+    numbers as wide as the bits, keeps the loop as wide as them.
     """
-    largest = bits[0] & mask
-    for j in range(bits.size):
-        magnitude = bits[j] & mask
-        negative = bits[j] >> sign  # all ones, or none
+    peaks[:] = 0
+    done = bits.size // LANES * LANES
+    for start in range(0, done, LANES):
+        for lane in range(LANES):
+            magnitude = bits[start + lane] & mask
+            negative = bits[start + lane] >> sign  # all ones, or none
+            keys[start + lane] = (magnitude ^ negative) - negative
+            peaks[lane] = max(peaks[lane], magnitude)
+    largest = peaks.max()
+    for j in range(done, bits.size):
+        magnitude, negative = bits[j] & mask, bits[j] >> sign
         keys[j] = (magnitude ^ negative) - negative
         largest = max(largest, magnitude)
     return largest
 
 
 @njit(cache=True)
-def _place(keys, key):
-    """How many of the keys are larger, and how many equal."""
-    larger, equal = 0, 0
-    for j in range(keys.size):
+def _place(keys, key, counts):
+    """How many of the keys are larger, and how many equal.
+
+    Half floats are counted in lanes as wide as themselves, `counts` int16 (2, LANES), which is five times faster than
+    counting all in one wide number; for wider floats that gains nothing.
+    """
+    larger, equal, done = 0, 0, 0
+    if keys.itemsize == 2:
+        counts[:] = 0
+        done = keys.size // LANES * LANES
+        for start in range(0, done, LANES):
+            for lane in range(LANES):
+                counts[0, lane] += keys[start + lane] > key
+                counts[1, lane] += keys[start + lane] == key
+        for lane in range(LANES):
+            larger += counts[0, lane]
+            equal += counts[1, lane]
+    for j in range(done, keys.size):
         larger += keys[j] > key
         equal += keys[j] == key
     return larger, equal
@@ -301,6 +324,7 @@ def _rank(
     row = np.empty(n_tags, bits.dtype)
     mark = np.full(n_tags, -1, np.int64)
     best = np.zeros(n_tags + COHERENCE_DEPTH, np.int64)
+    counts, peaks = np.zeros((2, LANES), np.int16), np.zeros(LANES, bits.dtype)
     for b in range(n):
         image = rows[b]
         first, last = starts[image], starts[image + 1]
@@ -309,13 +333,13 @@ def _rank(
         everything = known + unseen[image]
         if everything == 0:
             continue
-        if n_tags and _order(bits[b], mask, sign, row) > infinite:
+        if n_tags and _order(bits[b], mask, sign, row, peaks) > infinite:
             return False
         larger = np.empty(known, np.int64)
         equal = np.empty(known, np.int64)
         found, found_all, place = 0.0, 0.0, 0.0
         for i in range(known):
-            larger[i], equal[i] = _place(row, row[tags[first + i]])
+            larger[i], equal[i] = _place(row, row[tags[first + i]], counts)
             hits[first + i] = _chance(larger[i], equal[i], known)
             positions[first + i] = larger[i] + (equal[i] + 1) / 2
             found += hits[first + i]

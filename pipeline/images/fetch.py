@@ -32,7 +32,7 @@ EUROPEANA_PLACEHOLDERS = (
     "61aee4627b657c58cbd63da3caf3df8bac5b1fabbc067ceeeeb3bb1d02b55e28",
 )
 # Changed when the code that makes a stored picture changes, so that old ones are fetched again.
-PICTURE_VERSION = 2
+PICTURE_VERSION = 3
 Result = TypeVar("Result")
 
 

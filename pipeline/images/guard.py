@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from zlib import crc32
 
 import httpcore
 import httpx
@@ -16,6 +17,7 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_URL = 8_000
+POOLED = 4  # connections of one pool: httpcore looks through all of them at every step of every request
 
 # `is_global` of the standard library has changed between Python versions; these are refused whatever it says.
 NEVER_PUBLIC = tuple(
@@ -158,7 +160,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """An httpx transport over one connection pool whose every connection passes the guard."""
+    """An httpx transport over small connection pools whose every connection passes the guard."""
 
     def __init__(
         self,
@@ -168,52 +170,73 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         hosts: Mapping[str, str] | None = None,
         resolver: Resolver = resolve,
     ) -> None:
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=15.0,
-            network_backend=GuardedBackend(allowed, map(_host_and_port, (hosts or {}).values()), resolver),
-        )
+        ssl_context = httpx.create_ssl_context(trust_env=False)
+        backend = GuardedBackend(allowed, map(_host_and_port, (hosts or {}).values()), resolver)
+        self._pools = [
+            httpcore.AsyncConnectionPool(
+                ssl_context=ssl_context,
+                max_connections=POOLED,
+                max_keepalive_connections=POOLED,
+                keepalive_expiry=15.0,
+                network_backend=backend,
+            )
+            for _ in range(-(-connections // POOLED))
+        ]
+        self._busy = [0] * len(self._pools)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request; redirects are not followed here."""
-        response = await self._pool.handle_async_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=request.url.raw_scheme,
-                    host=request.url.raw_host,
-                    port=request.url.port,
-                    target=request.url.raw_path,
-                ),
-                headers=request.headers.raw,
-                extensions=request.extensions,
+        chosen = self._least_busy(request.url.raw_host)
+        self._busy[chosen] += 1
+        try:
+            response = await self._pools[chosen].handle_async_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(
+                        scheme=request.url.raw_scheme,
+                        host=request.url.raw_host,
+                        port=request.url.port,
+                        target=request.url.raw_path,
+                    ),
+                    headers=request.headers.raw,
+                    extensions=request.extensions,
+                )
             )
-        )
+        except BaseException:
+            self._busy[chosen] -= 1
+            raise
         return httpx.Response(
             status_code=response.status,
             headers=response.headers,
-            stream=_Body(response),
+            stream=_Body(response, self._busy, chosen),
             extensions=response.extensions,
         )
 
+    def _least_busy(self, host: bytes) -> int:
+        """The pool with the fewest requests; among equals the host's own, where its connections are kept."""
+        own = crc32(host) % len(self._pools)
+        return min([*range(own, len(self._pools)), *range(own)], key=self._busy.__getitem__)
+
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._pool.aclose()
+        for pool in self._pools:
+            await pool.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
     """The body of a pooled response, as httpx wants it."""
 
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
+    def __init__(self, response: httpcore.Response, busy: list[int], pool: int) -> None:
+        self._response, self._busy, self._pool = response, busy, pool
 
     async def __aiter__(self):
         async for chunk in self._response.aiter_stream():
             yield chunk
 
     async def aclose(self) -> None:
+        if self._pool >= 0:  # httpx closes more than once
+            self._busy[self._pool] -= 1
+            self._pool = -1
         await self._response.aclose()
 
 

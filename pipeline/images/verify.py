@@ -76,7 +76,8 @@ def verify(data: bytes, limits: Limits, *, may_be_placeholder: bool = False) -> 
     if is_flat(picture):
         raise Rejected("flat", "one colour all over")
     small = shrunk(picture, limits.short_side)
-    return Picture(encoded(small, limits.jpeg_quality), *small.size, difference_hash(small), miniature(small))
+    grey = small.convert("L")
+    return Picture(encoded(small, limits.jpeg_quality), *small.size, difference_hash(grey), miniature(grey))
 
 
 def sniff(data: bytes) -> str:
@@ -179,18 +180,22 @@ def _eight_bits(picture: Image.Image, top: float) -> Image.Image:
 
 
 def shrunk(picture: Image.Image, short_side: int) -> Image.Image:
-    """The picture with its short side at most `short_side` px; never enlarged."""
+    """The picture with its short side at most `short_side` px; never enlarged.
+
+    Hamming's filter: every pixel counts, as with Lanczos', in half the time, without its ringing beside edges.
+    """
     shortest = min(picture.size)
     if shortest <= short_side:
         return picture
     width, height = (max(1, round(side * short_side / shortest)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return picture.resize((width, height), Image.Resampling.HAMMING, reducing_gap=3.0)
 
 
 def encoded(picture: Image.Image, quality: int) -> bytes:
     """Baseline JPEG without metadata; equal pixels give equal bytes."""
-    clean = Image.frombytes("RGB", picture.size, picture.tobytes())
     out = io.BytesIO()
+    clean = picture.copy()
+    clean.info = {}  # from which Pillow takes the comment
     clean.save(out, "JPEG", quality=quality)
     return out.getvalue()
 
