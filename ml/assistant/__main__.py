@@ -19,7 +19,7 @@ from ml.assistant.elsewhere import Elsewhere
 from ml.assistant.limits import DeskLimits
 from ml.assistant.store import Store
 from ml.assistant.suggest import ModelInfo
-from ml.assistant.trained import ModelError, find_models
+from ml.assistant.trained import ModelError, find_models, start_with
 from ml.assistant.vocabulary import LANGUAGES, Vocabulary, VocabularyError, read_tag_list, widened
 from ml.assistant.wider import terms_of_dumps, terms_of_table
 from pipeline.parquet import TableError
@@ -80,11 +80,7 @@ def make_desk(asked: argparse.Namespace) -> Desk:
     models = find_models(
         asked.models or asked.storage / "models", asked.predictions or asked.storage / "predictions", dataset, order
     )
-    if asked.model is not None:
-        if asked.model not in models.infos:
-            there = ", ".join(models.infos) or "none"
-            raise ModelError(f"There is no trained model `{asked.model}` in the storage; there are: {there}.")
-        models.default = asked.model
+    start_with(models, asked.model, asked.storage)
     folder: Path = asked.folder or asked.storage / "assistant"
     of_folder = f"sqlite:///{folder / 'assistant.sqlite'}"
     return Desk(

@@ -14,6 +14,7 @@ from PIL import Image
 from ml.assistant.desk import Models
 from ml.assistant.suggest import ModelInfo, Scorer, Scores, Suggester
 from ml.assistant.thresholds import Truth, read_truth, sure_from
+from ml.champion import read_contender
 from pipeline import FACETS
 from pipeline.parquet import sha256_of
 
@@ -52,6 +53,21 @@ def find_models(models: Path, predictions: Path, dataset: Path, order: Mapping[s
         for model, info in zip(found, infos, strict=True)
     }
     return Models(loaders, infos, default_of(found))
+
+
+def start_with(models: Models, wanted: str | None, storage: Path) -> None:
+    """Make the wanted model the default; without a wish the promoted one, where it is among them.
+
+    Raises ModelError when the wanted model is not there.
+    """
+    if wanted is not None and wanted not in models.infos:
+        there = ", ".join(models.infos) or "none"
+        raise ModelError(f"There is no trained model `{wanted}` in the storage; there are: {there}.")
+    promoted = read_contender(storage / "champion" / "champion.json")
+    if wanted is not None:
+        models.default = wanted
+    elif promoted is not None and promoted.baseline in models.infos:
+        models.default = promoted.baseline
 
 
 def default_of(models: Sequence[Trained]) -> str | None:

@@ -11,8 +11,9 @@ import pytest
 from ml.assistant.dataset_images import DatasetImages
 from ml.assistant.pictures import for_model
 from ml.assistant.thresholds import read_truth, sure_from, threshold
-from ml.assistant.trained import Trained, default_of, find_models
+from ml.assistant.trained import ModelError, Trained, default_of, find_models, start_with
 from ml.assistant.vocabulary import read_tag_list
+from ml.champion import Contender, write_contender
 from ml.run import main
 from pipeline import FACETS
 from pipeline.release.folder import dataset_schema
@@ -95,6 +96,24 @@ def test_the_default_is_best_on_validation_over_all_facets():
     assert default_of(models) == "multilabel"
     assert default_of([model("multilabel", 0.5), model("ensemble_ml_s_clip", 0.5)]) == "ensemble_ml_s_clip"
     assert default_of([]) is None
+
+
+def test_the_desk_starts_with_the_wanted_model_or_the_promoted_one(storage, tmp_path):
+    order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
+    models = find_models(storage / "models", storage / "predictions", storage / "dataset", order)
+    models.default = "multilabel"
+    start_with(models, None, tmp_path)
+    assert models.default == "multilabel"  # none was promoted
+    for promoted, default in (("softmax", "softmax"), ("forgotten", "softmax")):
+        (tmp_path / "champion").mkdir(exist_ok=True)
+        champion = Contender(promoted, 0, "0" * 64, "validation", 0.5, 0.4, 0.6)
+        write_contender(champion, tmp_path / "champion" / "champion.json")
+        start_with(models, None, tmp_path)
+        assert models.default == default
+    start_with(models, "ensemble_ml_s", tmp_path)
+    assert models.default == "ensemble_ml_s"
+    with pytest.raises(ModelError, match=r"no trained model `magic`.*multilabel"):
+        start_with(models, "magic", tmp_path)
 
 
 def test_examples_of_a_tag_come_from_different_providers_first(storage):
