@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from ml.extractors import EXTRACTORS, Extractor
-from pipeline.parquet import write_parquet
+from pipeline.parquet import remove_left_overs, write_parquet
 from pipeline.tables import features_table
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _extract(
     recipe, count = _recipe(extractor, settings), 0
     network: nn.Module | None = None  # built when a shard needs it
     known: dict[str, np.ndarray] | None = None  # read when a shard needs it, before any is written
+    remove_left_overs(target, {shard.name for shard, _ in work})
     for done, (shard, image_ids) in enumerate(work, start=1):
         content = _content(image_ids, recipe)
         if _stored(target / shard.name, "content") != content:

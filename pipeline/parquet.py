@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +152,16 @@ def whole_file(file: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_left_overs(folder: Path, names: Container[str] | None = None) -> None:
+    """Remove what kills left of earlier attempts at a folder's files, or at those of these names.
+
+    Nobody else may be writing them now.
+    """
+    for left_over in folder.glob(".*.part"):
+        if names is None or left_over.name[1:].rsplit(".", 2)[0] in names:
+            left_over.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from pipeline.images.ledger import Ledger
-from pipeline.parquet import write_parquet
+from pipeline.parquet import remove_left_overs, write_parquet
 from pipeline.settings import ImageSettings
 from pipeline.tables import IMAGES
 
@@ -27,6 +27,8 @@ def write_shards(usable: pl.DataFrame, ledger: Ledger, target: Target, settings:
     parts = _cut(usable, ledger.sizes(), settings)
     target.mkdir(parents=True, exist_ok=True)
     names = [f"part-{number:05d}.parquet" for number in range(len(parts))]
+    if isinstance(target, Path):  # a store has none: an object appears when its upload ends
+        remove_left_overs(target)
     for name, rows in zip(names, parts, strict=True):
         content = _content(rows, ledger.recipe)
         if _stored_content(target / name) != content:

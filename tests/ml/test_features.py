@@ -300,3 +300,11 @@ def test_an_image_that_was_described_keeps_its_vector_and_a_new_one_gets_the_vec
     assert extract_features(tmp_path / "images", tmp_path / "grown", RANDOM) == {"rows": 7, "recomputed": 0}
     extract_features(tmp_path / "images", tmp_path / "anew", RANDOM)
     assert sha256_of(tmp_path / "grown") == sha256_of(tmp_path / "anew")
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path):
+    write_images(tmp_path / "images", [[1, 2]])
+    extract_features(tmp_path / "images", tmp_path / "features", RANDOM)
+    (tmp_path / "features" / ".part-00000.parquet.x1y2.part").write_bytes(b"half")
+    extract_features(tmp_path / "images", tmp_path / "features", RANDOM)
+    assert [file.name for file in (tmp_path / "features").iterdir()] == ["part-00000.parquet"]

@@ -261,6 +261,7 @@ def test_shards_are_cut_by_rows_and_do_not_depend_on_order(fetch, provider, tmp_
     fetch(shuffled[:7], rows_per_shard=10, folder=tmp_path / "two")
     fetch(shuffled, rows_per_shard=10, folder=tmp_path / "two", connections=1)
     assert sha256_of(tmp_path / "one" / "images") == sha256_of(tmp_path / "two" / "images")
+    (tmp_path / "two" / "images" / ".part-00001.parquet.x1y2.part").write_bytes(b"left by a kill")
     fetch(rows[:5], rows_per_shard=10, folder=tmp_path / "two")
     assert [file.name for file in (tmp_path / "two" / "images").iterdir()] == ["part-00000.parquet"]
 
