@@ -106,11 +106,11 @@ def show(metric: str, value: float | None, digits: int = 2) -> str:
 
 
 def weights_of(storage: Path, baseline: str) -> str:
-    """Where a model's weights come from, as its model.json says; empty without one."""
+    """Where a model's weights come from, as its model.json says; empty without one, and for an ensemble, which has none
+    of its own."""
     file = storage / "models" / baseline / "model.json"
-    if not file.exists():
-        return ""
-    return str(json.loads(file.read_text(encoding="utf-8")).get("weights", ""))
+    model = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return "" if "members" in model else str(model.get("weights", ""))
 
 
 def weights_of_all(storage: Path, baselines: Sequence[str]) -> str:
