@@ -1,4 +1,4 @@
-"""A second look at pictures that seem alike: laid over each other to a fraction of a point, then compared bit by bit.
+"""A second look at pictures that seem alike: laid over each other to a fraction of a point, then compared.
 
 Two photographs of the same kind of thing before the same cloth agree in their outlines. Copies of one photograph agree
 in every small block of it, and one colour correction maps all of the one to all of the other.
@@ -29,7 +29,7 @@ IN_A_LINE = 0.25  # where less is left, the picture was in those rows and not a 
 WORST = 0.05  # the share of what is left that may disagree
 
 CELL = 4  # points of a cell's side; colours are compared by cells
-FORGIVEN_CELLS = 6  # rows, the height of the forgiven blocks and half as much
+FORGIVEN_CELLS = FORGIVEN * BLOCK // CELL  # rows, as high as the forgiven blocks
 CORRECTIONS = 6  # rounds of the fit of the colour correction
 NOTICED, BY_CONTRAST = 7.0, 0.2  # levels of difference that count as one, and how many more by those of an edge
 SHOWN = 20.0  # levels of contrast from which on a cell counts in full: a wide plain ground may not outvote the object
