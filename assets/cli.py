@@ -205,8 +205,10 @@ def _show_benchmark() -> None:
 def main() -> None:
     """Run a command; an error raised on purpose is one sentence and exit code 1, without a traceback."""
     os.environ.setdefault("DAGSTER_HOME", str(home()))
-    # Threads that wait for others sleep: where they spin, a second program makes torch a hundred times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait for others sleep: where they spin, a second program makes torch a hundred times slower. At the
+    # desk they may spin: somebody waits for one picture, and has it in two thirds of the time.
+    if sys.argv[1:2] != ["assistant"]:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Dagster's own stability labels; the versions are pinned, and a cataloguer can do nothing about them.
     warnings.filterwarnings("ignore", message=r".* is currently in (beta|preview)")
     try:
