@@ -155,11 +155,11 @@ def whole_file(file: Path) -> Iterator[Path]:
 
 
 def remove_left_overs(folder: Path, names: Container[str] | None = None) -> None:
-    """Remove what kills left of earlier attempts at a folder's files, or at those of these names.
+    """Remove what kills left of earlier attempts at the files below a folder, or at those of these names.
 
     Nobody else may be writing them now.
     """
-    for left_over in folder.glob(".*.part"):
+    for left_over in folder.rglob(".*.part"):
         if names is None or left_over.name[1:].rsplit(".", 2)[0] in names:
             left_over.unlink(missing_ok=True)
 

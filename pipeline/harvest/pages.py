@@ -14,8 +14,9 @@ from pathlib import Path
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient, Window
 from pipeline.harvest.parts import Part, plan_parts, solr_time
-from pipeline.harvest.store import Generation, generations, remove_leftovers
+from pipeline.harvest.store import Generation, generations
 from pipeline.harvest.walk import Walk, Walked
+from pipeline.parquet import remove_left_overs
 from pipeline.settings import HarvestSettings
 
 PROFILES = {"whole": "rich", "refresh": "rich", "ids": "minimal"}
@@ -89,7 +90,7 @@ def walk_generation(
     """Walk a new generation of the collection, or the rest of an unfinished one; a finished one as it is."""
     clock = client.http.clock
     started = clock.now()
-    remove_leftovers(folder)
+    remove_left_overs(folder)
     generation = unfinished or _planned(client, collection, folder, settings, kind, updated_from)
     requests = 0
     if not generation.complete:

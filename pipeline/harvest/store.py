@@ -151,9 +151,3 @@ def remove_pages(files: Sequence[Path]) -> None:
     """Remove pages, the last first: what a kill leaves is then still an unbroken walk."""
     for file in sorted(files, reverse=True):
         file.unlink(missing_ok=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a kill left half written."""
-    for file in folder.rglob(".*.part"):
-        file.unlink(missing_ok=True)

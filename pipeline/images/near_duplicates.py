@@ -5,7 +5,6 @@ import html
 import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,15 +140,12 @@ def _small(data: bytes, side: int) -> np.ndarray:
 
 def stored_pictures(images_folder: Path) -> Pictures:
     """The pictures of an `images` table, by their ids."""
-    return partial(_bytes_of, images_folder)
 
+    def pictures(image_ids: set[str]) -> Iterator[tuple[str, bytes]]:
+        for (image_id,), data in _pictures(images_folder, ("image_id",), {(image_id,) for image_id in image_ids}):
+            yield image_id, data
 
-def _bytes_of(images_folder: Path, image_ids: set[str]) -> Iterator[tuple[str, bytes]]:
-    for shard in sorted(images_folder.rglob("part-*.parquet")):
-        for batch in pq.ParquetFile(shard).iter_batches(100, columns=["image_id", "image"]):
-            for row, image_id in enumerate(batch["image_id"].to_pylist()):
-                if image_id in image_ids:
-                    yield image_id, batch["image"][row]["bytes"].as_py()
+    return pictures
 
 
 def read_vectors(features: Path, extractor: str) -> pl.DataFrame:
@@ -255,7 +251,7 @@ def duplicate_pairs_page(groups: pl.DataFrame, images_folder: Path, file: Path, 
     )
     shown = joined[:most]
     wanted = {(row[0], row[1]) for group in shown for row in group.select("record_id", "view").iter_rows()}
-    pictures = dict(_pictures(images_folder, wanted))
+    pictures = dict(_pictures(images_folder, ("record_id", "view"), wanted))
     sections = "\n".join(_section(group, pictures) for group in shown)
     counts = groups.group_by("reason").agg(n=pl.len()).sort("reason").rows()
     summary = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in counts)
@@ -265,13 +261,15 @@ def duplicate_pairs_page(groups: pl.DataFrame, images_folder: Path, file: Path, 
         temporary.write_text(text, encoding="utf-8")
 
 
-def _pictures(images_folder: Path, wanted: set[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], bytes]]:
+def _pictures(
+    images_folder: Path, key: tuple[str, ...], wanted: set[tuple[Any, ...]]
+) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+    """The bytes of the rows of an `images` table whose key is wanted."""
     for shard in sorted(images_folder.rglob("part-*.parquet")):
-        for batch in pq.ParquetFile(shard).iter_batches(100, columns=["record_id", "view", "image"]):
-            for row in range(len(batch)):
-                key = (batch["record_id"][row].as_py(), batch["view"][row].as_py())
-                if key in wanted:
-                    yield key, batch["image"][row]["bytes"].as_py()
+        for batch in pq.ParquetFile(shard).iter_batches(100, columns=[*key, "image"]):
+            for row, found in enumerate(zip(*(batch[name].to_pylist() for name in key), strict=True)):
+                if found in wanted:
+                    yield found, batch["image"][row]["bytes"].as_py()
 
 
 def _section(group: pl.DataFrame, pictures: dict[tuple[str, int], bytes]) -> str:
