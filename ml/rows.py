@@ -25,6 +25,8 @@ from ml.tags import TagList
 from ml.train import Position, train
 from ml.vision import VisionModel
 
+HASHES = ("split_hash", "tag_list_hash")
+
 
 @dataclass(frozen=True)
 class Job:
@@ -104,6 +106,17 @@ def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict
         checkpoints.previous(_checkpoint_file(job)).unlink(missing_ok=True)
     place.wait()
     return outcome | {"validation": scored["validation"]}
+
+
+def stands(job: Job, tag_list: TagList) -> bool:
+    """Whether this very row (recipe, seed, split, tags) was made before; `model.json` is the last that is written."""
+    if not (job.folder / "model.json").is_file() or isinstance(
+        job.row, Ensemble
+    ):  # ensembles: their members may be new
+        return False
+    told = checkpoints.read_description(job.folder)
+    mine = _description(job, tag_list, told["weights"])
+    return all(told[name] == json.loads(json.dumps(mine[name])) for name in ("recipe", "seed", *HASHES))
 
 
 def network_of(

@@ -13,7 +13,7 @@ from ml.data import DataError
 from ml.place import Place, PlaceError, place
 from ml.predict import PredictionError
 from ml.progress import Progress
-from ml.rows import Job, Splits, make_row
+from ml.rows import Job, Splits, make_row, stands
 from ml.tags import TagListError, load_tag_list
 from ml.train import TrainingError
 from ml.weights import WeightsError
@@ -63,6 +63,8 @@ def _make_rows(asked: argparse.Namespace, here: Place) -> None:
         )
     splits = Splits(asked.dataset, load_tag_list(asked.dataset))
     for job in jobs:
+        if asked.missing and stands(job, splits.tag_list):
+            continue
         board = job.folder / "curves" if job.recipe.tensorboard and not isinstance(job.row, Ensemble) else None
         log = job.folder / "log.jsonl"
         progress = Progress(job.row.key, quiet=not here.first, board=board, log=log)
@@ -95,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=340)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
+    parser.add_argument("--missing", action="store_true", help="leave rows alone that were made from the same before")
     parser.add_argument("--override", nargs="*", default=[], metavar="NAME=VALUE", help="recipe values")
     return parser
 

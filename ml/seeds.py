@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = asked.out / f"seed-{seed}"
         places = ["--models", str(folder / "models"), "--predictions", str(folder / "predictions")]
         shared = ["--cache", str(asked.out / "activations"), "--dataset", str(asked.dataset), "--seed", str(seed)]
-        if run_rows([*rest, *places, *shared]) != 0:
+        if run_rows([*rest, "--missing", *places, *shared]) != 0:
             return 1
         found.append(figures_of(folder / "predictions", asked.dataset))
     print(table(found), file=sys.stderr)

@@ -24,3 +24,18 @@ def test_two_seeds_are_trained_and_scored(museum: Path, tmp_path: Path, capfd: p
     assert printed[-1] == table(found).splitlines()[-1]
     assert found[0]["softmax"]["inner_test"] != found[1]["softmax"]["inner_test"]
     assert found[0]["label_prior"] == found[1]["label_prior"]
+
+
+def test_what_was_made_is_not_trained_again(museum: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    overrides = ["--override", "epochs=1", "image_size=32", "cache_px=none", "batch=32"]
+    given = ["--dataset", str(museum), "--out", str(tmp_path), "--baseline", "softmax", *overrides]
+    assert main(["--seeds", "1", *given]) == 0
+    first = capfd.readouterr()
+    made = tmp_path / "seed-1" / "models" / "softmax" / "model.json"
+    before = made.stat().st_mtime_ns
+    assert main(["--seeds", "1", *given]) == 0
+    again = capfd.readouterr()
+    assert made.stat().st_mtime_ns == before
+    assert (again.out, again.err) == ("", "\n".join(first.err.splitlines()[-4:]) + "\n")
+    assert main(["--seeds", "1", *given[:-1], "batch=16"]) == 0  # another recipe
+    assert made.stat().st_mtime_ns > before
