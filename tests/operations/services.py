@@ -209,8 +209,9 @@ def ray_cluster(nodes: int, cpus: int = 1) -> Iterator[dict[str, str]]:
     """
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
     patient = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_raylet_start_wait_time_s": "240"}
-    given = os.environ | quiet | patient
-    ray, port, jobs = Path(sys.executable).with_name("ray"), free_port(), free_port()
+    binaries = Path(sys.executable).parent  # a job calls `dagster`: nodes are started from the activated environment
+    given = os.environ | quiet | patient | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    ray, port, jobs = binaries / "ray", free_port(), free_port()
     folder = Path(tempfile.mkdtemp(prefix="eufcc-ray-"))
     common = ["--block", "--disable-usage-stats", f"--num-cpus={cpus}", "--object-store-memory=100000000"]
     head = ["--head", "--node-ip-address=127.0.0.2", f"--port={port}", "--dashboard-host=127.0.0.1"]
