@@ -277,8 +277,6 @@ def _in_a_process(stage: str, size: int) -> dict[str, Any]:
 
 def _pictures(count: int) -> list[bytes]:
     """Seeded JPEGs of blurred noise."""
-    import io
-
     from PIL import Image
 
     random = np.random.default_rng(SEED)
