@@ -19,11 +19,11 @@ import psutil
 from assets.project import ROOT
 
 EUFCC = (sys.executable, "-m", "assets.cli")
-ROWS = '["multilabel"]'  # one trained row: enough to see that training ends the same
+ROWS = '["multilabel"]'  # one trained row: enough to see that training ends the same; the soak takes all
 # Everything that is published or decides what is; `fetches` holds times, models and report say how long they took.
 FINAL = (
     "records", "concepts", "selected_records", "images", "features", "groups", "tags", "record_tags",
-    "provider_distances", "splits", "dataset", "predictions/multilabel", "results", "release",
+    "provider_distances", "splits", "dataset", "predictions", "results", "release",
 )  # fmt: skip
 
 

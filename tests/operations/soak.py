@@ -36,7 +36,7 @@ from tests.operations.services import (
     storage_below,
 )
 
-JOBS = ("harvest", "dataset", "benchmark")
+JOBS = {"harvest": 5.0, "dataset": 15.0, "benchmark": 60.0}  # and within how many seconds of work the next kill comes
 VICTIMS = ("daemon", "worker", "database", "museum")
 LOST_AFTER_S = 12.0  # a run that nobody works on for so long is asked for again
 LONGEST_S = 3_600.0  # of one seed, on a machine with other work
@@ -54,6 +54,7 @@ class Service:
     museum: Path
     seed: int
     tags: dict[str, dict[str, str]]
+    rows: str
     killed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -62,7 +63,8 @@ class Service:
         self.database = Postgres()
         os.environ["EUFCC_POSTGRES"] = self.database.for_dagster  # read by deploy/dagster.yaml, in this process too
         self.given = environment(
-            self.home, self.museum, EUFCC_POSTGRES=self.database.for_dagster, MUSEUM_ADDRESS=f"http://127.0.0.1:{self.port}"
+            self.home, self.museum, EUFCC__BENCHMARK__ROWS=self.rows, EUFCC_POSTGRES=self.database.for_dagster,
+            MUSEUM_ADDRESS=f"http://127.0.0.1:{self.port}",
         )  # fmt: skip
         self.sandbox = start_museum(self.museum, self.port)
         self.daemon = self._start_daemon()
@@ -141,12 +143,9 @@ class Service:
         self.database.stop()
 
 
-def one_seed(
-    seed: int, museum: Path, tags: dict[str, dict[str, str]], expected: dict[str, str], folder: Path, kills: int
-) -> str:
+def one_seed(service: Service, expected: dict[str, str], kills: int) -> str:
     """Run the jobs with so many kills; a line of what happened. Raises SoakError when anything differs."""
-    started = time.monotonic()
-    service = Service(dagster_home(folder / f"seed-{seed}", ROOT / "deploy" / "dagster.yaml"), museum, seed, tags)
+    started, seed = time.monotonic(), service.seed
     victims = [*VICTIMS, *service.random.choices(VICTIMS, k=max(0, kills - len(VICTIMS)))][:kills]
     service.random.shuffle(victims)
     asked = 0
@@ -177,7 +176,7 @@ def _finish(service: Service, job: str, victims: list[str], started: float) -> i
         if status == "SUCCESS":  # kills that it was too quick for fall into the next job
             return asked
         if at_work and victims:
-            next_kill = next_kill or time.monotonic() + service.random.uniform(0.2, 10)
+            next_kill = next_kill or time.monotonic() + service.random.uniform(0.2, JOBS[job])
             if time.monotonic() >= next_kill:
                 service.kill(victims.pop())
                 next_kill = None
@@ -199,21 +198,26 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--kills", type=int, default=6, help="kills in each, of each kind at least one")
     parser.add_argument("--images", type=int, default=300, help="images of the museum")
+    parser.add_argument("--rows", nargs="*", default=(), help="rows that are trained; none named: the twelve")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="eufcc-soak-") as place:
         folder = Path(place)
         museum = folder / "museums" / "small"
         render_museum(museum, images=asked.images)
-        home = dagster_home(folder / "undisturbed")
-        done = eufcc(["demo"], environment(home, museum))
+        home, rows = dagster_home(folder / "undisturbed"), json.dumps(asked.rows)
+        given = environment(home, museum, EUFCC__BENCHMARK__ROWS=rows)
+        began = time.monotonic()
+        done = eufcc(["demo"], given)
+        took = time.monotonic() - began
         if done.returncode != 0:
             raise SoakError(f"The run without kills failed: {done.stderr[-3000:]}")
         expected = final_hashes(storage_below(home))
         told = [sys.executable, "-c", "import json, assets.automation as a; print(json.dumps(a.TAGS))"]
-        tags = json.loads(subprocess.check_output(told, env=environment(home, museum), cwd=ROOT, text=True))
-        print(f"undisturbed: {len(expected)} hashes, release {expected['release'][:12]}", flush=True)
+        tags = json.loads(subprocess.check_output(told, env=given, cwd=ROOT, text=True))
+        print(f"undisturbed: {len(expected)} hashes, release {expected['release'][:12]}; {took:.0f} s", flush=True)
         for seed in range(asked.first, asked.first + asked.seeds):
-            print(one_seed(seed, museum, tags, expected, folder, asked.kills), flush=True)
+            home = dagster_home(folder / f"seed-{seed}", ROOT / "deploy" / "dagster.yaml")
+            print(one_seed(Service(home, museum, seed, tags, rows), expected, asked.kills), flush=True)
     print(f"{asked.seeds} seeds in a row ended with the same hashes.")
 
 
