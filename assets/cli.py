@@ -145,16 +145,15 @@ def plan() -> None:
 def _run_job(name: str) -> None:
     """Run the job, and the jobs before it, with every partition; what fails is said in one sentence."""
     os.environ[LINES] = "1"
-    import dagster as dg
-
     from assets.automation import RUNS, TAGS
     from assets.definitions import defs
     from assets.executors import execute
+    from assets.hold import opened
 
     if name not in RUNS:
         complain(f"There is no job {name}; there are {', '.join(RUNS)}.")
         raise typer.Exit(2)
-    with dg.DagsterInstance.get() as instance:
+    with opened(home()) as instance:
         for job in RUNS[name]:
             result = execute(
                 job,
