@@ -148,19 +148,19 @@ def _run_job(name: str) -> None:
     from assets.automation import RUNS, TAGS
     from assets.definitions import defs
     from assets.executors import execute
-    from assets.hold import opened
+    from assets.instance import opened
 
     if name not in RUNS:
         complain(f"There is no job {name}; there are {', '.join(RUNS)}.")
         raise typer.Exit(2)
-    with opened(home()) as instance:
+    with opened(home()) as (instance, mine):
         for job in RUNS[name]:
             result = execute(
                 job,
                 defs,
                 instance=instance,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # our lines say it
-                tags=TAGS.get(job, {}),
+                tags=TAGS.get(job, {}) | mine,
                 raise_on_error=False,
             )
             if not result.success:

@@ -1,4 +1,4 @@
-"""Who writes and who reads: two runs never touch the same table, nor make Dagster's databases, at the same time."""
+"""Who writes and who reads a table: two runs never touch the same one at the same time."""
 
 import fcntl
 import os
@@ -6,15 +6,9 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import dagster as dg
-
 
 class InUse(RuntimeError):
     """Another run is at work on the same table; the message says which."""
-
-
-class NoHome(RuntimeError):
-    """Dagster's home is not there; the message says what to do."""
 
 
 @contextmanager
@@ -45,21 +39,3 @@ def hold(notes: Path, writes: Collection[str], reads: Collection[str], who: str)
                 lock.write(f"{who}, process {os.getpid()}")
                 lock.flush()
         yield
-
-
-@contextmanager
-def opened(home: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster's instance of that home; who comes second waits until the first has made the databases.
-
-    Dagster makes them without a lock: of two commands in a new home, the second fails (`table … already exists`).
-    Raises NoHome.
-    """
-    if not home.is_dir():
-        raise NoHome(
-            f"DAGSTER_HOME is {home}, and there is no such folder: make it, with a copy of dagster_home/dagster.yaml."
-        )
-    with (home / "opening.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.from_config(str(home))
-    with instance:
-        yield instance

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.hold import InUse, NoHome, hold, opened
+from assets.hold import InUse, hold
 
 
 @contextmanager
@@ -60,30 +60,3 @@ def test_a_killed_process_holds_nothing(tmp_path: Path):
         pass
     with hold(tmp_path, ["tags"], [], "run 2"):
         assert (tmp_path / "tags.lock").read_text() == f"run 2, process {os.getpid()}"
-
-
-def test_four_commands_in_a_new_home_wait_for_each_other(tmp_path: Path):
-    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    start, go = os.pipe()
-    children = []
-    for _ in range(4):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                os.read(start, 1)
-                with opened(tmp_path) as instance:
-                    code = instance.get_runs_count()  # 0
-            finally:
-                os._exit(code)
-        children.append(child)
-    os.write(go, b"!!!!")
-    ends = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    for end in (start, go):
-        os.close(end)
-    assert ends == [0, 0, 0, 0]
-
-
-def test_a_home_that_is_not_there(tmp_path: Path):
-    with pytest.raises(NoHome, match="nowhere, and there is no such folder"), opened(tmp_path / "nowhere"):
-        pass

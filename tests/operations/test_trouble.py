@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -172,4 +173,27 @@ def test_two_runs_of_one_job_at_once(museum: Path, local_hashes: dict[str, str],
                 assert "Traceback" not in told
         again = eufcc(["run", "benchmark"], given)
         assert again.returncode == 0, again.stderr
+    assert final_hashes(storage_below(home)) == local_hashes
+
+
+@pytest.mark.long
+def test_a_command_killed_in_a_pool_keeps_nobody_waiting(museum: Path, local_hashes: dict[str, str], tmp_path: Path):
+    home = dagster_home(tmp_path / "home")
+    given = environment(home, museum)
+    log, database = tmp_path / "log", home / "history" / "runs" / "index.db"
+    with log.open("w") as said:
+        first = subprocess.Popen([*EUFCC, "demo"], env=given, cwd=ROOT, stderr=said, stdout=said)
+        until, at_work = time.monotonic() + 300, []
+        while not at_work and time.monotonic() < until and first.poll() is None:
+            time.sleep(0.2)
+            if database.exists():
+                with sqlite3.connect(database) as read:
+                    tables = read.execute("SELECT name FROM sqlite_master WHERE name = 'concurrency_slots'").fetchall()
+                    places = "SELECT step_key FROM concurrency_slots WHERE step_key = 'make_features'"
+                    at_work = read.execute(places).fetchall() if tables else []
+        first.kill()
+        first.wait()
+    assert at_work, log.read_text()
+    again = eufcc(["demo"], given, seconds=600)
+    assert again.returncode == 0, again.stderr
     assert final_hashes(storage_below(home)) == local_hashes
