@@ -137,7 +137,7 @@ class ImageSettings(Section):
     connections_per_host: int = 8  # ours: 40 % of the published test images sit on one host
     attempts: int = 4  # ours: in one run
     retry_after_s: float = 600.0  # ours: a failed URL is not asked again before, in a later run
-    host_failures: int = 20  # ours: connections refused in a row before a host's other URLs wait for the next run
+    host_patience_s: float = 30.0  # ours: a host that takes no connection for so long is left until a later run
     redirects: int = 5  # ours
     max_bytes: int = 50_000_000  # ours
     max_pixels: int = 100_000_000  # ours: checked in the header, before decoding

@@ -16,7 +16,7 @@ from pipeline.images.decoders import Content, Decoders
 from pipeline.images.download import Downloaded, Downloader, Known, Refusal, Trouble
 from pipeline.images.guard import GuardedTransport, Resolver, resolve
 from pipeline.images.ledger import Fetch, Ledger
-from pipeline.images.schedule import Schedule
+from pipeline.images.schedule import Outages, Schedule
 from pipeline.images.shards import Target, write_shards
 from pipeline.images.verify import Limits, Picture, Rejected
 from pipeline.images.wanted import WANTED, may_answer_with_icon
@@ -133,7 +133,7 @@ class _Run:
         self._refresh, self._progress = refresh, progress
         self._placeholders = frozenset((*EUROPEANA_PLACEHOLDERS, *settings.placeholder_sha256))
         self._schedule: Schedule[_Job] = Schedule(settings.connections, settings.connections_per_host)
-        self._unreachable: Counter[str] = Counter()
+        self._outages = Outages(http.backoff_first_s, http.backoff_cap_s, settings.host_patience_s)
         self._decoders: Decoders
         self._downloader: Downloader
         self._total = self._done = 0
@@ -210,12 +210,14 @@ class _Run:
         try:
             known = Known(before.etag, before.last_modified) if before.content_sha256 else None
             answer = await self._downloader.download(url, known)
-            self._unreachable[host] = 0
+            self._outages.over(host)
             self._schedule.leave_host(host)
             self.bytes_received += answer.size
             await self._keep(asked, answer)
         except (Refusal, Rejected) as error:
             status = error.status if isinstance(error, Refusal) else 200
+            if status is not None:
+                self._outages.over(host)
             self._ledger.record(
                 replace(asked, state="rejected", reason=error.reason, http_status=status, content_sha256=None)
             )
@@ -259,24 +261,33 @@ class _Run:
         return await self._decoders.verify(content, may_be_placeholder=icon)
 
     def _try_again(self, host: str, job: _Job, asked: Fetch, trouble: Trouble) -> None:
-        """Queue the job once more in this run, or leave it to the next."""
-        self._unreachable[host] = self._unreachable[host] + 1 if trouble.unreachable else 0
-        if trouble.wait_s:
-            self._schedule.rest(host, min(trouble.wait_s, self._http.backoff_cap_s))
+        """Queue the job once more in this run, or leave it to the next.
+
+        What fails because its host is away for a moment loses no try: the museum may be starting again.
+        """
         failed = replace(asked, state="failed", reason=trouble.reason, http_status=trouble.status)
-        if job.tries + 1 < self._settings.attempts:
-            self._ledger.record(replace(failed, next_try=time.time()))
-            wait_s = min(self._http.backoff_first_s * 2**job.tries, self._http.backoff_cap_s)
-            self._schedule.add_later(host, replace(job, tries=job.tries + 1), wait_s)
+        rest_s, costs_a_try, left = trouble.wait_s, True, False
+        if trouble.unreachable:
+            costs_a_try = not self._outages.away(host)
+            rest_s = self._outages.rest_s(host)
+            left = rest_s is None
         else:
+            self._outages.over(host)
+        if rest_s:
+            self._schedule.rest(host, min(rest_s, self._http.backoff_cap_s))
+        if left or (costs_a_try and job.tries + 1 >= self._settings.attempts):
             self._ledger.record(replace(failed, next_try=time.time() + self._settings.retry_after_s))
             self._fall_back(job)
             self._count()
-        if self._unreachable[host] >= self._settings.host_failures:
+        else:
+            self._ledger.record(replace(failed, next_try=time.time()))
+            wait_s = min(self._http.backoff_first_s * 2**job.tries, self._http.backoff_cap_s)
+            self._schedule.add_later(host, replace(job, tries=job.tries + costs_a_try), wait_s)
+        if left:
             self._leave(host)
 
     def _leave(self, host: str) -> None:
-        """A host that takes no connections: its other URLs wait for the next run instead of each timing out."""
+        """A host that is away: its other URLs wait for a later run instead of each timing out."""
         next_try = time.time() + self._settings.retry_after_s
         for job in self._schedule.take_all(host):
             url = _url(self._urls, job)

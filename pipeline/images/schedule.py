@@ -20,6 +20,28 @@ class _Host(Generic[Job]):
     listed: bool = False  # in the round of hosts that may start a job
 
 
+class Outages:
+    """Since when hosts take no connection, and how long each is to rest: as long again as it has been away."""
+
+    def __init__(self, first_s: float, cap_s: float, patience_s: float) -> None:
+        self._first_s, self._cap_s, self._patience_s = first_s, cap_s, patience_s
+        self._since: dict[str, float] = {}
+
+    def over(self, host: str) -> None:
+        """The host has answered."""
+        self._since.pop(host, None)
+
+    def away(self, host: str) -> bool:
+        """Whether its last word was a refused connection."""
+        return host in self._since
+
+    def rest_s(self, host: str) -> float | None:
+        """It took no connection: seconds until it may be asked again, or None when it has been away for too long."""
+        now = time.monotonic()
+        gone_s = now - self._since.setdefault(host, now)
+        return None if gone_s >= self._patience_s else min(max(self._first_s, gone_s), self._cap_s)
+
+
 class Schedule(Generic[Job]):
     """Runs jobs of many hosts at once, in a fair round over the hosts; `run` returns when none is left.
 

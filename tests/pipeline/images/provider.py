@@ -42,9 +42,9 @@ class Provider:
 
 
 @contextmanager
-def serving(provider: Provider) -> Iterator[Provider]:
-    """The provider on a free port of the loopback while the context lasts."""
-    server = uvicorn.Server(uvicorn.Config(provider, port=0, log_level="error", lifespan="off"))
+def serving(provider: Provider, port: int = 0) -> Iterator[Provider]:
+    """The provider on that port of the loopback, or a free one, while the context lasts."""
+    server = uvicorn.Server(uvicorn.Config(provider, port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -5,10 +5,12 @@ import hashlib
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from pipeline.sandbox.server import running
 from pipeline.settings import HttpSettings, ImageSettings
 from pipeline.tables import FETCHES, IMAGES
 from tests.pipeline.images.pictures import REJECTED, jpeg
+from tests.pipeline.images.provider import Provider, serving
 
 A = "http://a.example"
 
@@ -229,7 +232,7 @@ def test_a_host_is_never_asked_by_more_connections_than_allowed(fetch, provider)
     assert provider.most_at_once <= 3
 
 
-def test_a_host_that_takes_no_connection_is_left_after_a_few(fetch, provider):
+def test_a_host_that_takes_no_connection_is_left_when_patience_ends(fetch, provider):
     rows = [(f"/a/{n:03d}", f"http://dead.example/{n}.jpg", None) for n in range(60)]
     lookups = []
 
@@ -237,10 +240,26 @@ def test_a_host_that_takes_no_connection_is_left_after_a_few(fetch, provider):
         lookups.append(host)
         return []
 
-    summary = fetch(rows, hosts={}, resolver=nowhere, host_failures=5, connections_per_host=2)
+    summary = fetch(rows, hosts={}, resolver=nowhere, host_patience_s=0.3, connections_per_host=2)
     assert summary.states == {"failed": 60}
     assert summary.reasons["host_unreachable"] > 40
-    assert len(lookups) < 12
+    assert len(lookups) < 40
+
+
+def test_a_museum_that_is_away_for_a_moment_costs_no_image(fetch):
+    provider = Provider()
+    provider.answers.update({f"/{n}.jpg": Response(jpeg(n)) for n in range(60)})
+    rows = [(f"/a/{n:03d}", f"{A}/{n}.jpg", None) for n in range(60)]
+    with socket.socket() as closed:  # a port that takes no connection
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    given = {"hosts": {"*": f"http://127.0.0.1:{port}"}, "connections_per_host": 8, "attempts": 2}
+    with ThreadPoolExecutor(1) as pool:
+        fetching = pool.submit(fetch, rows, host_patience_s=20.0, **given)
+        time.sleep(0.6)
+        assert not fetching.done()
+        with serving(provider, port):
+            assert fetching.result(30).states == {"fetched": 60}
 
 
 def test_rejected_bytes_have_their_reason_in_the_ledger(fetch, provider, tmp_path):
