@@ -25,8 +25,6 @@ from ml.tags import TagList
 from ml.train import Position, train
 from ml.vision import VisionModel
 
-HASHES = ("split_hash", "tag_list_hash")
-
 
 @dataclass(frozen=True)
 class Job:
@@ -109,14 +107,15 @@ def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict
 
 
 def stands(job: Job, tag_list: TagList) -> bool:
-    """Whether this very row (recipe, seed, split, tags) was made before; `model.json` is the last that is written."""
-    if not (job.folder / "model.json").is_file() or isinstance(
-        job.row, Ensemble
-    ):  # ensembles: their members may be new
+    """Whether this very row (recipe, seed, split, tags) was made before; `model.json` is the last that is written.
+
+    Never so for an ensemble: its members may be new, and it is made in seconds.
+    """
+    if isinstance(job.row, Ensemble) or not (job.folder / "model.json").is_file():
         return False
     told = checkpoints.read_description(job.folder)
-    mine = _description(job, tag_list, told["weights"])
-    return all(told[name] == json.loads(json.dumps(mine[name])) for name in ("recipe", "seed", *HASHES))
+    mine = json.loads(json.dumps(_description(job, tag_list, told["weights"])))  # as it would be read
+    return all(told[name] == mine[name] for name in ("recipe", "seed", "split_hash", "tag_list_hash"))
 
 
 def network_of(
