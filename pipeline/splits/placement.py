@@ -33,7 +33,9 @@ def place_images(
 
     `split` is null for what is still to be drawn: whole groups without an older or outer image. `before` is the split
     it had, and a new image joins the split of its group's older ones. Where a new image bridges older ones of different
-    splits, it is left out, and they keep their earlier group. Raises SplitError for an image without group or provider.
+    splits, it is left out, and they keep their earlier group. An image that keeps its split keeps the reason for it, so
+    that a refresh in which nothing changed gives the same bytes. Raises SplitError for an image without group or
+    provider.
     """
     rows = _rows(images, groups, records, record_tags, previous)
     outer = pl.col("data_provider").is_in(list(outer_providers))
@@ -73,6 +75,9 @@ def place_images(
     return (
         rows.with_columns(reason=reason)
         .with_columns(split=split, group_id=pl.when(bridged & old).then("group_before").otherwise("group_id"))
+        .with_columns(
+            reason=pl.when(pl.col("reason") == KEPT).then(pl.coalesce("reason_before", "reason")).otherwise("reason")
+        )
         .select("record_id", "view", "data_provider", "group_id", "before", "split", "reason")
     )
 
@@ -89,7 +94,7 @@ def _rows(
     earlier = (
         pl.DataFrame(schema={"record_id": pl.String, "view": images.schema["view"]}) if previous is None else previous
     )
-    for column in ("split", "group_id"):
+    for column in ("split", "group_id", "reason"):
         if column not in earlier.columns:
             earlier = earlier.with_columns(pl.lit(None, dtype=pl.String).alias(column))
     rows = (
@@ -98,7 +103,12 @@ def _rows(
         .sort(key)
         .join(records.select("record_id", "data_provider"), on="record_id", how="left", maintain_order="left")
         .join(groups.select(*key, "group_id"), on=key, how="left", maintain_order="left")
-        .join(earlier.select(*key, before="split", group_before="group_id"), on=key, how="left", maintain_order="left")
+        .join(
+            earlier.select(*key, before="split", group_before="group_id", reason_before="reason"),
+            on=key,
+            how="left",
+            maintain_order="left",
+        )
     )
     for column, remedy in (("data_provider", "curate the records again"), ("group_id", "group the images again")):
         without = rows.filter(pl.col(column).is_null())
