@@ -211,7 +211,7 @@ def evaluation(n: int, folder: Path) -> Measured:
 STAGES: dict[str, Callable[[int, Path], Measured]] = {
     stage.__name__: stage for stage in (harvest, curation, images, features, groups, distances, splits, evaluation)
 }
-LARGEST = {"images": 10_000, "features": 1_000}  # on two cores; both cost the same per image at any size
+LARGEST = {"images": 10_000, "features": 10_000}  # on two cores; both cost the same per image at any size
 
 
 def _since(started: "Started", folder: Path) -> Measured:

@@ -5,8 +5,9 @@
     .venv/bin/python -m benchmarks.trainer --gpu clip      # CLIP ViT-B/16 fine-tuning, pairs a second
 
 The peer is timm's own loader and transforms, AdamW and binary cross-entropy in ten lines. `resident` is that loop on
-one batch that stays where it is: what is left of it is what the data may cost. On a GPU both run under bf16 autocast;
-the model-FLOP utilisation counts three times the forward pass, against the dense bf16 peak of an H100 or H200.
+one batch that stays where it is: what is left of it is what the data may cost. On a GPU all run under bf16 autocast and
+through torch.compile (`--compile off` for neither); the model-FLOP utilisation counts three times the forward pass,
+against the dense bf16 peak of an H100 or H200. The second epoch counts: the first starts workers and compiles.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from ml.baselines import Recipe, baseline, recipe
 from ml.cost import cost_of
 from ml.data import Images, ImageSplit, View, in_offsets
 from ml.network import Network
+from ml.optimization import compiles
 from ml.place import Place, place
 from ml.progress import Progress
 from ml.rows import network_of
@@ -49,14 +51,16 @@ def main() -> None:
     parser.add_argument("--gpu", choices=("convnext", "clip"))
     parser.add_argument("--images", type=int)
     parser.add_argument("--workers", type=int, default=max(1, len(os.sched_getaffinity(0)) - 1))
+    parser.add_argument("--compile", choices=("auto", "on", "off"), default="auto")
     asked = parser.parse_args()
-    n = asked.images or (12_800 if asked.gpu else 256)
-    chosen = recipe_for(asked.gpu, asked.workers)
+    n = asked.images or (25_600 if asked.gpu else 256)
+    chosen = replace(recipe_for(asked.gpu, asked.workers), compile=asked.compile)
     key = "clip_1_tag" if asked.gpu == "clip" else "multilabel"
     with tempfile.TemporaryDirectory(prefix="eufcc-trainer-") as name, place("cuda" if asked.gpu else "cpu") as here:
         write_pictures(Path(name) / "all", n, 256)
         found: dict[str, list[float]] = {"ours": [], "peer": [], "resident": []}
         for _ in range(TURNS):
+            torch.compiler.reset()
             speed, wait, forward = ours(Path(name), key, chosen, here)
             found["ours"].append(speed)
             if asked.gpu != "clip":
@@ -88,7 +92,8 @@ def line(
     )
     if gpu:
         utilisation = 3 * forward * 1e9 * best["ours"] / PEAK
-        note += f"; model-FLOP utilisation {utilisation:.1%} on {torch.cuda.get_device_name()}"
+        how = "eager" if chosen.compile == "off" else "compiled"
+        note += f"; {how}; model-FLOP utilisation {utilisation:.1%} on {torch.cuda.get_device_name()}"
     return {
         "name": f"trainer {gpu or 'cpu'}",
         "n": n,
@@ -165,6 +170,7 @@ def bare(chosen: Recipe, here: Place, batches: Any) -> float:
     """Images a second of the second epoch of the ten lines that everyone writes first."""
     name = chosen.backbone.name.split(".")[0]
     model = timm.create_model(name, num_classes=TAGS, **chosen.backbone.options).to(here.device).train()
+    network = torch.compile(model) if compiles(chosen, here) else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
     target = (torch.rand(chosen.batch, TAGS, device=here.device) < 0.03).float()
     speed = 0.0
@@ -172,7 +178,7 @@ def bare(chosen: Recipe, here: Place, batches: Any) -> float:
         began, seen = time.perf_counter(), 0
         for image, _label in batches:
             with torch.autocast(here.device.type, dtype=torch.bfloat16, enabled=here.cuda):
-                logits = model(image.to(here.device, non_blocking=True))
+                logits = network(image.to(here.device, non_blocking=True))
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, target[: len(logits)])
             optimizer.zero_grad()
             loss.backward()
@@ -188,6 +194,7 @@ def resident(key: str, chosen: Recipe, here: Place, steps: int = 8) -> float:
     _, tag_list = described(Path(os.devnull))
     model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)  # type: ignore[arg-type]
     model = placed(model, chosen, here).train()
+    network = torch.compile(model) if compiles(chosen, here) else model
     batch = one_batch(key, chosen, here)
     optimizer = torch.optim.AdamW(model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
     began = time.perf_counter()
@@ -196,7 +203,7 @@ def resident(key: str, chosen: Recipe, here: Place, steps: int = 8) -> float:
             finished(here)
             began = time.perf_counter()
         with torch.autocast(here.device.type, dtype=torch.bfloat16, enabled=here.cuda):
-            outputs = model(batch)
+            outputs = network(batch)
         model.loss(outputs, batch, model.weights(batch)).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -112,7 +112,7 @@ class Recipe:
     positives: Literal["pairs", "same_text"] = "pairs"  # paper: CLIP's loss
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # ours: bf16 autocast on a GPU, fp32 on a CPU
     channels_last: bool = True  # ours
-    compile: bool = False  # ours
+    compile: Literal["auto", "on", "off"] = "auto"  # ours: torch.compile on a GPU, where a C compiler is at hand
     tensorboard: bool = True  # ours: when the package is there
     workers: int = 8  # ours
     eval_batch: int = 256  # ours
@@ -205,6 +205,7 @@ def _demo_gabor(row: Baseline) -> Recipe:
         warmup_steps=30,
         clip_norm=1.0,
         prior_bias=True,
+        compile="off",  # it takes longer than these trainings
         tensorboard=False,
         workers=0,
         eval_batch=32,  # as many pictures as the processor's cache holds

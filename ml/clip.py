@@ -119,6 +119,7 @@ class Clip(Network):
         texts = self._texts(batch["tokens"]) if "tokens" in batch else None
         return images, texts, self.logit_scale.float().exp().clamp(max=MOST_SCALE)
 
+    @torch.compiler.disable  # how many texts are distinct changes with every batch: each would be compiled anew
     def _texts(self, tokens: Tensor) -> Tensor:
         """Unit vectors of the texts; one that stands several times in the batch passes the tower once."""
         distinct, where = tokens.unique(dim=0, return_inverse=True)

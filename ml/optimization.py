@@ -1,5 +1,7 @@
 """What the training loop needs at each step: optimizer, schedule, precision, micro-batches."""
 
+import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -52,6 +54,13 @@ def autocast(recipe: Recipe, place: Place) -> AbstractContextManager[Any]:
     """bf16 where it is asked for: on a GPU by default."""
     wanted = recipe.precision == "bf16" or (recipe.precision == "auto" and place.cuda)
     return torch.autocast(place.device.type, dtype=torch.bfloat16, enabled=wanted)
+
+
+def compiles(recipe: Recipe, place: Place) -> bool:
+    """Whether training runs through torch.compile, which asks Triton, and Triton a C compiler, for its kernels."""
+    if recipe.compile == "auto":
+        return place.cuda and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+    return recipe.compile == "on"
 
 
 def synchronised(network: nn.Module, last: bool) -> AbstractContextManager[Any]:

@@ -47,8 +47,13 @@ class Place:
         dist.all_gather_object(values, value)
         return values
 
+    def forget_peak(self) -> None:
+        """Count a GPU's memory anew: several rows are made in one process."""
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats(self.device)
+
     def peak_memory_mb(self) -> float:
-        """The most memory used so far: the GPU's, or this process's on a CPU."""
+        """The most memory used since then: the GPU's, or this process's from its start on a CPU."""
         if self.cuda:
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -16,7 +16,7 @@ from ml import checkpoints
 from ml.baselines import Recipe
 from ml.data import EpochSampler, Images, loader, on_device
 from ml.network import Network
-from ml.optimization import autocast, cosine, in_steps, memory_explained, optimizer_for, synchronised
+from ml.optimization import autocast, compiles, cosine, in_steps, memory_explained, optimizer_for, synchronised
 from ml.place import Place
 from ml.progress import Progress
 
@@ -76,6 +76,7 @@ def train(
     run ends with the same bits as an undisturbed one on a CPU. Raises TrainingError and CheckpointError.
     """
     torch.manual_seed(seed + place.rank)
+    place.forget_peak()
     ranks = {"rank": place.rank, "world": place.world}
     sampler = EpochSampler(len(images), step_size=recipe.batch, seed=seed, repeats=recipe.repeats, **ranks)
     micro_batch = _micro_batch(sampler.step_size, recipe, place)
@@ -84,7 +85,7 @@ def train(
     state = State(model, optimizer_for(model, recipe, place), ema)
     schedule = cosine(state.optimizer, recipe, sampler.steps)
     position = _resumed(checkpoint, state, place, identity) or Position(identity)
-    network: Any = torch.compile(model) if recipe.compile else model
+    network: Any = torch.compile(model) if compiles(recipe, place) else model
     if place.world > 1:
         network = DistributedDataParallel(network, device_ids=[place.device.index] if place.cuda else None)
     saved_at = time.perf_counter()

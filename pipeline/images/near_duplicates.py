@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from usearch.index import Index, search
+from usearch.index import Index
 
 from pipeline.images import second_look
 from pipeline.images.alignment import overlays
@@ -23,6 +23,7 @@ from pipeline.settings import ImageSettings
 from pipeline.tables import GROUPS
 
 EXACT_UP_TO = 20_000  # images; beyond it the search is by an index, built by one thread so that it is repeatable
+BLOCK = 512  # images that are compared with all others at a time
 CENTRED_FROM = 100  # the mean of fewer vectors says nothing about what all pictures share
 RANDOM_PAIRS = 200_000
 PAIRS = {
@@ -202,29 +203,45 @@ def _usual_cosine(vectors: np.ndarray, share: float) -> float:
 
 def _candidates(vectors: np.ndarray, hashes: np.ndarray, count: int) -> np.ndarray:
     """Pairs worth comparing, int64 [m, 2], smaller first, sorted: nearest by cosine, and nearest by dHash."""
-    bits = np.ascontiguousarray(hashes.astype(np.uint64)).view(np.uint8).reshape(len(hashes), 8)
-    nearest = [_nearest(vectors, count, "cos", "f32"), _nearest(bits, count, "hamming", "b1")]
-    pairs = np.concatenate([_as_pairs(found) for found in nearest])
+    hashes = hashes.astype(np.uint64)
+    if len(vectors) <= EXACT_UP_TO:
+        nearest = [
+            _nearest(len(vectors), count, lambda block: vectors[block] @ vectors.T),
+            _nearest(len(hashes), count, lambda block: 64 - np.bitwise_count(hashes[block, None] ^ hashes)),
+        ]
+    else:
+        bits = np.ascontiguousarray(hashes).view(np.uint8).reshape(len(hashes), 8)
+        nearest = [_nearly_nearest(vectors, count, "cos", "f32"), _nearly_nearest(bits, count, "hamming", "b1")]
+    pairs = np.concatenate(nearest)
     pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
     return np.unique(pairs, axis=0).reshape(-1, 2)
 
 
-def _nearest(vectors: np.ndarray, count: int, metric: str, kind: str) -> np.ndarray:
-    """For each row the numbers of its nearest rows, itself among them, int64 [n, count + 1]; -1 where there is none."""
+def _nearest(n: int, count: int, similarity: Callable[[slice], np.ndarray]) -> np.ndarray:
+    """Pairs of each row and its nearest ones, int64 [m, 2], itself among them: the first ones where several tie.
+
+    `similarity` gives that of a block of rows to all n.
+    """
+    wanted, pairs = min(count + 1, n), []
+    for start in range(0, n, BLOCK):
+        found = similarity(slice(start, start + BLOCK))
+        least = np.partition(found, n - wanted, axis=1)[:, n - wanted, None]
+        surely, tied = found > least, found == least
+        tied &= tied.cumsum(axis=1, dtype=np.int32) <= wanted - surely.sum(axis=1, keepdims=True)
+        rows, others = np.nonzero(surely | tied)
+        pairs.append(np.stack([rows + start, others], axis=1))
+    return np.concatenate(pairs)
+
+
+def _nearly_nearest(vectors: np.ndarray, count: int, metric: str, kind: str) -> np.ndarray:
+    """The same by an index of usearch, which may miss some, in far less than n times n."""
     n, wanted = len(vectors), min(count + 1, len(vectors))
-    if n <= EXACT_UP_TO:
-        found = search(vectors, vectors, wanted, metric=metric, dtype=kind, exact=True)
-        return np.asarray(found.keys).reshape(n, -1).astype(np.int64)
     index = Index(ndim=vectors.shape[1] * (8 if kind == "b1" else 1), metric=metric, dtype=kind)
     index.add(np.arange(n), vectors, threads=1)
     matches: Any = index.search(vectors, wanted)
     keys = np.asarray(matches.keys).reshape(n, -1).astype(np.int64)
-    return np.where(np.arange(keys.shape[1]) < np.asarray(matches.counts).reshape(-1, 1), keys, -1)
-
-
-def _as_pairs(nearest: np.ndarray) -> np.ndarray:
-    pairs = np.stack([np.repeat(np.arange(len(nearest)), nearest.shape[1]), nearest.ravel()], axis=1)
-    return pairs[pairs[:, 1] >= 0]
+    rows, places = np.nonzero(np.arange(keys.shape[1]) < np.asarray(matches.counts).reshape(-1, 1))
+    return np.stack([rows, keys[rows, places]], axis=1)
 
 
 def _same(values: pl.Series) -> list[tuple[int, int]]:

@@ -125,6 +125,20 @@ def test_micro_batches_give_the_same_weights_as_one_batch(museum: Path, tmp_path
         assert torch.allclose(tensor, weights[1][name], atol=1e-5), name
 
 
+@pytest.mark.long  # asks for a C compiler, and takes a minute of it
+@pytest.mark.parametrize("key", ["hsoftmax_levels", "clip_1_tag"])
+def test_a_compiled_network_learns_what_the_plain_one_learns(museum: Path, tmp_path: Path, key: str):
+    weights = []
+    for compiled in ("off", "on"):
+        chosen = small(key, epochs=1, batch=16, eps=1e-4, compile=compiled)
+        chosen = replace(chosen, backbone=TINY, freeze=0, frozen_views=0)
+        made = job(key, museum, tmp_path / compiled, chosen)
+        make_row(made, Splits(museum, load_tag_list(museum)), HERE, QUIET)
+        weights.append(load_file(made.folder / "weights.safetensors"))
+    for name, tensor in weights[0].items():
+        assert torch.allclose(tensor, weights[1][name], atol=1e-4), name
+
+
 def test_a_run_that_is_killed_and_resumed_equals_the_undisturbed_one(museum: Path, tmp_path: Path):
     """SIGKILL in the middle of an epoch; dropout, moving average and repeated augmentation are on."""
     overrides = "epochs=3 batch=16 repeats=3 drop=0.2 ema_decay=0.9 checkpoint_s=0 image_size=32 cache_px=none"

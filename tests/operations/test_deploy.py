@@ -28,10 +28,14 @@ def test_every_variable_is_read_somewhere(name: str):
         assert known in code or variable in (DEPLOY / "dagster.yaml").read_text(), variable
 
 
-def test_the_queue_lets_one_run_of_each_job_go_on():
+def test_the_cluster_has_the_limits_of_one_machine():
     settings = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     [limit] = settings["concurrency"]["runs"]["tag_concurrency_limits"]
     chart = yaml.safe_load((DEPLOY / "kubernetes-values.yaml").read_text())
+    pools, ours = chart["concurrency"]["pools"], settings["concurrency"]["pools"]
+    assert (pools["granularity"], pools["defaultLimit"]) == (ours["granularity"], ours["default_limit"])
+    monitoring, ours = chart["dagsterDaemon"]["runMonitoring"], settings["run_monitoring"]
+    assert monitoring["freeSlotsAfterRunEndSeconds"] == ours["free_slots_after_run_end_seconds"]
     queue = chart["dagsterDaemon"]["runCoordinator"]["config"]["queuedRunCoordinator"]
     assert queue["tagConcurrencyLimits"] == [limit]
     for job in JOBS:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.near_duplicates import KINDS, colour, crop
+from pipeline.images import near_duplicates
 from pipeline.images.alignment import overlays
 from pipeline.images.near_duplicates import duplicate_pairs_page, group_images, large_groups, near_duplicate_pairs
 from pipeline.images.verify import difference_hash, miniature
@@ -73,7 +74,7 @@ def grouped(rows: list[dict], seed: int = 0, vectors=None, pictures=None) -> dic
 
 def test_a_copy_joins_its_original_and_nothing_else_does():
     rows = [row(f"/m/{n}", picture(n)) for n in range(30)]
-    copy = Image.open(io.BytesIO(saved(picture(3).resize((120, 90)), quality=40)))
+    copy = saved_again(picture(3).resize((120, 90)), quality=40)
     groups = grouped([*rows, row("/z/copy", copy)])
     assert groups["/z/copy#0"] == groups["/m/3#0"] == ("/m/3#0", "near_duplicate")
     assert all(groups[f"/m/{n}#0"] == (f"/m/{n}#0", "alone") for n in range(30) if n != 3)
@@ -87,6 +88,30 @@ def test_every_kind_of_copy_is_found(kind: str):
     groups = grouped(rows + copies)
     found = [groups[f"/z/{n:02d}#0"][0] == f"/m/{n:02d}#0" for n in range(40)]
     assert sum(found) >= 38
+
+
+def test_an_index_finds_in_many_images_what_comparing_all_finds(monkeypatch):
+    draw = random.Random(1)
+    rows = [row(f"/m/{n:02d}", picture(n)) for n in range(60)]
+    rows += [row(f"/z/{n:02d}", colour(picture(n), draw)) for n in range(60)]
+    everything = grouped(rows)
+    monkeypatch.setattr(near_duplicates, "EXACT_UP_TO", 10)
+    assert grouped(rows) == everything
+
+
+@pytest.mark.parametrize("block", [7, 512])
+def test_more_equal_vectors_than_are_compared_give_the_same_groups_in_any_order(monkeypatch, block: int):
+    monkeypatch.setattr(near_duplicates, "BLOCK", block)
+    alike = [row(f"/m/{n:02d}", saved_again(picture(1), quality=40 + n)) for n in range(50)]
+    rows = [*alike, *(row(f"/o/{n:02d}", picture(n)) for n in range(2, 30))]
+    vectors = {item["image_id"]: embedding(rows[0]["image"] if item in alike else item["image"]) for item in rows}
+    groups = grouped(rows, vectors=vectors)
+    assert groups == grouped(rows, seed=1, vectors=vectors)
+    assert {groups[f"/m/{n:02d}#0"] for n in range(50)} == {("/m/00#0", "near_duplicate")}
+
+
+def saved_again(image: Image.Image, quality: int) -> Image.Image:
+    return Image.open(io.BytesIO(saved(image, quality=quality)))
 
 
 def test_views_of_a_record_and_equal_bytes_join_without_likeness():
