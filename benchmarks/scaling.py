@@ -28,7 +28,7 @@ SIZES = (1_000, 10_000, 100_000)
 SEED = 340
 FEATURES = 2_048  # numbers of an Inception vector
 SHORT_SIDE = 128  # made-up pictures; Europeana's thumbnails are up to 400 px
-LONGEST_S = 600
+LONGEST_S = 1_200
 Measured = dict[str, float]
 
 

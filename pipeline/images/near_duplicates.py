@@ -22,10 +22,11 @@ from pipeline.parquet import whole_file
 from pipeline.settings import ImageSettings
 from pipeline.tables import GROUPS
 
-EXACT_UP_TO = 20_000  # images; beyond it the search is by an index, built by one thread so that it is repeatable
+EXACT_UP_TO = 100_000  # images; beyond it the search is by an index, built by one thread so that it is repeatable
 BLOCK = 512  # images that are compared with all others at a time
 CENTRED_FROM = 100  # the mean of fewer vectors says nothing about what all pictures share
 RANDOM_PAIRS = 200_000
+PAIRS_AT_A_TIME = 5_000
 PAIRS = {
     "image_id": pl.String,
     "other_image_id": pl.String,
@@ -95,7 +96,7 @@ def near_duplicate_pairs(
     vectors = _unit(_centred(_matrix(distinct["vector"])))
     hashes = distinct["perceptual_hash"].to_numpy()
     pairs = _candidates(vectors, hashes, settings.near_duplicate_candidates)
-    cosine = np.einsum("ij,ij->i", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
+    cosine = _cosines(vectors, pairs[:, 0], pairs[:, 1])
     agree = cosine >= _usual_cosine(vectors, settings.near_duplicate_closer_than)
     pairs, cosine = pairs[agree], cosine[agree]
     miniatures = np.frombuffer(b"".join(distinct["miniature"]), np.uint8).reshape(len(distinct), -1)
@@ -196,9 +197,16 @@ def _usual_cosine(vectors: np.ndarray, share: float) -> float:
     n = len(vectors)
     one = generator.integers(0, n, RANDOM_PAIRS)
     other = (one + generator.integers(1, n, RANDOM_PAIRS)) % n
-    blocks = [slice(start, start + 10_000) for start in range(0, RANDOM_PAIRS, 10_000)]
-    cosines = [np.einsum("ij,ij->i", vectors[one[block]], vectors[other[block]]) for block in blocks]
-    return float(np.quantile(np.concatenate(cosines), share, method="lower"))
+    return float(np.quantile(_cosines(vectors, one, other), share, method="lower"))
+
+
+def _cosines(vectors: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of pairs of unit vectors, some at a time: all pairs' vectors at once would take 16 KB a pair."""
+    found = np.empty(len(one), np.float32)
+    for start in range(0, len(one), PAIRS_AT_A_TIME):
+        block = slice(start, start + PAIRS_AT_A_TIME)
+        found[block] = np.einsum("ij,ij->i", vectors[one[block]], vectors[other[block]])
+    return found
 
 
 def _candidates(vectors: np.ndarray, hashes: np.ndarray, count: int) -> np.ndarray:
