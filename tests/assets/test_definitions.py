@@ -1,6 +1,7 @@
 """The graph as a person meets it: it loads quickly, and everything in it is described, owned and checked."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -31,10 +32,10 @@ print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "heavy": heavy}))
 
 
 def test_definitions_load_within_three_seconds_and_without_torch():
-    """Processor time: how long others keep the machine is not ours."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", MEASURED], capture_output=True, text=True, check=False, timeout=120
-    )
+    """Processor time: how long others keep the machine is not ours, nor is what `make coverage` counts beside it."""
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS_")}
+    command = [sys.executable, "-W", "error", "-c", MEASURED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=alone)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["heavy"] == []
