@@ -5,10 +5,10 @@ from typing import Any
 
 import dagster as dg
 
+from assets.engine.retention import TIDY_JOB
 from assets.harvest import PARTITIONS
 from assets.images import SLICES
 from assets.partitions import every_partition
-from assets.retention import TIDY_JOB
 
 HARVEST = dg.AssetSelection.groups("harvest")
 DATASET = dg.AssetSelection.groups("vocabulary", "curation", "images", "features")

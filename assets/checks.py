@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from assets.described import key_of
-from assets.project import Project
+from assets.engine.asset_metadata import key_of
+from assets.engine.project import Project
 from assets.promotion import CHALLENGER
-from ml.champion import read_contender, worse
+from ml.registry.champion import read_contender, worse
 from pipeline import FACETS
 from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import polars as pl
 
-from assets.described import Told
-from assets.project import Project
-from assets.stage import stage_asset
+from assets.engine.asset_factory import stage_asset
+from assets.engine.asset_metadata import Told
+from assets.engine.project import Project
 from pipeline.curation.corrections import all_corrections, decisions_as_corrections, read_corrections
 from pipeline.curation.corrections import rejected_tags as rejected_tags_of
 from pipeline.markdown import markdown
@@ -16,7 +16,7 @@ from pipeline.vocabulary.facets import load_rules, rule_effects
 
 CODE = ("pipeline/curation", "pipeline/vocabulary")
 PAGE = "statistics.html"
-DECISIONS = ("ml/assistant/annotation.py", "ml/assistant/decisions.py", "ml/assistant/standing.py")
+DECISIONS = ("ml/assistant/annotation.py", "ml/assistant/decisions.py", "ml/assistant/current_decisions.py")
 
 
 def state_of_decisions(project: Project) -> str:

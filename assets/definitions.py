@@ -5,7 +5,7 @@ import dagster as dg
 from assets import curation, evaluation, features, harvest, images, promotion, release, splits, training, vocabulary
 from assets.automation import CHEAP, JOBS, SCHEDULES
 from assets.checks import CHECKS
-from assets.executors import executor_of
+from assets.engine.executors import executor_of
 from assets.resources import NO_IO, PROJECT
 from assets.sensors import SENSORS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.stage import stage_asset
+from assets.engine.asset_factory import stage_asset
 from assets.training import ROWS
 from pipeline.settings import Settings
 
@@ -28,7 +28,7 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
 
     Only rows of this graph are scored: predictions of rows that were trained earlier and left it stay where they are.
     """
-    from ml.evaluation.benchmark import evaluate_benchmark
+    from ml.evaluation.score_run import evaluate_benchmark
 
     found = evaluate_benchmark(storage, settings.evaluation, [row.key for row in ROWS])
     return {"results": found.results, "breakdowns": found.breakdowns, "comparisons": found.comparisons}
@@ -36,7 +36,7 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
 
 @stage_asset(
     "evaluation",
-    code=CODE,
+    code=(*CODE, "ml/report"),
     settings=("evaluation",),
     kinds=frozenset({"plotly", "html"}),
     after=("dataset", *PREDICTIONS, *MODELS, *SHOWN),
@@ -46,8 +46,8 @@ def report(
     results: pl.DataFrame, breakdowns: pl.DataFrame, comparisons: pl.DataFrame, storage: Path, settings: Settings
 ) -> dict[str, object]:
     """Tables with the published rows beside, findings, charts and pictures; report.html stands by itself."""
-    from ml.evaluation.benchmark import Benchmark
-    from ml.evaluation.report import write_report
+    from ml.evaluation.score_run import Benchmark
+    from ml.report.write import write_report
 
     scored = Benchmark(results, breakdowns, comparisons)
     written = write_report(storage, storage / "report", settings.evaluation, scored)

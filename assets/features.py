@@ -5,13 +5,13 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.console import bar
+from assets.engine.asset_factory import stage_asset
+from assets.engine.console import bar
 from assets.images import SLICES
-from assets.stage import stage_asset
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 
-FEATURES_CODE = ("ml/features.py", "ml/extractors.py", "ml/weights.py")
+FEATURES_CODE = ("ml/features/extract.py", "ml/features/extractors.py", "ml/models/weights.py")
 
 
 @stage_asset(
@@ -27,7 +27,7 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 
     An image that was described before keeps its vector; one that lies in several slices has the same one in each.
     """
-    from ml.features import extract_features
+    from ml.features.extract import extract_features
 
     target = storage / "features" / slice_name
     described = extract_features(images, target, settings.features, progress=bar(f"features {slice_name}", "images"))
@@ -37,16 +37,16 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 @stage_asset(
     "features",
     code=(
-        "pipeline/images/near_duplicates.py",
-        "pipeline/images/alignment.py",
-        "pipeline/images/overlay.py",
-        "pipeline/images/second_look.py",
+        "pipeline/images/duplicates/near_duplicates.py",
+        "pipeline/images/duplicates/alignment.py",
+        "pipeline/images/duplicates/template_search.py",
+        "pipeline/images/duplicates/pixel_verification.py",
     ),
     settings=("images", "features"),
 )
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     """Near-duplicates need hash, embedding and pixels that agree; the same bytes or record suffice alone."""
-    from pipeline.images.near_duplicates import group_images, read_vectors, stored_pictures
+    from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
 
     known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
     vectors = read_vectors(features, settings.features.extractors[0])
@@ -55,13 +55,13 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
 
 @stage_asset(
     "features",
-    code=("pipeline/images/near_duplicates.py",),
+    code=("pipeline/images/duplicates/near_duplicates.py",),
     kinds=frozenset({"html"}),
     automation=dg.AutomationCondition.eager(),  # cheap: a page drawn from what is there
 )
 def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> dict[str, dict[str, object]]:
     """A page with the groups that were joined by likeness, largest first, for a person to look at."""
-    from pipeline.images.near_duplicates import duplicate_pairs_page
+    from pipeline.images.duplicates.near_duplicates import duplicate_pairs_page
 
     duplicate_pairs_page(groups, images, storage / "near_duplicates_page" / "near_duplicates.html")
     return {"near_duplicates_page": {"groups": groups["group_id"].n_unique()}}

@@ -14,14 +14,14 @@ import polars as pl
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from assets.console import say
-from assets.described import OWNERS, result_of
+from assets.engine.asset_factory import for_people, stage_asset
+from assets.engine.asset_metadata import OWNERS, result_of
+from assets.engine.builtin_checks import check_results, check_specs
+from assets.engine.console import say
+from assets.engine.project import Project
+from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
-from assets.project import Project
 from assets.resources import current_project
-from assets.soundness import check_results, check_specs
-from assets.stage import for_people, stage_asset
-from assets.versions import code_version
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import HarvestSummary, harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records

@@ -8,12 +8,12 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.console import bar
+from assets.engine.asset_factory import stage_asset
+from assets.engine.console import bar
+from assets.engine.project import Project
 from assets.harvest import NETWORK_RETRY, source_version
 from assets.partitions import slices_partitions
-from assets.project import Project
 from assets.resources import current_project
-from assets.stage import stage_asset
 from pipeline.images.fetch import fetch_images
 from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images

@@ -6,11 +6,11 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.stage import stage_asset
+from assets.engine.asset_factory import stage_asset
 from assets.training import ROWS
-from ml.champion import best_row, promote, read_contender, write_contender
+from ml.registry.champion import best_row, promote, read_contender, write_contender
 
-CODE = ("ml/champion.py",)
+CODE = ("ml/registry/champion.py",)
 CHALLENGER = "challenger.json"
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from assets.project import Project
-from assets.stage import stage_asset
+from assets.engine.asset_factory import stage_asset
+from assets.engine.project import Project
 from pipeline.release.pack import ReleaseTables, write_release
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.project import Project, home, storage_name, storage_of
+from assets.engine.project import Project, home, storage_name, storage_of
 from pipeline.bucket import open_bucket
 from pipeline.settings import load
 

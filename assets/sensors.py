@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.automation import DATASET_JOB, HARVEST_JOB, REFRESH, RELEASE_CANDIDATE_JOB, TAGS, candidate_config
-from assets.webhook import WEBHOOK, message, tell
+from assets.engine.webhook import WEBHOOK, message, tell
 
 TELLING = dg.DefaultSensorStatus.RUNNING if os.environ.get(WEBHOOK) else dg.DefaultSensorStatus.STOPPED
 

@@ -6,9 +6,9 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.described import Told
-from assets.project import Project
-from assets.stage import stage_asset
+from assets.engine.asset_factory import stage_asset
+from assets.engine.asset_metadata import Told
+from assets.engine.project import Project
 from pipeline.markdown import markdown
 from pipeline.release.folder import write_dataset
 from pipeline.tables import IMAGES, SPLIT_TABLE

@@ -13,15 +13,15 @@ from typing import Any
 
 import dagster as dg
 
-from assets.curves import curves
-from assets.project import ROOT, Project
+from assets.engine.asset_factory import stage_asset
+from assets.engine.curves import curves
+from assets.engine.project import ROOT, Project
+from assets.engine.training_process import WARM
 from assets.resources import current_project
-from assets.stage import stage_asset
-from assets.training_process import WARM
 from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
 from pipeline.settings import Settings
 
-CODE = ("ml/run.py", "assets/training_process.py")  # and what the trainer imports
+CODE = ("ml/experiments/run.py", "assets/engine/training_process.py")  # and what the trainer imports
 
 
 def training_asset(row: Baseline) -> dg.AssetsDefinition:
@@ -74,7 +74,7 @@ def _overrides(project: Project) -> list[str]:
 
 def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> list[dict[str, Any]]:
     """Run the trainer as a subprocess over dagster-pipes; its events come back while it runs."""
-    command = [sys.executable, "-m", "assets.training_process", "--baseline", key]
+    command = [sys.executable, "-m", "assets.engine.training_process", "--baseline", key]
     command += ["--dataset", str(project.path("dataset")), "--models", str(project.storage / "models")]
     command += ["--predictions", str(project.storage / "predictions"), "--profile", project.settings.profile]
     if project.settings.features.weights:
@@ -101,7 +101,7 @@ class WarmTrainer:
 def warm_trainer() -> WarmTrainer:
     """Start it; it takes requests while it still imports."""
     file = Path(tempfile.mkdtemp(prefix="eufcc-")) / "trainer"
-    command = [sys.executable, "-m", "ml.warm", str(file)]
+    command = [sys.executable, "-m", "ml.experiments.fork_server", str(file)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603
     while not file.exists() and process.poll() is None:
         time.sleep(0.01)

@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from assets.described import Told
+from assets.engine.asset_factory import stage_asset
+from assets.engine.asset_metadata import Told
+from assets.engine.project import Project
 from assets.harvest import NETWORK_RETRY, europeana, source_version
-from assets.project import Project
-from assets.stage import stage_asset
 from pipeline.http import HttpClient
 from pipeline.markdown import markdown
 from pipeline.vocabulary.align import align_concepts

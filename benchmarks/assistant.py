@@ -46,9 +46,10 @@ def photograph(seed: int, side: int = 1_000) -> bytes:
 def full_size(folder: Path) -> Path:
     """A storage with the paper's ensemble at full size, its weights random: for latency, not for tags."""
     from ml.baselines import BASELINES, Ensemble, recipe
-    from ml.checkpoints import save_model, write_json
-    from ml.rows import network_of
-    from ml.tags import load_tag_list
+    from ml.dataset.tag_list import load_tag_list
+    from ml.experiments.build import network_of
+    from ml.training.checkpoints import save_model
+    from pipeline.files import write_json
 
     facets = {}
     for number, (facet, n) in enumerate(zip(FACETS, PAPER_TAGS, strict=True)):

@@ -120,7 +120,7 @@ def without_negatives(storage: Path, folder: Path) -> None:
     """The same rows on the same corrected dataset, where a rejected tag counts for no more than one not stated."""
     for kind in ("models", "predictions"):
         shutil.copytree(storage / kind / "clip_1_tag_prompt", folder / kind / "clip_1_tag_prompt")
-    command = [sys.executable, "-m", "ml.run", "--dataset", storage / "dataset", "--seed", "0"]
+    command = [sys.executable, "-m", "ml.experiments", "--dataset", storage / "dataset", "--seed", "0"]
     command += ["--models", folder / "models", "--predictions", folder / "predictions"]
     command += ["--cache", storage / "cache" / "activations", "--override", "rejected_weight=0"]
     command += ["--baseline", *TRAINED, SHOWN]
@@ -130,13 +130,13 @@ def without_negatives(storage: Path, folder: Path) -> None:
 def figures(run: str, decisions: pl.DataFrame, dataset: Path, models: Path) -> pl.DataFrame:
     """How the ensemble of these models ranks the decided tags, and how well it ranks the inner test."""
     from ml.assistant.dataset_images import DatasetImages
-    from ml.assistant.effect import rank_again, summary
+    from ml.assistant.decision_impact import rank_again, summary
     from ml.assistant.trained import find_models
     from ml.assistant.vocabulary import read_tag_list
-    from ml.data import load_split
-    from ml.predict import figures as of_split
-    from ml.predict import read_predictions
-    from ml.tags import load_tag_list
+    from ml.dataset.prediction_files import read_predictions
+    from ml.dataset.split import load_split
+    from ml.dataset.tag_list import load_tag_list
+    from ml.training.predict import figures as of_split
 
     order, _ = read_tag_list(dataset / "tag_list.json")
     found = find_models(models / "models", models / "predictions", dataset, order)

@@ -137,7 +137,7 @@ def bounds_of(data: SyntheticTags, n_images: np.ndarray) -> tuple[np.ndarray, np
 
 def matrix_of(starts: np.ndarray, tags: np.ndarray, groups: np.ndarray, n_tags: int) -> Any:
     """A TagMatrix of groups from the tags of records."""
-    from pipeline.splits.selection import TagMatrix
+    from pipeline.splits.group_sampling import TagMatrix
 
     numbers = np.unique(groups, return_inverse=True)[1]
     cells = np.sort(np.repeat(numbers, np.diff(starts)) * n_tags + tags)
@@ -150,7 +150,7 @@ def matrix_of(starts: np.ndarray, tags: np.ndarray, groups: np.ndarray, n_tags: 
 
 def run_ours(rows: int) -> dict[str, object]:
     """From the tags and groups of records to the mask of test records, for both objectives; compiled before."""
-    from pipeline.splits.selection import Bounds, draw
+    from pipeline.splits.group_sampling import Bounds, draw
 
     small = synthetic_tags(500, SEED)
     matrix, _ = matrix_of(small.starts, small.tags, small.groups, len(small.facets))

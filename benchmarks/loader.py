@@ -136,8 +136,10 @@ def ours(folder: Path, workers: int) -> Generator[Any, None, None]:
     import torch
 
     from ml.baselines import recipe
-    from ml.data import EpochSampler, Images, ImageSplit, View, loader, on_device
-    from ml.tags import TagList
+    from ml.dataset.batches import EpochSampler, Images, loader, on_device
+    from ml.dataset.split import ImageSplit
+    from ml.dataset.tag_list import TagList
+    from ml.dataset.transforms import View
 
     files = sorted(folder.glob("*.jpg"))
     jpegs = pa.chunked_array([pa.array([file.read_bytes() for file in files], pa.large_binary())])

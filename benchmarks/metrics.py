@@ -91,7 +91,8 @@ def make_data(folder: Path, images: int, seed: int = 340) -> None:
 
 def ours(folder: Path) -> dict[str, object]:
     """All metrics of all images, in a process of its own."""
-    from ml.evaluation.metrics import Relevance, score_images
+    from ml.dataset.relevance import Relevance
+    from ml.evaluation.image_scores import score_images
 
     scores, relevant = np.load(folder / "scores.npy"), np.load(folder / "relevant.npy")
     relevance = Relevance.from_lists([np.flatnonzero(row).tolist() for row in relevant])
@@ -113,11 +114,11 @@ def full(folder: Path) -> dict[str, object]:
     import polars as pl
     import pyarrow as pa
 
+    from ml.dataset.ground_truth import Dataset, Truth
+    from ml.dataset.relevance import Relevance
+    from ml.dataset.tag_list import FacetTags
     from ml.evaluation.evaluate import results_of, score_predictions
-    from ml.evaluation.metrics import Relevance
-    from ml.evaluation.predictions import write_predictions
-    from ml.evaluation.truth import Dataset, Truth
-    from ml.tags import FacetTags
+    from ml.evaluation.prediction_reader import write_predictions
     from pipeline import FACETS
     from pipeline.settings import EvaluationSettings
 

@@ -24,8 +24,8 @@ import polars as pl
 import pyarrow as pa
 from PIL import Image, ImageDraw, ImageEnhance
 
-from ml.features import extract_features
-from pipeline.images.near_duplicates import duplicate_pairs_page, group_images, read_vectors, stored_pictures
+from ml.features.extract import extract_features
+from pipeline.images.duplicates.near_duplicates import duplicate_pairs_page, group_images, read_vectors, stored_pictures
 from pipeline.images.verify import Limits, Rejected, verify
 from pipeline.sandbox.items import record_id_of
 from pipeline.sandbox.plan import holdings

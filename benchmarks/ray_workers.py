@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from assets.project import ROOT
+from assets.engine.project import ROOT
 from tests.operations.services import (
     dagster_home,
     environment,
@@ -111,7 +111,7 @@ def run_slice(part: str) -> None:
     import dagster as dg
 
     from assets.definitions import defs
-    from assets.executors import execute
+    from assets.engine.executors import execute
 
     with dg.DagsterInstance.get() as instance:
         done = execute(

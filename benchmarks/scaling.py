@@ -122,7 +122,7 @@ def images(n: int, folder: Path) -> Measured:
 
 def features(n: int, folder: Path) -> Measured:
     """The demo's random network at 96 px, on the processor, from shards to shards; Inception costs far more."""
-    from ml.features import extract_features
+    from ml.features.extract import extract_features
     from pipeline.settings import FeatureSettings
 
     _image_shards(n, folder / "images")
@@ -136,7 +136,7 @@ def groups(n: int, folder: Path) -> Measured:
     import polars as pl
     from PIL import Image
 
-    from pipeline.images.near_duplicates import Pictures, group_images
+    from pipeline.images.duplicates.near_duplicates import Pictures, group_images
     from pipeline.settings import ImageSettings
     from pipeline.tables import GROUPS
 
@@ -197,7 +197,8 @@ def distances(n: int, folder: Path) -> Measured:
 def evaluation(n: int, folder: Path) -> Measured:
     """All metrics of one row on a tenth of the images, 910 tags; without the resamples, which follow the groups."""
     from benchmarks.metrics import make_data
-    from ml.evaluation.metrics import Relevance, score_images
+    from ml.dataset.relevance import Relevance
+    from ml.evaluation.image_scores import score_images
 
     make_data(folder, max(100, n // 10))
     scores, relevant = np.load(folder / "scores.npy"), np.load(folder / "relevant.npy")

@@ -28,17 +28,20 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.loader import write_pictures
-from ml.architectures import CONVNEXT_BASE, Backbone
-from ml.baselines import Recipe, baseline, recipe
-from ml.cost import cost_of
-from ml.data import Images, ImageSplit, View, in_offsets
-from ml.network import Network
-from ml.optimization import compiles
-from ml.place import Place, place
-from ml.progress import Progress
-from ml.rows import network_of
-from ml.tags import FacetTags, TagList
-from ml.train import train
+from ml.baselines import baseline, recipe
+from ml.dataset.batches import Images
+from ml.dataset.split import ImageSplit, in_offsets
+from ml.dataset.tag_list import FacetTags, TagList
+from ml.dataset.transforms import View
+from ml.experiments.build import network_of
+from ml.models.architectures import CONVNEXT_BASE, Backbone
+from ml.models.network import Network
+from ml.training.cost import cost_of
+from ml.training.device import Place, place
+from ml.training.optimization import compiles
+from ml.training.progress import Progress
+from ml.training.recipe import Recipe
+from ml.training.train import train
 
 TAGS, TURNS = 100, 2
 PEAK = 989e12  # FLOP/s, bf16 dense, NVIDIA's data sheet of H100 SXM and H200
@@ -115,7 +118,7 @@ def ours(folder: Path, key: str, chosen: Recipe, here: Place) -> tuple[float, fl
     model = placed(model, chosen, here)
     images = Images(split, tag_list, View(chosen.image_size, (0.08, 1.0)))
     if key.startswith("clip"):
-        from ml.clip_rows import samples_of
+        from ml.training.image_texts import samples_of
 
         images = samples_of(baseline(key), chosen, split, tag_list, images.view, 0)  # type: ignore[arg-type]
     forward = cost_of(model, chosen, here)["gflop_per_image"]
@@ -218,7 +221,7 @@ def one_batch(key: str, chosen: Recipe, here: Place) -> dict[str, Tensor]:
     draws = torch.zeros(chosen.batch, 1, dtype=torch.long, device=here.device)
     batch = {"image": image.contiguous(memory_format=torch.channels_last), "closed": closed, "draws": draws}
     if key.startswith("clip"):
-        from ml.clip import tokenize
+        from ml.models.clip import tokenize
 
         texts = [f"thing number {number % TAGS}" for number in range(chosen.batch)]
         batch["tokens"] = tokenize(texts, 77).to(here.device)

@@ -1,19 +1,15 @@
 """The rows of the benchmark as data, and the recipe each is trained with (protocol, section 5)."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ml.architectures import CONVNEXT_BASE, GABOR, MOBILENETV2, OPENAI_MEAN, OPENAI_STD, Backbone
-from ml.texts import CLIP_TEXT_TOWER, Prompt, TextTower
+from ml.models.architectures import CONVNEXT_BASE, GABOR, MOBILENETV2, OPENAI_MEAN, OPENAI_STD
+from ml.models.prompts import Prompt, TextTower
+from ml.training.recipe import BaselineError, Recipe
 from pipeline import FACETS
 
 Profile = Literal["demo", "full"]
-
-
-class BaselineError(ValueError):
-    """An unknown baseline, profile or override; the message lists what there is."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,6 @@ class Ensemble:
 
 
 Baseline = Vision | Clip | Ensemble
-
 PAPER_ROWS: tuple[Baseline, ...] = (
     Vision("multilabel", "multilabel"),
     Vision("multilabel_materials", "multilabel", facets=("materials",)),
@@ -64,7 +59,6 @@ PAPER_ROWS: tuple[Baseline, ...] = (
     Ensemble("ensemble_ml_s", ("multilabel", "softmax")),
     Ensemble("ensemble_ml_s_clip", ("multilabel", "softmax", "clip_1_tag_prompt")),
 )
-
 # Beyond the paper. The hierarchical rows above are coherent too: no tag outranks its ancestors.
 FURTHER_ROWS: tuple[Baseline, ...] = (
     Vision("linear_probe", "multilabel", frozen=True),
@@ -74,80 +68,7 @@ FURTHER_ROWS: tuple[Baseline, ...] = (
     Clip("clip_path_prompt", "path_prompt"),
     Clip("clip_wise_ft", "one_tag_prompt", trained=False, wise="clip_1_tag_prompt"),
 )
-
 BASELINES: dict[str, Baseline] = {row.key: row for row in PAPER_ROWS + FURTHER_ROWS}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a row is trained. The defaults are the paper's vision rows; sizes are global, over all GPUs."""
-
-    backbone: Backbone = CONVNEXT_BASE  # paper: ConvNeXt-B with ImageNet weights
-    open_clip: str | None = None  # a CLIP model of open_clip in place of backbone and text tower
-    text_tower: TextTower = CLIP_TEXT_TOWER  # paper: CLIP's own size
-    pretrained: bool = True  # paper
-    freeze: int = 0  # blocks that are not trained; -1: the whole network
-    image_size: int = 224  # paper
-    crop_scale_min: float = 0.08  # ours: torchvision's RandomResizedCrop, which the paper names without numbers
-    eval_part: float = 0.875  # ours: the central part of an image that is shown in evaluation
-    cache_px: int | None = None  # ours: decode every image once, at this short side, and keep it in memory
-    frozen_views: int = 0  # ours: draws of an image that pass the frozen part once and are kept; 0 keeps none
-    repeats: int = 3  # paper: RASampler; 3 is ours
-    epochs: int = 25  # paper
-    batch: int = 128  # paper
-    accumulate: int = 1  # ours: micro-batches of a step, on each GPU
-    lr: float = 1e-4  # paper
-    head_lr: float | None = None  # ours: the heads' rate where it differs
-    weight_decay: float = 0.05  # paper
-    betas: tuple[float, float] = (0.9, 0.999)  # ours: torch's default
-    eps: float = 1e-8  # ours: torch's default
-    warmup_steps: int = 0  # ours: the paper names none for vision
-    clip_norm: float | None = None  # ours: the paper names none for vision
-    drop: float = 0.0  # ours: dropout before the heads
-    rejected_weight: float = 1.0  # ours: of tags that cataloguers rejected, beside an annotated tag's 1
-    prior_bias: bool = False  # ours: start the heads at the training frequencies
-    ema_decay: float | None = None  # ours: off in the paper's rows
-    patience: int | None = None  # ours: epochs without improvement until an early stop; None: none
-    instances: Literal["per_facet", "per_tag", "per_image"] = "per_facet"  # ours
-    positives: Literal["pairs", "same_text"] = "pairs"  # paper: CLIP's loss
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # ours: bf16 autocast on a GPU, fp32 on a CPU
-    channels_last: bool = True  # ours
-    compile: Literal["auto", "on", "off"] = "auto"  # ours: torch.compile on a GPU, where a C compiler is at hand
-    tensorboard: bool = True  # ours: when the package is there
-    workers: int = 8  # ours
-    eval_batch: int = 256  # ours
-    threads: int | None = None  # ours: of a training on a CPU; None: torch's own choice, all cores
-    checkpoint_s: float = 600.0  # ours: seconds between checkpoints, besides one per epoch
-
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """What is subtracted from the pixels, in [0, 1], per channel."""
-        return self.backbone.mean
-
-    @property
-    def std(self) -> tuple[float, float, float]:
-        """What they are then divided by."""
-        return self.backbone.std
-
-    def override(self, assignments: Mapping[str, str]) -> "Recipe":
-        """The recipe with some values given as text, as on the command line. Raises BaselineError."""
-        changes: dict[str, Any] = {}
-        simple = {f.name: f for f in fields(self) if f.name not in ("backbone", "text_tower", "betas")}
-        for name, text in assignments.items():
-            if name in ("backbone", "weights_file"):
-                now = changes.get("backbone", self.backbone)
-                field = {"backbone": "name", "weights_file": "weights"}[name]
-                changes["backbone"] = replace(now, **{field: text})
-                continue
-            if name not in simple:
-                known = ", ".join(["backbone", "weights_file", *simple])
-                raise BaselineError(f"There is no recipe value `{name}`; there are {known}.")
-            changes[name] = _parsed(name, text, _type_name(simple[name].type), getattr(self, name))
-        return replace(self, **changes)
-
-    def as_json(self) -> dict[str, Any]:
-        """The recipe for model.json and for telling two runs apart."""
-        return asdict(self)
 
 
 def recipe(key: str, profile: Profile, weights: Path | None = None) -> Recipe:
@@ -240,26 +161,3 @@ DEMO_CLIP: dict[str, Any] = {
     "instances": "per_image",
     "positives": "same_text",
 }
-
-
-def _type_name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) else str(kind)
-
-
-def _parsed(name: str, text: str, kind: str, now: Any) -> Any:
-    if text.lower() == "none" and "None" in kind:
-        return None
-    try:
-        if kind.startswith("bool"):
-            return {"true": True, "false": False}[text.lower()]
-        if kind.startswith("int"):
-            return int(text)
-        if kind.startswith("float"):
-            return float(text)
-    except (KeyError, ValueError) as error:
-        raise BaselineError(f"The recipe value `{name}` cannot be `{text}`; it is {now} now.") from error
-    if "Literal" in kind and f"'{text}'" not in kind:
-        raise BaselineError(
-            f"The recipe value `{name}` cannot be `{text}`; it is one of {kind.partition('[')[2][:-1]}."
-        )
-    return text

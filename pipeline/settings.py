@@ -161,7 +161,7 @@ class ImageSettings(Section):
 class FeatureSettings(Section):
     """Which network describes an image, for distances and near-duplicates."""
 
-    extractors: tuple[str, ...] = ("inception",)  # paper: FID; see ml/features.py for the names
+    extractors: tuple[str, ...] = ("inception",)  # paper: FID; see ml/features/extract.py for the names
     weights: Path | None = None  # a folder with weight files; None: downloaded by name, checked by sha256
     batch_size: int = 64  # ours
     image_size: int | None = None  # ours: None is the extractor's own

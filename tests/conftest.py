@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: as in assets/cli.py
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: as in assets/cli/app.py
 SHARED = Path(os.environ.get("EUFCC_SHARED") or Path(__file__).parents[2] / "shared")
 
 

@@ -14,14 +14,14 @@ import uvicorn
 
 from ml.assistant.app import create_app
 from ml.assistant.decisions import DATABASE
-from ml.assistant.desk import Desk
-from ml.assistant.elsewhere import Elsewhere
+from ml.assistant.full_thesaurus import terms_of_dumps, terms_of_table
 from ml.assistant.limits import DeskLimits
+from ml.assistant.remote_images import Elsewhere
+from ml.assistant.service import Desk
 from ml.assistant.store import Store
 from ml.assistant.suggest import ModelInfo
 from ml.assistant.trained import ModelError, find_models, start_with
 from ml.assistant.vocabulary import LANGUAGES, Vocabulary, VocabularyError, read_tag_list, widened
-from ml.assistant.wider import terms_of_dumps, terms_of_table
 from pipeline.parquet import TableError
 from pipeline.settings import SettingsError
 from pipeline.settings import load as load_settings

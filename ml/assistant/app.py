@@ -12,12 +12,12 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from ml.assistant import shapes
+from ml.assistant import api_schemas as shapes
 from ml.assistant.api import annif, exports, images, reconcile, vocabulary
 from ml.assistant.api.common import Refused
-from ml.assistant.desk import Busy, Desk, UnknownModel
-from ml.assistant.elsewhere import NotFetched
-from ml.assistant.gate import Gate
+from ml.assistant.middleware import Gate
+from ml.assistant.remote_images import NotFetched
+from ml.assistant.service import Busy, Desk, UnknownModel
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
 from ml.assistant.trained import ModelError
 from ml.assistant.vocabulary import LANGUAGES

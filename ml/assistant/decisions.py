@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
+from ml.assistant.current_decisions import all_standing_decisions
 from ml.assistant.schema import steps
-from ml.assistant.standing import all_standing_decisions
 from ml.assistant.store import Store, StoreError
 from pipeline.tables import CATALOGUER_DECISIONS
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ml.assistant.desk import Models
+from ml.assistant.service import Models
 from ml.assistant.suggest import ModelInfo, Scorer, Scores, Suggester
 from ml.assistant.thresholds import Truth, read_truth, sure_from
-from ml.champion import read_contender
+from ml.registry.champion import read_contender
 from pipeline import FACETS
 from pipeline.parquet import sha256_of
 
@@ -129,10 +129,10 @@ class _Network:
         import torch
 
         from ml.baselines import Vision, baseline
-        from ml.checkpoints import CheckpointError, load_model
-        from ml.data import View
-        from ml.rows import network_of
-        from ml.tags import load_tag_list
+        from ml.dataset.tag_list import load_tag_list
+        from ml.dataset.transforms import View
+        from ml.experiments.build import network_of
+        from ml.training.checkpoints import CheckpointError, load_model
 
         row = baseline(str(model.described["baseline"]))
         if row.kind == "ensemble":
@@ -155,7 +155,7 @@ class _Network:
 
         import torch
 
-        from ml.data import on_device
+        from ml.dataset.batches import on_device
 
         pixels = np.array(self._view.apply(self._cached(picture), random.Random(0)))  # noqa: S311
         with torch.inference_mode():
@@ -169,7 +169,7 @@ class _Network:
 
     def _cached(self, picture: Image.Image) -> Image.Image:
         """The picture as training had it in memory, where the recipe says so."""
-        from ml.data import cut
+        from ml.dataset.transforms import cut
 
         short = self._recipe.cache_px
         if short is None:
@@ -184,7 +184,7 @@ class _Together:
     """An ensemble: its members, and the scale of each that was fixed on validation."""
 
     def __init__(self, model: Trained, models: Path, dataset: Path):
-        from ml.ensemble import Scale
+        from ml.experiments.ensemble import Scale
 
         members = [Trained(models / key, _described(models / key)) for key in model.described["members"]]
         self._members = [_Network(member, dataset) for member in members]
@@ -193,14 +193,14 @@ class _Together:
 
     def scores(self, picture: Image.Image) -> Scores:
         """The mean probability of each tag over the members."""
-        from ml.ensemble import combine
+        from ml.experiments.ensemble import combine
 
         members = [member.log_scores(picture) for member in self._members]
         return {facet: np.exp(values[0]) for facet, values in combine(members, self._scales, self._facets).items()}
 
 
 def _described(folder: Path) -> Mapping[str, Any]:
-    from ml.checkpoints import CheckpointError, read_description
+    from ml.training.checkpoints import CheckpointError, read_description
 
     try:
         return read_description(folder)
@@ -210,9 +210,9 @@ def _described(folder: Path) -> Mapping[str, Any]:
 
 def recipe_of(stored: Mapping[str, Any]) -> Any:
     """The recipe in `model.json`, without asking for pretrained weights: the trained ones follow."""
-    from ml.architectures import Backbone
-    from ml.baselines import Recipe
-    from ml.texts import TextTower
+    from ml.models.architectures import Backbone
+    from ml.models.prompts import TextTower
+    from ml.training.recipe import Recipe
 
     def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ml.dataset.ground_truth import Dataset
+from ml.dataset.tag_list import FacetTags
 from ml.evaluation.evaluate import Row, Scored, main_columns, six_digits
-from ml.evaluation.metrics import IGNORE_UNSEEN, ImageScores, main_metrics
-from ml.evaluation.truth import Dataset
-from ml.tags import FacetTags
+from ml.evaluation.image_scores import ImageScores
+from ml.evaluation.metrics import IGNORE_UNSEEN, main_metrics
 
 
 def breakdowns_of(scored: Scored, dataset: Dataset, depths: dict[str, dict[int, ImageScores]]) -> list[Row]:

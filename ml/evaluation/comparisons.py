@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from ml.dataset.ground_truth import EvaluationError, load_truth
+from ml.dataset.open import load_dataset
 from ml.evaluation.evaluate import Scored, facets_of, main_columns, predicted_splits, score_predictions, six_digits
 from ml.evaluation.intervals import Ratios, compare_paired, holm, resample_row, sum_by_group
 from ml.evaluation.metrics import IGNORE_UNSEEN, main_metrics
-from ml.evaluation.truth import EvaluationError, load_dataset, load_truth
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import COMPARISONS

@@ -1,14 +1,24 @@
 """The metrics of metrics.py in torch, all images of a batch at once: for scores that are scored on a GPU."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from ml.evaluation.metrics import ImageScores
+from ml.dataset.relevance import Relevance
+
+
+class Scored(Protocol):
+    """What `rank_on` fills: `ml.evaluation.image_scores.ImageScores`."""
+
+    relevance: Relevance
+    top_k: tuple[int, ...]
+    further: bool
+    values: np.ndarray
+    hits: np.ndarray
+    positions: np.ndarray
 
 
 def lacking(device: str) -> str:
@@ -21,7 +31,7 @@ def lacking(device: str) -> str:
 
 
 def rank_on(
-    device: str, into: "ImageScores", scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray
+    device: str, into: Scored, scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray
 ) -> None:
     """Fill `into` for a batch of images, as `ImageScores.add` does. Raises ValueError for a NaN.
 

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ml.baselines import BASELINES, Vision
+from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, load_truth
+from ml.dataset.open import load_dataset
+from ml.dataset.relevance import Relevance
+from ml.dataset.tag_list import FacetTags
+from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.intervals import Ratios, divide, interval, resample, sum_by_group
-from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, ImageScores, Relevance, main_metrics
-from ml.evaluation.predictions import open_predictions
-from ml.evaluation.truth import Dataset, EvaluationError, Truth, load_dataset, load_truth
-from ml.tags import FacetTags
+from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, main_metrics
+from ml.evaluation.prediction_reader import open_predictions
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 

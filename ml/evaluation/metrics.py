@@ -1,12 +1,9 @@
 """The paper's metrics and those beside them, per image: compiled, streaming, ties at their expected value."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
-
-from ml.evaluation.threads import in_threads
 
 IGNORE_UNSEEN = "ignore_unseen"  # paper: tags never seen in training are left out
 COUNT_UNSEEN = "count_unseen"  # ours: they count as missed, behind every tag of the list
@@ -23,139 +20,9 @@ LANES = 64  # half floats that are compared side by side
 COHERENCE_DEPTH = 10  # coherence looks at as many tags as a cataloguer sees
 
 
-@dataclass(frozen=True)
-class Relevance:
-    """Which tags are right for each of n images, as positions in the facet's tag list (compressed rows).
-
-    Tags are closed upwards; `stated` marks those that the record states itself. `unseen` counts an image's relevant
-    tags outside the tag list.
-    """
-
-    starts: np.ndarray  # int64, n + 1
-    tags: np.ndarray  # int32, ascending within an image
-    stated: np.ndarray  # bool, beside `tags`
-    unseen: np.ndarray  # int32, n
-
-    def __len__(self) -> int:
-        return len(self.unseen)
-
-    @property
-    def images(self) -> np.ndarray:
-        """The image of every pair of image and relevant tag."""
-        return np.repeat(np.arange(len(self)), np.diff(self.starts))
-
-    @classmethod
-    def from_lists(cls, lists: Sequence[Sequence[int]], unseen: Sequence[int] | None = None) -> "Relevance":
-        """From one list of positions per image, all of them stated."""
-        starts = np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64)
-        tags = np.array([tag for row in lists for tag in sorted(row)], dtype=np.int32)
-        missed = np.zeros(len(lists), np.int32) if unseen is None else np.asarray(unseen, np.int32)
-        return cls(starts, tags, np.ones(len(tags), bool), missed)
-
-    def among(self, columns: np.ndarray, n_tags: int) -> "Relevance":
-        """The relevance among some tags only, as positions in `columns`; nothing counts as unseen there."""
-        position = np.full(n_tags, -1, np.int32)
-        position[columns] = np.arange(len(columns), dtype=np.int32)
-        kept = position[self.tags] >= 0
-        sums = np.concatenate([[0], np.cumsum(kept)])
-        return Relevance(
-            sums[self.starts].astype(np.int64),
-            position[self.tags[kept]],
-            self.stated[kept],
-            np.zeros(len(self), np.int32),
-        )
-
-
-@dataclass
-class ImageScores:
-    """Every metric of every image, filled in batch by batch; NaN where an image does not count.
-
-    `values`: float64 (n, metrics); `hits`: chance that a relevant tag is among the R best; `positions`: its expected
-    1-based position; both beside `relevance.tags`.
-    """
-
-    relevance: Relevance
-    top_k: tuple[int, ...]
-    further: bool = True  # False: the paper's metrics alone, three times faster
-    device: str = "cpu"  # else torch's name of a GPU
-    values: np.ndarray = field(init=False)
-    hits: np.ndarray = field(init=False)
-    positions: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.values = np.full((len(self.relevance), len(self.names)), np.nan)
-        self.hits = np.full(len(self.relevance.tags), np.nan)
-        self.positions = np.full(len(self.relevance.tags), np.nan)
-
-    @property
-    def names(self) -> list[tuple[str, str]]:
-        """(metric, policy) of every column of `values`."""
-        main = main_metrics(self.top_k)
-        return [(m, policy) for policy in POLICIES for m in main] + [(m, IGNORE_UNSEEN) for m in FURTHER]
-
-    def column(self, metric: str, policy: str = IGNORE_UNSEEN) -> np.ndarray:
-        """One metric of all images, shape (n,)."""
-        return self.values[:, self.names.index((metric, policy))]
-
-    def add(self, scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray) -> None:
-        """Rank a batch of scores, float16, float32 or float64 (b, tags), of the images `rows` (b,).
-
-        `parents` gives each tag's parent in the tag list, -1 at the top. Raises ValueError for a NaN.
-        """
-        if self.device != "cpu":
-            from ml.evaluation.device_metrics import rank_on
-
-            rank_on(self.device, self, scores, rows, parents)
-            return
-        bits = as_bits(scores)
-        further = len(main_metrics(self.top_k)) * len(POLICIES) if self.further else -1
-        r = self.relevance
-        tops = np.array(self.top_k, np.int64)
-        images, above = rows.astype(np.int64), np.asarray(parents, np.int32)
-
-        def rank(start: int, stop: int) -> bool:
-            return _rank(
-                bits[start:stop],
-                *_layout(bits.dtype),
-                images[start:stop],
-                r.starts,
-                r.tags,
-                r.stated,
-                r.unseen,
-                above,
-                tops,
-                self.values,
-                further,
-                self.hits,
-                self.positions,
-            )
-
-        if not all(in_threads(rank, len(bits))):
-            raise ValueError("scores hold NaN")
-        if self.further:
-            column = self.values[:, self.names.index(("confidence", IGNORE_UNSEEN))]
-            counted = rows[~np.isnan(column[rows])]
-            column[counted] = from_keys(column[counted], bits.dtype)
-
-
 def main_metrics(top_k: Sequence[int]) -> list[str]:
     """The names of the paper's metrics, in the order of its tables."""
     return ["r_precision", *(f"acc_at_{k}" for k in top_k), "avg_rank_position"]
-
-
-def score_images(
-    scores: np.ndarray,
-    relevance: Relevance,
-    *,
-    top_k: tuple[int, ...] = (1, 10),
-    parents: np.ndarray | None = None,
-    further: bool = True,
-) -> ImageScores:
-    """All metrics of scores that fit into memory, shape (n, tags)."""
-    result = ImageScores(relevance, top_k, further)
-    parents = np.full(scores.shape[1], -1) if parents is None else parents
-    result.add(scores, np.arange(len(scores)), parents)
-    return result
 
 
 def as_bits(scores: np.ndarray) -> np.ndarray:
@@ -171,7 +38,7 @@ def from_keys(keys: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return bits.view(f"f{dtype.itemsize}").astype(np.float64)
 
 
-def _layout(dtype: np.dtype) -> tuple[np.integer, np.integer, np.integer]:
+def bit_layout(dtype: np.dtype) -> tuple[np.integer, np.integer, np.integer]:
     """Mask of the magnitude, magnitude of infinity, and position of the sign in the bits of a float."""
     kind = dtype.type
     infinite = np.array([np.inf]).astype(f"f{dtype.itemsize}").view(dtype)[0]
@@ -316,7 +183,7 @@ def _incoherent(row, best, n, parents):
 
 
 @njit(cache=True, nogil=True)
-def _rank(
+def rank_images(
     bits, mask, infinite, sign, rows, starts, tags, stated, unseen, parents, tops, values, further, hits, positions
 ):
     """Fill `values`, `hits` and `positions` for a batch of images, each image once; `further` -1: the paper's alone."""

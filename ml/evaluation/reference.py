@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ml.dataset.ground_truth import Dataset, Truth, load_truth
+from ml.dataset.open import load_dataset
+from ml.dataset.tag_list import FacetTags
 from ml.evaluation.evaluate import Row, Scored, results_of, score_source
-from ml.evaluation.predictions import write_predictions
-from ml.evaluation.truth import Dataset, Truth, load_dataset, load_truth
-from ml.tags import FacetTags
+from ml.evaluation.prediction_reader import write_predictions
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 

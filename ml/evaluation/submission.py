@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ml.dataset.open import load_dataset
 from ml.evaluation.evaluate import evaluate, predicted_splits
 from ml.evaluation.reference import reference_rows
-from ml.evaluation.truth import load_dataset
 from pipeline.parquet import whole_file
 from pipeline.settings import EvaluationSettings
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pipeline.harvest.chunks import Part, plan_parts, solr_time
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient, Window
-from pipeline.harvest.parts import Part, plan_parts, solr_time
 from pipeline.harvest.store import Generation, generations
 from pipeline.harvest.walk import Walk, Walked
 from pipeline.parquet import remove_left_overs

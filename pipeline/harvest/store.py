@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.harvest.chunks import Part
 from pipeline.harvest.europeana import FIRST_CURSOR, Page, Window
-from pipeline.harvest.parts import Part
 from pipeline.parquet import sync_folder, whole_file
 
 MANIFEST = "manifest.json"

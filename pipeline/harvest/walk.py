@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipeline.harvest.chunks import Part
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import BAD_CURSOR, FIRST_CURSOR, EuropeanaClient, Page
-from pipeline.harvest.parts import Part
 from pipeline.harvest.store import page_files, remove_pages, unbroken, write_page
 from pipeline.http import Refused
 from pipeline.settings import HarvestSettings

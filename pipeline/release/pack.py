@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline import FACETS
 from pipeline.parquet import sha256_of
-from pipeline.release import published
+from pipeline.published import format as published
 from pipeline.release.card import Facts, card, gather_facts
 from pipeline.release.croissant import croissant
 from pipeline.release.folder import (

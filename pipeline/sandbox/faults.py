@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.sandbox import fault_plays as plays
-from pipeline.sandbox.fault_plays import Exchange, Play
+from pipeline.sandbox import fault_responses as plays
+from pipeline.sandbox.fault_responses import Exchange, Play
 from pipeline.sandbox.hosts import media_url, original_host
 
 # Where a fault can strike.

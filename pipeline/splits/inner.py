@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from pipeline.settings import SplitSettings
+from pipeline.splits.group_sampling import Bounds, TagMatrix, draw, reachable
 from pipeline.splits.placement import place_images
 from pipeline.splits.provider_features import seeded_order
-from pipeline.splits.selection import Bounds, TagMatrix, draw, reachable
 from pipeline.tables import SPLIT_TABLE, SPLIT_TAGS
 
 DRAWN = {

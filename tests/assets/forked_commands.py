@@ -58,7 +58,7 @@ def start(folder: Path, run: dict[str, Any]) -> int:
             os.dup2(os.open(folder / f"{run['name']}.{ending}", os.O_WRONLY | os.O_CREAT), number)
         os.environ |= {"DAGSTER_HOME": str(home), **run["environment"]}
         sys.argv = ["eufcc", *run["arguments"]]
-        from assets.cli import main as eufcc
+        from assets.cli.app import main as eufcc
 
         eufcc()
         code = 0

@@ -12,11 +12,11 @@ import pytest
 from starlette.responses import Response
 
 from assets.checks import CHECKS
-from assets.described import key_of
-from assets.project import Made, Project
-from assets.soundness import shrunken, unreadable
-from assets.stage import stage_asset
-from ml.champion import Contender, write_contender
+from assets.engine.asset_factory import stage_asset
+from assets.engine.asset_metadata import key_of
+from assets.engine.builtin_checks import shrunken, unreadable
+from assets.engine.project import Made, Project
+from ml.registry.champion import Contender, write_contender
 from pipeline.settings import full
 from pipeline.tables import TABLES, TOMBSTONES, features_table
 from tests.pipeline.images.pictures import jpeg

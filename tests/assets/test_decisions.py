@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from assets.curation import cataloguer_decisions, corrections, rejected_tags
-from assets.project import Project
+from assets.engine.project import Project
 from ml.assistant.store import Act, NewImage, Store
 from ml.assistant.vocabulary import Term, Vocabulary
 from pipeline.settings import full

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from assets.definitions import defs
-from assets.described import BUDGET, result_of, within_budget
-from assets.project import SLICED, Made
-from assets.soundness import READABLE, SIZE
+from assets.engine.asset_metadata import BUDGET, result_of, within_budget
+from assets.engine.builtin_checks import READABLE, SIZE
+from assets.engine.project import SLICED, Made
 from pipeline.tables import TABLES
 
 GRAPH = defs.get_repository_def().asset_graph

@@ -5,10 +5,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.project import Project
+from assets.engine.project import Project
 from assets.training import TRAINING
 from ml.baselines import PAPER_ROWS, recipe
-from ml.checkpoints import read_description
+from ml.training.checkpoints import read_description
 from pipeline.settings import BenchmarkSettings, full
 from tests.ml.museum import write_museum
 

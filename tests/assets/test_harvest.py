@@ -5,8 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.engine.project import Project
 from assets.harvest import PARTITIONS, pages
-from assets.project import Project
 from assets.resources import current_project
 from pipeline.parquet import sha256_of
 from pipeline.settings import Settings, full

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets.project import ROOT
+from assets.engine.project import ROOT
 from pipeline.sandbox.render import render_museum
 from pipeline.tables import RESULTS, SPLIT_TABLE
 

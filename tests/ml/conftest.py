@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ml.tags import FacetTags
+from ml.dataset.tag_list import FacetTags
 from tests.ml.museum import write_museum
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from assets.project import ROOT
+from assets.engine.project import ROOT
 
 EUFCC = (sys.executable, "-m", "assets.cli")
 ROWS = '["multilabel"]'  # one trained row: enough to see that training ends the same; the soak takes all

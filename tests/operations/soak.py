@@ -22,7 +22,7 @@ import dagster as dg
 import psutil
 import psycopg
 
-from assets.project import ROOT
+from assets.engine.project import ROOT
 from pipeline.sandbox.render import render_museum
 from tests.operations.services import (
     Postgres,
@@ -86,7 +86,7 @@ class Service:
 
     def workers(self) -> list[psutil.Process]:
         """Processes that execute a run (Dagster's server starts them by `spawn`), and the trainers they started."""
-        return self.processes("spawn_main", "ml.run")
+        return self.processes("spawn_main", "ml.experiments")
 
     def kill(self, victim: str) -> None:
         """kill -9 of one of them, and the next moment it is started again; the run's process is not."""

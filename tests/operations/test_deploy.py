@@ -8,7 +8,7 @@ import yaml
 from dagster import DagsterInstance
 
 from assets.automation import JOBS
-from assets.project import ROOT
+from assets.engine.project import ROOT
 from tests.operations.services import dagster_home
 
 DEPLOY = ROOT / "deploy"

@@ -7,7 +7,7 @@ import psycopg
 import pyarrow.fs
 import pytest
 
-from assets.project import ROOT
+from assets.engine.project import ROOT
 from pipeline.parquet import sha256_of
 from tests.operations.services import (
     Postgres,

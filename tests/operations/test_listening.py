@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from assets.project import ROOT
+from assets.engine.project import ROOT
 from tests.operations.services import EUFCC, dagster_home, end, environment, free_port, storage_below
 
 pytestmark = pytest.mark.long

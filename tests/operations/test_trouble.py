@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from assets.project import ROOT, Project
-from assets.stage import stage_asset
+from assets.engine.asset_factory import stage_asset
+from assets.engine.project import ROOT, Project
 from pipeline.settings import full
 from pipeline.tables import TOMBSTONES
 from tests.operations.services import (

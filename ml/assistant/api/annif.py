@@ -13,8 +13,8 @@ from uuid import uuid4
 from fastapi import APIRouter, Query, Request
 
 from ml.assistant.api.common import DeskHere, Refused, body_of, refuse_other_types
-from ml.assistant.desk import Desk
-from ml.assistant.shapes import Language
+from ml.assistant.api_schemas import Language
+from ml.assistant.service import Desk
 from ml.assistant.vocabulary import LANGUAGES
 from pipeline import FACETS
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from ml.assistant.desk import Desk
+from ml.assistant.service import Desk
 from ml.assistant.vocabulary import Term
 
 

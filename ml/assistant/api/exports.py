@@ -8,10 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from ml.assistant import exports
 from ml.assistant.api.common import DeskHere
-from ml.assistant.desk import Desk
+from ml.assistant.api_schemas import Language
+from ml.assistant.current_decisions import Decision, all_standing_decisions, standing_decisions
 from ml.assistant.exports import ExportedImage, ExportedTag
-from ml.assistant.shapes import Language
-from ml.assistant.standing import Decision, all_standing_decisions, standing_decisions
+from ml.assistant.service import Desk
 
 router = APIRouter(prefix="/api", tags=["export"])
 Format = Literal["csv", "edm", "webannotation", "lido"]

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from ml.assistant import shapes
+from ml.assistant import api_schemas as shapes
 from ml.assistant.api.common import DeskHere, Refused, body_of, refuse_other_types, term_of
-from ml.assistant.elsewhere import NotFetched
-from ml.assistant.shapes import ImageId, Text, Who
+from ml.assistant.api_schemas import ImageId, Text, Who
+from ml.assistant.remote_images import NotFetched
 from ml.assistant.store import NewImage
 from pipeline.images.verify import Picture, Rejected
 

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Query, Request
 
 from ml.assistant.api.common import DeskHere, Refused
-from ml.assistant.desk import Desk
+from ml.assistant.api_schemas import Language
 from ml.assistant.search import Hit, fold
-from ml.assistant.shapes import Language
+from ml.assistant.service import Desk
 from ml.assistant.vocabulary import AAT
 from pipeline import FACETS
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from ml.assistant import shapes
+from ml.assistant import api_schemas as shapes
 from ml.assistant.api.common import DeskHere, Refused, term_of
-from ml.assistant.shapes import ImageId, Language, TagIdInPath
+from ml.assistant.api_schemas import ImageId, Language, TagIdInPath
 from pipeline import FACETS
 
 router = APIRouter(prefix="/api", tags=["vocabulary"])

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml.assistant.app import create_app
-from ml.assistant.desk import Desk, Models
+from ml.assistant.service import Desk, Models
 from ml.assistant.store import Act, NewImage, Store
 from ml.assistant.suggest import ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary, read_tag_list

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml.assistant.desk import Desk
+from ml.assistant.service import Desk
 from ml.assistant.vocabulary import read_tag_list
 from pipeline import FACETS
 from pipeline.release.folder import dataset_schema

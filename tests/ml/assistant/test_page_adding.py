@@ -6,7 +6,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from ml.assistant.elsewhere import Found, NotFetched
+from ml.assistant.remote_images import Found, NotFetched
 from tests.ml.assistant.pages import add
 
 pytestmark = pytest.mark.browser

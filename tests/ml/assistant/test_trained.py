@@ -13,8 +13,8 @@ from ml.assistant.pictures import for_model
 from ml.assistant.thresholds import read_truth, sure_from, threshold
 from ml.assistant.trained import ModelError, Trained, default_of, find_models, start_with
 from ml.assistant.vocabulary import read_tag_list
-from ml.champion import Contender, write_contender
-from ml.run import main
+from ml.experiments.run import main
+from ml.registry.champion import Contender, write_contender
 from pipeline import FACETS
 from pipeline.release.folder import dataset_schema
 

@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
+from ml.assistant.full_thesaurus import terms_of, terms_of_dumps
 from ml.assistant.search import SearchIndex, fold
 from ml.assistant.vocabulary import Label, Term, Vocabulary, VocabularyError, read_tag_list, widened
-from ml.assistant.wider import terms_of, terms_of_dumps
 from pipeline.tables import CONCEPTS
 
 

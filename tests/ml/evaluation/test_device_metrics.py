@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from ml.dataset.ground_truth import EvaluationError
+from ml.dataset.relevance import Relevance
 from ml.evaluation.device_metrics import lacking, rank_on
 from ml.evaluation.evaluate import evaluate
-from ml.evaluation.metrics import ImageScores, Relevance, score_images
-from ml.evaluation.truth import EvaluationError
+from ml.evaluation.image_scores import ImageScores, score_images
 from pipeline.settings import EvaluationSettings
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -61,7 +62,7 @@ def test_an_evaluation_on_a_device_gives_the_same_rows(predictions: Path, datase
     compiled = evaluate(predictions, dataset, settings=settings)
     monkeypatch.setattr("ml.evaluation.device_metrics.lacking", lambda device: "")
     monkeypatch.setattr(
-        "ml.evaluation.metrics.ImageScores.add",
+        "ml.evaluation.image_scores.ImageScores.add",
         lambda self, scores, rows, parents: rank_on("cpu", self, scores, rows, parents),
     )
     assert evaluate(predictions, dataset, settings=settings, device="elsewhere") == compiled

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ml.dataset.ground_truth import EvaluationError
+from ml.dataset.open import load_dataset
+from ml.dataset.relevance import Relevance
 from ml.evaluation.evaluate import evaluate, hits_of_parents, thirds
-from ml.evaluation.metrics import Relevance
 from ml.evaluation.reference import reference_rows, write_prior_predictions
-from ml.evaluation.truth import EvaluationError, load_dataset
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import RESULTS

@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml.evaluation.metrics import (
-    COUNT_UNSEEN,
-    IGNORE_UNSEEN,
-    ImageScores,
-    Relevance,
-    score_images,
-)
+from ml.dataset.relevance import Relevance
+from ml.evaluation.image_scores import ImageScores, score_images
+from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN
 
 spec = importlib.util.spec_from_file_location("reference_metrics", Path(__file__).with_name("reference_metrics.py"))
 slow = importlib.util.module_from_spec(spec)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.harvest import records as module
+from pipeline.harvest.chunks import Part
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import Page, Window
 from pipeline.harvest.items import row_of_item
-from pipeline.harvest.parts import Part
 from pipeline.harvest.records import records_from_pages, write_records
 from pipeline.harvest.store import Generation, write_page
 from pipeline.settings import HarvestSettings

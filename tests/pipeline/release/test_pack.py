@@ -12,11 +12,11 @@ from rdflib.namespace import DCTERMS, PROV, SKOS
 
 from pipeline import FACETS
 from pipeline.parquet import sha256_of
+from pipeline.published.format import as_published, published_tags, read_official_splits
 from pipeline.release.card import licence_name
 from pipeline.release.diff import release_diff
 from pipeline.release.folder import DATASET_SPLITS, write_dataset
 from pipeline.release.pack import ReleaseError, ReleaseTables, verify_checksums, write_release
-from pipeline.release.published import as_published, published_tags, read_official_splits
 from pipeline.settings import ReleaseSettings, Settings
 from pipeline.tables import TOMBSTONES
 

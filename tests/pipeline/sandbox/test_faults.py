@@ -7,7 +7,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from pipeline.sandbox.fault_plays import png_bomb
+from pipeline.sandbox.fault_responses import png_bomb
 from pipeline.sandbox.faults import BY_NAME, FAULTS, Faults
 from pipeline.sandbox.server import running
 from pipeline.sandbox.synthetic import SyntheticMuseum

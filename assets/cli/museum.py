@@ -1,0 +1,83 @@
+"""The local museum as a process of its own, for as long as a command runs."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from assets.engine.console import console
+from pipeline.settings import RENDERED_MUSEUM, SettingsError
+
+
+class MuseumNotServed(RuntimeError):
+    """The local museum could not be started; the message says why."""
+
+
+def museum_folder() -> Path:
+    """The museum folder that MUSEUM names, or the one that the demo draws for itself."""
+    named = os.environ.get("MUSEUM")
+    if not named:
+        from pipeline.sandbox.render import render_museum
+
+        if not RENDERED_MUSEUM.exists():
+            console.print("  drawing the museum …")
+        render_museum(RENDERED_MUSEUM)
+        return RENDERED_MUSEUM
+    folder = Path(named).expanduser().resolve()
+    if not (folder / "records.jsonl").is_file():
+        raise SettingsError(
+            f"MUSEUM is {named}, but there is no museum folder: {folder / 'records.jsonl'} is missing. "
+            "Give the path of a folder in the museum format, or leave MUSEUM out."
+        )
+    return folder
+
+
+@contextmanager
+def served_museum(folder: Path, port: int = 0) -> Iterator[str]:
+    """The folder served on loopback by a process of its own; yields its address."""
+    address = f"http://127.0.0.1:{port or _free_port()}"
+    command = [sys.executable, "-m", "pipeline.sandbox", "serve", str(folder), "--port", address.rpartition(":")[2]]
+    # A file and no pipe: nobody reads it while the server lives, and a full pipe would block it.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)  # noqa: S603
+        try:
+            _wait_until_it_answers(process, address, complaints)
+            yield address
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_it_answers(
+    process: subprocess.Popen[bytes], address: str, complaints: IO[str], seconds: float = 120.0
+) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            complaints.seek(0)
+            said = complaints.read().strip()
+            raise MuseumNotServed(said.splitlines()[-1] if said else "The local museum ended without a word.")
+        try:
+            httpx.get(f"{address}/health", timeout=2.0)
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise MuseumNotServed(f"The local museum did not answer at {address} within {seconds:.0f} s.")

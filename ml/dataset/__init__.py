@@ -1,0 +1,1 @@
+"""The dataset as models and scores read it: images, tags, groups, providers and prediction files."""

@@ -1,0 +1,185 @@
+"""One split of the dataset in memory: JPEG bytes, tags per facet, providers."""
+
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from ml.dataset.tag_list import FacetTags, TagList
+from ml.dataset.transforms import cut
+
+EVALUATED_SPLITS = ("validation", "inner_test", "outer_test")
+
+
+class DataError(ValueError):
+    """The dataset cannot be used; the message names the file or the image."""
+
+
+@dataclass(frozen=True)
+class ImageSplit:
+    """One split in memory. `tags[facet]` holds, for image i, positions `values[offsets[i]:offsets[i + 1]]`.
+
+    `rejected` holds in the same way the tags that people said the image's record does not have.
+    """
+
+    name: str
+    record_ids: tuple[str, ...]
+    views: tuple[int, ...]
+    providers: tuple[str, ...]
+    jpegs: pa.ChunkedArray
+    tags: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+    rejected: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
+    pixels: tuple[NDArray[np.uint8], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.record_ids)
+
+    def closed_tags(self, facet: str, image: int) -> NDArray[np.int64]:
+        """Positions of the image's scored tags in a facet, ancestors included; empty when it has none."""
+        offsets, values = self.tags[facet]
+        return values[offsets[image] : offsets[image + 1]]
+
+    def rejected_tags(self, facet: str, image: int) -> NDArray[np.int64]:
+        """Positions of the scored tags that people said the image's record does not have."""
+        offsets, values = self.rejected[facet]
+        return values[offsets[image] : offsets[image + 1]]
+
+    def digest(self) -> str:
+        """A hash of which images there are, with which tags held and rejected."""
+        found = hashlib.sha256(json.dumps([self.record_ids, self.views]).encode())
+        for targets in (self.tags, self.rejected):
+            for facet, (offsets, values) in targets.items():
+                found.update(facet.encode() + offsets.tobytes() + values.tobytes())
+        return found.hexdigest()
+
+    def n_annotated(self, facet: str) -> int:
+        """Images with a scored tag in the facet."""
+        return int((np.diff(self.tags[facet][0]) > 0).sum())
+
+    def relevant(self, facet: str, n_tags: int) -> NDArray[np.bool_]:
+        """Images by tags: True where the tag is relevant."""
+        offsets, values = self.tags[facet]
+        matrix = np.zeros((len(self), n_tags), dtype=bool)
+        matrix[np.repeat(np.arange(len(self)), np.diff(offsets)), values] = True
+        return matrix
+
+    def keep(self, wanted: NDArray[np.bool_]) -> "ImageSplit":
+        """The images for which `wanted` is True, in the same order."""
+        chosen = np.flatnonzero(wanted).tolist()
+        tags = {facet: in_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags}
+        rejected = {facet: in_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected}
+        return replace(
+            self,
+            record_ids=tuple(self.record_ids[i] for i in chosen),
+            views=tuple(self.views[i] for i in chosen),
+            providers=tuple(self.providers[i] for i in chosen),
+            jpegs=self.jpegs.take(pa.array(chosen)),
+            tags=tags,
+            rejected=rejected,
+            pixels=None if self.pixels is None else tuple(self.pixels[i] for i in chosen),
+        )
+
+    def decoded(self, short_side: int) -> "ImageSplit":
+        """The same split with every image decoded once, short side at most `short_side`: for data that fits memory."""
+        if self.pixels is not None and min(self.pixels[0].shape[:2], default=0) == short_side:
+            return self
+        return replace(self, pixels=tuple(self._small(image, short_side) for image in range(len(self))))
+
+    def _small(self, image: int, short_side: int) -> NDArray[np.uint8]:
+        picture = open_jpeg(self.jpegs[image].as_buffer(), self.name_of(image))
+        width, height = picture.size
+        factor = min(1.0, short_side / min(width, height))
+        size = (max(1, round(width * factor)), max(1, round(height * factor)))
+        return np.asarray(cut(picture, (0.0, 0.0, float(width), float(height)), size))
+
+    def name_of(self, image: int) -> str:
+        """How an image is named in messages."""
+        return f"view {self.views[image]} of record {self.record_ids[image]}"
+
+
+def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:
+    """A split of the dataset, sorted by record and view; tags that are not scored are left out.
+
+    Raises DataError when the files are missing or belong to another tag list.
+    """
+    folder = dataset / name
+    if not folder.is_dir():
+        raise DataError(f"The dataset {dataset} has no split `{name}`: make the dataset again.")
+    files = sorted(folder.glob("part-*.parquet"))
+    if not files:
+        raise DataError(f"The split {folder} has no Parquet file: make the dataset again.")
+    columns = ["record_id", "view", "image", "data_provider", *tag_list.facets]
+    table = pa.concat_tables([_read(file, columns, tag_list) for file in files])
+    table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
+    record_ids = tuple(table["record_id"].to_pylist())
+    negatives = _rejected(dataset / "rejected_tags.parquet")
+    return ImageSplit(
+        name=name,
+        record_ids=record_ids,
+        views=tuple(table["view"].to_pylist()),
+        providers=tuple(table["data_provider"].to_pylist()),
+        jpegs=_bytes_of(table["image"]),
+        tags={
+            facet: in_offsets([_positions(row or (), tags) for row in table[facet].to_pylist()])
+            for facet, tags in tag_list.facets.items()
+        },
+        rejected={
+            facet: in_offsets([_positions(negatives.get(record, ()), tags) for record in record_ids])
+            for facet, tags in tag_list.facets.items()
+        },
+    )
+
+
+def _positions(tag_ids: Sequence[str], tags: FacetTags) -> NDArray[np.int64]:
+    return np.array(sorted(tags.position[tag] for tag in tag_ids if tag in tags.position), dtype=np.int64)
+
+
+def _rejected(file: Path) -> dict[str, list[str]]:
+    """The tags that people rejected, per record; none where the dataset has no such file."""
+    found: dict[str, list[str]] = {}
+    if file.exists():
+        table = pq.read_table(file, columns=["record_id", "tag_id"])
+        for record, tag in zip(table["record_id"].to_pylist(), table["tag_id"].to_pylist(), strict=True):
+            found.setdefault(record, []).append(tag)
+    return found
+
+
+def _read(file: Path, columns: list[str], tag_list: TagList) -> pa.Table:
+    try:
+        table = pq.read_table(file, columns=columns)
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise DataError(f"The dataset file {file} cannot be read ({error}): make the dataset again.") from error
+    written = (table.schema.metadata or {}).get(b"tag_list_hash", tag_list.tag_list_hash.encode()).decode()
+    if written != tag_list.tag_list_hash:
+        raise DataError(
+            f"{file} was written for tag list {written[:12]}, not {tag_list.tag_list_hash[:12]}: make both."
+        )
+    return table.replace_schema_metadata(None)
+
+
+def _bytes_of(images: pa.ChunkedArray) -> pa.ChunkedArray:
+    chunks = [chunk.field("bytes").cast(pa.large_binary()) for chunk in images.chunks]
+    return pa.chunked_array(chunks, type=pa.large_binary()).combine_chunks()
+
+
+def in_offsets(lists: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lists of positions as `offsets` and `values`, the form of ImageSplit."""
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in lists])]).astype(np.int64)
+    values = np.concatenate(lists) if lists else np.empty(0)
+    return offsets, values.astype(np.int64)
+
+
+def open_jpeg(data: bytes | memoryview | pa.Buffer, name: str) -> Image.Image:
+    """The image, not decoded yet. Raises DataError for bytes that are no image."""
+    try:
+        return Image.open(io.BytesIO(data))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{name}: its bytes are no image ({error}).") from error

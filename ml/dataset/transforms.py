@@ -1,0 +1,70 @@
+"""How an image becomes a network's input: boxes, scaling while decoding, flips."""
+
+import math
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Box = tuple[float, float, float, float]
+
+
+def cut(picture: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
+    """The box of the picture at `size` (width, height), RGB; a JPEG is decoded at 1/2, 1/4 or 1/8 where that suffices.
+
+    libjpeg-turbo scales while it decodes: the cost follows the pixels that are needed, not those that are stored.
+    """
+    width, height = picture.size
+    left, top, right, bottom = box
+    need = (math.ceil(width * size[0] / (right - left)), math.ceil(height * size[1] / (bottom - top)))
+    picture.draft("RGB", need)
+    across, down = picture.size[0] / width, picture.size[1] / height
+    if picture.mode != "RGB":
+        picture = picture.convert("RGB")
+    scaled = (left * across, top * down, right * across, bottom * down)
+    return picture.resize(size, Image.Resampling.BILINEAR, box=scaled)
+
+
+def random_box(width: int, height: int, rng: random.Random, scale: tuple[float, float]) -> Box:
+    """A random part of the image: area in `scale`, aspect ratio in [3/4, 4/3], uniform in the logarithm.
+
+    The same distribution as torchvision's RandomResizedCrop.get_params, which draws from torch's one global generator;
+    here each draw has its own, so that a resumed run, any number of workers and any number of ranks see the same.
+    """
+    for _ in range(10):
+        area = width * height * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+            return (left, top, left + w, top + h)
+    return central_box(width, height, 3 / 4, 4 / 3)
+
+
+def central_box(width: int, height: int, least_ratio: float = 1.0, most_ratio: float = 1.0, part: float = 1.0) -> Box:
+    """The largest box in the middle whose aspect ratio lies within the bounds, shrunk to `part` of its sides."""
+    w = min(width, height * most_ratio) * part
+    h = min(height, width / least_ratio) * part
+    return ((width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2)
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image becomes the network's input: `crop_scale` None is the central crop of evaluation."""
+
+    size: int
+    crop_scale: tuple[float, float] | None = None
+    flip: bool = True
+    part: float = 1.0
+
+    def apply(self, picture: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
+        """Height x width x RGB, uint8."""
+        width, height = picture.size
+        if self.crop_scale is None:
+            return np.asarray(cut(picture, central_box(width, height, part=self.part), (self.size, self.size)))
+        shown = cut(picture, random_box(width, height, rng, self.crop_scale), (self.size, self.size))
+        if self.flip and rng.random() < 0.5:
+            shown = shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return np.asarray(shown)

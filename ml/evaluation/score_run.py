@@ -1,0 +1,105 @@
+"""Every row of a run's benchmark: all predictions of a storage folder, the label prior and the oracle."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ml.baselines import BASELINES
+from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, load_truth
+from ml.dataset.open import load_dataset
+from ml.dataset.tag_list import FacetTags
+from ml.evaluation.breakdowns import breakdowns_of
+from ml.evaluation.comparisons import all_pairs, compare_rows, main_ratios
+from ml.evaluation.evaluate import Row, Scored, facets_of, results_of, score_predictions
+from ml.evaluation.image_scores import ImageScores
+from ml.evaluation.prediction_reader import open_predictions
+from ml.evaluation.reference import ORACLE, score_oracle, score_prior
+from pipeline.settings import EvaluationSettings
+from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
+
+TEST_SPLITS = ("inner_test", "outer_test")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The tables `results`, `breakdowns` and `comparisons` of a run."""
+
+    results: pl.DataFrame
+    breakdowns: pl.DataFrame
+    comparisons: pl.DataFrame
+
+
+def evaluate_benchmark(
+    storage: Path, settings: EvaluationSettings | None = None, rows: Sequence[str] | None = None
+) -> Benchmark:
+    """Score `<storage>/predictions/<row>` on both test sets of `<storage>/dataset`, with the two reference rows.
+
+    Without `rows`, every folder there is. Every pair of rows is compared, and every row with the label prior.
+    Raises EvaluationError where there are no predictions, or some do not fit the dataset.
+    """
+    settings = settings or EvaluationSettings()
+    dataset = load_dataset(storage / "dataset")
+    folders = prediction_folders(storage, rows)
+    results: list[Row] = []
+    breakdowns: list[Row] = []
+    comparisons = [COMPARISONS.empty()]
+    for split in TEST_SPLITS:
+        truth = load_truth(dataset, split)
+        ratios = {}
+        for scored, depths in score_rows(folders, dataset, truth, settings):
+            results += results_of(scored, dataset, settings)
+            breakdowns += breakdowns_of(scored, dataset, depths)
+            if scored.baseline != ORACLE:
+                ratios[scored.baseline] = main_ratios(scored)
+        comparisons.append(compare_rows(ratios, all_pairs(ratios), dataset.run, split, settings))
+    return Benchmark(
+        RESULTS.frame(results).sort(RESULTS.key),
+        BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key),
+        pl.concat(comparisons).sort(COMPARISONS.key),
+    )
+
+
+def score_rows(
+    folders: Sequence[Path], dataset: Dataset, truth: Truth, settings: EvaluationSettings
+) -> Iterator[tuple[Scored, dict[str, dict[int, ImageScores]]]]:
+    """Each row of the benchmark scored on one split, and again by depth; the label prior and the oracle last."""
+    for folder in folders:
+        facets = facets_of(folder.name)
+        scored = score_predictions(folder, dataset, truth, settings, facets)
+        lists = [dataset.tag_lists[facet] for facet in facets if len(dataset.tag_lists[facet])]
+        depths = {tags.facet: score_depths(folder, dataset, truth, tags, settings) for tags in lists}
+        yield scored, depths
+    yield score_prior(dataset, truth, settings), {}
+    yield score_oracle(dataset, truth, settings), {}
+
+
+def prediction_folders(storage: Path, rows: Sequence[str] | None = None) -> list[Path]:
+    """The predictions of the rows, by default of all that are there: the paper's order, then by name."""
+    order = {key: number for number, key in enumerate(BASELINES)}
+    place = storage / "predictions"
+    folders = [path for path in place.glob("*") if path.is_dir()] if rows is None else [place / row for row in rows]
+    missing = [path.name for path in folders if not path.is_dir()]
+    if missing or not folders:
+        raise EvaluationError(f"{place} has no predictions of {missing[0] if missing else 'any row'}; train it first.")
+    return sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name))
+
+
+def score_depths(
+    folder: Path, dataset: Dataset, truth: Truth, tags: FacetTags, settings: EvaluationSettings
+) -> dict[int, ImageScores]:
+    """The same predictions ranked among the tags of one depth at a time."""
+    file = open_predictions(folder, dataset, truth, tags)
+    relevance = truth.relevance[tags.facet]
+    columns = {int(depth) + 1: np.flatnonzero(tags.depths == depth) for depth in np.unique(tags.depths)}
+    by_depth = {
+        depth: ImageScores(relevance.among(where, len(tags)), settings.top_k) for depth, where in columns.items()
+    }
+    for batch, images in file.batches(settings.batch_rows):
+        for depth, where in columns.items():
+            scores = by_depth[depth]
+            has_one = np.diff(scores.relevance.starts)[images] > 0
+            scores.add(batch[has_one][:, where], images[has_one], np.full(len(where), -1))
+    return by_depth

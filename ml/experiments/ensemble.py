@@ -1,0 +1,112 @@
+"""Ensembles: the mean of several rows' scores, on one scale that is fixed on validation."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.baselines import Ensemble
+from ml.dataset.prediction_files import Scores, read_predictions, write_predictions
+from ml.dataset.split import EVALUATED_SPLITS
+from ml.experiments.fit import Job, Splits, description
+from ml.training import checkpoints
+from ml.training.device import Place
+from ml.training.predict import figures
+from pipeline.files import write_json
+
+Matrix = NDArray[np.float32]
+STEPS = 50  # Newton steps at most; a dozen suffice
+
+
+@dataclass(frozen=True)
+class Scale:
+    """P(tag is right | score) = sigmoid(slope * score + intercept), for one row and one facet."""
+
+    slope: float
+    intercept: float
+
+    def logit(self, scores: Matrix) -> NDArray[np.float64]:
+        """The score as log-odds."""
+        return self.slope * scores.astype(np.float64) + self.intercept
+
+
+def fit_scale(scores: Matrix, relevant: NDArray[np.bool_]) -> Scale:
+    """Platt scaling (1999): a logistic regression of relevance on one row's log-scores, over the annotated images.
+
+    Newton's method with Platt's smoothed targets; the slope is kept positive, so that no row's ranking changes.
+    """
+    annotated = relevant.any(1)
+    x, y = scores[annotated].astype(np.float64).ravel(), relevant[annotated].ravel()
+    if not y.any() or y.all() or x.std() == 0:
+        return Scale(1.0, 0.0)
+    centre, spread = x.mean(), x.std()
+    z = (x - centre) / spread
+    n_true = y.sum()
+    target = np.where(y, (n_true + 1) / (n_true + 2), 1 / (len(y) - n_true + 2))
+    design = np.stack([z, np.ones_like(z)])
+    weights = np.array([1.0, np.log(target.mean() / (1 - target.mean()))])
+    for _ in range(STEPS):
+        p = 1 / (1 + np.exp(-weights @ design))
+        gradient = design @ (p - target) + 1e-6 * weights
+        hessian = (design * (p * (1 - p))) @ design.T + 1e-6 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        weights = weights - step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-9:
+            break
+    slope = max(float(weights[0]), 1e-3) / spread
+    return Scale(slope, float(weights[1]) - slope * centre)
+
+
+def combine(members: Sequence[Scores], scales: Sequence[Mapping[str, Scale]], facets: Sequence[str]) -> Scores:
+    """Log of the mean probability of each tag over the members that score the facet."""
+    combined: Scores = {}
+    for facet in facets:
+        logits = [
+            scale[facet].logit(scores[facet]) for scores, scale in zip(members, scales, strict=True) if facet in scores
+        ]
+        log_probabilities = np.stack([-np.logaddexp(0.0, -logit) for logit in logits])
+        mean = np.logaddexp.reduce(log_probabilities, axis=0) - np.log(len(logits))
+        combined[facet] = mean.astype(np.float32)
+    return combined
+
+
+def make_ensemble(job: Job, row: Ensemble, splits: Splits, place: Place) -> dict[str, Any]:
+    """Fit each member's scale on validation, then average the three splits."""
+    began, tag_list = time.perf_counter(), splits.tag_list
+    folders = [job.predictions / member for member in row.members]
+    validation = splits.get("validation")
+    members = [read_predictions(folder, validation, tag_list) for folder in folders]
+    scales = [
+        {facet: fit_scale(matrix, validation.relevant(facet, matrix.shape[1])) for facet, matrix in scores.items()}
+        for scores in members
+    ]
+    scored = {}
+    for name in EVALUATED_SPLITS:
+        split = splits.get(name)
+        scores = combine(
+            [read_predictions(folder, split, tag_list) for folder in folders], scales, list(tag_list.facets)
+        )
+        scored[name] = figures(scores, split)
+        if place.first:
+            folder = job.predictions / row.key
+            write_predictions(scores, split, tag_list, folder, baseline=row.key, seed=job.seed)
+    cost = _sum_of_costs([checkpoints.read_description(job.models / member)["cost"] for member in row.members])
+    cost["training_s"] += time.perf_counter() - began
+    if place.first:
+        described = description(job, tag_list, "its members'") | {
+            "members": list(row.members),
+            "scales": [{facet: vars(scale) for facet, scale in each.items()} for each in scales],
+            "validation": scored["validation"],
+            "cost": cost,
+        }
+        write_json(described, job.folder / "model.json")
+    return cost | {"validation": scored["validation"]}
+
+
+def _sum_of_costs(costs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the members cost together."""
+    names = ("parameters_m", "gflop_per_image", "ms_per_image", "training_s")
+    return {name: sum(cost[name] or 0.0 for cost in costs) for name in names}

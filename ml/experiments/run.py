@@ -1,0 +1,108 @@
+"""`python -m ml.experiments`: train rows of the benchmark and write their predictions."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml.baselines import BASELINES, Ensemble, baseline, recipe
+from ml.dataset.prediction_files import PredictionError
+from ml.dataset.split import DataError
+from ml.dataset.tag_list import TagListError, load_tag_list
+from ml.experiments.fit import Job, Splits
+from ml.experiments.make import make_row, stands
+from ml.models.weights import WeightsError
+from ml.training.checkpoints import CheckpointError
+from ml.training.device import Place, PlaceError, place
+from ml.training.progress import Progress
+from ml.training.recipe import BaselineError
+from ml.training.train import TrainingError
+
+FOR_PEOPLE = (
+    BaselineError,
+    CheckpointError,
+    DataError,
+    PlaceError,
+    PredictionError,
+    TagListError,
+    TrainingError,
+    WeightsError,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the rows that were asked for, one after the other; 1 with one sentence on stderr when one cannot be made."""
+    asked = _parser().parse_args(arguments)
+    try:
+        with place(asked.device) as here:
+            _make_rows(asked, here)
+    except FOR_PEOPLE as error:
+        print(f"error: {error}", file=sys.stderr)
+        print(json.dumps({"event": "error", "kind": type(error).__name__, "message": str(error)}), flush=True)
+        return 1
+    return 0
+
+
+def _make_rows(asked: argparse.Namespace, here: Place) -> None:
+    overrides = dict(_assignment(text) for text in asked.override)
+    jobs = []
+    for key in asked.baseline:
+        chosen = recipe(key, asked.profile, asked.weights).override(overrides)
+        jobs.append(
+            Job(
+                row=baseline(key),
+                recipe=chosen,
+                dataset=asked.dataset,
+                models=asked.models,
+                predictions=asked.predictions,
+                weights=asked.weights,
+                seed=asked.seed,
+                restart=asked.restart,
+                cache=asked.cache or asked.models.parent / "cache" / "activations",
+            )
+        )
+    splits = Splits(asked.dataset, load_tag_list(asked.dataset))
+    for job in jobs:
+        if asked.missing and stands(job, splits.tag_list):
+            continue
+        board = job.folder / "curves" if job.recipe.tensorboard and not isinstance(job.row, Ensemble) else None
+        log = job.folder / "log.jsonl"
+        progress = Progress(job.row.key, quiet=not here.first, board=board, log=log)
+        began = time.perf_counter()
+        try:
+            outcome = make_row(job, splits, here, progress)
+        finally:
+            progress.close()
+        progress.event("done", **outcome, total_s=time.perf_counter() - began)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise BaselineError(f"`--override {text}` has no `=`: write name=value.")
+    return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ml.experiments", description=__doc__)
+    parser.add_argument("--baseline", nargs="+", required=True, metavar="KEY", help=", ".join(BASELINES))
+    parser.add_argument(
+        "--dataset", type=Path, required=True, help="folder with tag_list.json and one folder per split"
+    )
+    parser.add_argument("--models", type=Path, required=True, help="where models/<baseline>/ are kept")
+    parser.add_argument("--predictions", type=Path, required=True, help="where predictions/<baseline>/ are kept")
+    parser.add_argument("--profile", choices=("demo", "full"), default="demo")
+    parser.add_argument("--weights", type=Path, help="folder with weight files, for machines without network")
+    parser.add_argument("--cache", type=Path, help="where rows share activations of frozen networks")
+    parser.add_argument("--seed", type=int, default=340)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--restart", action="store_true", help="do not continue an interrupted training")
+    parser.add_argument("--missing", action="store_true", help="leave rows alone that were made from the same before")
+    parser.add_argument("--override", nargs="*", default=[], metavar="NAME=VALUE", help="recipe values")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

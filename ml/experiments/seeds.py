@@ -1,0 +1,79 @@
+"""`python -m ml.experiments.seeds --seeds 0 1 2 --dataset … --out … [options]`: the same rows from several seeds.
+
+Further options are those of `python -m ml.experiments`.
+
+Each seed has a folder of its own below `--out`; activations of frozen networks are shared. At the end a table gives the
+mean and the range over the seeds of R-Precision, mean over facets, on both test sets.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ml.experiments.run import main as run_rows
+
+SPLITS = ("inner_test", "outer_test")
+Figures = Mapping[str, Mapping[str, float]]  # row -> split -> R-Precision
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train what is missing, then print the table; 1 when a row cannot be made."""
+    parser = argparse.ArgumentParser(prog="python -m ml.experiments.seeds", description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="where seed-0/, seed-1/ … are kept")
+    asked, rest = parser.parse_known_args(arguments)
+    found = []
+    for seed in asked.seeds:
+        folder = asked.out / f"seed-{seed}"
+        places = ["--models", str(folder / "models"), "--predictions", str(folder / "predictions")]
+        shared = ["--cache", str(asked.out / "activations"), "--dataset", str(asked.dataset), "--seed", str(seed)]
+        if run_rows([*rest, "--missing", *places, *shared]) != 0:
+            return 1
+        found.append(figures_of(folder / "predictions", asked.dataset))
+    print(table(found), file=sys.stderr)
+    return 0
+
+
+def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
+    """R-Precision of every row that has predictions, and of the label prior, as the report counts it."""
+    from ml.dataset.ground_truth import load_truth
+    from ml.dataset.open import load_dataset
+    from ml.evaluation.comparisons import main_ratios
+    from ml.evaluation.evaluate import facets_of, score_predictions
+    from ml.evaluation.metrics import main_metrics
+    from ml.evaluation.reference import PRIOR, score_prior
+    from pipeline.settings import EvaluationSettings
+
+    settings, loaded = EvaluationSettings(), load_dataset(dataset)
+    found: dict[str, dict[str, float]] = {}
+    for split in SPLITS:
+        truth = load_truth(loaded, split)
+        scored = {PRIOR: score_prior(loaded, truth, settings)}
+        for folder in sorted(predictions.iterdir()):
+            scored[folder.name] = score_predictions(
+                folder, loaded, truth, settings, facets_of(folder.name), further=False
+            )
+        for row, each in scored.items():
+            by_facet = main_ratios(each).values[:: len(main_metrics(settings.top_k))]  # R-Precision comes first
+            found.setdefault(row, {})[split] = float(np.nanmean(by_facet))
+    return found
+
+
+def table(seeds: Sequence[Figures]) -> str:
+    """Markdown: per row and split the mean over the seeds, and the lowest and highest."""
+    lines = [f"| row, {len(seeds)} seeds | " + " | ".join(SPLITS) + " |", "|---|" + "---|" * len(SPLITS)]
+    for row in seeds[0]:
+        cells = []
+        for split in SPLITS:
+            values = [figures[row][split] for figures in seeds]
+            cells.append(f"{sum(values) / len(values):.3f} ({min(values):.3f} to {max(values):.3f})")
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

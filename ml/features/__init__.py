@@ -1,0 +1,1 @@
+"""Feature vectors of images, from networks that are not trained here."""

@@ -1,0 +1,5 @@
+"""`python -m ml.features`: see `ml.features.extract`."""
+
+from ml.features.extract import main
+
+main()

@@ -1,0 +1,166 @@
+"""The networks that describe an image as a vector: one row each, with how pictures are put before them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ml.models.weights import WEIGHTS, load_weights
+
+HALF = (0.5, 0.5, 0.5)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RANDOM_SEED = 340
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A network from pictures (float32, B x 3 x S x S, normalised) to vectors (B x dimensions)."""
+
+    name: str
+    dimensions: int
+    image_size: int  # px; the picture is resized to a square, antialiased, as FID does
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    licence: str
+    meaning: str  # how its distances must be called
+    build: Callable[[Path | None], nn.Module]
+
+
+def inception(weights: Path | None) -> nn.Module:
+    """pytorch-fid's network with the weights that define FID; raises WeightsError."""
+    state = load_weights("inception", weights)
+    network = fid_inception()
+    network.load_state_dict(state)
+    return pooled_inception(network)
+
+
+def random_inception(weights: Path | None) -> nn.Module:
+    """The stem of the same network with seeded random weights (He et al. 2015), averaged over 4 x 4 fields.
+
+    It sees texture and where it is; the picture's own contrast and colour cast are taken out first.
+    """
+    del weights  # there are none
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        network = fid_inception()
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                # Without trained batch statistics any other scale dies out or explodes on the way.
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    stem = list(pooled_inception(network).children())[:4]
+    return nn.Sequential(nn.InstanceNorm2d(3), *stem, nn.AdaptiveAvgPool2d(4), nn.Flatten())
+
+
+def dinov2(weights: Path | None) -> nn.Module:
+    """DINOv2 ViT-S/14 of timm, class token; raises WeightsError."""
+    import timm
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    state = load_weights("dinov2", weights)
+    network = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0, img_size=224)
+    network.load_state_dict(checkpoint_filter_fn(state, network))  # type: ignore[arg-type]
+    return network
+
+
+def mobilenetv2(weights: Path | None) -> nn.Module:
+    """MobileNetV2 1.0 as TensorFlow pads it, pooled features; raises WeightsError."""
+    import timm
+
+    network = timm.create_model("mobilenetv2_100", pretrained=False, pad_type="same", num_classes=1000)
+    network.load_state_dict(load_weights("mobilenetv2", weights))
+    network.reset_classifier(0)  # type: ignore[operator]
+    return network
+
+
+def squeezenet(weights: Path | None) -> nn.Module:
+    """SqueezeNet 1.0, its last feature maps averaged; raises WeightsError."""
+    import torchvision
+
+    network = torchvision.models.squeezenet1_0()
+    network.classifier[1].padding = (1, 1)  # as in the original, which is Caffe's
+    network.load_state_dict(load_weights("squeezenet", weights))
+    return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+EXTRACTORS = {
+    extractor.name: extractor
+    for extractor in (
+        Extractor(
+            "inception",
+            2048,
+            299,
+            HALF,
+            HALF,
+            WEIGHTS["inception"].licence,
+            "Fréchet Inception Distance",
+            inception,
+        ),
+        Extractor(
+            "dinov2",
+            384,
+            224,
+            IMAGENET_MEAN,
+            IMAGENET_STD,
+            WEIGHTS["dinov2"].licence,
+            "Fréchet distance on DINOv2 features",
+            dinov2,
+        ),
+        Extractor(
+            "mobilenetv2",
+            1280,
+            224,
+            HALF,
+            HALF,
+            WEIGHTS["mobilenetv2"].licence,
+            "Fréchet distance on MobileNetV2 features",
+            mobilenetv2,
+        ),
+        Extractor(
+            "squeezenet",
+            512,
+            227,
+            IMAGENET_MEAN,
+            IMAGENET_STD,
+            WEIGHTS["squeezenet"].licence,
+            "Fréchet distance on SqueezeNet features",
+            squeezenet,
+        ),
+        Extractor(
+            "random-inception",
+            1024,
+            96,
+            HALF,
+            HALF,
+            "none: seeded random weights",
+            "Fréchet distance on random features (demo only)",
+            random_inception,
+        ),
+    )
+}
+
+
+def fid_inception() -> nn.Module:
+    """pytorch-fid's Inception with its patched blocks, weights not loaded (its own builder downloads them)."""
+    import torchvision
+    from pytorch_fid import inception as fid
+
+    network = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, weights=None, init_weights=False)
+    network.Mixed_5b = fid.FIDInceptionA(192, pool_features=32)
+    network.Mixed_5c = fid.FIDInceptionA(256, pool_features=64)
+    network.Mixed_5d = fid.FIDInceptionA(288, pool_features=64)
+    network.Mixed_6b = fid.FIDInceptionC(768, channels_7x7=128)
+    network.Mixed_6c = fid.FIDInceptionC(768, channels_7x7=160)
+    network.Mixed_6d = fid.FIDInceptionC(768, channels_7x7=160)
+    network.Mixed_6e = fid.FIDInceptionC(768, channels_7x7=192)
+    network.Mixed_7b = fid.FIDInceptionE_1(1280)
+    network.Mixed_7c = fid.FIDInceptionE_2(2048)
+    return network
+
+
+def pooled_inception(network: nn.Module) -> nn.Sequential:
+    """The layers up to the average pool whose 2,048 outputs FID compares."""
+    head = ("avgpool", "dropout", "fc")
+    body = [layer for name, layer in network.named_children() if name not in head]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten())

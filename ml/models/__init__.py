@@ -1,0 +1,1 @@
+"""Networks: backbones, heads, text towers, and the weights they start from."""

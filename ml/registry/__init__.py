@@ -1,0 +1,1 @@
+"""Finished models: load, export, and the champion in use."""

@@ -1,0 +1,163 @@
+"""Models for others: ONNX beside safetensors, preprocessing in words, a card with figures and limits."""
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ml.baselines import baseline
+from ml.models.network import Network
+from ml.registry.load import ExportError, load_row
+from ml.training.checkpoints import read_description
+from ml.training.recipe import Recipe
+
+TOLERANCE = 1e-3  # natural logs of probabilities, over random images
+OPSET = 18
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
+
+
+class Exported(nn.Module):
+    """A row as one function of the image: normalised pixels in, natural log of each tag's probability out."""
+
+    def __init__(self, network: Network, facets: tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self.facets = network, facets
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """`image` float32 (n, 3, height, width); one tensor (n, tags) per facet."""
+        scores = self.network.log_scores(self.network({"image": image}))
+        return tuple(scores[facet] for facet in self.facets)
+
+
+def export_onnx(model: Path, dataset: Path, file: Path) -> float:
+    """Write `file` (ONNX, any number of images) and return the largest difference from torch, in log probability.
+
+    Parity is asserted on random images with onnxruntime, for one image and for three. Raises ExportError.
+    """
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ExportError(f"ONNX needs {', '.join(missing)}: install `eufcc[export]`, or leave ONNX out (--no-onnx).")
+    network, recipe, tag_list = load_row(model, dataset)
+    exported = Exported(network, tuple(tag_list.facets)).eval()
+    size = recipe.image_size
+    with torch.inference_mode():
+        exported(torch.zeros(1, 3, size, size))  # CLIP embeds its texts once, here
+    program = torch.onnx.export(
+        exported,
+        (torch.zeros(2, 3, size, size),),
+        input_names=["image"],
+        output_names=list(tag_list.facets),
+        dynamic_shapes={"image": {0: torch.export.Dim("n")}},
+        opset_version=OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise ExportError(f"{model.name} could not be turned into ONNX.")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    program.save(str(file), include_initializers=True)
+    difference = max(parity(exported, file, n, size) for n in (1, 3))
+    if not difference <= TOLERANCE:
+        file.unlink()
+        raise ExportError(f"The ONNX file of {model.name} differs by {difference:.2g} from the model: not written.")
+    return difference
+
+
+def parity(exported: Exported, file: Path, n: int, size: int) -> float:
+    """The largest difference between the model and its ONNX file over `n` random images."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(n).normal(size=(n, 3, size, size)).astype(np.float32)
+    with torch.inference_mode():
+        wanted = exported(torch.from_numpy(image))
+    found = session.run(None, {"image": image})
+    return max(float(np.abs(f - w.numpy()).max()) for f, w in zip(found, wanted, strict=True))
+
+
+def preprocessing(recipe: Recipe) -> dict[str, Any]:
+    """How an image becomes the model's input."""
+    return {
+        "image_size": recipe.image_size,
+        "central_part": recipe.eval_part,
+        "mean": list(recipe.mean),
+        "std": list(recipe.std),
+        "in_words": (
+            f"RGB; the central square of {recipe.eval_part:g} of the short side, resized to {recipe.image_size} x "
+            f"{recipe.image_size} pixels (bicubic); values from 0 to 1, minus mean, by std; channels first."
+        ),
+    }
+
+
+def write_model_release(
+    model: Path, dataset: Path, results: list[dict[str, Any]], folder: Path, *, onnx: bool = True
+) -> Path:
+    """A folder for the hub: weights.safetensors, model.json, tag_list.json, preprocessing.json, README.md, model.onnx.
+
+    `results` are rows of the results table; the card shows this model's. Raises ExportError and CheckpointError.
+    """
+    _, recipe, _ = load_row(model, dataset)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("weights.safetensors", "model.json"):
+        shutil.copyfile(model / name, folder / name)
+    shutil.copyfile(dataset / "tag_list.json", folder / "tag_list.json")
+    text = json.dumps(preprocessing(recipe), indent=1, sort_keys=True) + "\n"
+    (folder / "preprocessing.json").write_text(text, encoding="utf-8")
+    difference = export_onnx(model, dataset, folder / "model.onnx") if onnx else None
+    (folder / "README.md").write_text(model_card(model, results, difference), encoding="utf-8")
+    return folder
+
+
+def model_card(model: Path, results: list[dict[str, Any]], difference: float | None) -> str:
+    """README.md of a model: what it is, its figures with their intervals, the splits they hold for, and its limits."""
+    described = read_description(model)
+    row = baseline(described["baseline"])
+    licence = described["recipe"]["backbone"].get("licence") or "none: the weights began at random"
+    lines = [
+        f"| {r['split'].replace('_', ' ')} | {r['facet'].replace('_', ' ')} | {r['metric']} | {_figure(r['value'])} "
+        f"| {_figure(r['low'])} to {_figure(r['high'])} | {r['n']:,} |"
+        for r in results
+        if r["baseline"] == described["baseline"] and r["policy"] == "ignore_unseen" and r["metric"] in MAIN
+    ]
+    figures = "\n".join(lines) or "| – | – | – | – | – | – |"
+    onnx = (
+        "" if difference is None else f"`model.onnx` answers as the model does, to {difference:.1g} in log probability."
+    )
+    return f"""---
+library_name: timm
+pipeline_tag: image-classification
+tags:
+- cultural-heritage
+- multi-label
+---
+
+# EUFCC {row.key}
+
+Suggests AAT terms in {len(described["facets"])} facets for the image of a museum object. Start of the weights:
+{described["weights"]} (licence: {licence}).
+
+Splits `{described["split_hash"]}`, tag list `{described["tag_list_hash"]}`, seed {described["seed"]}. The figures hold
+for these splits alone; intervals are 95 %, by bootstrap over groups of near-duplicates; tags without training images
+are ignored.
+
+| test | facet | metric | value | interval | images |
+|---|---|---|--:|--:|--:|
+{figures}
+
+Input and output: `preprocessing.json`; scores are natural logs of probabilities in the order of `tag_list.json`. {onnx}
+
+A score is a suggestion for a cataloguer, not a finding: facets that nobody annotated were never negatives in training,
+museums unlike those in training get worse suggestions, and rare terms are seldom found.
+"""
+
+
+MAIN = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

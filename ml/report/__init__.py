@@ -1,0 +1,1 @@
+"""The report: tables, charts, findings and the page that people read."""

@@ -1,0 +1,1 @@
+"""Training one network: recipe, loop, optimizer, checkpoints, prediction."""

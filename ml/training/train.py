@@ -1,0 +1,214 @@
+"""The training loop, in one function because its order is its meaning."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ml.dataset.batches import EpochSampler, Images, loader, on_device
+from ml.models.network import Network
+from ml.training import checkpoints
+from ml.training.device import Place
+from ml.training.optimization import autocast, compiles, cosine, in_steps, memory_explained, optimizer_for, synchronised
+from ml.training.progress import Progress
+from ml.training.recipe import Recipe
+
+Validate = Callable[[Network], dict[str, float]]
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message says why and what to change."""
+
+
+@dataclass
+class Position:
+    """Where a training is: everything a resumed run needs besides tensors."""
+
+    identity: str
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    best: float = float("-inf")
+    best_epoch: int = -1
+    seconds: float = 0.0
+    waited: float = 0.0
+    images: int = 0
+    finished: bool = False
+
+
+@dataclass
+class State:
+    """The tensors of a training; `best` are the weights that validated best so far."""
+
+    model: Network
+    optimizer: torch.optim.Optimizer
+    ema: ModelEmaV3 | None
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that is validated and kept: the moving average where there is one, never the compiled one."""
+        return self.model if self.ema is None else self.ema.module
+
+
+def train(
+    model: Network,
+    images: Images,
+    recipe: Recipe,
+    place: Place,
+    *,
+    seed: int,
+    identity: str,
+    validate: Validate,
+    progress: Progress,
+    checkpoint: Path,
+) -> Position:
+    """Train the model in place, and leave it with the weights that were best on validation.
+
+    `validate` gives figures by name; `mean` decides. A checkpoint of the same `identity` is continued, so that a killed
+    run ends with the same bits as an undisturbed one on a CPU. Raises TrainingError and CheckpointError.
+    """
+    torch.manual_seed(seed + place.rank)
+    place.forget_peak()
+    ranks = {"rank": place.rank, "world": place.world}
+    sampler = EpochSampler(len(images), step_size=recipe.batch, seed=seed, repeats=recipe.repeats, **ranks)
+    micro_batch = _micro_batch(sampler.step_size, recipe, place)
+    batches = loader(images, sampler, batch=micro_batch, workers=recipe.workers, pin=place.cuda)
+    ema = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
+    state = State(model, optimizer_for(model, recipe, place), ema)
+    schedule = cosine(state.optimizer, recipe, sampler.steps)
+    position = _resumed(checkpoint, state, place, identity) or Position(identity)
+    network: Any = torch.compile(model) if compiles(recipe, place) else model
+    if place.world > 1:
+        network = DistributedDataParallel(network, device_ids=[place.device.index] if place.cuda else None)
+    saved_at = time.perf_counter()
+    done = position.epoch * sampler.steps + position.step
+    progress.begin(recipe.epochs * sampler.steps, done, position.epoch)
+
+    while position.epoch < recipe.epochs and not position.finished:
+        model.train()
+        sampler.resume(position.epoch, position.step)
+        began, seen, waited = time.perf_counter(), 0, 0.0
+        loss_sum = torch.tensor(position.loss_sum / place.world, dtype=torch.float64, device=place.device)
+        for micro_batches, wait in in_steps(batches, recipe.accumulate):
+            schedule.step_update(position.epoch * sampler.steps + position.step)
+            with memory_explained(recipe, place):
+                moved = [on_device(batch, place.device, recipe) for batch in micro_batches]
+                totals = place.total(torch.stack([model.weights(batch) for batch in moved]).sum(0))
+                for number, batch in enumerate(moved):
+                    with synchronised(network, number == len(moved) - 1):
+                        with autocast(recipe, place):
+                            outputs = network(batch)
+                        loss = model.loss(outputs, batch, totals)
+                        (loss * place.world).backward()  # DDP averages over the ranks; the loss is their sum
+                    loss_sum += loss.detach()
+                if recipe.clip_norm is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+                state.optimizer.step()
+                state.optimizer.zero_grad(set_to_none=True)
+            position.step += 1
+            if ema is not None:
+                ema.update(model, step=position.epoch * sampler.steps + position.step)
+            seen += sum(len(batch["image"]) for batch in micro_batches) * place.world
+            waited += wait
+            progress.step()
+            if _due(recipe, place, saved_at):
+                position.loss_sum = float(place.total(loss_sum.clone()))
+                _save(checkpoint, state, position, place)
+                saved_at = time.perf_counter()
+
+        seconds = time.perf_counter() - began
+        position.seconds, position.waited = position.seconds + seconds, position.waited + waited
+        position.images += seen
+        mean_loss = float(place.total(loss_sum)) / sampler.steps
+        if not math.isfinite(mean_loss):
+            raise TrainingError(
+                f"The loss of epoch {position.epoch + 1} is no number: lower the learning rate "
+                f"(--override lr={recipe.lr / 10:g}); the last good checkpoint is {checkpoint}."
+            )
+        figures = validate(state.evaluated)
+        if figures["mean"] > position.best:
+            position.best, position.best_epoch = figures["mean"], position.epoch
+            state.best = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
+        speed = {"images_per_s": seen / max(seconds, 1e-9), "data_wait": waited / max(seconds, 1e-9)}
+        speed["peak_memory_mb"] = place.peak_memory_mb()
+        progress.shown(loss=mean_loss, validation=figures["mean"])
+        progress.event("epoch", epoch=position.epoch + 1, loss=mean_loss, validation=figures, **speed)
+        progress.curves(position.epoch + 1, "training", {"loss": mean_loss} | speed)
+        progress.curves(position.epoch + 1, "validation", figures)
+        position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
+        position.finished = _finished(position, recipe)
+        if position.finished or _due(recipe, place, saved_at):
+            _save(checkpoint, state, position, place)
+            saved_at = time.perf_counter()
+
+    model.load_state_dict(state.best)
+    return position
+
+
+def _finished(position: Position, recipe: Recipe) -> bool:
+    stale = position.epoch - 1 - position.best_epoch
+    return position.epoch >= recipe.epochs or (recipe.patience is not None and stale >= recipe.patience)
+
+
+def _micro_batch(step_size: int, recipe: Recipe, place: Place) -> int:
+    """Images of one forward pass. Raises TrainingError when the global batch does not divide."""
+    parts = place.world * recipe.accumulate
+    if step_size % parts:
+        raise TrainingError(
+            f"The batch of {step_size} does not divide among {place.world} ranks times {recipe.accumulate} "
+            f"micro-batches: choose a multiple of {parts} with --override batch=N."
+        )
+    return step_size // parts
+
+
+def _due(recipe: Recipe, place: Place, saved_at: float) -> bool:
+    """Whether it is time for a checkpoint; the first rank's clock decides for all."""
+    due = time.perf_counter() - saved_at >= recipe.checkpoint_s
+    return bool(place.gathered(due)[0]) if recipe.checkpoint_s < float("inf") else False
+
+
+def _save(file: Path, state: State, position: Position, place: Place) -> None:
+    generators: list[Any] = place.gathered(_generators(place))
+    if not place.first:
+        return
+    tensors = checkpoints.prefixed("model", state.model.state_dict())
+    tensors |= checkpoints.prefixed("best", state.best)
+    tensors |= checkpoints.optimizer_tensors(state.optimizer)
+    if state.ema is not None:
+        tensors |= checkpoints.prefixed("ema", state.ema.module.state_dict())
+    for rank, generator in enumerate(generators):
+        tensors |= checkpoints.prefixed(f"generator.{rank}", generator)
+    checkpoints.save(checkpoints.Checkpoint(tensors, vars(position)), file)
+
+
+def _generators(place: Place) -> dict[str, Tensor]:
+    found = {"cpu": torch.get_rng_state()}
+    return found | ({"cuda": torch.cuda.get_rng_state(place.device)} if place.cuda else {})
+
+
+def _resumed(file: Path, state: State, place: Place, identity: str) -> Position | None:
+    """Put the checkpoint's tensors back; None when there is none, or when it belongs to another training."""
+    if not file.exists():
+        return None
+    found = checkpoints.load(file)
+    if found.state["identity"] != identity:
+        return None
+    checkpoints.fit(state.model, checkpoints.without_prefix("model", found.tensors), file)
+    checkpoints.restore_optimizer(state.optimizer, found.tensors)
+    state.best = checkpoints.without_prefix("best", found.tensors)
+    if state.ema is not None:
+        checkpoints.fit(state.ema.module, checkpoints.without_prefix("ema", found.tensors), file)
+    generators = checkpoints.without_prefix(f"generator.{place.rank}", found.tensors)
+    if "cpu" in generators:
+        torch.set_rng_state(generators["cpu"])
+    if place.cuda and "cuda" in generators:
+        torch.cuda.set_rng_state(generators["cuda"], place.device)
+    return Position(**found.state)

@@ -1,0 +1,1 @@
+"""Near-duplicates: candidates by hash and vector, confirmed on the pixels."""

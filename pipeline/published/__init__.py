@@ -1,0 +1,1 @@
+"""The published EUFCC-340K files: CSVs, label trees, and tables made of them."""

@@ -1,0 +1,131 @@
+"""The doctor names what is missing and what to do, on one screen, and finds nothing wrong where nothing is."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from assets.cli import doctor
+from assets.cli.doctor import MISSING, OK, WARNING, examine, screen
+from assets.engine.project import Project
+from pipeline.settings import Settings, full
+
+
+class Silent(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Somebody who answers, if only with a refusal."""
+    with HTTPServer(("127.0.0.1", 0), Silent) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def settings(address: str) -> Settings:
+    given = full()
+    http = given.http.model_copy(update={"hosts": {"*": address}})
+    return given.model_copy(update={"http": http})
+
+
+def states(project: Project, environ: dict[str, str]) -> dict[str, str]:
+    return {finding.what: finding.state for finding in examine(project, environ)}
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without weights."""
+    monkeypatch.setattr("ml.models.weights.CACHE", tmp_path / "no_weights")
+    return tmp_path
+
+
+def test_a_bare_machine_misses_what_a_full_run_needs(bare: Path):
+    found = {
+        f.what: f for f in examine(Project(settings("http://127.0.0.1:9"), bare), {"PATH": "", "EUFCC_OFFLINE": "1"})
+    }
+    assert {what for what, finding in found.items() if finding.state == MISSING} >= {
+        "Europeana key", "Europeana", "Getty", "weights",
+    }  # fmt: skip
+    assert found["GPU"].state in (OK, WARNING)
+    assert found["Chromium"].state == found["webhook"].state == WARNING
+    assert "export EUROPEANA_API_KEY=" in found["Europeana key"].todo
+    assert "WEIGHTS" in found["weights"].todo
+    assert all(finding.todo for finding in found.values() if finding.state != OK)
+
+
+def test_what_is_there_is_not_missed(bare: Path, address: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "NEEDED_GB", {"full": 0.0})
+    monkeypatch.setattr("ml.models.weights.CACHE", bare / "weights")
+    (bare / "weights").mkdir()
+    (bare / "weights" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"")
+    (bare / "chromium").write_text("#!/bin/sh\n")
+    (bare / "chromium").chmod(0o755)
+    environ = {
+        "PATH": str(bare),
+        "EUROPEANA_API_KEY": "k",
+        "EUFCC_WEBHOOK": address,
+        "EUFCC_ALLOWED_HOSTS": "127.0.0.1",
+    }
+    found = states(Project(settings(address), bare), environ)
+    assert {what for what, state in found.items() if state != OK} <= {"GPU"}
+
+
+def test_a_webhook_that_is_not_allowed_is_missed(bare: Path):
+    project = Project(settings("http://127.0.0.1:9"), bare)
+    assert states(project, {"EUFCC_WEBHOOK": "https://chat.example/hook"})["webhook"] == MISSING
+
+
+def test_storage_that_cannot_be_written_is_named(bare: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor.tempfile, "NamedTemporaryFile", refused)  # root may write everywhere
+    found = {f.what: f for f in examine(Project(settings("http://127.0.0.1:9"), bare), {})}
+    assert found["storage"].state == MISSING
+    assert "Permission denied" in found["storage"].said
+    assert "EUFCC_STORAGE" in found["storage"].todo
+
+
+def test_a_full_disk_is_named(bare: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "NEEDED_GB", {"full": 1e9})
+    assert states(Project(settings("http://127.0.0.1:9"), bare), {})["disk"] == MISSING
+
+
+def test_all_fits_on_one_screen_and_no_secret_is_shown(bare: Path):
+    environ = {"EUROPEANA_API_KEY": "cAnaryKey42", "EUFCC_WEBHOOK": "https://chat.example/t0ken42"}
+    console = Console(width=100, record=True, file=open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    console.print(screen(examine(Project(settings("http://127.0.0.1:9"), bare), environ)))
+    console.file.close()
+    text = console.export_text()
+    assert len(text.splitlines()) <= 40
+    assert "cAnaryKey42" not in text
+    assert "t0ken42" not in text
+
+
+def test_the_command_ends_with_one_where_something_is_missing(tmp_path: Path):
+    changed = {
+        "DAGSTER_HOME": str(tmp_path),
+        "EUFCC_PROFILE": "full",
+        "EUFCC__HTTP__HOSTS": '{"*": "http://127.0.0.1:9"}',
+    }
+    command = Path(sys.executable).with_name("eufcc")
+    done = subprocess.run(
+        [command, "doctor"], env=os.environ | changed, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Europeana key" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.rglob("*")) == []

@@ -1,0 +1,167 @@
+"""Images from elsewhere come through the guard, from IIIF manifests of both versions and from Europeana."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from ml.assistant.remote_images import Elsewhere, Found, NotFetched, found_in, images_of
+from pipeline.harvest.europeana import read_record
+from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
+
+VERSION_3 = {
+    "type": "Manifest",
+    "label": {"en": ["Album"]},
+    "requiredStatement": {"label": {"en": ["Held by"]}, "value": {"en": ["Museum of Somewhere"]}},
+    "items": [
+        {
+            "type": "Canvas",
+            "label": {"none": [f"f. {n}"]},
+            "items": [{"items": [{"body": {"id": url, "type": "Image"}}]}],
+        }
+        for n, url in enumerate(["https://iiif.example/one.jpg", "https://iiif.example/two.jpg"], start=1)
+    ],
+}
+VERSION_2 = {
+    "@type": "sc:Manifest",
+    "label": "Album",
+    "attribution": "Museum of Somewhere",
+    "sequences": [
+        {
+            "canvases": [
+                {
+                    "label": "f. 1",
+                    "images": [{"resource": {"@id": "x", "service": {"@id": "https://iiif.example/image/1/"}}}],
+                }
+            ]
+        }
+    ],
+}
+
+
+def test_a_manifest_of_version_3_names_its_images_in_order():
+    assert list(images_of(VERSION_3)) == [
+        Found("https://iiif.example/one.jpg", "Album · f. 1", "iiif", None, "Museum of Somewhere"),
+        Found("https://iiif.example/two.jpg", "Album · f. 2", "iiif", None, "Museum of Somewhere"),
+    ]
+
+
+def test_a_manifest_of_version_2_with_an_image_service_is_asked_for_the_size_that_is_kept():
+    assert list(images_of(VERSION_2)) == [
+        Found(
+            "https://iiif.example/image/1/full/!1024,1024/0/default.jpg",
+            "Album · f. 1",
+            "iiif",
+            None,
+            "Museum of Somewhere",
+        )
+    ]
+
+
+@pytest.mark.parametrize("odd", [[], {}, {"items": [None, 3, {"items": "x"}]}, {"sequences": {"canvases": [{}]}}])
+def test_what_is_no_manifest_has_no_images(odd):
+    try:
+        assert list(images_of(odd)) == []
+    except ValueError:
+        assert not isinstance(odd, dict)
+
+
+def test_a_europeana_record_gives_its_image_title_and_holder():
+    record = read_record(
+        {
+            "object": {
+                "about": "/2021/abc",
+                "aggregations": [{"edmIsShownBy": "https://m.example/a.jpg", "edmDataProvider": {"def": ["M"]}}],
+                "proxies": [{"dcTitle": {"en": ["A vase"]}}],
+            }
+        }
+    )
+    assert found_in(record) == Found("https://m.example/a.jpg", "A vase", "europeana", "/2021/abc", "M")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, drawn_vase):
+    """A server that stands for all others, and a desk's way to it."""
+    app = Starlette(
+        routes=[
+            Route("/manifest", lambda _: JSONResponse(VERSION_3)),
+            Route("/moved", lambda _: RedirectResponse("https://iiif.example/one.jpg")),
+            Route("/inward", lambda _: RedirectResponse("http://169.254.169.254:22/latest/meta-data")),
+            Route("/one.jpg", lambda _: Response(drawn_vase("navy"), media_type="image/jpeg")),
+            Route("/two.jpg", lambda _: Response(b"<html>gone</html>", media_type="image/jpeg")),
+            Route("/large", lambda _: Response(b"\xff" * 400_000)),
+            Route("/page", lambda _: Response("<html>")),
+        ]
+    )
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    yield made(tmp_path, HttpSettings(hosts={"*": address}), allowed=("127.0.0.0/8",))
+    server.should_exit = True
+    thread.join()
+
+
+def made(folder: Path, http: HttpSettings, allowed: tuple[str, ...] = ()) -> Elsewhere:
+    images = ImageSettings(allowed_addresses=allowed)
+    return Elsewhere(folder / "in", images=images, http=http, harvest=HarvestSettings(), max_bytes=300_000, most=5)
+
+
+def test_a_manifest_fills_the_queue_and_says_what_it_could_not_take(client, desk, elsewhere):
+    address = {"address": "https://iiif.example/manifest", "who": "anna"}
+    assert client.post("/api/images/address", json=address).status_code == 403  # the desk asks nobody by default
+    desk.elsewhere = elsewhere
+    client.portal.call(elsewhere.__aenter__)
+    answer = client.post("/api/images/address", json=address).json()
+    assert [(image["title"], image["attribution"]) for image in answer["images"]] == [
+        ("Album · f. 1", "Museum of Somewhere")
+    ]
+    assert answer["problems"] == [{"url": "https://iiif.example/two.jpg", "error": "html"}]
+    client.portal.call(elsewhere.__aexit__)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "code"), [("page", "no_manifest"), ("large", "too_large"), ("nothing", "http_404"), ("inward", "bad_port")]
+)
+async def test_a_bad_address_is_a_sentence(elsewhere, path, code):
+    async with elsewhere:
+        with pytest.raises(NotFetched) as refused:
+            await elsewhere.find(f"https://iiif.example/{path}")
+    assert refused.value.code == code
+
+
+@pytest.mark.anyio
+async def test_a_redirect_is_followed_and_checked(elsewhere):
+    async with elsewhere:
+        assert (await elsewhere.fetch(Found("https://iiif.example/moved"))).startswith(b"\xff\xd8\xff")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("http://127.0.0.1/manifest", "private_address"),
+        ("http://[::ffff:10.0.0.1]/", "private_address"),
+        ("file:///etc/passwd", "bad_scheme"),
+        ("http://user@iiif.example/", "bad_url"),
+        ("http://iiif.example:8760/", "bad_port"),
+    ],
+)
+async def test_the_inside_is_never_asked(tmp_path, address, code):
+    async with made(tmp_path, HttpSettings(), allowed=("127.0.0.0/8",)) as without_host_map:
+        with pytest.raises(NotFetched) as refused:
+            await without_host_map.find(address)
+    assert refused.value.code == code
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"

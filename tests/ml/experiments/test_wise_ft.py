@@ -1,0 +1,98 @@
+"""WiSE-FT: the mix of weights is what it says, and is chosen on validation and a provider held out, never on a test."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ml.baselines import baseline, recipe
+from ml.dataset.split import DataError, ImageSplit, load_split
+from ml.dataset.tag_list import load_tag_list
+from ml.experiments.build import network_of
+from ml.experiments.fit import Job, Splits
+from ml.experiments.make import make_row
+from ml.experiments.wise_ft import best_share, copy_of, held_out_provider, mix_weights, mixed
+from ml.models.prompts import TextTower
+from ml.training.checkpoints import CheckpointError, read_description
+from ml.training.device import Place
+from ml.training.progress import Progress
+
+HERE = Place(torch.device("cpu"))
+QUIET = Progress("test", quiet=True)
+
+
+class Watched(Splits):
+    """Splits that remember which were asked for."""
+
+    def __init__(self, dataset: Path) -> None:
+        super().__init__(dataset, load_tag_list(dataset))
+        self.asked: set[str] = set()
+
+    def get(self, name: str, cache_px: int | None = None) -> ImageSplit:
+        self.asked.add(name)
+        return super().get(name, cache_px)
+
+
+def job(key: str, museum: Path, folder: Path, epochs: int = 2) -> Job:
+    text = TextTower(context=12, width=32, heads=2, layers=1, embed=32)
+    chosen = replace(recipe(key, "demo"), image_size=32, cache_px=None, epochs=epochs, batch=32, text_tower=text)
+    return Job(baseline(key), chosen, museum, folder / "models", folder / "predictions", None, seed=1)
+
+
+def test_a_mix_is_on_the_straight_line_and_counters_are_the_end():
+    start = {"w": torch.tensor([0.0, 2.0]), "n": torch.tensor(3)}
+    end = {"w": torch.tensor([1.0, 4.0]), "n": torch.tensor(9)}
+    assert mixed(start, end, 0.25)["w"].tolist() == [0.25, 2.5]
+    assert mixed(start, end, 0.25)["n"].item() == 9
+    assert torch.equal(mixed(start, end, 1.0)["w"], end["w"])
+
+
+def test_the_best_share_is_that_of_the_best_mean_over_both_judges():
+    scored = {
+        0.0: {"validation": 0.2, "held_out": 0.3},
+        0.5: {"validation": 0.5, "held_out": 0.4},
+        1.0: {"validation": 0.6, "held_out": 0.3},
+    }
+    assert best_share(scored) == 0.5  # of two equal means the one nearer to the start
+
+
+def test_the_provider_held_out_leaves_enough_to_train_on(museum: Path):
+    split = load_split(museum, "train", load_tag_list(museum))
+    with pytest.raises(DataError, match="No training provider is small enough"):
+        held_out_provider(split)  # three museums of a third each
+    names = ("Big",) * 70 + ("Small B",) * 10 + ("Small A",) * 10 + ("Tiny",) * 6
+    assert held_out_provider(replace(split, providers=names)) == "Small A"
+
+
+def test_the_row_is_a_mix_chosen_without_the_tests(museum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    splits = Watched(museum)
+    few = np.arange(96) % 8 == 0
+    train = splits.get("train")
+    providers = tuple("Museum D" if d else name for d, name in zip(few, train.providers, strict=True))
+    splits._read["train", None] = replace(train, providers=providers)
+    tuned = job("clip_1_tag_prompt", museum, tmp_path)
+    make_row(tuned, splits, HERE, QUIET)
+    made = job("clip_wise_ft", museum, tmp_path)
+    start, _ = network_of(made.row, made.recipe, splits.tag_list, None, 1)
+    model, _ = network_of(made.row, made.recipe, splits.tag_list, None, 1)
+
+    splits.asked.clear()
+    chosen = mix_weights(made, model, splits, HERE, QUIET)
+    assert splits.asked == {"train", "validation"}
+    assert chosen["wise_held_out"] == "Museum D"
+    assert list(chosen["wise_scores"]) == [f"{step / 10:g}" for step in range(11)]
+    end = load_file(tuned.folder / "weights.safetensors")
+    expected = mixed(copy_of(start), end, chosen["wise_share"])
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+
+    make_row(made, splits, HERE, QUIET)
+    assert read_description(made.folder)["cost"]["wise_share"] == chosen["wise_share"]
+    assert (made.predictions / "clip_wise_ft" / "outer_test" / "materials.parquet").exists()
+
+
+def test_without_the_fine_tuned_row_it_is_one_sentence(museum: Path, tmp_path: Path):
+    with pytest.raises(CheckpointError, match="train clip_1_tag_prompt first"):
+        make_row(job("clip_wise_ft", museum, tmp_path), Splits(museum, load_tag_list(museum)), HERE, QUIET)

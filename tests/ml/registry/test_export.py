@@ -1,0 +1,107 @@
+"""An exported model answers as the model does; what does not is not written."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from assets.cli.app import app
+from assets.resources import current_project
+from ml.baselines import recipe
+from ml.dataset.tag_list import load_tag_list
+from ml.experiments.build import network_of
+from ml.registry import export, load
+from ml.training import checkpoints
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter warns of its own ways
+
+
+@pytest.fixture(scope="module")
+def model(museum: Path, tmp_path_factory) -> Path:
+    """An untrained hierarchical row, as the trainer would leave it."""
+    from ml.baselines import BASELINES
+
+    folder = tmp_path_factory.mktemp("models") / "hsoftmax_nodes"
+    tag_list = load_tag_list(museum)
+    chosen = recipe("hsoftmax_nodes", "demo")
+    network, _ = network_of(BASELINES["hsoftmax_nodes"], chosen, tag_list, None, 3)
+    described = {
+        "baseline": "hsoftmax_nodes",
+        "seed": 3,
+        "weights": "random (seed 3)",
+        "split_hash": tag_list.split_hash,
+        "tag_list_hash": tag_list.tag_list_hash,
+        "facets": {facet: len(tags) for facet, tags in tag_list.facets.items()},
+        "recipe": chosen.as_json(),
+    }
+    checkpoints.save_model(network, described, folder)
+    return folder
+
+
+def test_a_recipe_survives_its_json(model: Path):
+    described = json.loads((model / "model.json").read_text())["recipe"]
+    again = load.recipe_from(described)
+    assert json.loads(json.dumps(again.as_json())) == described | {"pretrained": False}
+
+
+def test_a_model_release_is_complete_and_its_onnx_answers_alike(model: Path, museum: Path, tmp_path: Path):
+    row = {"baseline": "hsoftmax_nodes", "split": "inner_test", "facet": "mean", "metric": "r_precision"}
+    row |= {"policy": "ignore_unseen", "value": 0.51234, "low": 0.5, "high": 0.53, "n": 1234}
+    folder = export.write_model_release(model, museum, [row], tmp_path / "release")
+    names = {"README.md", "model.json", "model.onnx", "preprocessing.json", "tag_list.json", "weights.safetensors"}
+    assert {file.name for file in folder.iterdir()} == names
+    network, chosen, tag_list = export.load_row(model, museum)
+    exported = export.Exported(network, tuple(tag_list.facets))
+    assert export.parity(exported, folder / "model.onnx", 5, chosen.image_size) < 1e-3
+    card = (folder / "README.md").read_text()
+    assert "| inner test | mean | r_precision | 0.512 | 0.5 to 0.53 | 1,234 |" in card
+    assert tag_list.split_hash in card
+
+
+def test_the_command_exports_a_row_of_the_profile(model: Path, museum: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("EUFCC_PROFILE", "demo")
+    storage = current_project().storage
+    shutil.copytree(model, storage / "models" / model.name)
+    (storage / "dataset").symlink_to(museum)
+    done = CliRunner().invoke(app, ["export", model.name, "--no-onnx"], catch_exceptions=False)
+    assert done.exit_code == 0
+    folder = storage / "model_releases" / model.name
+    assert done.stdout.strip() == str(folder)
+    assert (folder / "weights.safetensors").read_bytes() == (model / "weights.safetensors").read_bytes()
+    assert not (folder / "model.onnx").exists()
+
+
+def test_without_the_packages_of_onnx_the_export_says_so(model: Path, museum: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else True)
+    with pytest.raises(export.ExportError, match=r"ONNX needs onnxscript: install `eufcc\[export\]`"):
+        export.export_onnx(model, museum, tmp_path / "model.onnx")
+
+
+@pytest.mark.long
+def test_an_export_that_answers_otherwise_is_not_written(model: Path, museum: Path, tmp_path: Path, monkeypatch):
+    _, chosen, tag_list = export.load_row(model, museum)
+    other = network_of(export.baseline("hsoftmax_nodes"), chosen, tag_list, None, 4)[0].eval()
+    export.export_onnx(model, museum, tmp_path / "model.onnx")
+    assert export.parity(export.Exported(other, tuple(tag_list.facets)), tmp_path / "model.onnx", 1, 64) > 1e-3
+    monkeypatch.setattr(export, "parity", lambda *_: 0.5)
+    with pytest.raises(export.ExportError, match=r"differs by 0\.5 from the model: not written"):
+        export.export_onnx(model, museum, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_a_model_of_another_tag_list_is_refused(model: Path, museum: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(model, tmp_path / "hsoftmax_nodes"))
+    described = json.loads((copy / "model.json").read_text()) | {"tag_list_hash": "0" * 64}
+    (copy / "model.json").write_text(json.dumps(described))
+    with pytest.raises(export.ExportError, match="was trained for another tag list"):
+        export.load_row(copy, museum)
+
+
+def test_scores_are_log_probabilities(model: Path, museum: Path):
+    network, chosen, tag_list = export.load_row(model, museum)
+    scores = export.Exported(network, tuple(tag_list.facets))(torch.zeros(2, 3, chosen.image_size, chosen.image_size))
+    assert all((score <= 0).all() and score.shape[0] == 2 for score in scores)

@@ -1,0 +1,108 @@
+"""A small dataset folder with predictions for it: fixtures of the evaluation and report tests."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.dataset.ground_truth import load_truth
+from ml.dataset.open import load_dataset
+from ml.evaluation.prediction_reader import write_predictions
+from ml.report.write import write_report
+from pipeline import FACETS
+from pipeline.release.folder import write_dataset
+from pipeline.settings import EvaluationSettings
+from pipeline.tables import TABLES
+
+SMALL_MUSEUM = Path(__file__).parents[1] / "pipeline" / "conftest.py"
+
+
+def small_museum():
+    """The module that draws the small museum of the release tests."""
+    spec = importlib.util.spec_from_file_location("small_museum", SMALL_MUSEUM)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["small_museum"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def museum(tmp_path_factory):
+    """Ninety records, five providers, four facets, every split."""
+    return small_museum().make_museum(tmp_path_factory.mktemp("museum"))
+
+
+@pytest.fixture(scope="session")
+def dataset(museum, tmp_path_factory) -> Path:
+    """Their dataset folder."""
+    folder = tmp_path_factory.mktemp("storage") / "dataset"
+    write_dataset(
+        museum.images, museum.records, museum.record_tags, museum.tags, museum.splits, museum.split_tags, folder
+    )
+    return folder
+
+
+def random_scores(dataset: Path, split: str, seed: int, skill: float = 0.0) -> dict[str, np.ndarray]:
+    """Probabilities per facet; `skill` is added where a tag is right."""
+    loaded = load_dataset(dataset)
+    truth = load_truth(loaded, split)
+    generator = np.random.default_rng(seed)
+    scores = {}
+    for facet in FACETS:
+        relevance = truth.relevance[facet]
+        matrix = generator.integers(0, 8, (len(relevance), len(loaded.tag_lists[facet]))) / 16
+        matrix[relevance.images, relevance.tags] += skill
+        scores[facet] = matrix
+    return scores
+
+
+@pytest.fixture(scope="session")
+def predictions(dataset, tmp_path_factory) -> Path:
+    """A middling model's predictions of both test sets."""
+    folder = tmp_path_factory.mktemp("predictions") / "softmax"
+    loaded = load_dataset(dataset)
+    for number, split in enumerate(("inner_test", "outer_test")):
+        scores = random_scores(dataset, split, number, skill=0.25)
+        write_predictions(folder, "softmax", 7, loaded, load_truth(loaded, split), scores)
+    return folder
+
+
+FAST = EvaluationSettings(resamples=200, example_images=4)
+SKILL = {"softmax": 0.35, "multilabel": 0.3, "clip_zero_shot": 0.02, "clip_1_tag_prompt": 0.2}
+
+
+@pytest.fixture(scope="session")
+def storage(museum, dataset: Path, tmp_path_factory) -> Path:
+    """A run's storage: dataset, tables and predictions of four rows and of a single head."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "dataset").symlink_to(dataset)
+    for name in ("records", "record_tags", "tags", "splits", "split_tags"):
+        TABLES[name].write(getattr(museum, name), folder / f"{name}.parquet")
+    loaded = load_dataset(dataset)
+    for number, (row, skill) in enumerate(SKILL.items()):
+        for split in ("inner_test", "outer_test"):
+            scores = random_scores(dataset, split, number, skill)
+            write_predictions(folder / "predictions" / row, row, 1, loaded, load_truth(loaded, split), scores)
+            if row == "multilabel":
+                alone = {"materials": scores["materials"]}
+                single = folder / "predictions" / "multilabel_materials"
+                write_predictions(single, "multilabel_materials", 1, loaded, load_truth(loaded, split), alone)
+        model = {"weights": "random (seed 1)", "cost": {"parameters_m": 1.5}}
+        (folder / "models" / row).mkdir(parents=True)
+        (folder / "models" / row / "model.json").write_text(json.dumps(model))
+    lines = [{"event": "epoch", "epoch": e, "loss": 1 / e, "validation": {"mean": 0.1 * e}} for e in (1, 2, 3)]
+    (folder / "models" / "softmax" / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def report(storage: Path, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("report")
+    summary = write_report(storage, out, FAST)
+    assert summary.n_rows == 5
+    assert summary.best_inner in ("softmax", "multilabel")
+    assert sum(summary.verdicts.values()) == 9
+    return out
