@@ -140,7 +140,7 @@ def _config_fields(node):
         ("assets.splits.SplitConfig", {"seed": -1}, "greater than or equal to 0"),
         ("assets.splits.SplitConfig", {"seed": 2**31}, "less than or equal"),
         ("assets.harvest.HarvestConfig", {"mode": "everything"}, "Input should be"),
-        ("assets.retention.TidyConfig", {"keep_days": 0}, "greater than or equal to 1"),
+        ("assets.engine.retention.TidyConfig", {"keep_days": 0}, "greater than or equal to 1"),
         ("assets.promotion.PromotionConfig", {"baseline": "../model"}, "should match pattern"),
     ],
 )

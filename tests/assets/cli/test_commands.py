@@ -21,7 +21,7 @@ from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
 from pipeline.tables import TOMBSTONES
 
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[2]
 SETTINGS = Settings(profile="demo", source="test")
 
 
@@ -46,7 +46,7 @@ def release_of(museum, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def museum(tmp_path_factory):
     """Every image a group of its own: nothing leaks."""
-    drawn = beside("pipeline", "release").make_museum(tmp_path_factory.mktemp("museum"))
+    drawn = beside("pipeline").make_museum(tmp_path_factory.mktemp("museum"))
     return changed(drawn, splits=drawn.splits.with_columns(group_id="record_id"))
 
 
