@@ -27,7 +27,7 @@ SETTINGS = Settings(profile="demo", source="test")
 
 def beside(*parts: str):
     """A conftest of another room, whose makers of small data are used here too."""
-    spec = spec_from_file_location("_".join(parts), TESTS.joinpath(*parts, "conftest.py"))
+    spec = spec_from_file_location("_".join(("tests", *parts)), TESTS.joinpath(*parts, "conftest.py"))
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
