@@ -22,12 +22,12 @@ from assets.engine.project import Project
 from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
 from assets.resources import current_project
+from pipeline.files import sha256_of, write_text
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import HarvestSummary, harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records
 from pipeline.harvest.refresh import withdrawn
 from pipeline.http import HttpClient
-from pipeline.parquet import sha256_of, whole_file
 from pipeline.settings import HttpSettings, Settings
 from pipeline.tables import TOMBSTONES
 
@@ -179,8 +179,7 @@ def _pages_of_this_source(project: Project) -> Path:
         shutil.rmtree(folder)
         shutil.rmtree(project.storage / "cache" / "images", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    with whole_file(note) as temporary:
-        temporary.write_text(source, encoding="utf-8")
+    write_text(source, note)
     return folder
 
 

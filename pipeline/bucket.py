@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pyarrow.fs
 
 from pipeline.allow_list import check_allowed
-from pipeline.parquet import sha256_of, whole_file
+from pipeline.files import sha256_of, whole_file
 
 AT_ONCE = 8  # files on their way side by side
 BLOCK = 8 << 20

@@ -1,33 +1,91 @@
-"""Files written whole or not at all."""
+"""Whole files and folders: written completely or not at all, hashed, and cleared of what a kill left behind."""
 
+import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 
 @contextmanager
-def whole(file: Path) -> Iterator[Path]:
-    """A temporary path beside `file`; on success it is synced and takes its place (pipeline.parquet's needs polars)."""
+def whole_file(file: Path) -> Iterator[Path]:
+    """A temporary path beside `file`; on success it is synced and renamed to `file`, else removed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        sync(temporary)
         temporary.chmod(0o644)
         temporary.replace(file)
+        sync(file.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_json(content: Mapping[str, Any], file: Path) -> None:
-    """Write JSON whole or not at all."""
-    with whole(file) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder`; on success it takes its place, else it is removed and the old one stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    new.chmod(0o755)
+    try:
+        yield new
+        for file in sorted(path for path in new.rglob("*") if path.is_file()):
+            sync(file)
+        old = new.with_suffix(".old")
+        if folder.exists():
+            folder.replace(old)
+        new.replace(folder)
+        sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def write_text(text: str, file: Path) -> None:
+    """Write UTF-8 text, completely or not at all."""
+    with whole_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(content: object, file: Path, *, sort_keys: bool = False) -> None:
+    """Write JSON, completely or not at all; a value that JSON has no form for is written as text."""
+    write_text(json.dumps(content, ensure_ascii=False, indent=1, sort_keys=sort_keys, default=str) + "\n", file)
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_left_overs(folder: Path, names: Container[str] | None = None) -> None:
+    """Remove the temporary files of killed writers below a folder, or only those of files with these names.
+
+    No other process may be writing into the folder.
+    """
+    for left_over in folder.rglob(".*.part"):
+        if names is None or left_over.name[1:].rsplit(".", 2)[0] in names:
+            left_over.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, or of a folder's files with their relative names, in name order."""
+    if path.is_file():
+        with path.open("rb") as source:
+            return hashlib.file_digest(source, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+    return digest.hexdigest()

@@ -1,10 +1,6 @@
 """Parquet files written whole or not at all, sorted and cast to a schema: equal content is equal bytes."""
 
-import hashlib
-import os
-import tempfile
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +8,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.files import sha256_of, whole_file
+
 ROWS_PER_GROUP = 100_000
-
-
-SLICE = 1_000_000  # rows looked at together
+SLICE = 1_000_000  # rows whose order is checked at a time
 
 
 class TableError(ValueError):
@@ -133,55 +129,3 @@ def write_parquet(table: pa.Table, file: Path, *, row_group_size: int) -> str:
             store_schema=True,
         )
     return sha256_of(file)
-
-
-@contextmanager
-def whole_file(file: Path) -> Iterator[Path]:
-    """A temporary path beside `file`; on success it is synced and renamed to `file`, else removed."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(file)
-        sync_folder(file.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def remove_left_overs(folder: Path, names: Container[str] | None = None) -> None:
-    """Remove what kills left of earlier attempts at the files below a folder, or at those of these names.
-
-    Nobody else may be writing them now.
-    """
-    for left_over in folder.rglob(".*.part"):
-        if names is None or left_over.name[1:].rsplit(".", 2)[0] in names:
-            left_over.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename inside the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, or of a folder's files with their relative names, in name order."""
-    digest = hashlib.sha256()
-    if path.is_file():
-        with path.open("rb") as source:
-            while block := source.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
-    return digest.hexdigest()

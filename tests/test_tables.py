@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.parquet import TableError, sha256_of, whole_file
+from pipeline.files import sha256_of, whole_file
+from pipeline.parquet import TableError
 from pipeline.tables import TABLES, TOMBSTONES
 
 ROWS = [{"record_id": "/b/1", "reason": "gone"}, {"record_id": "/a/1", "reason": "gone"}]

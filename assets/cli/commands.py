@@ -160,7 +160,7 @@ def _run(given: str) -> Path:
 
 
 def _write_csv(frame: "pl.DataFrame", file: Path) -> None:
-    from pipeline.parquet import whole_file
+    from pipeline.files import whole_file
 
     with whole_file(file) as temporary:
         frame.write_csv(temporary)

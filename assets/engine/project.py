@@ -10,8 +10,8 @@ from typing import Any
 
 from assets.engine.versions import ROOT
 from pipeline.bucket import Bucket
+from pipeline.files import sha256_of, write_text
 from pipeline.images.slices import slice_names
-from pipeline.parquet import sha256_of, whole_file
 from pipeline.settings import Settings
 from pipeline.tables import TABLES
 
@@ -90,8 +90,7 @@ class Project:
         self._note(name).unlink(missing_ok=True)
 
     def _write_note(self, name: str, made: Made) -> None:
-        with whole_file(self._note(name)) as temporary:
-            temporary.write_text(json.dumps(made.__dict__, sort_keys=True, indent=1), encoding="utf-8")
+        write_text(json.dumps(made.__dict__, sort_keys=True, indent=1), self._note(name))
 
     def _key(self, name: str) -> str:
         return self.path(name).relative_to(self.storage).as_posix()

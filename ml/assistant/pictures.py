@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from pipeline.files import whole_file
 from pipeline.images.verify import encoded, shrunk
-from pipeline.parquet import whole_file
 
 IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 

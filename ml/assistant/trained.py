@@ -16,7 +16,7 @@ from ml.assistant.suggest import ModelInfo, Scorer, Scores, Suggester
 from ml.assistant.thresholds import Truth, read_truth, sure_from
 from ml.registry.champion import read_contender
 from pipeline import FACETS
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 
 # The paper's tool used the ensemble of all three; without figures from validation it is the first choice.
 PREFERRED = ("ensemble_ml_s_clip", "ensemble_ml_s", "multilabel", "softmax")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ml.dataset.split import ImageSplit
 from ml.dataset.tag_list import TagList
-from pipeline.files import whole
+from pipeline.files import whole_file
 
 Scores = dict[str, NDArray[np.float32]]
 
@@ -42,7 +42,7 @@ def write_predictions(
                 "scores": "log_probability",
             }
         )
-        with whole(folder / split.name / f"{facet}.parquet") as temporary:
+        with whole_file(folder / split.name / f"{facet}.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd", row_group_size=10_000)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, group_numbers, relevance_of
 from ml.dataset.tag_list import FacetTags
 from pipeline import FACETS
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 from pipeline.published.format import (
     BETWEEN_LEVELS,
     SPLIT_FILES,

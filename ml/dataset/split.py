@@ -16,8 +16,6 @@ from PIL import Image
 from ml.dataset.tag_list import FacetTags, TagList
 from ml.dataset.transforms import cut
 
-EVALUATED_SPLITS = ("validation", "inner_test", "outer_test")
-
 
 class DataError(ValueError):
     """The dataset cannot be used; the message names the file or the image."""

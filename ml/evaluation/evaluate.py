@@ -15,10 +15,9 @@ from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.intervals import Ratios, divide, interval, resample, sum_by_group
 from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, main_metrics
 from ml.evaluation.prediction_reader import open_predictions
-from pipeline import FACETS
+from pipeline import EVALUATED_SPLITS, FACETS
 from pipeline.settings import EvaluationSettings
 
-SCORED_SPLITS = ("validation", "inner_test", "outer_test")
 # (scores, images) batches of one facet: what a prediction file, the label prior and the oracle have in common
 Source = Callable[[FacetTags], Iterator[tuple[np.ndarray, np.ndarray]]]
 Row = dict[str, object]
@@ -74,7 +73,7 @@ def facets_of(baseline: str) -> tuple[str, ...]:
 
 def predicted_splits(predictions: Path) -> list[str]:
     """The splits a predictions folder has scores for; EvaluationError when there is none."""
-    found = [split for split in SCORED_SPLITS if (predictions / split).is_dir()]
+    found = [split for split in EVALUATED_SPLITS if (predictions / split).is_dir()]
     if not found:
         raise EvaluationError(f"{predictions} holds no predictions; it needs a folder inner_test or outer_test.")
     return found

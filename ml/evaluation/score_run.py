@@ -17,10 +17,9 @@ from ml.evaluation.evaluate import Row, Scored, facets_of, results_of, score_pre
 from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.prediction_reader import open_predictions
 from ml.evaluation.reference import ORACLE, score_oracle, score_prior
+from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
-
-TEST_SPLITS = ("inner_test", "outer_test")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """Anyone's predictions scored against a release, as one JSON file that says what it may be compared with."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ml.dataset.open import load_dataset
 from ml.evaluation.evaluate import evaluate, predicted_splits
 from ml.evaluation.reference import reference_rows
-from pipeline.parquet import whole_file
+from pipeline.files import write_json
 from pipeline.settings import EvaluationSettings
 
 FORMAT = "eufcc-results/1"
@@ -40,7 +39,5 @@ def evaluate_submission(
         "references": reference_rows(release, splits, settings),
     }
     if out is not None:
-        text = json.dumps(result, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        with whole_file(out) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_json(result, out, sort_keys=True)
     return result

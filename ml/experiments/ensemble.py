@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from ml.baselines import Ensemble
 from ml.dataset.prediction_files import Scores, read_predictions, write_predictions
-from ml.dataset.split import EVALUATED_SPLITS
 from ml.experiments.fit import Job, Splits, description
 from ml.training import checkpoints
 from ml.training.device import Place
 from ml.training.predict import figures
+from pipeline import EVALUATED_SPLITS
 from pipeline.files import write_json
 
 Matrix = NDArray[np.float32]

@@ -8,7 +8,6 @@ import torch
 from ml.baselines import Clip, Ensemble, Vision
 from ml.dataset.batches import Images
 from ml.dataset.prediction_files import write_predictions
-from ml.dataset.split import EVALUATED_SPLITS
 from ml.dataset.tag_list import TagList
 from ml.dataset.transforms import View
 from ml.experiments.build import network_of
@@ -22,6 +21,7 @@ from ml.training.device import Place
 from ml.training.predict import figures, predict
 from ml.training.progress import Progress
 from ml.training.train import Position
+from pipeline import EVALUATED_SPLITS
 
 
 def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict[str, Any]:

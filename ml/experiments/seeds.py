@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ml.experiments.run import main as run_rows
+from pipeline import TEST_SPLITS
 
-SPLITS = ("inner_test", "outer_test")
 Figures = Mapping[str, Mapping[str, float]]  # row -> split -> R-Precision
 
 
@@ -50,7 +50,7 @@ def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
 
     settings, loaded = EvaluationSettings(), load_dataset(dataset)
     found: dict[str, dict[str, float]] = {}
-    for split in SPLITS:
+    for split in TEST_SPLITS:
         truth = load_truth(loaded, split)
         scored = {PRIOR: score_prior(loaded, truth, settings)}
         for folder in sorted(predictions.iterdir()):
@@ -65,10 +65,10 @@ def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
 
 def table(seeds: Sequence[Figures]) -> str:
     """Markdown: per row and split the mean over the seeds, and the lowest and highest."""
-    lines = [f"| row, {len(seeds)} seeds | " + " | ".join(SPLITS) + " |", "|---|" + "---|" * len(SPLITS)]
+    lines = [f"| row, {len(seeds)} seeds | " + " | ".join(TEST_SPLITS) + " |", "|---|" + "---|" * len(TEST_SPLITS)]
     for row in seeds[0]:
         cells = []
-        for split in SPLITS:
+        for split in TEST_SPLITS:
             values = [figures[row][split] for figures in seeds]
             cells.append(f"{sum(values) / len(values):.3f} ({min(values):.3f} to {max(values):.3f})")
         lines.append(f"| {row} | " + " | ".join(cells) + " |")

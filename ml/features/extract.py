@@ -23,7 +23,8 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from ml.features.extractors import EXTRACTORS, Extractor
-from pipeline.parquet import remove_left_overs, write_parquet
+from pipeline.files import remove_left_overs
+from pipeline.parquet import write_parquet
 from pipeline.tables import features_table
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 The only place where such files are opened: safetensors, or `torch.load` restricted to tensors.
 """
 
-import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from pipeline.files import sha256_of, whole_file
 
 CACHE = Path("~/.cache/eufcc/weights")
 
@@ -116,12 +116,6 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def sha256_of_file(file: Path) -> str:
-    """The sha256 of a file."""
-    with file.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
-
-
 def offline() -> bool:
     """Whether the environment says that nothing may be downloaded."""
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in ("HF_HUB_OFFLINE", "EUFCC_OFFLINE"))
@@ -135,7 +129,7 @@ def _given_path(name: str) -> Path:
 
 
 def _check(file: Path, known: WeightFile) -> None:
-    actual = sha256_of_file(file)
+    actual = sha256_of(file)
     if actual != known.sha256:
         raise WeightsError(f"{file} is not the file `{known.name}`: its sha256 is {actual}, not {known.sha256}.")
 
@@ -150,18 +144,13 @@ def _download(known: WeightFile, target: Path) -> Path:
         )
     import requests
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as out, requests.get(known.url, stream=True, timeout=(10, 60)) as response:
-            response.raise_for_status()
-            for block in response.iter_content(1 << 20):
-                out.write(block)
-        _check(temporary, known)
-        temporary.replace(target)
+        with whole_file(target) as temporary:
+            with temporary.open("wb") as out, requests.get(known.url, stream=True, timeout=(10, 60)) as response:
+                response.raise_for_status()
+                for block in response.iter_content(1 << 20):
+                    out.write(block)
+            _check(temporary, known)
     except (requests.RequestException, OSError) as error:
         raise WeightsError(f"The weights `{known.name}` could not be downloaded from {known.url}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return target

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.release.folder import whole_folder, write_json
+from pipeline.files import whole_folder, write_json
 
 NO_MODELS = ("label_prior", "oracle")
 SPLITS = ("validation", "inner_test")  # the first that was scored decides
@@ -54,7 +54,7 @@ def read_contender(file: Path) -> Contender | None:
 
 def write_contender(row: Contender, file: Path) -> None:
     """Keep the row in a file."""
-    write_json(asdict(row), file)
+    write_json(asdict(row), file, sort_keys=True)
 
 
 def worse(challenger: Contender, champion: Contender | None) -> list[str]:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ml.dataset.ground_truth import Dataset
 from ml.evaluation.reference import PRIOR
-from ml.evaluation.score_run import TEST_SPLITS, Benchmark
+from ml.evaluation.score_run import Benchmark
 from ml.report import charts as draw
 from ml.report.charts import Figure, figure
 from ml.report.dataset_section import dataset_figures, sample_view, show_samples, vocabulary_trees
@@ -27,7 +27,7 @@ from ml.report.results import (
     weights_of_all,
 )
 from ml.report.tables import ShownTable, closer_table, cost_table
-from pipeline import FACETS
+from pipeline import FACETS, TEST_SPLITS
 from pipeline.curation.corrections import decisions_as_corrections
 from pipeline.release.folder import labels_by_language, preferred_label
 from pipeline.settings import EvaluationSettings

@@ -10,12 +10,13 @@ import plotly.offline
 from markupsafe import Markup
 
 from ml.dataset.open import load_dataset
-from ml.evaluation.score_run import TEST_SPLITS, Benchmark, evaluate_benchmark
+from ml.evaluation.score_run import Benchmark, evaluate_benchmark
 from ml.report.findings import findings
 from ml.report.results import console_table, ordered_baselines, read_costs
 from ml.report.sections import best_row, build_page
 from ml.report.tables import as_latex, as_markdown, closer_table, cost_table, paper_tables, prior_table
-from pipeline.parquet import whole_file
+from pipeline import TEST_SPLITS
+from pipeline.files import write_text
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
 
@@ -65,8 +66,7 @@ def write_report(
         "report.html": render(page),
     }
     for name, text in texts.items():
-        with whole_file(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(text, out / name)
     files = tuple(out / name for name in ("results.parquet", "breakdowns.parquet", "comparisons.parquet", *texts))
     verdicts = {v: sum(f.verdict == v for f in found) for v in ("holds", "fails", "undecided", "not tested")}
     rows = ordered_baselines(results["baseline"].to_list())

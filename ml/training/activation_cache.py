@@ -14,7 +14,7 @@ from ml.models.backbones import ImageTower
 from ml.training.device import Place
 from ml.training.optimization import autocast
 from ml.training.recipe import Recipe
-from pipeline.files import whole
+from pipeline.files import whole_file
 
 
 def keep_activations(
@@ -33,7 +33,7 @@ def keep_activations(
     if kept is None:
         kept = _made(tower, images, recipe, place, views)
         if file is not None and place.first:
-            with whole(file) as temporary:
+            with whole_file(file) as temporary:
                 save_file({"activations": kept}, temporary)
     images.activations = kept
 

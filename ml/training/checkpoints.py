@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.files import whole, write_json
+from pipeline.files import whole_file, write_json
 
 
 class CheckpointError(RuntimeError):
@@ -32,7 +32,7 @@ def save(checkpoint: Checkpoint, file: Path) -> None:
     """Write the checkpoint; the one before stays beside it as `<name>.previous`, the last good one if this breaks."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     metadata = {"state": json.dumps(checkpoint.state), "crc32": str(_crc32(tensors))}
-    with whole(file) as temporary:
+    with whole_file(file) as temporary:
         save_file(tensors, temporary, metadata)
         if file.exists():
             previous(file).unlink(missing_ok=True)
@@ -102,7 +102,7 @@ def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tens
 def save_model(model: nn.Module, description: Mapping[str, Any], folder: Path) -> None:
     """`weights.safetensors` and `model.json`; the description comes last: with it the model is finished."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    with whole(folder / "weights.safetensors") as temporary:
+    with whole_file(folder / "weights.safetensors") as temporary:
         save_file(tensors, temporary, {"format": "pt"})
     write_json(description, folder / "model.json")
 

@@ -9,8 +9,8 @@ import plotly.offline
 import polars as pl
 
 from pipeline.curation import statistics
+from pipeline.files import write_text
 from pipeline.markdown import markdown
-from pipeline.parquet import whole_file
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -38,8 +38,7 @@ def write_page(file: Path, figures: Mapping[str, go.Figure], title: str, words: 
         script=plotly.offline.get_plotlyjs(),
         figures="\n".join(drawn),
     )
-    with whole_file(file) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(page, file)
 
 
 def _drawn(name: str, figure: go.Figure) -> str:

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pipeline.files import remove_left_overs
 from pipeline.harvest.chunks import Part, plan_parts, solr_time
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient, Window
 from pipeline.harvest.store import Generation, generations
 from pipeline.harvest.walk import Walk, Walked
-from pipeline.parquet import remove_left_overs
 from pipeline.settings import HarvestSettings
 
 PROFILES = {"whole": "rich", "refresh": "rich", "ids": "minimal"}

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from pipeline.files import sha256_of, whole_file
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.items import microseconds, row_of_item
 from pipeline.harvest.store import Generation, generations, read_items
-from pipeline.parquet import sha256_of, whole_file
 from pipeline.settings import HarvestSettings
 from pipeline.tables import RECORDS
 

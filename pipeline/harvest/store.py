@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.files import sync, write_text
 from pipeline.harvest.chunks import Part
 from pipeline.harvest.europeana import FIRST_CURSOR, Page, Window
-from pipeline.parquet import sync_folder, whole_file
 
 MANIFEST = "manifest.json"
 COMPRESSION = 6
@@ -55,8 +55,8 @@ class Generation:
         """Note that it is complete, after its pages are safe on the disk."""
         for part in self.parts:
             for page in page_files(self.folder / part.name):
-                sync_folder(page)  # fsync of a path, file or folder
-            sync_folder(self.folder / part.name)
+                sync(page)  # fsync of a path, file or folder
+            sync(self.folder / part.name)
         done = replace(self, received=received, expected=expected, repeated=repeated)
         done.write()
         return done
@@ -64,8 +64,7 @@ class Generation:
     def write(self) -> None:
         """Note it in its folder."""
         content = {name: value for name, value in asdict(self).items() if name != "folder"}
-        with whole_file(self.folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
+        write_text(json.dumps(content, ensure_ascii=False, indent=1), self.folder / MANIFEST)
 
     def pages(self) -> Iterator[Path]:
         """Its page files, part by part, in the order they were asked for."""

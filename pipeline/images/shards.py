@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
+from pipeline.files import remove_left_overs
 from pipeline.images.ledger import Ledger
-from pipeline.parquet import remove_left_overs, write_parquet
+from pipeline.parquet import write_parquet
 from pipeline.settings import ImageSettings
 from pipeline.tables import IMAGES
 

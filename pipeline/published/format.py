@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline import FACETS
-from pipeline.parquet import whole_file
+from pipeline.files import whole_file
 from pipeline.vocabulary.thesaurus import fallback_label
 
 FACET_COLUMNS = {

@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from pipeline import FACETS
-from pipeline.release.folder import DATASET_SPLITS
+from pipeline import DATASET_SPLITS, FACETS
 from pipeline.settings import Settings
 
 LICENCES = (  # rights URI prefix, name, whether credit is due

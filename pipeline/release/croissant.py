@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline import DATASET_SPLITS
 from pipeline.release.card import Facts, origin, share
-from pipeline.release.folder import DATASET_SPLITS
 from pipeline.settings import Settings
 
 CONTEXT = {

@@ -2,11 +2,7 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +11,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import FACETS
-from pipeline.parquet import sync_folder, whole_file
+from pipeline import DATASET_SPLITS, FACETS
+from pipeline.files import whole_folder, write_json
 from pipeline.settings import ReleaseSettings
 from pipeline.tables import IMAGE, REJECTED_TAGS, SPLIT_TABLE
 
-DATASET_SPLITS = ("train", "validation", "inner_test", "outer_test")  # `left_out` images are in no folder
 CHUNK = 2_000  # rows in memory at a time, in the order of the output
 
 
@@ -66,7 +61,7 @@ def write_dataset(
     with whole_folder(folder) as new:
         split_hash = SPLIT_TABLE.write(splits, new / "splits.parquet")
         tag_list = build_tag_list(tags, split_tags, split_hash)
-        write_json(tag_list, new / "tag_list.json")
+        write_json(tag_list, new / "tag_list.json", sort_keys=True)
         if rejected_tags is not None:
             REJECTED_TAGS.write(rejected_tags, new / "rejected_tags.parquet")
         rows = annotate_images(splits, records, record_tags)
@@ -243,32 +238,3 @@ class _SplitWriters:
         self.writers[split].write_table(group, row_group_size=self.settings.rows_per_group)
         self.written[split] += group.num_rows
         self.waiting[split] = self.waiting[split].slice(group.num_rows).combine_chunks()
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder`; on success it takes its place, else it is removed and the old one stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    new.chmod(0o755)
-    try:
-        yield new
-        for file in sorted(path for path in new.rglob("*") if path.is_file()):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
-        old = new.with_suffix(".old")
-        if folder.exists():
-            folder.replace(old)
-        new.replace(folder)
-        sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-
-
-def write_json(value: object, file: Path) -> None:
-    """Write JSON for people and programs, the same bytes for the same value."""
-    text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
-    with whole_file(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")

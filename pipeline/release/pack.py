@@ -11,18 +11,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import FACETS
-from pipeline.parquet import sha256_of
+from pipeline import DATASET_SPLITS, FACETS
+from pipeline.files import sha256_of, whole_folder, write_json, write_text
 from pipeline.published import format as published
 from pipeline.release.card import Facts, card, gather_facts
 from pipeline.release.croissant import croissant
 from pipeline.release.folder import (
-    DATASET_SPLITS,
     dataset_schema,
     labels_by_language,
     preferred_label,
-    whole_folder,
-    write_json,
 )
 from pipeline.release.linked import provenance, vocabulary
 from pipeline.settings import Settings
@@ -73,7 +70,7 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
     tag_list = json.loads((dataset / "tag_list.json").read_text(encoding="utf-8"))
     with whole_folder(folder) as new:
         write_data(dataset, records, tables.tags, tag_list, new / "data", settings)
-        write_json(tag_list, new / "tag_list.json")
+        write_json(tag_list, new / "tag_list.json", sort_keys=True)
         SPLIT_TABLE.write(splits, new / "splits.parquet")
         write_attribution(records, new / "attribution.csv")
         in_published_format = published.as_published(splits, records, tables.record_tags, tables.tags)
@@ -84,8 +81,9 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
         write_text(provenance(records, facts, settings), new / "provenance.ttl")
         write_text(card(facts, settings), new / "README.md")
         files = data_files(new)
-        write_json(croissant(new, files, facts, settings, release_schema(settings)), new / "croissant.json")
-        write_json(facts.as_json(), new / "release.json")
+        described = croissant(new, files, facts, settings, release_schema(settings))
+        write_json(described, new / "croissant.json", sort_keys=True)
+        write_json(facts.as_json(), new / "release.json", sort_keys=True)
         write_checksums(new)
     return facts
 
@@ -232,11 +230,6 @@ def write_attribution(records: pl.DataFrame, file: Path) -> None:
         writer.writerows(
             records.select("record_id", "attribution", "rights_uri", "data_provider", "landing_page").iter_rows()
         )
-
-
-def write_text(text: str, file: Path) -> None:
-    """A text file inside a folder that is written whole."""
-    file.write_text(text, encoding="utf-8")
 
 
 def data_files(folder: Path) -> list[tuple[str, int, str]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from pipeline.parquet import sync_folder
+from pipeline.files import sync
 from pipeline.sandbox import excerpt
 from pipeline.sandbox.catalogue import LANGUAGES, words
 from pipeline.sandbox.drawing.photograph import photograph
@@ -76,7 +76,7 @@ def render_museum(folder: Path, *, seed: int = SEED, images: int = IMAGES, progr
         if folder.exists():
             shutil.rmtree(folder)
         unfinished.rename(folder)
-        sync_folder(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise

@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import polars as pl
 import pyarrow.parquet as pq
 
-from pipeline import SPLITS
+from pipeline import DATASET_SPLITS, SPLITS
+from pipeline.published.format import SPLIT_FILES
 
-PUBLISHED = ("train.csv", "val.csv", "test_id.csv", "test_ood.csv")  # the files of the published dataset
 PUBLISHED_URL, PUBLISHED_RECORD = "#portraitMedia.original", "idInSource"
 EXAMPLES = 3
 
@@ -63,13 +63,13 @@ def audit_folder(folder: Path) -> Audit:
         for split, (dataset, release) in places.items()
     }
     parts = {split: files for split, files in parts.items() if files}
-    tables = [folder / name for name in PUBLISHED if (folder / name).is_file()]
+    tables = [folder / name for name in SPLIT_FILES.values() if (folder / name).is_file()]
     if len(parts) > 1:
         rows = pl.concat([_own_rows(split, files) for split, files in parts.items()])
     elif len(tables) > 1:
         rows = pl.concat([_published_rows(file) for file in tables])
     else:
-        looked_for = f"{', '.join(SPLITS[:-1])} with Parquet files, or {', '.join(PUBLISHED)}"
+        looked_for = f"{', '.join(DATASET_SPLITS)} with Parquet files, or {', '.join(SPLIT_FILES.values())}"
         raise AuditError(f"{folder} does not hold two splits to compare; looked for {looked_for}.")
     counts = dict(rows.group_by("split", maintain_order=True).len().iter_rows())
     return Audit(folder, counts, shared_keys(rows))

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import polars as pl
 
+from pipeline import DATASET_SPLITS
 from pipeline.settings import SplitSettings
 from pipeline.splits.group_sampling import Bounds, TagMatrix, draw, reachable
 from pipeline.splits.placement import place_images
@@ -194,7 +195,7 @@ def _tag_counts(splits: pl.DataFrame, pairs: pl.DataFrame, tag_table: pl.DataFra
     per_record = splits.join(_record_numbers(splits), on="record_id").group_by("record", "split").len()
     n_records, record, tag = splits["record_id"].n_unique(), pairs["record"].to_numpy(), pairs["tag"].to_numpy()
     table = tag_table
-    for split in ("train", "validation", "inner_test", "outer_test"):
+    for split in DATASET_SPLITS:
         of_split = per_record.filter(pl.col("split") == split)
         images = np.zeros(n_records, dtype=np.int64)
         images[of_split["record"].to_numpy()] = of_split["len"].to_numpy()

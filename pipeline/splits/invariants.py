@@ -5,11 +5,10 @@ from fractions import Fraction
 
 import polars as pl
 
-from pipeline import SPLITS
+from pipeline import DATASET_SPLITS, SPLITS
 from pipeline.settings import CurationSettings, SplitSettings
 
 # Images that are left out are in no file, so they cannot leak.
-USED = tuple(split for split in SPLITS if split != "left_out")
 NAMED = 5  # examples that a sentence names
 
 
@@ -47,7 +46,7 @@ def images_in_two_splits(splits: pl.DataFrame, images: pl.DataFrame) -> list[str
 
 def _in_two_splits(rows: pl.DataFrame, column: str, noun: str) -> list[str]:
     found = (
-        rows.filter(pl.col("split").is_in(list(USED)))
+        rows.filter(pl.col("split").is_in(list(DATASET_SPLITS)))
         .group_by(column)
         .agg(pl.col("split").unique().sort())
         .filter(pl.col("split").list.len() > 1)
@@ -109,7 +108,7 @@ def tags_out_of_bounds(
     most = Fraction(str(settings.max_tag_share))
     sentences = []
     for row in split_tags.sort("tag_id").to_dicts():
-        name, in_split = row["tag_id"], {split: counted.get((row["tag_id"], split), 0) for split in USED}
+        name, in_split = row["tag_id"], {split: counted.get((row["tag_id"], split), 0) for split in DATASET_SPLITS}
         n_left = in_split["train"] + in_split["validation"] + in_split["inner_test"]
         maximum = n_left * most.numerator // most.denominator
         minimum = min(settings.min_test_images[row["facet"]], maximum)

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from pipeline import DATASET_SPLITS
+
 
 class SplitError(ValueError):
     """Tables from which no split can be made; the message names the image and what to do."""
 
-
-# Where older images of one group hold several splits and cannot stay so, the last of these keeps them.
-PRECEDENCE = ("train", "validation", "inner_test", "outer_test")
 
 OUTER = "its provider is an outer test"
 KEPT = "kept from the earlier splits"
@@ -123,8 +122,8 @@ def _with_group_facts(rows: pl.DataFrame) -> pl.DataFrame:
     `torn`: the older images cannot keep their splits, because no new image explains why they are one group now, or
     because they were one group before.
     """
-    ranks = {name: rank for rank, name in enumerate(PRECEDENCE)}
-    names = dict(enumerate(PRECEDENCE))
+    ranks = {name: rank for rank, name in enumerate(DATASET_SPLITS)}
+    names = dict(enumerate(DATASET_SPLITS))
     rows = rows.with_columns(rank=pl.col("anchor").replace_strict(ranks, default=None, return_dtype=pl.Int8))
     before = (
         rows.filter(pl.col("rank").is_not_null())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 from pipeline.sandbox.render import render_museum
 from pipeline.sandbox.server import running
 

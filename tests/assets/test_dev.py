@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 
 pytestmark = [pytest.mark.long, pytest.mark.browser, pytest.mark.xdist_group("dev")]
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pytest
 from assets.engine.project import Project
 from assets.harvest import PARTITIONS, pages
 from assets.resources import current_project
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 from pipeline.settings import Settings, full
 from tests.assets.conftest import KEY, WRONG_KEY
 

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 from pipeline.sandbox.render import render_museum
 from pipeline.sandbox.server import running
 from tests.assets.conftest import KEY, full

@@ -8,7 +8,7 @@ import pyarrow.fs
 import pytest
 
 from assets.engine.project import ROOT
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 from tests.operations.services import (
     Postgres,
     dagster_home,

@@ -16,9 +16,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from usearch.index import Index
 
+from pipeline.files import whole_file
 from pipeline.images.duplicates import pixel_verification as second_look
 from pipeline.images.duplicates.alignment import overlays
-from pipeline.parquet import whole_file
 from pipeline.settings import ImageSettings
 from pipeline.tables import GROUPS
 

@@ -27,10 +27,9 @@ from ml.models.weights import (
     find_weights,
     load_weights,
     read_weights,
-    sha256_of_file,
 )
+from pipeline.files import sha256_of
 from pipeline.images.duplicates.near_duplicates import read_vectors
-from pipeline.parquet import sha256_of
 from pipeline.settings import FeatureSettings
 from pipeline.splits.provider_features import extractors_of, feature_matrix
 from pipeline.tables import IMAGES
@@ -135,7 +134,7 @@ def test_dinov2_is_a_second_extractor_through_file_features_and_ranking(tmp_path
     file = tmp_path / "weights" / WEIGHTS["dinov2"].file
     file.parent.mkdir()
     torch.save({name: tensor.half() for name, tensor in published.state_dict().items()}, file)
-    monkeypatch.setitem(WEIGHTS, "dinov2", replace(WEIGHTS["dinov2"], sha256=sha256_of_file(file)))
+    monkeypatch.setitem(WEIGHTS, "dinov2", replace(WEIGHTS["dinov2"], sha256=sha256_of(file)))
     write_images(tmp_path / "images", [[1, 2], [3]])
     settings = RANDOM.model_copy(
         update={"extractors": ("random-inception", "dinov2"), "weights": file.parent, "image_size": None}
@@ -232,7 +231,7 @@ def test_weights_come_by_path_and_from_wrappers(tmp_path: Path):
 
 def test_non_commercial_weights_are_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors")
-    digest = sha256_of_file(tmp_path / "x.safetensors")
+    digest = sha256_of(tmp_path / "x.safetensors")
     entry = WeightFile("x", "x.safetensors", digest, "CC-BY-NC-4.0", "nobody", commercial_use=False)
     monkeypatch.setitem(WEIGHTS, "x", entry)
     with pytest.raises(WeightsError, match="not for commercial use"):

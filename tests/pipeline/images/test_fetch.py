@@ -13,8 +13,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from pipeline.files import sha256_of
 from pipeline.images.wanted import thumbnail_urls, wanted_images
-from pipeline.parquet import sha256_of
 from pipeline.tables import FETCHES, IMAGES
 from tests.pipeline.images.pictures import REJECTED, jpeg
 from tests.pipeline.images.provider import Provider, serving

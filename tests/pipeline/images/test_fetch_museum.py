@@ -13,8 +13,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline.files import sha256_of
 from pipeline.images.fetch import fetch_images
-from pipeline.parquet import sha256_of
 from pipeline.sandbox.faults import FAULTS, IMAGE, Faults
 from pipeline.sandbox.render import render_museum
 from pipeline.sandbox.server import running

@@ -8,12 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import FACETS
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of, whole_folder
 from pipeline.release.folder import (
     DATASET_SPLITS,
     DatasetError,
     preferred_label,
-    whole_folder,
     write_dataset,
 )
 from pipeline.settings import ReleaseSettings

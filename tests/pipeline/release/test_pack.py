@@ -11,7 +11,7 @@ from rdflib import RDF, Graph, URIRef
 from rdflib.namespace import DCTERMS, PROV, SKOS
 
 from pipeline import FACETS
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 from pipeline.published.format import as_published, published_tags, read_official_splits
 from pipeline.release.card import licence_name
 from pipeline.release.diff import release_diff

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.parquet import sha256_of
+from pipeline.files import sha256_of
 from pipeline.sandbox import excerpt
 from pipeline.sandbox.catalogue import DISCIPLINES, KINDS, MATERIALS, OIL_PAINT, SUBJECTS, words
 from pipeline.sandbox.drawing.photograph import MOTIFS, SHAPES

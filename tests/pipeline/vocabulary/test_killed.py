@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.files import sha256_of
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.items import row_of_item
 from pipeline.http import HttpClient
-from pipeline.parquet import sha256_of
 from pipeline.sandbox.faults import BY_NAME, Faults
 from pipeline.sandbox.folder import Museum
 from pipeline.sandbox.render import render_museum
