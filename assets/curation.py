@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from assets.engine.asset_factory import stage_asset
-from assets.engine.asset_metadata import Told
+from assets.engine.plan import AssetPlan, Metadata, Tables, TableWithMetadata
 from assets.engine.project import Project
 from pipeline.curation.corrections import all_corrections, decisions_as_corrections, read_corrections
 from pipeline.curation.corrections import rejected_tags as rejected_tags_of
@@ -26,7 +26,7 @@ def state_of_decisions(project: Project) -> str:
     return state_of(database_of(project.storage))
 
 
-@stage_asset("curation", code=DECISIONS, kinds=frozenset({"sqlalchemy", "polars"}), outside=state_of_decisions)
+@stage_asset(AssetPlan("curation", code=DECISIONS, outside=state_of_decisions), kinds={"sqlalchemy", "polars"})
 def cataloguer_decisions(project: Project) -> pl.DataFrame:
     """The decisions that stand in the assistant's store; none where nobody has opened it yet.
 
@@ -37,7 +37,7 @@ def cataloguer_decisions(project: Project) -> pl.DataFrame:
     return read_decisions(database_of(project.storage))
 
 
-@stage_asset("curation", code=CODE, settings=("curation",), kinds=frozenset({"csv", "polars"}))
+@stage_asset(AssetPlan("curation", code=CODE, settings=("curation",)), kinds={"csv", "polars"})
 def corrections(cataloguer_decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """From the curators' file and the cataloguers' decisions: accepted tags are added, rejected ones removed."""
     of_file = read_corrections(settings.curation.corrections_file)
@@ -45,17 +45,19 @@ def corrections(cataloguer_decisions: pl.DataFrame, settings: Settings) -> pl.Da
 
 
 @stage_asset(
-    "curation",
-    writes=(
-        "selected_records",
-        "candidate_record_tags",
-        "selection_report",
-        "ignored_corrections",
-        "removed_candidates",
-        "rule_effects",
-    ),
-    code=CODE,
-    settings=("curation", "vocabulary"),
+    AssetPlan(
+        "curation",
+        writes=(
+            "selected_records",
+            "candidate_record_tags",
+            "selection_report",
+            "ignored_corrections",
+            "removed_candidates",
+            "rule_effects",
+        ),
+        code=CODE,
+        settings=("curation", "vocabulary"),
+    )
 )
 def selection(
     records: pl.DataFrame,
@@ -64,7 +66,7 @@ def selection(
     tombstones: pl.DataFrame,
     corrections: pl.DataFrame,
     settings: Settings,
-) -> dict[str, pl.DataFrame | Told]:
+) -> Tables:
     """First pass, on records: open rights, no excluded provider, tags closed upwards, at least 10 images a tag.
 
     It saves fetching images that no tag needs.
@@ -77,22 +79,23 @@ def selection(
     return {
         "selected_records": chosen.selected_records,
         "candidate_record_tags": chosen.record_tags,
-        "selection_report": Told(chosen.report, _what_rules_removed(chosen.report)),
-        "ignored_corrections": Told(chosen.ignored_corrections, {"ignored": markdown(chosen.ignored_corrections)}),
-        "removed_candidates": Told(chosen.removed_tags, _most_frequent(chosen.removed_tags)),
-        "rule_effects": Told(effects, {"problems": markdown(effects.drop_nulls("problem").select("rule", "problem"))}),
+        "selection_report": TableWithMetadata(chosen.report, _what_rules_removed(chosen.report)),
+        "ignored_corrections": TableWithMetadata(
+            chosen.ignored_corrections, {"ignored": markdown(chosen.ignored_corrections)}
+        ),
+        "removed_candidates": TableWithMetadata(chosen.removed_tags, _most_frequent(chosen.removed_tags)),
+        "rule_effects": TableWithMetadata(
+            effects, {"problems": markdown(effects.drop_nulls("problem").select("rule", "problem"))}
+        ),
     }
 
 
 @stage_asset(
-    "curation",
-    writes=("tags", "record_tags", "curation_report", "removed_tags"),
-    code=CODE,
-    settings=("curation",),
+    AssetPlan(
+        "curation", writes=("tags", "record_tags", "curation_report", "removed_tags"), code=CODE, settings=("curation",)
+    )
 )
-def usable(
-    candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataFrame, settings: Settings
-) -> dict[str, pl.DataFrame | Told]:
+def usable(candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataFrame, settings: Settings) -> Tables:
     """Second pass, on usable images, exact duplicates counted once. Splits, statistics and release read this one."""
     from pipeline.curation.curate import curate_usable
 
@@ -101,15 +104,13 @@ def usable(
     return {
         "tags": kept.tags,
         "record_tags": kept.record_tags,
-        "curation_report": Told(kept.report, _what_rules_removed(kept.report)),
-        "removed_tags": Told(kept.removed_tags, _most_frequent(kept.removed_tags)),
+        "curation_report": TableWithMetadata(kept.report, _what_rules_removed(kept.report)),
+        "removed_tags": TableWithMetadata(kept.removed_tags, _most_frequent(kept.removed_tags)),
     }
 
 
-@stage_asset("curation", code=("pipeline/curation",), kinds=frozenset({"plotly", "html"}))
-def statistics(
-    tags: pl.DataFrame, record_tags: pl.DataFrame, images: Path, records: Path, storage: Path
-) -> dict[str, dict[str, object]]:
+@stage_asset(AssetPlan("curation", code=("pipeline/curation",)), kinds={"plotly", "html"})
+def statistics(tags: pl.DataFrame, record_tags: pl.DataFrame, images: Path, records: Path, storage: Path) -> Metadata:
     """The paper's figures on one page: providers, tags per image, facets, the frequency curve, a sunburst a facet."""
     from pipeline.curation.statistics import figures
     from pipeline.curation.statistics_page import small_tables, write_page
@@ -122,7 +123,7 @@ def statistics(
     return {"statistics": {"page": PAGE, "images": of_images.height, **small_tables(*tables)}}
 
 
-@stage_asset("curation", code=("pipeline/curation/corrections.py",))
+@stage_asset(AssetPlan("curation", code=("pipeline/curation/corrections.py",)))
 def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFrame:
     """Removed tags, with the tags below them: in training they count as seen to be wrong, not only as not stated."""
     return rejected_tags_of(corrections, tags, record_tags)

@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.plan import AssetPlan
 from assets.training import ROWS
 from pipeline.settings import Settings
 
@@ -16,12 +17,14 @@ SHOWN = ("tags", "record_tags", "records", "splits", "split_tags", "provider_dis
 
 
 @stage_asset(
-    "evaluation",
-    writes=("results", "breakdowns", "comparisons"),
-    code=CODE,
-    settings=("evaluation",),
-    kinds=frozenset({"numba", "parquet"}),
-    after=("dataset", *PREDICTIONS),
+    AssetPlan(
+        "evaluation",
+        writes=("results", "breakdowns", "comparisons"),
+        code=CODE,
+        settings=("evaluation",),
+        after=("dataset", *PREDICTIONS),
+    ),
+    kinds={"numba", "parquet"},
 )
 def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
     """The label prior and the oracle stand beside every row; intervals are bootstrapped over near-duplicate groups.
@@ -35,12 +38,14 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
 
 
 @stage_asset(
-    "evaluation",
-    code=(*CODE, "ml/report"),
-    settings=("evaluation",),
-    kinds=frozenset({"plotly", "html"}),
-    after=("dataset", *PREDICTIONS, *MODELS, *SHOWN),
-    automation=dg.AutomationCondition.eager(),  # cheap: tables and charts of what is there
+    AssetPlan(
+        "evaluation",
+        code=(*CODE, "ml/report"),
+        settings=("evaluation",),
+        after=("dataset", *PREDICTIONS, *MODELS, *SHOWN),
+    ),
+    kinds={"plotly", "html"},
+    automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )
 def report(
     results: pl.DataFrame, breakdowns: pl.DataFrame, comparisons: pl.DataFrame, storage: Path, settings: Settings

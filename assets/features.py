@@ -7,7 +7,9 @@ import polars as pl
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.console import bar
+from assets.engine.plan import AssetPlan, Metadata
 from assets.images import SLICES
+from assets.partitions import slices_backfill
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 
@@ -15,14 +17,13 @@ FEATURES_CODE = ("ml/features/extract.py", "ml/features/extractors.py", "ml/mode
 
 
 @stage_asset(
-    "features",
-    code=FEATURES_CODE,
-    settings=("features",),
-    kinds=frozenset({"pytorch", "parquet"}),
+    AssetPlan("features", code=FEATURES_CODE, settings=("features",)),
+    kinds={"pytorch", "parquet"},
     pool="gpu",
     slices=SLICES,
+    backfill_policy=slices_backfill(),
 )
-def features(images: Path, storage: Path, settings: Settings, slice_name: str) -> dict[str, dict[str, object]]:
+def features(images: Path, storage: Path, settings: Settings, slice_name: str) -> Metadata:
     """One image described by one extractor, float16. Fréchet distances and near-duplicates are measured on these.
 
     An image that was described before keeps its vector; one that lies in several slices has the same one in each.
@@ -35,14 +36,16 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 
 
 @stage_asset(
-    "features",
-    code=(
-        "pipeline/images/duplicates/near_duplicates.py",
-        "pipeline/images/duplicates/alignment.py",
-        "pipeline/images/duplicates/template_search.py",
-        "pipeline/images/duplicates/pixel_verification.py",
-    ),
-    settings=("images", "features"),
+    AssetPlan(
+        "features",
+        code=(
+            "pipeline/images/duplicates/near_duplicates.py",
+            "pipeline/images/duplicates/alignment.py",
+            "pipeline/images/duplicates/template_search.py",
+            "pipeline/images/duplicates/pixel_verification.py",
+        ),
+        settings=("images", "features"),
+    )
 )
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     """Near-duplicates need hash, embedding and pixels that agree; the same bytes or record suffice alone."""
@@ -54,12 +57,11 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
 
 
 @stage_asset(
-    "features",
-    code=("pipeline/images/duplicates/near_duplicates.py",),
-    kinds=frozenset({"html"}),
-    automation=dg.AutomationCondition.eager(),  # cheap: a page drawn from what is there
+    AssetPlan("features", code=("pipeline/images/duplicates/near_duplicates.py",)),
+    kinds={"html"},
+    automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )
-def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> dict[str, dict[str, object]]:
+def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> Metadata:
     """A page with the groups that were joined by likeness, largest first, for a person to look at."""
     from pipeline.images.duplicates.near_duplicates import duplicate_pairs_page
 

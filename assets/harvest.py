@@ -4,48 +4,45 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 import polars as pl
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from assets.engine.asset_factory import for_people, stage_asset
-from assets.engine.asset_metadata import OWNERS, result_of
+from assets.engine.asset_factory import failures, stage_asset
+from assets.engine.asset_metadata import asset_spec, result_of
 from assets.engine.builtin_checks import check_results, check_specs
 from assets.engine.console import say
-from assets.engine.project import Project
+from assets.engine.plan import AssetPlan, Metadata
+from assets.engine.project import Project, size_of
 from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
 from assets.resources import current_project
 from pipeline.files import sha256_of, write_text
 from pipeline.harvest.europeana import EuropeanaClient
-from pipeline.harvest.pages import HarvestSummary, harvest_collection, refresh_collection
+from pipeline.harvest.pages import harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records
 from pipeline.harvest.refresh import withdrawn
 from pipeline.http import HttpClient
-from pipeline.settings import HttpSettings, Settings
+from pipeline.settings import Settings
 from pipeline.tables import TOMBSTONES
 
 CODE = ("pipeline/http.py", "pipeline/harvest")
 PARTITIONS = collections_partitions(current_project().settings)
 
 
-def network_retry(http: HttpSettings) -> dg.RetryPolicy:
-    """What a server did not answer is asked for again, later, with what came before kept."""
-    return dg.RetryPolicy(
-        max_retries=http.step_retries,
-        delay=http.step_retry_delay_s,
-        backoff=dg.Backoff.EXPONENTIAL,
-        jitter=dg.Jitter.PLUS_MINUS,
-    )
-
-
-NETWORK_RETRY = network_retry(current_project().settings.http)
+_HTTP = current_project().settings.http
+# A step whose server does not answer is tried again later; what it has fetched so far is kept.
+NETWORK_RETRY = dg.RetryPolicy(
+    max_retries=_HTTP.step_retries,
+    delay=_HTTP.step_retry_delay_s,
+    backoff=dg.Backoff.EXPONENTIAL,
+    jitter=dg.Jitter.PLUS_MINUS,
+)
 
 
 class HarvestConfig(dg.Config):
@@ -77,13 +74,11 @@ MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=32), fail_wi
 @dg.multi_asset(
     name="pages",
     specs=[
-        dg.AssetSpec(
+        asset_spec(
             "pages",
-            description=PAGES,
-            group_name="harvest",
+            "harvest",
+            PAGES,
             kinds={"europeana", "json"},
-            owners=OWNERS,
-            tags={"stage": "harvest"},
             code_version=code_version(CODE),
             partitions_def=PARTITIONS,
             freshness_policy=WEEKLY,
@@ -97,36 +92,32 @@ MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=32), fail_wi
 def pages(
     context: dg.AssetExecutionContext, project: dg.ResourceParam[Project], config: HarvestConfig
 ) -> dg.MaterializeResult:
-    """Walk the collections of the run, one after the other."""
+    """Harvest the collections of the run, one after the other."""
     started = time.monotonic()
     folder = _pages_of_this_source(project)
     before = project.made("pages")
-    walk = refresh_collection if config.mode == "refresh" else harvest_collection
-    summaries = {}
-    for key in context.partition_keys:
-        # What is harvested again takes the place of the old pages once it is whole.
-        place = project.storage / "cache" / "pages_again" / key if config.mode == "again" else folder / key
-        summaries[key] = for_people(_harvest, {"project": project, "key": key, "folder": place, "walk": walk})
-        if place != folder / key:
-            shutil.rmtree(folder / key, ignore_errors=True)
-            place.rename(folder / key)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    figures = {
-        "bytes": size,
+    with failures(), europeana(project) as client:
+        summaries = {key: _harvest(client, project, key, folder, config.mode) for key in context.partition_keys}
+    metadata = {
+        "bytes": size_of(folder),
         "records": sum(summary["received"] for summary in summaries.values()),
         "requests": sum(summary["requests"] for summary in summaries.values()),
         "collections": summaries,
     }
     if before is not None:
-        figures["bytes_before"] = before.metadata.get("bytes", 0)
-    made = project.remember("pages", source_version(project), figures)
+        metadata["bytes_before"] = before.metadata.get("bytes", 0)
+    made = project.remember("pages", source_version(project), metadata)
     seconds, reused = time.monotonic() - started, before is not None and before.sha256 == made.sha256
     say("pages", made.metadata, seconds, reused)
     return result_of("pages", made, seconds, reused, checks=check_results("pages", [folder], made))
 
 
-@stage_asset("harvest", code=CODE, settings=("harvest",), kinds=frozenset({"polars", "parquet"}), freshness=WEEKLY)
-def records(pages: Path, storage: Path, settings: Settings) -> dict[str, dict[str, object]]:
+@stage_asset(
+    AssetPlan("harvest", code=CODE, settings=("harvest",)),
+    kinds={"polars", "parquet"},
+    freshness_policy=WEEKLY,
+)
+def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     """A record that several keywords found is one row. Rights are normalised, concepts keep their role."""
     file = storage / "records.parquet"
     write_records(pages, file, settings.harvest)
@@ -134,14 +125,11 @@ def records(pages: Path, storage: Path, settings: Settings) -> dict[str, dict[st
 
 
 @stage_asset(
-    "harvest",
-    code=CODE,
-    settings=("harvest",),
-    kinds=frozenset({"europeana", "parquet"}),
+    AssetPlan("harvest", code=CODE, settings=("harvest",), again=lambda config, before: config.compare),
+    kinds={"europeana", "parquet"},
     pool="europeana",
-    retry=NETWORK_RETRY,
-    again=lambda config, before: config.compare,
-    freshness=MONTHLY,
+    retry_policy=NETWORK_RETRY,
+    freshness_policy=MONTHLY,
 )
 def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: TombstonesConfig) -> pl.DataFrame:
     """Found by comparing full lists of ids, once a month or when asked; a tombstone stays for good."""
@@ -154,11 +142,17 @@ def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: Tom
         return withdrawn(client, records, pages, project.settings.harvest, open_rights=rights, previous=before)
 
 
-def _harvest(
-    project: Project, key: str, folder: Path, walk: Callable[..., HarvestSummary]
-) -> dict[str, int | float | str]:
-    with europeana(project) as client:
-        return walk(client, collection_of(key, project.settings), folder, project.settings.harvest).metadata()
+def _harvest(client: EuropeanaClient, project: Project, key: str, folder: Path, mode: str) -> dict[str, Any]:
+    """Harvest one collection; with the mode `again`, replace its old pages once the new ones are complete."""
+    settings, place = project.settings, folder / key
+    if mode == "again":
+        place = project.storage / "cache" / "pages_again" / key
+    walk = refresh_collection if mode == "refresh" else harvest_collection
+    summary = walk(client, collection_of(key, settings), place, settings.harvest)
+    if mode == "again":
+        shutil.rmtree(folder / key, ignore_errors=True)
+        place.rename(folder / key)
+    return summary.metadata()
 
 
 def europeana(project: Project) -> EuropeanaClient:

@@ -10,9 +10,10 @@ from pydantic import Field
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.console import bar
+from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project
 from assets.harvest import NETWORK_RETRY, source_version
-from assets.partitions import slices_partitions
+from assets.partitions import slices_backfill, slices_partitions
 from assets.resources import current_project
 from pipeline.images.fetch import fetch_images
 from pipeline.images.slices import in_slice
@@ -33,22 +34,27 @@ SLICES = slices_partitions(current_project().settings)
 
 
 @stage_asset(
-    "images",
-    writes=("fetches", "images"),
-    code=CODE,
-    settings=("images",),
-    kinds=frozenset({"httpx", "pillow", "parquet"}),
-    outside=source_version,
+    AssetPlan(
+        "images",
+        writes=("fetches", "images"),
+        code=CODE,
+        settings=("images",),
+        outside=source_version,
+        again=lambda config, before: (
+            config.refresh or config.retry_now or before.metadata["states"].get("failed", 0) > 0
+        ),
+    ),
+    kinds={"httpx", "pillow", "parquet"},
     pool="providers",
-    retry=NETWORK_RETRY,
+    retry_policy=NETWORK_RETRY,
     slices=SLICES,
-    # Dagster's button for everything follows partitioned assets alone: without this edge it would leave these out.
-    order=[dg.AssetDep("pages", partition_mapping=dg.AllPartitionMapping())],
-    again=lambda config, before: config.refresh or config.retry_now or before.metadata["states"].get("failed", 0) > 0,
+    backfill_policy=slices_backfill(),
+    # Dagster's "Materialize all" follows partitioned assets only: without this edge it would leave these out.
+    deps=[dg.AssetDep("pages", partition_mapping=dg.AllPartitionMapping())],
 )
 def fetched_images(
     selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig, slice_name: str
-) -> dict[str, dict[str, object]]:
+) -> Metadata:
     """Resumable: what failed and is due is asked for again. Placeholders, bombs and broken files get a typed reason.
 
     A slice has its own ledger and its own shards, so that several machines may work at once.

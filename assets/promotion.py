@@ -7,6 +7,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.plan import AssetPlan, Metadata
 from assets.training import ROWS
 from ml.registry.champion import best_row, promote, read_contender, write_contender
 
@@ -24,8 +25,8 @@ class PromotionConfig(dg.Config):
     )
 
 
-@stage_asset("promotion", code=CODE, kinds=frozenset({"json"}))
-def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) -> dict[str, dict[str, object]]:
+@stage_asset(AssetPlan("promotion", code=CODE), kinds={"json"})
+def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) -> Metadata:
     """The best row of the benchmark that is there. Its check blocks where the champion is better."""
     rows = results if config.baseline is None else results.filter(pl.col("baseline") == config.baseline)
     best = best_row(rows)
@@ -34,12 +35,10 @@ def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) ->
 
 
 @stage_asset(
-    "promotion",
-    code=CODE,
-    kinds=frozenset({"safetensors", "json"}),
-    after=tuple(f"models/{row.key}" for row in ROWS),
+    AssetPlan("promotion", code=CODE, after=tuple(f"models/{row.key}" for row in ROWS)),
+    kinds={"safetensors", "json"},
 )
-def champion(challenger: Path, storage: Path) -> dict[str, dict[str, object]]:
+def champion(challenger: Path, storage: Path) -> Metadata:
     """A copy of the model that is in use, with the figures it was promoted for."""
     best = read_contender(challenger / CHALLENGER)
     if best is None:

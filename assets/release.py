@@ -5,15 +5,14 @@ from pathlib import Path
 import polars as pl
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project
 from pipeline.release.pack import ReleaseTables, write_release
 
 
 @stage_asset(
-    "release",
-    code=("pipeline/release",),
-    settings=("release", "curation", "vocabulary"),
-    kinds=frozenset({"huggingface", "parquet"}),
+    AssetPlan("release", code=("pipeline/release",), settings=("release", "curation", "vocabulary")),
+    kinds={"huggingface", "parquet"},
 )
 def release(
     dataset: Path,
@@ -24,7 +23,7 @@ def release(
     tombstones: pl.DataFrame,
     project: Project,
     storage: Path,
-) -> dict[str, dict[str, object]]:
+) -> Metadata:
     """A folder ready for the Hugging Face hub: Parquet per split, card, Croissant, provenance, SKOS, checksums.
 
     Only records whose rights are in the allow-list, and none that was withdrawn.

@@ -7,7 +7,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.engine.asset_factory import stage_asset
-from assets.engine.asset_metadata import Told
+from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
 from pipeline.markdown import markdown
 from pipeline.release.folder import write_dataset
@@ -28,7 +28,7 @@ class SplitConfig(dg.Config):
     )
 
 
-@stage_asset("splits", code=CODE, settings=("splits", "features"), kinds=frozenset({"numpy", "parquet"}))
+@stage_asset(AssetPlan("splits", code=CODE, settings=("splits", "features")), kinds={"numpy", "parquet"})
 def provider_distances(
     features: Path, images: Path, records: pl.DataFrame, record_tags: pl.DataFrame, project: Project
 ) -> pl.DataFrame:
@@ -40,18 +40,12 @@ def provider_distances(
 
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
     rules = project.settings.splits
-    released = project.here("release") / "splits.parquet"
-    last = rules.previous or (released if released.exists() else None)
-    previous = SPLIT_TABLE.read(last) if last else None
-    return distances_of_providers(features, known, records, record_tags, rules, previous)
+    return distances_of_providers(features, known, records, record_tags, rules, _previous_splits(project))
 
 
 @stage_asset(
-    "splits",
-    writes=("splits", "split_tags"),
-    code=CODE,
-    settings=("splits",),
-    kinds=frozenset({"numba", "parquet"}),
+    AssetPlan("splits", writes=("splits", "split_tags"), code=CODE, settings=("splits",)),
+    kinds={"numba", "parquet"},
 )
 def benchmark_splits(
     images: Path,
@@ -62,7 +56,7 @@ def benchmark_splits(
     provider_distances: pl.DataFrame,
     project: Project,
     config: SplitConfig,
-) -> dict[str, pl.DataFrame | Told]:
+) -> Tables:
     """Same tables, seed and settings give the same bytes on any machine; a group of near-duplicates stays whole."""
     from pipeline.splits.inner import make_splits
 
@@ -70,17 +64,15 @@ def benchmark_splits(
     rules = project.settings.splits
     if config.seed is not None:
         rules = rules.model_copy(update={"seed": config.seed})
-    released = project.here("release") / "splits.parquet"
-    last = rules.previous or (released if config.keep and released.exists() else None)
-    previous = SPLIT_TABLE.read(last) if last else None
+    previous = _previous_splits(project, of_release=config.keep)
     made = make_splits(known, groups, records, record_tags, tags, provider_distances, rules, previous)
     told: dict[str, object] = {"moved": made.moved.height}
     if not made.moved.is_empty():
         told["moved_images"] = markdown(made.moved, most=MOVED_SHOWN)
-    return {"splits": Told(made.splits, told), "split_tags": made.split_tags}
+    return {"splits": TableWithMetadata(made.splits, told), "split_tags": made.split_tags}
 
 
-@stage_asset("splits", code=("pipeline/release/folder.py",), settings=("release",), kinds=frozenset({"parquet"}))
+@stage_asset(AssetPlan("splits", code=("pipeline/release/folder.py",), settings=("release",)), kinds={"parquet"})
 def dataset(
     images: Path,
     records: pl.DataFrame,
@@ -95,3 +87,12 @@ def dataset(
     write_dataset(
         images, records, record_tags, tags, splits, split_tags, storage / "dataset", rejected_tags=rejected_tags
     )
+
+
+def _previous_splits(project: Project, *, of_release: bool = True) -> pl.DataFrame | None:
+    """The splits that the settings name, else those of the release in the storage; None without either."""
+    file = project.settings.splits.previous
+    if file is None and of_release:
+        file = project.here("release") / "splits.parquet"
+        file = file if file.exists() else None
+    return SPLIT_TABLE.read(file) if file else None

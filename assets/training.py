@@ -15,6 +15,7 @@ import dagster as dg
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.curves import curves
+from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import ROOT, Project
 from assets.engine.training_process import WARM
 from assets.resources import current_project
@@ -27,7 +28,7 @@ CODE = ("ml/experiments/run.py", "assets/engine/training_process.py")  # and wha
 def training_asset(row: Baseline) -> dg.AssetsDefinition:
     """The model and the predictions of one baseline; an ensemble waits for its members."""
 
-    def trained(context: dg.AssetExecutionContext, project: Project) -> dict[str, dict[str, Any]]:
+    def trained(context: dg.AssetExecutionContext, project: Project) -> Metadata:
         events = _train(context, project, row.key)
         return {f"models/{row.key}": _cost(events), f"predictions/{row.key}": {}}
 
@@ -35,12 +36,14 @@ def training_asset(row: Baseline) -> dg.AssetsDefinition:
     trained.__doc__ = f"The row `{row.key}` ({row.kind}): its model, and its scores for every image of every split."
     members = tuple(f"{kind}/{member}" for member in needs(row) for kind in ("models", "predictions"))
     return stage_asset(
-        "training",
-        writes=(f"models/{row.key}", f"predictions/{row.key}"),
-        code=CODE,
-        kinds=frozenset({"pytorch", "safetensors"}),
-        after=("dataset", *members),
-        outside=_weights_of,
+        AssetPlan(
+            "training",
+            writes=(f"models/{row.key}", f"predictions/{row.key}"),
+            code=CODE,
+            after=("dataset", *members),
+            outside=_weights_of,
+        ),
+        kinds={"pytorch", "safetensors"},
         pool="gpu",
     )(trained)
 

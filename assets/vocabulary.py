@@ -3,7 +3,7 @@
 import polars as pl
 
 from assets.engine.asset_factory import stage_asset
-from assets.engine.asset_metadata import Told
+from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
 from assets.harvest import NETWORK_RETRY, europeana, source_version
 from pipeline.http import HttpClient
@@ -17,16 +17,18 @@ CODE = ("pipeline/http.py", "pipeline/harvest/europeana.py", "pipeline/vocabular
 
 
 @stage_asset(
-    "vocabulary",
-    writes=("concept_alignments", "unmapped_concepts", "concepts"),
-    code=CODE,
-    settings=("vocabulary",),
-    kinds=frozenset({"sparql", "polars"}),
-    outside=source_version,
+    AssetPlan(
+        "vocabulary",
+        writes=("concept_alignments", "unmapped_concepts", "concepts"),
+        code=CODE,
+        settings=("vocabulary",),
+        outside=source_version,
+    ),
+    kinds={"sparql", "polars"},
     pool="getty",
-    retry=NETWORK_RETRY,
+    retry_policy=NETWORK_RETRY,
 )
-def aligned_concepts(records: pl.DataFrame, project: Project) -> dict[str, pl.DataFrame | Told]:
+def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
     """AAT URIs count directly, Europeana's concepts through their exactMatch; obsolete ids are followed.
 
     Every ancestor is among the concepts. Facets follow from the roots in the protocol, then from the experts' rules.
@@ -38,9 +40,11 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> dict[str, pl.Da
         getty = concept_source(http, vocabulary, cache / "getty")
         found = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
     return {
-        "concept_alignments": Told(found.concept_alignments, _how_they_align(found.concept_alignments)),
-        "unmapped_concepts": Told(found.unmapped_concepts, {"most_often": markdown(found.unmapped_concepts, most=30)}),
-        "concepts": Told(found.concepts, {"checks": markdown(graph_checks(found.concepts))}),
+        "concept_alignments": TableWithMetadata(found.concept_alignments, _how_they_align(found.concept_alignments)),
+        "unmapped_concepts": TableWithMetadata(
+            found.unmapped_concepts, {"most_often": markdown(found.unmapped_concepts, most=30)}
+        ),
+        "concepts": TableWithMetadata(found.concepts, {"checks": markdown(graph_checks(found.concepts))}),
     }
 
 

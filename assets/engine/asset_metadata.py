@@ -1,34 +1,36 @@
-"""What Dagster shows of an asset: description, column schema, and the figures of a materialization, within a budget."""
+"""What Dagster shows of an asset: description, columns, and the metadata of a materialization, limited in size."""
 
-import inspect
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from assets.engine.project import Made
 from pipeline.tables import TABLES
 
 OWNERS = ["team:eufcc"]
-BUDGET = 64 * 1024  # bytes of metadata a materialization may bring to the event log
+BUDGET = 64 * 1024  # bytes of metadata in one materialization event
 CUT = "… (cut: the rest is in the storage)"
 
 
-@dataclass(frozen=True)
-class Told:
-    """A table, and what Dagster shows beside its size."""
-
-    rows: pl.DataFrame
-    metadata: dict[str, Any]
-
-
 def key_of(name: str) -> dg.AssetKey:
-    """The asset of that name: `models/softmax` is the key with those two parts."""
+    """The asset key of that name: `models/softmax` is a key of two parts."""
     return dg.AssetKey(name.split("/"))
+
+
+def asset_spec(name: str, stage: str, description: str, **more: Any) -> dg.AssetSpec:
+    """The specification of an asset; the description begins with what a row of its table is."""
+    return dg.AssetSpec(
+        key_of(name),
+        description=f"{TABLES[name].row}\n\n{description}".strip() if name in TABLES else description,
+        group_name=stage,
+        owners=OWNERS,
+        tags={"stage": stage},
+        metadata=schema_of(name),
+        **more,
+    )
 
 
 def result_of(
@@ -41,7 +43,7 @@ def result_of(
     checks: Sequence[dg.AssetCheckResult] = (),
     place: Path | None = None,
 ) -> dg.MaterializeResult:
-    """What Dagster shows of a table: size, time, hash, whether the old bytes held, and how many rows were worked on."""
+    """The materialization of a table: size, time, hash, whether it was re-used, and how many rows were recomputed."""
     metadata: dict[str, Any] = {
         "seconds": round(seconds, 2),
         "reused": reused,
@@ -50,7 +52,7 @@ def result_of(
         **{key: value for key, value in made.metadata.items() if key != "recomputed"},
     }
     page: dict[str, Any] = {}
-    if place is not None and "page" in metadata:  # a file in the asset's folder, to open in a browser
+    if place is not None and "page" in metadata:  # a file in the asset's folder
         page["page"] = dg.MetadataValue.path(place / metadata.pop("page"))
     if "rows" in metadata:
         metadata["dagster/row_count"] = metadata["rows"]
@@ -63,7 +65,7 @@ def result_of(
 
 
 def within_budget(metadata: dict[str, Any], budget: int = BUDGET) -> dict[str, Any]:
-    """The metadata, its longest texts and lists cut until all fit: an event log is no place for data."""
+    """The metadata, with the longest values cut until everything fits into the budget."""
     kept = dict(metadata)
     while _bytes_of(kept) > budget:
         longest = max(kept, key=lambda name: _bytes_of(kept[name]))
@@ -77,14 +79,8 @@ def within_budget(metadata: dict[str, Any], budget: int = BUDGET) -> dict[str, A
     return kept
 
 
-def description_of(name: str, function: Callable[..., Any]) -> str:
-    """What a row of the asset is, then what its function says of itself."""
-    told = inspect.getdoc(function) or ""
-    return f"{TABLES[name].row}\n\n{told}".strip() if name in TABLES else told
-
-
 def schema_of(name: str) -> dict[str, Any]:
-    """The columns of a table, as Dagster's pages show them."""
+    """The metadata with the columns of a table."""
     if name not in TABLES:
         return {}
     columns = [

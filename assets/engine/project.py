@@ -1,9 +1,9 @@
-"""What every asset is given: the settings, and where its tables lie."""
+"""The project that every asset works on: its settings, and the storage with a note on each table."""
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,23 @@ SLICED = ("fetches", "images", "features")  # folders with one folder per slice 
 
 @dataclass(frozen=True)
 class Made:
-    """How a table or folder was made: `fingerprint` of everything it depends on, `sha256` of its bytes."""
+    """The note on a stored table or folder: `fingerprint` of everything it depends on, `sha256` of its bytes."""
 
     fingerprint: str
     sha256: str
     metadata: dict[str, Any]
 
+    @classmethod
+    def from_note(cls, note: Mapping[str, Any]) -> "Made":
+        """The note as it is stored; in a bucket it also lists the files."""
+        return cls(note["fingerprint"], note["sha256"], note["metadata"])
+
 
 @dataclass(frozen=True)
 class Project:
-    """One profile on one source: its settings and its storage, which no other touches.
+    """One profile on one source: its settings, and a storage of its own.
 
-    With a bucket, what is stored lies there, and `storage` is this machine's copy of what its steps have read or made.
+    With a bucket the tables are stored there, and `storage` holds this machine's copies of those it has read or made.
     """
 
     settings: Settings
@@ -39,55 +44,51 @@ class Project:
     bucket: Bucket | None = None
 
     def path(self, name: str) -> Path:
-        """Where the table or folder of that name lies: shards and folders have no ending."""
+        """The path of the table or folder of that name; a folder has no suffix."""
         return self.storage / f"{name}.parquet" if name in TABLES and name not in SLICED else self.storage / name
 
     def parts_of(self, name: str) -> list[str]:
-        """The names of an asset's slices; its own where it has none, or is a slice."""
+        """The names of an asset's slices; its own name when it has none, or is itself a slice."""
         return [f"{name}/{part}" for part in slice_names(self.settings.images.slices)] if name in SLICED else [name]
 
     def made(self, name: str) -> Made | None:
-        """How the stored table was made, or None when it is not there; a sliced one is there when all slices are."""
+        """The note on a stored table, or None when it is not stored; a sliced one is when all its slices are."""
         if name in SLICED:
             parts = [self.made(part) for part in self.parts_of(name)]
             return None if None in parts else joined([part for part in parts if part is not None])
-        if self.bucket is not None:
-            known = self.bucket.note(name)
-            return None if known is None else Made(known["fingerprint"], known["sha256"], known["metadata"])
-        return self._made_here(name)
+        if self.bucket is None:
+            return self._made_here(name)
+        note = self.bucket.note(name)
+        return Made.from_note(note) if note is not None else None
 
     def here(self, name: str) -> Path:
-        """The path of the table or folder, as it is stored: from a bucket it comes to this machine first."""
-        if name in SLICED:
-            for part in self.parts_of(name):
-                self.here(part)
-            return self.path(name)
-        known = self.bucket.note(name) if self.bucket is not None else None
-        if self.bucket is not None and known is not None:
-            made = Made(known["fingerprint"], known["sha256"], known["metadata"])
-            if self._made_here(name) != made:
-                self.forget(name)
-                self.bucket.download(known, self.path(name), self._key(name))
-                self._write_note(name, made)
+        """The path of the stored table or folder; downloads it first when it is in a bucket and has changed there."""
+        for part in self.parts_of(name):
+            note = self.bucket.note(part) if self.bucket is not None else None
+            if self.bucket is not None and note is not None and self._made_here(part) != Made.from_note(note):
+                self.forget(part)
+                self.bucket.download(note, self.path(part), self._key(part))
+                self._write_note(part, Made.from_note(note))
         return self.path(name)
 
     def _made_here(self, name: str) -> Made | None:
         note = self._note(name)
         if not note.exists() or not self.path(name).exists():
             return None
-        return Made(**json.loads(note.read_text(encoding="utf-8")))
+        return Made.from_note(json.loads(note.read_text(encoding="utf-8")))
 
     def remember(self, name: str, fingerprint: str, metadata: dict[str, Any]) -> Made:
-        """Note how the table that now lies at its path was made; a bucket is given it first."""
+        """Store the note on the table at its path; with a bucket, upload the table first."""
         made = Made(fingerprint, sha256_of(self.path(name)), metadata)
         if self.bucket is not None:
             self.bucket.upload(name, self.path(name), self._key(name), made.__dict__)
         self._write_note(name, made)
         return made
 
-    def forget(self, name: str) -> None:
-        """Drop the note of this machine: what lies at the path is about to change."""
-        self._note(name).unlink(missing_ok=True)
+    def forget(self, *names: str) -> None:
+        """Delete this machine's notes on these tables, before the files at their paths change."""
+        for name in names:
+            self._note(name).unlink(missing_ok=True)
 
     def _write_note(self, name: str, made: Made) -> None:
         write_text(json.dumps(made.__dict__, sort_keys=True, indent=1), self._note(name))
@@ -100,14 +101,14 @@ class Project:
 
 
 def joined(parts: Sequence[Made]) -> Made:
-    """How slices together were made: their numbers added up, one hash over all of theirs."""
+    """One note for several slices: the sum of their metadata, and a hash over all of their hashes."""
     if len(parts) == 1:
         return parts[0]
-    return Made(
-        hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest(),
-        hashlib.sha256("\n".join(part.sha256 for part in parts).encode()).hexdigest(),
-        _added_up([part.metadata for part in parts]),
+    fingerprint, sha256 = (
+        hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+        for hashes in ([part.fingerprint for part in parts], [part.sha256 for part in parts])
     )
+    return Made(fingerprint, sha256, _added_up([part.metadata for part in parts]))
 
 
 def _added_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
@@ -124,13 +125,18 @@ def _added_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return total
 
 
+def size_of(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder."""
+    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+
+
 def home() -> Path:
-    """Dagster's home: where runs are recorded and, below it, where the tables lie."""
+    """Dagster's home, where runs are recorded and, in `storage`, the tables."""
     return Path(os.environ.get("DAGSTER_HOME") or ROOT / "dagster_home")
 
 
 def storage_name(settings: Settings) -> str:
-    """The storage's name for a profile and source: two museums of the same name do not share it."""
+    """The name of the storage of a profile and source; museums of the same name in two folders do not share one."""
     name = f"{settings.profile}-{settings.source}"
     if settings.museum is not None and settings.museum.parent != ROOT / "dagster_home" / "museums":
         place = hashlib.sha256(str(settings.museum).encode()).hexdigest()[:8]

@@ -15,6 +15,7 @@ from assets.checks import CHECKS
 from assets.engine.asset_factory import stage_asset
 from assets.engine.asset_metadata import key_of
 from assets.engine.builtin_checks import shrunken, unreadable
+from assets.engine.plan import AssetPlan
 from assets.engine.project import Made, Project
 from ml.registry.champion import Contender, write_contender
 from pipeline.settings import full
@@ -217,7 +218,7 @@ ROWS = [{"record_id": f"/a/{n}", "reason": "gone", "withdrawn_at": None} for n i
 
 
 def made_of(rows: list[dict[str, Any]], text: str = "") -> dg.AssetsDefinition:
-    @stage_asset("harvest", code=(), outside=lambda project: f"{text}{len(rows)}")
+    @stage_asset(AssetPlan("harvest", code=(), outside=lambda project: f"{text}{len(rows)}"))
     def tombstones() -> pl.DataFrame:
         """Withdrawn."""
         return TOMBSTONES.frame(rows)

@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.plan import AssetPlan
 from assets.engine.project import ROOT, Project
 from pipeline.settings import full
 from pipeline.tables import TOMBSTONES
@@ -43,7 +44,7 @@ def tombstones(rows: int) -> dg.AssetsDefinition:
         """Random ids."""
         return frame.with_columns(withdrawn_at=pl.lit(WHEN), reason=pl.lit("gone"))
 
-    return stage_asset("harvest", code=(), outside=lambda project: str(rows))(tombstones)
+    return stage_asset(AssetPlan("harvest", code=(), outside=lambda project: str(rows)))(tombstones)
 
 
 def run(asset: dg.AssetsDefinition, storage: Path) -> str | None:
@@ -122,7 +123,7 @@ def test_half_a_parquet_file(tmp_path: Path):
     table = tmp_path / "tombstones.parquet"
     table.write_bytes(table.read_bytes()[:-100])
 
-    @stage_asset("curation", code=(), writes=("corrections",))
+    @stage_asset(AssetPlan("curation", code=(), writes=("corrections",)))
     def reader(tombstones: pl.DataFrame) -> pl.DataFrame:
         """Reads them."""
         return tombstones

@@ -1,4 +1,4 @@
-"""An asset is called when something it depends on has changed, and only then."""
+"""A plan as a Dagster asset: what was re-used is told, and an error is one sentence."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.plan import AssetPlan
 from assets.engine.project import Project, storage_of
 from pipeline.http import Unreachable
 from pipeline.settings import Settings, full
@@ -36,7 +37,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def counted(rows: list[dict[str, object]], calls: list[str]) -> dg.AssetsDefinition:
-    @stage_asset("harvest", code=(), settings=("harvest",))
+    @stage_asset(AssetPlan("harvest", code=(), settings=("harvest",)))
     def tombstones(settings: Settings) -> pl.DataFrame:
         """Withdrawn."""
         calls.append(settings.profile)
@@ -56,41 +57,17 @@ def test_nothing_changed_means_nothing_is_called(project: Project):
     assert of(second, "tombstones")["rows"] == 1
 
 
-def test_a_changed_setting_of_its_section_calls_it_again(project: Project):
-    calls: list[str] = []
-    run([counted(ROWS, calls)], project)
-    harvest = project.settings.harvest.model_copy(update={"rows": 50})
-    run([counted(ROWS, calls)], Project(project.settings.model_copy(update={"harvest": harvest}), project.storage))
-    assert len(calls) == 2
-
-
-def test_a_changed_setting_of_another_section_does_not(project: Project):
-    calls: list[str] = []
-    run([counted(ROWS, calls)], project)
-    splits = project.settings.splits.model_copy(update={"seed": 1})
-    run([counted(ROWS, calls)], Project(project.settings.model_copy(update={"splits": splits}), project.storage))
-    assert len(calls) == 1
-
-
-def test_a_lost_file_is_made_again(project: Project):
-    calls: list[str] = []
-    run([counted(ROWS, calls)], project)
-    project.path("tombstones").unlink()
-    run([counted(ROWS, calls)], project)
-    assert len(calls) == 2
-
-
 def test_downstream_follows_the_bytes_and_not_the_run(project: Project):
     calls: list[int] = []
 
-    @stage_asset("curation", code=(), writes=("tombstones",))
+    @stage_asset(AssetPlan("curation", code=(), writes=("tombstones",)))
     def again(letters: Path) -> pl.DataFrame:
         """Counts its calls."""
         calls.append(1)
         return TOMBSTONES.frame(ROWS)
 
     def upstream(text: str) -> dg.AssetsDefinition:
-        @stage_asset("harvest", code=(), outside=lambda project: text)
+        @stage_asset(AssetPlan("harvest", code=(), outside=lambda project: text))
         def letters(storage: Path) -> None:
             """Bytes that depend on the first letter alone."""
             (storage / "letters").mkdir(exist_ok=True)
@@ -104,7 +81,7 @@ def test_downstream_follows_the_bytes_and_not_the_run(project: Project):
 
 
 def test_an_error_of_our_rooms_is_one_sentence(project: Project):
-    @stage_asset("harvest", code=())
+    @stage_asset(AssetPlan("harvest", code=()))
     def tombstones() -> pl.DataFrame:
         """Fails as a room of ours does."""
         raise Unreachable("api.europeana.eu does not answer: look at the network, then start the run again.")
@@ -119,7 +96,7 @@ def test_rows_that_do_not_fit_leave_the_previous_table(project: Project):
     run([counted(ROWS, [])], project)
     before = project.path("tombstones").read_bytes()
 
-    @stage_asset("harvest", code=(), outside=lambda project: "changed")
+    @stage_asset(AssetPlan("harvest", code=(), outside=lambda project: "changed"))
     def tombstones() -> pl.DataFrame:
         """Two rows of one key."""
         return TOMBSTONES.frame(ROWS * 2)
@@ -131,7 +108,7 @@ def test_rows_that_do_not_fit_leave_the_previous_table(project: Project):
 
 
 def test_a_missing_upstream_says_what_to_do(project: Project):
-    @stage_asset("curation", code=(), writes=("tombstones",))
+    @stage_asset(AssetPlan("curation", code=(), writes=("tombstones",)))
     def alone(records: pl.DataFrame) -> pl.DataFrame:
         """Needs records."""
         return records

@@ -1,0 +1,188 @@
+"""A plan says what a step writes and what its result depends on, and runs the step's function. It needs no Dagster."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from assets.engine.project import SLICED, Made, Project, size_of
+from assets.engine.versions import code_version
+from pipeline.parquet import ROWS_PER_GROUP, write_parquet
+from pipeline.tables import TABLES
+
+# Parameters of a step's function that name no upstream asset.
+GIVEN = ("context", "project", "config", "settings", "storage", "slice_name")
+
+
+class AssetError(RuntimeError):
+    """An asset cannot be made; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class TableWithMetadata:
+    """A table, and the metadata that Dagster shows beside its size."""
+
+    rows: pl.DataFrame
+    metadata: Mapping[str, Any]
+
+
+# What a step's function returns: tables by name, or the metadata of files that it wrote itself.
+Tables = dict[str, pl.DataFrame | TableWithMetadata]
+Metadata = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class AssetPlan:
+    """What one step reads and writes, and everything that its result depends on.
+
+    A step is skipped when its code, settings, configuration and the bytes of its upstream assets are those of the
+    stored result.
+    """
+
+    stage: str
+    code: tuple[str, ...]  # source files and folders; what they import is added
+    settings: tuple[str, ...] = ()  # sections of the settings
+    writes: tuple[str, ...] = ()  # names of tables and folders; empty: one, named like the function
+    reads: Mapping[str, type] = field(default_factory=dict)  # DataFrame: the whole table, Path: its file or folder
+    after: tuple[str, ...] = ()  # further upstream assets, which the function finds by itself
+    outside: Callable[[Project], str] | None = None  # a version of what lies outside the graph, as a museum folder
+    again: Callable[[Any, Made], bool] | None = None  # (config, stored): whether to run although nothing has changed
+
+    def for_function(self, function: Callable[..., Any]) -> "AssetPlan":
+        """The plan with the names that the function's signature gives: what it reads, and what it writes."""
+        parameters = inspect.signature(function).parameters
+        reads = {name: parameter.annotation for name, parameter in parameters.items() if name not in GIVEN}
+        return replace(self, reads=reads, writes=self.writes or (function.__name__,))
+
+    @cached_property
+    def version(self) -> str:
+        """The code version: a hash of the source files, and one of the written tables' schemas."""
+        schemas = json.dumps([str(TABLES[name].schema) for name in self.writes if name in TABLES])
+        return f"{code_version((*self.code, 'pipeline/parquet.py'))}-{_sha256(schemas)[:8]}"
+
+    def outputs(self, part: str = "") -> list[str]:
+        """The names of what the step writes for one slice; without slices, for everything."""
+        return [part_of(name, part) for name in self.writes]
+
+    def inputs(self, project: Project, part: str = "") -> list[str]:
+        """The names of what the step reads for one slice, every slice of a sliced asset by itself."""
+        return [one for name in (*self.reads, *self.after) for one in project.parts_of(part_of(name, part))]
+
+    def fingerprint(self, project: Project, part: str = "", config: Any = None) -> str:
+        """A hash over everything that the result depends on. Raises AssetError when an upstream asset is missing."""
+        upstream = sorted({*self.reads, *self.after})
+        depends = {
+            "code": self.version,
+            "settings": {name: getattr(project.settings, name).model_dump(mode="json") for name in self.settings},
+            "config": config.model_dump(mode="json") if config is not None else None,
+            "outside": self.outside(project) if self.outside else None,
+            "inputs": {name: stored(project, part_of(name, part)).sha256 for name in upstream},
+        }
+        return _sha256(json.dumps(depends, sort_keys=True))
+
+    def is_current(self, project: Project, fingerprint: str, part: str = "", config: Any = None) -> bool:
+        """Whether everything the step writes is stored, was made with this fingerprint, and need not be made again."""
+        made = [project.made(name) for name in self.outputs(part)]
+        if any(one is None or one.fingerprint != fingerprint for one in made):
+            return False
+        return not (self.again and self.again(config, made[0]))  # type: ignore[arg-type]
+
+    def run(
+        self,
+        function: Callable[..., Any],
+        project: Project,
+        part: str = "",
+        *,
+        config: Any = None,
+        context: Any = None,
+        tables: dict[str, pl.DataFrame] | None = None,
+    ) -> bool:
+        """Call the function and store what it returns. Returns False, without a call, when the result is current.
+
+        `tables` keeps the upstream tables that were read, for the other slices of a run.
+        """
+        fingerprint = self.fingerprint(project, part, config)
+        if self.is_current(project, fingerprint, part, config):
+            return False
+        outputs, wanted = self.outputs(part), inspect.signature(function).parameters
+        previous = {name: made.metadata for name in outputs if (made := project.made(name))}
+        for name in self.after:
+            project.here(part_of(name, part))
+        if {"storage", "project"} & wanted.keys():  # it may go on from what it wrote before
+            for name in outputs:
+                project.here(name)
+        given = {"context": context, "project": project, "config": config, "slice_name": part}
+        given |= {"settings": project.settings, "storage": project.storage}
+        tables = {} if tables is None else tables
+        upstream = {name: _read(project, part_of(name, part), kind, tables) for name, kind in self.reads.items()}
+        if "storage" in wanted:  # it writes its own files: until it returns, nobody knows what they hold
+            project.forget(*outputs)
+        result = function(**{name: given[name] for name in wanted if name in GIVEN}, **upstream)
+        self._store(project, part, fingerprint, result, previous)
+        return True
+
+    def _store(
+        self, project: Project, part: str, fingerprint: str, result: Any, previous: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Write what the function returned; a function that wrote its own files returns their metadata, or nothing.
+
+        All tables are checked before the first is written: rows that do not fit leave the previous tables in place.
+        """
+        outcomes = result if isinstance(result, Mapping) else {self.writes[0]: result}
+        tables: dict[str, pa.Table] = {}
+        metadata: dict[str, dict[str, Any]] = {}
+        for name in self.writes:
+            rows, metadata[name] = _rows_and_metadata(outcomes.get(name))
+            if rows is not None:
+                tables[name] = TABLES[name].conform(rows)
+                metadata[name] = {"rows": tables[name].num_rows, **metadata[name]}
+        project.forget(*self.outputs(part))
+        for name, output in zip(self.writes, self.outputs(part), strict=True):
+            path, before = project.path(output), previous.get(output, {})
+            if name in tables:
+                write_parquet(tables[name], path, row_group_size=ROWS_PER_GROUP)
+            if not path.exists():
+                raise AssetError(f"{output} wrote nothing to {path}.")
+            changed = {f"{unit}_before": before[unit] for unit in ("rows", "bytes") if unit in before}
+            project.remember(output, fingerprint, {**metadata[name], "bytes": size_of(path), **changed})
+
+
+def part_of(name: str, part: str) -> str:
+    """The name of an asset's slice; the asset's own name where it, or the run, has no slices."""
+    return f"{name}/{part}" if part and name in SLICED else name
+
+
+def stored(project: Project, name: str) -> Made:
+    """How a stored asset was made. Raises AssetError when it is not there."""
+    made = project.made(name)
+    if made is None:
+        raise AssetError(
+            f"{name} is not in {project.storage}: materialize it first, or all of its upstream assets with it."
+        )
+    return made
+
+
+def _read(project: Project, name: str, kind: type, tables: dict[str, pl.DataFrame]) -> Path | pl.DataFrame:
+    path = project.here(name)
+    if kind is not pl.DataFrame:
+        return path
+    if name not in tables:
+        tables[name] = TABLES[name].read(path)
+    return tables[name]
+
+
+def _rows_and_metadata(outcome: Any) -> tuple[pl.DataFrame | None, dict[str, Any]]:
+    if isinstance(outcome, TableWithMetadata):
+        return outcome.rows, dict(outcome.metadata)
+    return (outcome, {}) if isinstance(outcome, pl.DataFrame) else (None, dict(outcome or {}))
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
