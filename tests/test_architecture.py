@@ -3,34 +3,115 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-# A room imports itself and the rooms to its right: tests → assets → ml → pipeline.
-ROOMS = ("assets", "ml", "pipeline")
-FORBIDDEN = {"pipeline": {"torch", "dagster", "ml", "assets"}, "ml": {"dagster", "assets"}, "assets": set()}
+from tests.rooms import (
+    MAY_IMPORT,
+    PACKAGES,
+    ROOT,
+    allowed,
+    arrows,
+    circle,
+    imported_names,
+    imports,
+    mermaid,
+    modules,
+    room,
+)
+
+# Work in progress: what still breaks a rule. An entry that no longer does must go, so the lists only shrink.
+FORBIDDEN_IMPORTS = {
+    ("assets.engine.asset_factory", "assets.partitions"),
+    ("ml.assistant.trained", "ml.baselines"),
+    ("ml.assistant.trained", "ml.experiments.build"),
+    ("ml.assistant.trained", "ml.experiments.ensemble"),
+    ("ml.assistant.trained", "ml.models.architectures"),
+    ("ml.assistant.trained", "ml.models.prompts"),
+    ("ml.assistant.trained", "ml.training.checkpoints"),
+    ("ml.assistant.trained", "ml.training.recipe"),
+}
+TOO_LONG_FUNCTIONS = {
+    ("assets/engine/asset_factory.py", "stage_asset"),
+    ("assets/engine/asset_factory.py", "make"),
+    ("ml/assistant/app.py", "_answer_errors"),
+    ("ml/report/dataset_section.py", "dataset_figures"),
+    ("ml/report/findings.py", "findings"),
+    ("pipeline/release/card.py", "_body"),
+    ("pipeline/sandbox/server.py", "_routes"),
+}
+TOO_LONG_FILES: set[str] = set()
+
+# Functions that stay longer than 50 lines: their order is their meaning, or a compiler wants one piece.
+LONG_FUNCTIONS = {
+    ("ml/training/train.py", "train"),
+    ("ml/evaluation/metrics.py", "rank_images"),  # compiled by numba
+    ("pipeline/splits/placement.py", "place_images"),  # compiled by numba
+    ("ml/assistant/migrations/versions/0001_first.py", "upgrade"),  # a migration does not change
+}
+LONG_FILES = {"pipeline/tables.py"}  # the schemas of all tables, on one page
+FORBIDDEN = {"pipeline": {"torch", "dagster"}, "ml": {"dagster"}}
 
 
-def imports_of(file: Path) -> set[str]:
-    """The top-level names that a module imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
+def packages_of(module: str) -> set[str]:
+    """The top-level packages that a module imports, anywhere in it."""
+    return {name.partition(".")[0] for name in imported_names(modules()[module])}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_imports_point_left(room: str):
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_a_package_does_without_what_is_above_it(package: str):
     wrong = {
-        str(file.relative_to(ROOT)): sorted(imports_of(file) & FORBIDDEN[room])
-        for file in sorted((ROOT / room).rglob("*.py"))
+        module: sorted(packages_of(module) & FORBIDDEN[package])
+        for module in modules()
+        if module.partition(".")[0] == package
     }
-    assert {file: names for file, names in wrong.items() if names} == {}
+    assert {module: names for module, names in wrong.items() if names} == {}
+
+
+def test_every_room_stands_in_the_table():
+    assert {room(module) for module in modules()} - {"ml"} == set(MAY_IMPORT)
+    assert imports()["ml"] == set()
+
+
+def test_the_table_has_no_circle():
+    assert circle({name: set(targets) - {"ml"} for name, targets in MAY_IMPORT.items()}) == []
+
+
+def test_rooms_import_only_what_the_table_allows():
+    assert {edge for edges in arrows().values() for edge in edges if not allowed(edge)} == FORBIDDEN_IMPORTS
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert circle(imports()) == []
+
+
+def test_the_page_shows_the_rooms():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert f"```mermaid\n{mermaid()}\n```" in page, "print the drawing with `python -m tests.rooms`"
+
+
+def test_few_files_lie_loose_in_ml():
+    assert len(list((ROOT / "ml").glob("*.py"))) <= 8
+
+
+def test_files_are_short():
+    long = {
+        str(file.relative_to(ROOT))
+        for file in modules().values()
+        if len(file.read_text(encoding="utf-8").splitlines()) > 400
+    }
+    assert long == LONG_FILES | TOO_LONG_FILES
+
+
+def test_functions_are_short():
+    lengths = {
+        (str(file.relative_to(ROOT)), node.name, node.lineno): node.end_lineno - node.lineno + 1
+        for file in modules().values()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    }
+    assert {name[:2] for name, length in lengths.items() if length > 50} == LONG_FUNCTIONS | TOO_LONG_FUNCTIONS
+    assert sum(length <= 25 for length in lengths.values()) >= 0.9 * len(lengths)
 
 
 def test_assets_never_postpone_annotations():
@@ -46,8 +127,8 @@ def test_assets_never_postpone_annotations():
 def test_only_its_start_up_imports_the_assistant():
     users = [
         str(file.relative_to(ROOT))
-        for room in ROOMS
-        for file in sorted((ROOT / room).rglob("*.py"))
+        for package in PACKAGES
+        for file in sorted((ROOT / package).rglob("*.py"))
         if "ml.assistant" in file.read_text(encoding="utf-8") and "assistant" not in file.parts
     ]
     assert set(users) <= {"assets/cli/app.py", "assets/curation.py"}
@@ -58,8 +139,8 @@ def test_nothing_is_unpickled(word: str):
     """`torch.load` has one place, with weights_only and a checksum."""
     found = [
         str(file.relative_to(ROOT))
-        for room in ROOMS
-        for file in sorted((ROOT / room).rglob("*.py"))
+        for package in PACKAGES
+        for file in sorted((ROOT / package).rglob("*.py"))
         if word in file.read_text(encoding="utf-8")
     ]
     assert found == (["ml/models/weights.py"] if word == "torch.load(" else [])
