@@ -1,1 +1,1 @@
-"""Metrics, intervals and the report."""
+"""Scores predictions: metrics, intervals and comparisons."""

@@ -1,4 +1,4 @@
-"""Where a row is good and where it is not: by provider, by depth in the hierarchy, and by tag."""
+"""Results of one row broken down by provider, by depth in the hierarchy, and by tag."""
 
 from collections.abc import Iterator
 
@@ -10,40 +10,27 @@ from ml.evaluation.evaluate import Row, Scored, main_columns, six_digits
 from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.metrics import IGNORE_UNSEEN, main_metrics
 
+Value = tuple[str, str, float, int]  # level, metric, value, images
+
 
 def breakdowns_of(scored: Scored, dataset: Dataset, depths: dict[str, dict[int, ImageScores]]) -> list[Row]:
     """Rows of `breakdowns` for one row of the benchmark on one split; unseen tags are ignored."""
+    names = {"run": dataset.run, "baseline": scored.baseline, "seed": scored.seed, "split": scored.truth.split}
     rows: list[Row] = []
     for facet in scored.predicted:
         tags, scores = dataset.tag_lists[facet], scored.facets[facet]
-        parts = [
+        for by, values in (
             ("data_provider", _by_provider(scored, scores)),
             ("depth", _by_depth(depths.get(facet, {}))),
             ("tag", _by_tag(scores, tags)),
-        ]
-        for by, figures in parts:
-            for level, metric, value, n in figures:
-                rows.append(
-                    {
-                        "run": dataset.run,
-                        "baseline": scored.baseline,
-                        "seed": scored.seed,
-                        "split": scored.truth.split,
-                        "facet": facet,
-                        "by": by,
-                        "level": level,
-                        "metric": metric,
-                        "value": six_digits(value),
-                        "n": n,
-                    }
-                )
+        ):
+            for level, metric, value, n in values:
+                cells = {"facet": facet, "by": by, "level": level, "metric": metric, "value": six_digits(value), "n": n}
+                rows.append({**names, **cells})
     return rows
 
 
-Figure = tuple[str, str, float, int]  # level, metric, value, images
-
-
-def _by_provider(scored: Scored, scores: ImageScores) -> Iterator[Figure]:
+def _by_provider(scored: Scored, scores: ImageScores) -> Iterator[Value]:
     values = main_columns(scores, IGNORE_UNSEEN)
     providers = scored.truth.images["data_provider"].fill_null("").to_numpy()
     for provider in sorted(set(providers)):
@@ -51,22 +38,22 @@ def _by_provider(scored: Scored, scores: ImageScores) -> Iterator[Figure]:
         yield from _means(provider, main_metrics(scores.top_k), of_provider)
 
 
-def _by_depth(depths: dict[int, ImageScores]) -> Iterator[Figure]:
-    """R-Precision and Acc@1 among the tags of one depth alone."""
+def _by_depth(depths: dict[int, ImageScores]) -> Iterator[Value]:
+    """R-Precision and Acc@1 among the tags of each depth."""
     for depth, scores in sorted(depths.items()):
         values = np.column_stack([scores.column("r_precision"), scores.column("acc_at_1")])
         yield from _means(str(depth), ["r_precision", "acc_at_1"], values)
 
 
-def _means(level: str, metrics: list[str], values: np.ndarray) -> Iterator[Figure]:
+def _means(level: str, metrics: list[str], values: np.ndarray) -> Iterator[Value]:
     for metric, column in zip(metrics, values.T, strict=True):
         n = int((~np.isnan(column)).sum())
         if n:
             yield level, metric, float(np.nanmean(column)), n
 
 
-def _by_tag(scores: ImageScores, tags: FacetTags) -> Iterator[Figure]:
-    """The chance that the tag is among the R best of an image that has it."""
+def _by_tag(scores: ImageScores, tags: FacetTags) -> Iterator[Value]:
+    """For each tag the chance that it is among the R best of an image that has it."""
     relevance = scores.relevance
     n = np.bincount(relevance.tags, minlength=len(tags))
     hits = np.bincount(relevance.tags, weights=np.nan_to_num(scores.hits), minlength=len(tags))

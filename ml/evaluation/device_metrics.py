@@ -1,16 +1,17 @@
-"""The metrics of metrics.py in torch, all images of a batch at once: for scores that are scored on a GPU."""
+"""The metrics of metrics.py in torch, all images of a batch at once, to score on a GPU."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ml.dataset.relevance import Relevance
+from ml.evaluation.metrics import COHERENCE_DEPTH, FURTHER
 
 
-class Scored(Protocol):
+class Scores(Protocol):
     """What `rank_on` fills: `ml.evaluation.image_scores.ImageScores`."""
 
     relevance: Relevance
@@ -21,8 +22,20 @@ class Scored(Protocol):
     positions: np.ndarray
 
 
-def lacking(device: str) -> str:
-    """Why torch cannot use the device here; empty where it can."""
+class _Ranked(NamedTuple):
+    """A batch on the device; relevant tags are padded to the `width` of the image with most of them."""
+
+    scores: Tensor  # (b, tags)
+    mask: Tensor  # bool (b, width), False in the padding
+    tags: Tensor  # (b, width), positions in the tag list
+    own: Tensor  # (b, width), the tags' scores
+    larger: Tensor  # (b, width), how many scores of the image are larger
+    equal: Tensor  # (b, width), how many are equal
+    known: Tensor  # (b,), relevant tags
+
+
+def why_unavailable(device: str) -> str:
+    """Why torch cannot use the device here; empty if it can."""
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -31,61 +44,69 @@ def lacking(device: str) -> str:
 
 
 def rank_on(
-    device: str, into: Scored, scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray
+    device: str, into: Scores, scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray
 ) -> None:
     """Fill `into` for a batch of images, as `ImageScores.add` does. Raises ValueError for a NaN.
 
-    Sums are in float64 and run over padded rows in a fixed order, so that a GPU gives the same figures each time.
+    Sums are in float64 and run over padded rows in a fixed order, so that a GPU gives the same results each time.
     """
     r = into.relevance
     counted = np.diff(r.starts)[rows] + r.unseen[rows] > 0
     rows = rows[counted]
     if not len(rows):
         return
+
+    def on_device(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
     n_known = np.diff(r.starts)[rows]
     within = np.arange(max(1, int(n_known.max())))
     real = within < n_known[:, None]
-    place = np.where(real, r.starts[rows][:, None] + within, 0)
-    s = torch.from_numpy(np.ascontiguousarray(scores[counted])).to(device)
-    s = s if s.dtype == torch.float64 else s.float()  # exact, and half floats have no search
-    if bool(s.isnan().any()):
-        raise ValueError("scores hold NaN")
-
-    def on(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
-
-    mask, known, unseen = on(real), on(n_known).double(), on(r.unseen[rows]).double()
-    tags = on((r.tags[place] if len(r.tags) else place) * real).long()
-    larger, equal, own = _places(s, tags)
-    hits, positions = _chance(larger, equal, known[:, None]), larger + (equal + 1) / 2
-    everything, n_tags = known + unseen, s.shape[1]
-    missed = unseen * (n_tags + (unseen + 1) / 2)
-    accuracy = [_any_in_top(larger, equal, mask, k) for k in into.top_k]
-    places = _total(positions, mask)
-    columns = [_total(hits, mask) / known, *accuracy, places / known]
-    columns += [_total(_chance(larger, equal, everything[:, None]), mask) / everything, *accuracy]
-    columns += [(places + missed) / everything]
+    at = np.where(real, r.starts[rows][:, None] + within, 0)  # in `r.tags`
+    tags = on_device((r.tags[at] if len(r.tags) else at) * real).long()
+    batch = _rank(on_device(scores[counted]), tags, on_device(real), on_device(n_known).double())
+    columns = _main(batch, on_device(r.unseen[rows]).double(), into.top_k)
     if into.further:
-        stated = on((r.stated[place] if len(r.stated) else place > 0) & real)
-        columns += _further(s, tags, mask, stated, own, larger, equal, known, on(np.asarray(parents, np.int64)))
+        stated = on_device((r.stated[at] if len(r.stated) else at > 0) & real)
+        columns += _further(batch, stated, on_device(np.asarray(parents, np.int64)))
     table = torch.stack(columns, 1)
     ignoring = torch.ones(table.shape[1], dtype=torch.bool, device=table.device)
     ignoring[len(into.top_k) + 2 : 2 * len(into.top_k) + 4] = False  # unseen tags count there
-    table[(known == 0)[:, None] & ignoring] = torch.nan
+    table[(batch.known == 0)[:, None] & ignoring] = torch.nan
     into.values[rows, : table.shape[1]] = table.cpu().numpy()
-    into.hits[place[real]], into.positions[place[real]] = hits.cpu().numpy()[real], positions.cpu().numpy()[real]
+    hits, positions = _chance(batch.larger, batch.equal, batch.known[:, None]), _positions(batch)
+    into.hits[at[real]], into.positions[at[real]] = hits.cpu().numpy()[real], positions.cpu().numpy()[real]
 
 
-def _places(s: Tensor, tags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How many scores are larger than each relevant tag's, how many equal, and that score itself; shape (b, width)."""
+def _rank(scores: Tensor, tags: Tensor, mask: Tensor, known: Tensor) -> _Ranked:
+    """Compare each relevant tag's score with all scores of its image. Raises ValueError for a NaN."""
+    s = scores if scores.dtype == torch.float64 else scores.float()  # exact; half floats cannot be searched
+    if bool(s.isnan().any()):
+        raise ValueError("scores hold NaN")
     if not s.shape[1]:
-        nothing = torch.zeros(tags.shape, dtype=torch.float64, device=s.device)
-        return nothing, nothing + 1, nothing
+        zeros = torch.zeros(tags.shape, dtype=torch.float64, device=s.device)
+        return _Ranked(s, mask, tags, zeros, zeros, zeros + 1, known)
     ascending = s.sort(1).values
     own = s.gather(1, tags)
     upper = torch.searchsorted(ascending, own, right=True)
     lower = torch.searchsorted(ascending, own)
-    return (s.shape[1] - upper).double(), (upper - lower).double(), own
+    return _Ranked(s, mask, tags, own, (s.shape[1] - upper).double(), (upper - lower).double(), known)
+
+
+def _main(batch: _Ranked, unseen: Tensor, top_k: Sequence[int]) -> list[Tensor]:
+    """The columns of the paper's metrics: unseen tags ignored, then counted as missed."""
+    _, mask, _, _, larger, equal, known = batch
+    accuracy = [_any_in_top(larger, equal, mask, k) for k in top_k]
+    positions = _total(_positions(batch), mask)
+    columns = [_total(_chance(larger, equal, known[:, None]), mask) / known, *accuracy, positions / known]
+    everything = known + unseen
+    missed = unseen * (batch.scores.shape[1] + (unseen + 1) / 2)
+    columns += [_total(_chance(larger, equal, everything[:, None]), mask) / everything, *accuracy]
+    return [*columns, (positions + missed) / everything]
+
+
+def _positions(batch: _Ranked) -> Tensor:
+    return batch.larger + (batch.equal + 1) / 2
 
 
 def _chance(larger: Tensor, equal: Tensor, k: Tensor) -> Tensor:
@@ -98,7 +119,7 @@ def _total(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def _any_in_top(larger: Tensor, equal: Tensor, mask: Tensor, k: int) -> Tensor:
-    """Chance that at least one relevant tag is among the k best; one block of ties at most straddles k."""
+    """Chance that at least one relevant tag is among the k best; at most one block of ties straddles k."""
     inside = larger + equal <= k
     sure, straddling = (inside & mask).any(1), (larger < k) & ~inside & mask
     tied = equal.where(straddling, 0).amax(1)
@@ -111,45 +132,42 @@ def _any_in_top(larger: Tensor, equal: Tensor, mask: Tensor, k: int) -> Tensor:
     return torch.where(sure, 1.0, torch.where(straddling.any(1), 1 - miss, 0.0))
 
 
-def _further(
-    s: Tensor,
-    tags: Tensor,
-    mask: Tensor,
-    stated: Tensor,
-    own: Tensor,
-    larger: Tensor,
-    equal: Tensor,
-    known: Tensor,
-    parents: Tensor,
-) -> list[Tensor]:
+def _further(batch: _Ranked, stated: Tensor, parents: Tensor) -> list[Tensor]:
     """The columns of FURTHER, in its order."""
-    from ml.evaluation.metrics import COHERENCE_DEPTH
-
-    n_tags = s.shape[1]
-    if not n_tags:
-        return [torch.full_like(known, torch.nan)] * 6
-    above = (mask & ~stated)[:, None, :]  # true as well, but only because a stated tag is: they leave the ranking
-    ahead = larger - (above & (own[:, None, :] > own[:, :, None])).sum(2)
-    tied = equal - (above & (own[:, None, :] == own[:, :, None])).sum(2)
-    n_stated = stated.sum(1).double()
-    leaf = _total(_chance(ahead, tied.clamp(min=1), n_stated[:, None]), stated) / n_stated
+    s = batch.scores
+    if not s.shape[1]:
+        return [torch.full_like(batch.known, torch.nan)] * len(FURTHER)
     order = s.argsort(dim=1, descending=True, stable=True)
-    best = torch.zeros_like(s).scatter(1, order, (torch.arange(n_tags, device=s.device) < known[:, None]).to(s.dtype))
-    closed = best @ _closure(parents).to(s.dtype) > 0
-    right = torch.zeros_like(closed).scatter(1, tags.where(mask, tags[:, :1]), True)
-    size, common = closed.sum(1).double(), (closed & right).sum(1).double()
-    precision, recall = common / size, common / known
-    f = torch.where(common > 0, 2 * precision * recall / (precision + recall), 0.0)
     top = order[:, :COHERENCE_DEPTH]
     parent = parents[top]
     has_one = parent >= 0
     wrong = has_one & (s.gather(1, parent.clamp(min=0)) < s.gather(1, top))
     incoherent = wrong.sum(1).double() / has_one.sum(1)
-    return [leaf, precision, recall, f, incoherent, s.amax(1).double()]
+    return [_leaf_r_precision(batch, stated), *_hierarchical(batch, order, parents), incoherent, s.amax(1).double()]
+
+
+def _leaf_r_precision(batch: _Ranked, stated: Tensor) -> Tensor:
+    """R-Precision of the stated tags; relevant tags that are not stated are their ancestors and leave the ranking."""
+    above, own = (batch.mask & ~stated)[:, None, :], batch.own
+    ahead = batch.larger - (above & (own[:, None, :] > own[:, :, None])).sum(2)
+    tied = batch.equal - (above & (own[:, None, :] == own[:, :, None])).sum(2)
+    n_stated = stated.sum(1).double()
+    return _total(_chance(ahead, tied.clamp(min=1), n_stated[:, None]), stated) / n_stated
+
+
+def _hierarchical(batch: _Ranked, order: Tensor, parents: Tensor) -> list[Tensor]:
+    """Precision, recall and F of the R best tags with their ancestors."""
+    s, known = batch.scores, batch.known
+    best = torch.arange(s.shape[1], device=s.device) < known[:, None]
+    chosen = torch.zeros_like(s).scatter(1, order, best.to(s.dtype)) @ _closure(parents).to(s.dtype) > 0
+    right = torch.zeros_like(chosen).scatter(1, batch.tags.where(batch.mask, batch.tags[:, :1]), True)
+    size, common = chosen.sum(1).double(), (chosen & right).sum(1).double()
+    precision, recall = common / size, common / known
+    return [precision, recall, torch.where(common > 0, 2 * precision * recall / (precision + recall), 0.0)]
 
 
 def _closure(parents: Tensor) -> Tensor:
-    """Row by row which tags a tag brings with it: itself and all above it; bool (tags, tags)."""
+    """For each tag, one row that marks it and its ancestors; bool (tags, tags)."""
     closure = torch.eye(len(parents), dtype=torch.bool, device=parents.device)
     at, climbing = torch.arange(len(parents), device=parents.device), parents.clone()
     while bool((climbing >= 0).any()):

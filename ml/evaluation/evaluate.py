@@ -1,8 +1,9 @@
-"""From predictions and a dataset to rows of `results`: every metric with its interval, and breakdowns of it."""
+"""Scores predictions on a dataset: rows of `results`, every metric with its interval."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,15 +13,24 @@ from ml.dataset.open import load_dataset
 from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.image_scores import ImageScores
-from ml.evaluation.intervals import Ratios, divide, interval, resample, sum_by_group
+from ml.evaluation.intervals import divide, interval, resample, sum_by_group
 from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, main_metrics
 from ml.evaluation.prediction_reader import open_predictions
-from pipeline import EVALUATED_SPLITS, FACETS
+from pipeline import EVALUATED_SPLITS
+from pipeline.facets import FACETS, MEAN_FACETS
 from pipeline.settings import EvaluationSettings
 
-# (scores, images) batches of one facet: what a prediction file, the label prior and the oracle have in common
-Source = Callable[[FacetTags], Iterator[tuple[np.ndarray, np.ndarray]]]
 Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The scores of one row of the benchmark: prediction files, the label prior or the oracle."""
+
+    baseline: str
+    seed: int
+    name: str  # in error messages
+    batches: Callable[[FacetTags], Iterator[tuple[np.ndarray, np.ndarray]]]  # scores (b, tags) and their images (b,)
 
 
 @dataclass(frozen=True)
@@ -30,8 +40,8 @@ class Scored:
     baseline: str
     seed: int
     truth: Truth
-    facets: dict[str, ImageScores]
-    predicted: tuple[str, ...] = FACETS  # the facets it has scores for; all NaN in the others
+    facets: dict[str, ImageScores]  # every facet of the dataset
+    predicted: tuple[str, ...]  # the facets it has scores for; all NaN in the others
 
 
 def evaluate(
@@ -40,43 +50,45 @@ def evaluate(
     *,
     settings: EvaluationSettings | None = None,
     splits: Sequence[str] | None = None,
-    facets: Sequence[str] | None = None,
     device: str = "cpu",
 ) -> list[Row]:
     """Rows of `results` for a baseline's predictions folder (`<split>/<facet>.parquet`) on a dataset or release.
 
-    Without `splits`, those that the predictions have; without `facets`, all four, but for the paper's single-head row.
-    A row with fewer facets has no mean. `device` may be a GPU (`cuda`): the same figures. Raises EvaluationError, one
-    sentence, for predictions that do not fit: other split or tag list, missing facet or image, NaN scores, repeated
-    images, unknown tag.
+    Without `splits`, those that the predictions have. A row that does not predict every facet has no mean. `device` may
+    be a GPU (`cuda`), with the same results. Raises EvaluationError, one sentence, for predictions that do not fit:
+    other split or tag list, missing facet or image, NaN scores, repeated images, unknown tag.
     """
     settings = settings or EvaluationSettings()
     if device != "cpu":
-        from ml.evaluation.device_metrics import lacking
+        from ml.evaluation.device_metrics import why_unavailable  # torch takes a second to import
 
-        if problem := lacking(device):
+        if problem := why_unavailable(device):
             raise EvaluationError(f"Nothing can be scored on {device} ({problem}); leave the device out.")
     loaded = load_dataset(dataset)
-    facets = facets or facets_of(predictions.name)
     rows: list[Row] = []
     for split in splits or predicted_splits(predictions):
-        scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings, facets, device=device)
+        scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings, device=device)
         rows += results_of(scored, loaded, settings)
     return rows
 
 
 def facets_of(baseline: str) -> tuple[str, ...]:
-    """The facets a baseline predicts: all four, but for the paper's single head."""
+    """The facets a baseline predicts: all of them, except for a row with a single head."""
     row = BASELINES.get(baseline)
     return row.facets if isinstance(row, Vision) else FACETS
 
 
+def mean_facets(facets: Iterable[str]) -> list[str]:
+    """Those of a dataset's facets that means over facets count."""
+    return [facet for facet in facets if facet in MEAN_FACETS]
+
+
 def predicted_splits(predictions: Path) -> list[str]:
     """The splits a predictions folder has scores for; EvaluationError when there is none."""
-    found = [split for split in EVALUATED_SPLITS if (predictions / split).is_dir()]
-    if not found:
+    splits = [split for split in EVALUATED_SPLITS if (predictions / split).is_dir()]
+    if not splits:
         raise EvaluationError(f"{predictions} holds no predictions; it needs a folder inner_test or outer_test.")
-    return found
+    return splits
 
 
 def score_predictions(
@@ -84,24 +96,25 @@ def score_predictions(
     dataset: Dataset,
     truth: Truth,
     settings: EvaluationSettings,
-    facets: Sequence[str] = FACETS,
+    facets: Sequence[str] | None = None,
     *,
     further: bool = True,
     device: str = "cpu",
 ) -> Scored:
-    """All metrics of all images of one split, from files read in batches; `further`, `device` as in ImageScores."""
-    lists = [dataset.tag_lists[facet] for facet in FACETS if facet in facets]
-    files = {tags.facet: open_predictions(predictions, dataset, truth, tags) for tags in lists if len(tags)}
+    """All metrics of all images of one split, from files read in batches; `further` and `device` as in ImageScores.
+
+    Without `facets`, those of the baseline that the folder is named after.
+    """
+    facets = facets or facets_of(predictions.name)
+    lists = [tags for facet, tags in dataset.tag_lists.items() if facet in facets and len(tags)]
+    files = {tags.facet: open_predictions(predictions, dataset, truth, tags) for tags in lists}
     if not files:
         raise EvaluationError(f"{dataset.folder} has an empty tag list; nothing can be scored.")
     first = next(iter(files.values()))
-
-    def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        return files[tags.facet].batches(settings.batch_rows)
-
-    scored = score_source(
-        first.baseline, first.seed, dataset, truth, batches, settings, str(predictions), facets, further, device
+    source = Source(
+        first.baseline, first.seed, str(predictions), lambda tags: files[tags.facet].batches(settings.batch_rows)
     )
+    scored = score_source(source, dataset, truth, settings, facets, further=further, device=device)
     for facet, file in files.items():
         if file.logarithms:
             column = scored.facets[facet].column("confidence")
@@ -110,41 +123,36 @@ def score_predictions(
 
 
 def score_source(
-    baseline: str,
-    seed: int,
+    source: Source,
     dataset: Dataset,
     truth: Truth,
-    source: Source,
     settings: EvaluationSettings,
-    name: str,
     facets: Sequence[str] = FACETS,
+    *,
     further: bool = True,
     device: str = "cpu",
 ) -> Scored:
-    """All metrics of all images of one split; only images annotated in a facet are ranked there."""
+    """All metrics of all images of one split; a facet ranks only the images that are annotated in it."""
     by_facet = {}
-    for facet in FACETS:
-        tags, relevance = dataset.tag_lists[facet], truth.relevance[facet]
-        scores = ImageScores(relevance, settings.top_k, further, device)
-        by_facet[facet] = scores
+    for facet, tags in dataset.tag_lists.items():
+        scores = by_facet[facet] = ImageScores(truth.relevance[facet], settings.top_k, further, device)
         if facet not in facets:
             continue
-        annotated = np.diff(relevance.starts) + relevance.unseen > 0
-        batches = source(tags) if len(tags) else _no_scores(len(relevance))
-        for batch, images in batches:
-            wanted = annotated[images]
+        annotated = np.diff(scores.relevance.starts) + scores.relevance.unseen > 0
+        for batch, images in source.batches(tags) if len(tags) else [_no_scores(len(annotated))]:
+            wanted, name = annotated[images], f"{source.name}/{truth.split}/{facet}.parquet"
             try:
                 scores.add(batch[wanted], images[wanted], tags.parents)
             except ValueError:
-                _refuse_nan(batch, images, truth, f"{name}/{truth.split}/{facet}.parquet")
+                _refuse_nan(batch, images, truth, name)
                 raise
-            _refuse_nan(batch[~wanted], images[~wanted], truth, f"{name}/{truth.split}/{facet}.parquet")
-    return Scored(baseline, seed, truth, by_facet, tuple(facets))
+            _refuse_nan(batch[~wanted], images[~wanted], truth, name)
+    return Scored(source.baseline, source.seed, truth, by_facet, tuple(facet for facet in by_facet if facet in facets))
 
 
-def _no_scores(n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """A facet without a tag in the list: its tags can only be missed."""
-    yield np.empty((n, 0), np.float32), np.arange(n)
+def _no_scores(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The batch of a facet without a tag in the list: its tags can only be missed."""
+    return np.empty((n, 0), np.float32), np.arange(n)
 
 
 def _refuse_nan(batch: np.ndarray, images: np.ndarray, truth: Truth, name: str) -> None:
@@ -154,73 +162,72 @@ def _refuse_nan(batch: np.ndarray, images: np.ndarray, truth: Truth, name: str) 
         raise EvaluationError(f"{name} has NaN scores for {record}; predict again with finite scores.")
 
 
+class Estimate(NamedTuple):
+    """One metric of a facet with its resamples (resamples,), and how many images and groups it counts."""
+
+    value: float
+    resamples: np.ndarray
+    images: int
+    groups: int
+
+
 def results_of(scored: Scored, dataset: Dataset, settings: EvaluationSettings) -> list[Row]:
     """Rows of `results`: each facet's metrics, then their unweighted mean over the facets that have images."""
-    tables = [_facet_metrics(scored, dataset.tag_lists[facet], settings) for facet in FACETS]
-    gaps = [_calibration_gaps(scored, facet, settings) for facet in FACETS]
-    values, samples = _with_resamples(tables, gaps, settings)
-    names = [*tables[0].names, ("calibration_error", IGNORE_UNSEEN)]
-    images = [np.append(table.images, table.images[0]) for table in tables]
-    groups = [np.append(table.groups, table.groups[0]) for table in tables]
-    rows: list[Row] = []
-    for column, (metric, policy) in enumerate(names):
-        known = [f for f in range(len(FACETS)) if not np.isnan(values[f][column])]
-        for f, facet in enumerate(FACETS):
-            if facet not in scored.predicted:
-                continue
-            low, high = interval(samples[f][:, column], int(groups[f][column]), settings.confidence)
-            share = _ignored_share(scored, [facet], policy)
-            cells = (values[f][column], low[0], high[0], int(images[f][column]), share)
-            rows.append(_row(scored, dataset, facet, metric, policy, cells))
-        cells = (np.nan, np.nan, np.nan, 0, _ignored_share(scored, FACETS, policy))
-        if known and len(scored.predicted) == len(FACETS):
-            fewest = min(int(groups[f][column]) for f in known)
-            mean = np.mean([samples[f][:, column] for f in known], axis=0)
-            low, high = interval(mean, fewest, settings.confidence)
-            n = int(sum(images[f][column] for f in known))
-            cells = (float(np.mean([values[f][column] for f in known])), low[0], high[0], n, cells[4])
-        rows.append(_row(scored, dataset, "mean", metric, policy, cells))
+    tables = [_facet_metrics(scored, tags, settings) for tags in dataset.tag_lists.values()]
+    estimates = dict(zip(dataset.tag_lists, _estimates(tables, settings), strict=True))
+    averaged = mean_facets(dataset.tag_lists)
+    has_mean = set(averaged) <= set(scored.predicted)
+    rows = []
+    for number, (metric, policy) in enumerate(tables[0].names):
+        cells = [(facet, [facet], estimates[facet][number]) for facet in scored.predicted]
+        mean = _mean([estimates[facet][number] for facet in averaged] if has_mean else [])
+        for facet, counted, estimate in [*cells, ("mean", averaged, mean)]:
+            low, high = interval(estimate.resamples, estimate.groups, settings.confidence)
+            rows.append(
+                {
+                    "run": dataset.run,
+                    "baseline": scored.baseline,
+                    "seed": scored.seed,
+                    "split": scored.truth.split,
+                    "facet": facet,
+                    "metric": metric,
+                    "policy": policy,
+                    "value": six_digits(estimate.value),
+                    "low": six_digits(low[0]),
+                    "high": six_digits(high[0]),
+                    "n": estimate.images,
+                    "ignored_share": six_digits(_ignored_share(scored, counted, policy)),
+                }
+            )
     return rows
 
 
-def _row(
-    scored: Scored,
-    dataset: Dataset,
-    facet: str,
-    metric: str,
-    policy: str,
-    cells: tuple[float, float, float, int, float | None],
-) -> Row:
-    value, low, high, n, share = cells
-    return {
-        "run": dataset.run,
-        "baseline": scored.baseline,
-        "seed": scored.seed,
-        "split": scored.truth.split,
-        "facet": facet,
-        "metric": metric,
-        "policy": policy,
-        "value": six_digits(value),
-        "low": six_digits(low),
-        "high": six_digits(high),
-        "n": n,
-        "ignored_share": six_digits(share),
-    }
+def _mean(estimates: Sequence[Estimate]) -> Estimate:
+    """The unweighted mean of those that count images; NaN where none does."""
+    known = [estimate for estimate in estimates if not np.isnan(estimate.value)]
+    if not known:
+        return Estimate(np.nan, np.full(1, np.nan), 0, 0)
+    values, resamples, images, groups = zip(*known, strict=True)
+    return Estimate(float(np.mean(values)), np.mean(resamples, axis=0), sum(images), min(groups))
 
 
 def six_digits(value: float | None) -> float | None:
-    """A figure as published tables hold it: six significant digits, null for what does not exist."""
+    """A number as published tables hold it: six significant digits, null for what does not exist."""
     return None if value is None or np.isnan(value) else float(f"{value:.6g}")
 
 
 @dataclass(frozen=True)
 class _FacetMetrics:
-    """A facet's metrics as sums by group, with how many images and groups each one counts."""
+    """A facet's metrics as sums and counts by group, with the images each one counts; calibration error is the last.
 
-    names: list[tuple[str, str]]
-    ratios: Ratios
-    images: np.ndarray
-    groups: np.ndarray
+    `gaps` is None where the scores are no probabilities.
+    """
+
+    names: list[tuple[str, str]]  # (metric, policy)
+    sums: np.ndarray  # (groups, metrics - 1)
+    counts: np.ndarray
+    gaps: np.ndarray | None  # (groups, bins)
+    images: np.ndarray  # (metrics,)
 
 
 def _facet_metrics(scored: Scored, tags: FacetTags, settings: EvaluationSettings) -> _FacetMetrics:
@@ -228,15 +235,18 @@ def _facet_metrics(scored: Scored, tags: FacetTags, settings: EvaluationSettings
     n_groups = int(groups.max()) + 1
     kept = [number for number, (name, _) in enumerate(scores.names) if name != "confidence"]
     values = scores.values[:, kept]
-    whole = sum_by_group(values, groups, n_groups)
-    pairs, names = _pair_metrics(scores.relevance, scores.hits, tags, settings)
-    pair_groups = groups[scores.relevance.images]
-    parts = sum_by_group(pairs, pair_groups, n_groups)
-    ratios = Ratios(np.hstack([whole.sums, parts.sums]), np.hstack([whole.counts, parts.counts]))
+    per_image = sum_by_group(values, groups, n_groups)
+    pairs, pair_names = _pair_metrics(scores.relevance, scores.hits, tags, settings)
+    per_pair = sum_by_group(pairs, groups[scores.relevance.images], n_groups)
     images = [(~np.isnan(column)).sum() for column in values.T]
     images += [len(np.unique(scores.relevance.images[~np.isnan(column)])) for column in pairs.T]
-    all_names = [scores.names[number] for number in kept] + [(name, IGNORE_UNSEEN) for name in names]
-    return _FacetMetrics(all_names, ratios, np.array(images), (ratios.counts > 0).sum(0))
+    return _FacetMetrics(
+        [scores.names[n] for n in kept] + [(name, IGNORE_UNSEEN) for name in (*pair_names, "calibration_error")],
+        np.hstack([per_image.sums, per_pair.sums]),
+        np.hstack([per_image.counts, per_pair.counts]),
+        _calibration_gaps(scored, tags.facet, settings),
+        np.array([*images, images[0]]),
+    )
 
 
 def _pair_metrics(
@@ -278,34 +288,23 @@ def hits_of_parents(relevance: Relevance, hits: np.ndarray, parents: np.ndarray)
     return np.where(found, hits[at] if len(keys) else hits, np.nan)
 
 
-def _with_resamples(
-    tables: Sequence[_FacetMetrics], gaps: Sequence[np.ndarray | None], settings: EvaluationSettings
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Per facet the metrics (metrics + 1,) and their resamples (resamples, metrics + 1); the last is calibration.
-
-    One set of draws serves all facets, so that the resamples of their mean belong together.
-    """
-    nothing = np.zeros((len(tables[0].ratios.sums), 1))
-    columns = [part for table in tables for part in (table.ratios.sums, table.ratios.counts)]
-    widths = [part.shape[1] for part in columns]
-    columns += [nothing if gap is None else gap for gap in gaps]
-    stacked = np.hstack(columns)
+def _estimates(tables: Sequence[_FacetMetrics], settings: EvaluationSettings) -> list[list[Estimate]]:
+    """The metrics of every facet, all from the same resamples, so that means over facets can be resampled too."""
+    no_gaps = np.zeros((len(tables[0].sums), 1))
+    parts = [part for table in tables for part in (table.sums, table.counts)]
+    parts += [no_gaps if table.gaps is None else table.gaps for table in tables]
+    stacked = np.hstack(parts)
     totals = np.vstack([stacked.sum(0), resample(stacked, settings.resamples, settings.seed)])
-    values, samples, start = [], [], 0
-    calibration = sum(widths)
-    for number, gap in enumerate(gaps):
-        width = widths[2 * number]
-        counts = totals[:, start + width : start + 2 * width]
-        figures = divide(totals[:, start : start + width], counts)
-        start += 2 * width
-        error = np.full((len(totals), 1), np.nan)
-        if gap is not None:
-            error = divide(np.abs(totals[:, calibration : calibration + gap.shape[1]]).sum(1), counts[:, 0])[:, None]
-        calibration += nothing.shape[1] if gap is None else gap.shape[1]
-        figures = np.hstack([figures, error])
-        values.append(figures[0])
-        samples.append(figures[1:])
-    return values, samples
+    split = np.split(totals, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
+    estimates = []
+    for number, table in enumerate(tables):
+        sums, counts, gaps = split[2 * number], split[2 * number + 1], split[2 * len(tables) + number]
+        error = np.full(len(totals), np.nan) if table.gaps is None else divide(np.abs(gaps).sum(1), counts[:, 0])
+        metrics = np.column_stack([divide(sums, counts), error])
+        groups = (table.counts > 0).sum(0)
+        columns = zip(metrics.T, table.images, np.append(groups, groups[0]), strict=True)
+        estimates.append([Estimate(column[0], column[1:], int(n), int(g)) for column, n, g in columns])
+    return estimates
 
 
 def _calibration_gaps(scored: Scored, facet: str, settings: EvaluationSettings) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""Every metric of every image, filled in batch by batch."""
+"""The metrics of every image of one facet, filled in batch by batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,8 +29,8 @@ class ImageScores:
 
     relevance: Relevance
     top_k: tuple[int, ...]
-    further: bool = True  # False: the paper's metrics alone, three times faster
-    device: str = "cpu"  # else torch's name of a GPU
+    further: bool = True  # False: only the paper's metrics, three times faster
+    device: str = "cpu"  # or a GPU, as torch names it
     values: np.ndarray = field(init=False)
     hits: np.ndarray = field(init=False)
     positions: np.ndarray = field(init=False)
@@ -62,26 +62,13 @@ class ImageScores:
             return
         bits = as_bits(scores)
         further = len(main_metrics(self.top_k)) * len(POLICIES) if self.further else -1
+        images, layout = rows.astype(np.int64), bit_layout(bits.dtype)
         r = self.relevance
-        tops = np.array(self.top_k, np.int64)
-        images, above = rows.astype(np.int64), np.asarray(parents, np.int32)
+        tags = (r.starts, r.tags, r.stated, r.unseen, np.asarray(parents, np.int32), np.array(self.top_k, np.int64))
+        output = (self.values, further, self.hits, self.positions)
 
         def rank(start: int, stop: int) -> bool:
-            return rank_images(
-                bits[start:stop],
-                *bit_layout(bits.dtype),
-                images[start:stop],
-                r.starts,
-                r.tags,
-                r.stated,
-                r.unseen,
-                above,
-                tops,
-                self.values,
-                further,
-                self.hits,
-                self.positions,
-            )
+            return rank_images(bits[start:stop], *layout, images[start:stop], *tags, *output)
 
         if not all(in_threads(rank, len(bits))):
             raise ValueError("scores hold NaN")

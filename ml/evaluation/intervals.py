@@ -1,6 +1,6 @@
-"""Intervals by bootstrap over groups of near-duplicates, and paired tests by sign flips of whole groups."""
+"""Bootstrap intervals over groups of near-duplicates, and paired tests by sign flips of whole groups."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,11 +11,12 @@ from scipy import stats
 from ml.evaluation.threads import in_threads
 
 IN_MEMORY = 10_000_000  # weights in memory at a time (80 MB)
+Draw = Callable[[int, int, int, int], np.ndarray]  # groups, start, stop, seed -> float64 (stop - start, groups)
 
 
 @dataclass(frozen=True)
 class Ratios:
-    """Metrics that are a sum over a count: both per group, so that a resample is one matrix product."""
+    """Metrics as sums and counts per group; resampling the groups is then one matrix product."""
 
     sums: np.ndarray  # float64 (groups, metrics)
     counts: np.ndarray  # float64 (groups, metrics)
@@ -28,7 +29,7 @@ class Ratios:
 
 @dataclass(frozen=True)
 class Paired:
-    """The difference of two rows on the same images."""
+    """The difference of two rows on the same images, with its interval and p-value."""
 
     difference: float
     low: float
@@ -55,20 +56,21 @@ def sum_by_group(values: np.ndarray, groups: np.ndarray, n_groups: int) -> Ratio
 def resample(sums: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Column sums of `resamples` draws of groups with replacement, shape (resamples, columns).
 
-    Columns that do not differ are multiplied once. The draws depend on the seed and the number of groups alone, so
-    two baselines resample alike.
+    Equal columns are multiplied once. The draws depend only on the seed and the number of groups, so all baselines get
+    the same ones.
     """
     unique, back = unique_columns(sums)
-    totals = np.empty((resamples, unique.shape[1]))
-    for start, stop in _blocks(resamples, len(sums)):
-        totals[start:stop] = draw_weights(len(sums), start, stop, seed) @ unique
-    return totals[:, back]
+    return _weighted_sums(draw_weights, unique, resamples, seed)[:, back]
 
 
-def _blocks(resamples: int, n_groups: int) -> Iterator[tuple[int, int]]:
-    size = max(1, IN_MEMORY // max(1, n_groups))
-    for start in range(0, resamples, size):
-        yield start, min(resamples, start + size)
+def _weighted_sums(draw: Draw, values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Column sums of the values (groups, columns) under random weights of the groups, shape (resamples, columns)."""
+    totals = np.empty((resamples, values.shape[1]))
+    step = max(1, IN_MEMORY // max(1, len(values)))
+    for start in range(0, resamples, step):
+        stop = min(resamples, start + step)
+        totals[start:stop] = draw(len(values), start, stop, seed) @ values
+    return totals
 
 
 def unique_columns(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +103,7 @@ def interval(replicates: np.ndarray, n_groups: int, confidence: float) -> tuple[
 
 @lru_cache(maxsize=4096)
 def _expanded_tail(n_groups: int, confidence: float) -> float:
-    """The tail that makes a percentile interval of n draws as wide as the t interval would be."""
+    """The tail probability with which the percentile interval of n groups is as wide as a t interval."""
     tail = (1 - confidence) / 2
     if n_groups < 2:
         return tail
@@ -111,11 +113,11 @@ def _expanded_tail(n_groups: int, confidence: float) -> float:
 
 @dataclass(frozen=True)
 class Resampled:
-    """One row under every draw and every flip; the difference of two such rows is all that a comparison needs."""
+    """Bootstrap and sign-flip resamples of one row; subtract two to compare rows."""
 
     ratios: Ratios
     replicates: np.ndarray  # (resamples, metrics)
-    flipped: np.ndarray  # (resamples, metrics): the row's part of the metric under random signs of the groups
+    flipped: np.ndarray  # (resamples, metrics): the metric with random signs of the groups
 
     @property
     def n_groups(self) -> np.ndarray:
@@ -124,17 +126,17 @@ class Resampled:
 
 
 def resample_row(ratios: Ratios, resamples: int, seed: int) -> Resampled:
-    """A row's metrics under every draw and flip; the same for every row with as many groups."""
+    """Resample a row; rows with the same number of groups get the same draws and flips."""
     totals = np.broadcast_to(ratios.counts.sum(0), ratios.sums.shape)
     parts = np.nan_to_num(divide(ratios.sums, totals))
-    return Resampled(ratios, replicate(ratios, resamples, seed), _flip(parts, resamples, seed))
+    return Resampled(ratios, replicate(ratios, resamples, seed), _weighted_sums(draw_signs, parts, resamples, seed))
 
 
 def compare_paired(first: Resampled, second: Resampled, columns: Sequence[int], confidence: float) -> Paired:
     """The paired difference first - second of the mean over `columns`; NaN where a column counts no image.
 
-    The interval is the bootstrap's. The p-value is two-sided, of the hypothesis that rows are exchangeable: the signs
-    of whole groups flip at random. Raises ValueError for rows that do not count the same images.
+    The interval comes from the bootstrap. The p-value is two-sided, from flipping the signs of whole groups at random,
+    under the null hypothesis that the rows are exchangeable. Raises ValueError if they do not count the same images.
     """
     at = list(columns)
     if not np.array_equal(first.ratios.counts[:, at], second.ratios.counts[:, at]):
@@ -150,7 +152,7 @@ def compare_paired(first: Resampled, second: Resampled, columns: Sequence[int], 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for how many comparisons were made (Holm 1979); NaN stays NaN and does not count."""
+    """p-values corrected for the number of comparisons (Holm 1979); NaN stays NaN and does not count."""
     p = np.asarray(p_values, float)
     order = np.flatnonzero(~np.isnan(p))
     order = order[np.argsort(p[order], kind="stable")]
@@ -158,14 +160,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     factors = np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * factors))
     return corrected.tolist()
-
-
-def _flip(contributions: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Column sums under random signs of the groups, shape (resamples, columns)."""
-    totals = np.empty((resamples, contributions.shape[1]))
-    for start, stop in _blocks(resamples, len(contributions)):
-        totals[start:stop] = draw_signs(len(contributions), start, stop, seed) @ contributions
-    return totals
 
 
 @njit(cache=True)
@@ -178,17 +172,21 @@ def _mix(state):
 
 
 def draw_weights(n_groups: int, start: int, stop: int, seed: int) -> np.ndarray:
-    """How often each group is drawn, float64 (stop - start, groups); resample b depends on seed and b alone."""
-    weights = np.empty((stop - start, n_groups))
-    in_threads(lambda a, b: _draw_weights(weights[a:b], start + a, seed), stop - start)
-    return weights
+    """How often each group is drawn, float64 (stop - start, groups); resample b depends only on the seed and b."""
+    return _fill(_draw_weights, n_groups, start, stop, seed)
 
 
 def draw_signs(n_groups: int, start: int, stop: int, seed: int) -> np.ndarray:
-    """A random sign per group, float64 (stop - start, groups); resample b depends on seed and b alone."""
-    signs = np.empty((stop - start, n_groups))
-    in_threads(lambda a, b: _draw_signs(signs[a:b], start + a, seed), stop - start)
-    return signs
+    """A random sign per group, float64 (stop - start, groups); resample b depends only on the seed and b."""
+    return _fill(_draw_signs, n_groups, start, stop, seed)
+
+
+def _fill(
+    kernel: Callable[[np.ndarray, int, int], None], n_groups: int, start: int, stop: int, seed: int
+) -> np.ndarray:
+    filled = np.empty((stop - start, n_groups))
+    in_threads(lambda a, b: kernel(filled[a:b], start + a, seed), stop - start)
+    return filled
 
 
 @njit(cache=True, nogil=True)

@@ -1,11 +1,11 @@
-"""The paper's metrics and those beside them, per image: compiled, streaming, ties at their expected value."""
+"""The paper's metrics and further ones, per image, as compiled loops; ties count at their expected value."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
 
-IGNORE_UNSEEN = "ignore_unseen"  # paper: tags never seen in training are left out
+IGNORE_UNSEEN = "ignore_unseen"  # paper: tags without training images are left out
 COUNT_UNSEEN = "count_unseen"  # ours: they count as missed, behind every tag of the list
 POLICIES = (IGNORE_UNSEEN, COUNT_UNSEEN)
 FURTHER = (
@@ -16,8 +16,8 @@ FURTHER = (
     "coherence_violations",
     "confidence",
 )
-LANES = 64  # half floats that are compared side by side
-COHERENCE_DEPTH = 10  # coherence looks at as many tags as a cataloguer sees
+LANES = 64  # half floats compared in one loop, which the compiler vectorizes
+COHERENCE_DEPTH = 10  # the tags that a cataloguer sees
 
 
 def main_metrics(top_k: Sequence[int]) -> list[str]:
@@ -26,13 +26,13 @@ def main_metrics(top_k: Sequence[int]) -> list[str]:
 
 
 def as_bits(scores: np.ndarray) -> np.ndarray:
-    """Floats as the integers of their bits, without a copy where they lie side by side."""
+    """Floats viewed as the integers of their bits; contiguous arrays are not copied."""
     scores = np.ascontiguousarray(scores)
     return scores.view(f"i{scores.dtype.itemsize}")
 
 
 def from_keys(keys: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The scores behind ordered keys, as float64; `dtype` is the integer type of their bits."""
+    """The inverse of `_order`: float64 scores of ordered keys; `dtype` is the integer type of their bits."""
     whole, sign = keys.astype(np.int64), np.iinfo(dtype).min
     bits = np.where(whole < 0, -whole | sign, whole).astype(dtype)
     return bits.view(f"f{dtype.itemsize}").astype(np.float64)
@@ -47,10 +47,10 @@ def bit_layout(dtype: np.dtype) -> tuple[np.integer, np.integer, np.integer]:
 
 @njit(cache=True)
 def _order(bits, mask, sign, keys, peaks):
-    """Bits of floats as integers that compare alike, -0 equal to 0; returns the largest magnitude.
+    """Turn the bits of floats into integers with the same order, -0 equal to 0; return the largest magnitude.
 
-    Integers, because half floats have no instruction of their own, and 32 of them compare at once. `peaks`, of LANES
-    numbers as wide as the bits, keeps the loop as wide as them.
+    Integers, because CPUs do not compare half floats, but 32 small integers at once. `peaks` holds LANES numbers of the
+    same width as the bits, so that the loop is vectorized at that width.
     """
     peaks[:] = 0
     done = bits.size // LANES * LANES
@@ -70,10 +70,10 @@ def _order(bits, mask, sign, keys, peaks):
 
 @njit(cache=True)
 def _place(keys, key, counts):
-    """How many of the keys are larger, and how many equal.
+    """How many of the keys are larger, and how many are equal.
 
-    Half floats are counted in lanes as wide as themselves, `counts` int16 (2, LANES), which is five times faster than
-    counting all in one wide number; for wider floats that gains nothing.
+    Half floats are counted in int16 lanes, `counts` (2, LANES), which is five times faster than one 64-bit counter;
+    wider floats gain nothing from it.
     """
     larger, equal, done = 0, 0, 0
     if keys.itemsize == 2:
@@ -100,9 +100,9 @@ def _chance(larger, equal, k):
 
 @njit(cache=True)
 def _any_in_top(larger, equal, k):
-    """Chance that at least one relevant tag is among the k best, under random order of ties.
+    """Chance that at least one relevant tag is among the k best, with ties in random order.
 
-    Only one block of ties can straddle k; it has m places left for e tags, r of them relevant: 1 - C(e-r, m) / C(e, m).
+    At most one block of ties straddles k: m of its e tags, r of them relevant, fit: 1 - C(e-r, m) / C(e, m).
     """
     r, block = 0, -1
     for i in range(larger.size):
@@ -123,7 +123,7 @@ def _any_in_top(larger, equal, k):
 
 @njit(cache=True)
 def _best(keys, n, best):
-    """The n best tags into `best`, ties by the tag list's order."""
+    """Write the n best tags to `best`, ties in the order of the tag list; return how many there are."""
     filled = 0
     for j in range(keys.size):
         if filled == n and keys[j] <= keys[best[n - 1]]:
@@ -139,7 +139,7 @@ def _best(keys, n, best):
 
 @njit(cache=True)
 def _leaf_r_precision(row, relevant, stated, larger, equal):
-    """R-Precision of the stated tags; their ancestors are true as well, so they leave the ranking."""
+    """R-Precision of the stated tags, with their ancestors, which are right as well, left out of the ranking."""
     n_stated = stated.sum()
     total = 0.0
     for i in range(relevant.size):
@@ -156,7 +156,7 @@ def _leaf_r_precision(row, relevant, stated, larger, equal):
 
 @njit(cache=True)
 def _overlap(best, n, relevant, parents, mark, stamp):
-    """Sizes of the n best tags closed upwards, and of their overlap with the relevant tags."""
+    """Number of the n best tags with all their ancestors, and how many of these are relevant."""
     for tag in relevant:
         mark[tag] = stamp
     size, common = 0, 0
@@ -172,7 +172,7 @@ def _overlap(best, n, relevant, parents, mark, stamp):
 
 @njit(cache=True)
 def _incoherent(row, best, n, parents):
-    """Share of the n best tags with a parent whose parent scores less; NaN where none has a parent."""
+    """Among the n best tags with a parent, the share that scores above it; NaN where none has a parent."""
     pairs, wrong = 0, 0
     for i in range(n):
         parent = parents[best[i]]
@@ -186,7 +186,10 @@ def _incoherent(row, best, n, parents):
 def rank_images(
     bits, mask, infinite, sign, rows, starts, tags, stated, unseen, parents, tops, values, further, hits, positions
 ):
-    """Fill `values`, `hits` and `positions` for a batch of images, each image once; `further` -1: the paper's alone."""
+    """Fill `values`, `hits` and `positions` for a batch of distinct images; return False for a NaN.
+
+    `further` is the first column of the further metrics, -1 to leave them out.
+    """
     n, n_tags = bits.shape
     row = np.empty(n_tags, bits.dtype)
     mark = np.full(n_tags, -1, np.int64)
@@ -204,24 +207,24 @@ def rank_images(
             return False
         larger = np.empty(known, np.int64)
         equal = np.empty(known, np.int64)
-        found, found_all, place = 0.0, 0.0, 0.0
+        right, right_all, position = 0.0, 0.0, 0.0
         for i in range(known):
             larger[i], equal[i] = _place(row, row[tags[first + i]], counts)
             hits[first + i] = _chance(larger[i], equal[i], known)
             positions[first + i] = larger[i] + (equal[i] + 1) / 2
-            found += hits[first + i]
-            found_all += _chance(larger[i], equal[i], everything)
-            place += positions[first + i]
+            right += hits[first + i]
+            right_all += _chance(larger[i], equal[i], everything)
+            position += positions[first + i]
         u = unseen[image]
         width = tops.size + 2
-        out[width] = found_all / everything
-        out[2 * width - 1] = (place + u * (n_tags + (u + 1) / 2)) / everything
+        out[width] = right_all / everything
+        out[2 * width - 1] = (position + u * (n_tags + (u + 1) / 2)) / everything
         for k in range(tops.size):
             out[width + 1 + k] = _any_in_top(larger, equal, tops[k])
         if known == 0:
             continue
-        out[0] = found / known
-        out[width - 1] = place / known
+        out[0] = right / known
+        out[width - 1] = position / known
         for k in range(tops.size):
             out[1 + k] = out[width + 1 + k]
         if further < 0:

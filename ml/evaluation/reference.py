@@ -1,4 +1,4 @@
-"""Two rows that every table needs: what the label prior alone reaches, and what a perfect ranking would."""
+"""The two reference rows of every table: the label prior, and the oracle with a perfect ranking."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,7 @@ import numpy as np
 from ml.dataset.ground_truth import Dataset, Truth, load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.evaluate import Row, Scored, results_of, score_source
-from ml.evaluation.prediction_reader import write_predictions
-from pipeline import FACETS
+from ml.evaluation.evaluate import Row, Scored, Source, results_of, score_source
 from pipeline.settings import EvaluationSettings
 
 PRIOR, ORACLE = "label_prior", "oracle"
@@ -46,11 +44,11 @@ def score_prior(dataset: Dataset, truth: Truth, settings: EvaluationSettings) ->
         for images in _slices(len(truth.groups), settings.batch_rows):
             yield np.tile(scores, (len(images), 1)), images
 
-    return score_source(PRIOR, 0, dataset, truth, batches, settings, PRIOR)
+    return score_source(Source(PRIOR, 0, PRIOR, batches), dataset, truth, settings)
 
 
 def score_oracle(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:
-    """Every relevant tag of the tag list ahead of every other: the best a model with this list can do."""
+    """All relevant tags of the tag list ahead of all others: the best result a model with this list can have."""
 
     def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         relevance = truth.relevance[tags.facet]
@@ -61,17 +59,7 @@ def score_oracle(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -
             scores[rows, relevance.tags[first:last]] = 1
             yield scores, images
 
-    return score_source(ORACLE, 0, dataset, truth, batches, settings, ORACLE)
-
-
-def write_prior_predictions(dataset: Path, predictions: Path, splits: tuple[str, ...]) -> None:
-    """The label prior as prediction files, as anyone would hand them in."""
-    loaded = load_dataset(dataset)
-    for split in splits:
-        truth = load_truth(loaded, split)
-        lists = [loaded.tag_lists[facet] for facet in FACETS]
-        scores = {tags.facet: np.tile(prior_scores(tags), (len(truth.groups), 1)) for tags in lists if len(tags)}
-        write_predictions(predictions, PRIOR, 0, loaded, truth, scores)
+    return score_source(Source(ORACLE, 0, ORACLE, batches), dataset, truth, settings)
 
 
 def _slices(n: int, size: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Every row of a run's benchmark: all predictions of a storage folder, the label prior and the oracle."""
+"""Scores the whole benchmark of a run: all predictions of a storage folder, the label prior and the oracle."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ml.dataset.open import load_dataset
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.breakdowns import breakdowns_of
 from ml.evaluation.comparisons import all_pairs, compare_rows, main_ratios
-from ml.evaluation.evaluate import Row, Scored, facets_of, results_of, score_predictions
+from ml.evaluation.evaluate import Row, Scored, results_of, score_predictions
 from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.prediction_reader import open_predictions
 from ml.evaluation.reference import ORACLE, score_oracle, score_prior
@@ -53,7 +53,7 @@ def evaluate_benchmark(
             breakdowns += breakdowns_of(scored, dataset, depths)
             if scored.baseline != ORACLE:
                 ratios[scored.baseline] = main_ratios(scored)
-        comparisons.append(compare_rows(ratios, all_pairs(ratios), dataset.run, split, settings))
+        comparisons.append(compare_rows(ratios, all_pairs(ratios), dataset, split, settings))
     return Benchmark(
         RESULTS.frame(results).sort(RESULTS.key),
         BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key),
@@ -64,11 +64,10 @@ def evaluate_benchmark(
 def score_rows(
     folders: Sequence[Path], dataset: Dataset, truth: Truth, settings: EvaluationSettings
 ) -> Iterator[tuple[Scored, dict[str, dict[int, ImageScores]]]]:
-    """Each row of the benchmark scored on one split, and again by depth; the label prior and the oracle last."""
+    """Each row of the benchmark scored on one split, as a whole and by depth; the label prior and the oracle last."""
     for folder in folders:
-        facets = facets_of(folder.name)
-        scored = score_predictions(folder, dataset, truth, settings, facets)
-        lists = [dataset.tag_lists[facet] for facet in facets if len(dataset.tag_lists[facet])]
+        scored = score_predictions(folder, dataset, truth, settings)
+        lists = [dataset.tag_lists[facet] for facet in scored.predicted if len(dataset.tag_lists[facet])]
         depths = {tags.facet: score_depths(folder, dataset, truth, tags, settings) for tags in lists}
         yield scored, depths
     yield score_prior(dataset, truth, settings), {}
@@ -76,13 +75,13 @@ def score_rows(
 
 
 def prediction_folders(storage: Path, rows: Sequence[str] | None = None) -> list[Path]:
-    """The predictions of the rows, by default of all that are there: the paper's order, then by name."""
+    """The prediction folders of the rows, by default of all there are, in the paper's order, then by name."""
     order = {key: number for number, key in enumerate(BASELINES)}
-    place = storage / "predictions"
-    folders = [path for path in place.glob("*") if path.is_dir()] if rows is None else [place / row for row in rows]
+    root = storage / "predictions"
+    folders = [path for path in root.glob("*") if path.is_dir()] if rows is None else [root / row for row in rows]
     missing = [path.name for path in folders if not path.is_dir()]
     if missing or not folders:
-        raise EvaluationError(f"{place} has no predictions of {missing[0] if missing else 'any row'}; train it first.")
+        raise EvaluationError(f"{root} has no predictions of {missing[0] if missing else 'any row'}; train it first.")
     return sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name))
 
 

@@ -1,4 +1,4 @@
-"""Anyone's predictions scored against a release, as one JSON file that says what it may be compared with."""
+"""Scores predictions against a release and writes results.json, with the hashes that say what it compares with."""
 
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ def evaluate_submission(
     settings: EvaluationSettings | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Score `<predictions>/<split>/<facet>.parquet` on a release or dataset folder; writes `out` (results.json).
+    """Score `<predictions>/<split>/<facet>.parquet` on a release or dataset folder; write `out` (results.json).
 
-    The result holds the split and tag-list hash: results compare only where both are the same. Beside the rows of the
-    predictions stand the label prior and the oracle. Raises EvaluationError, one sentence, for what does not fit.
+    The results include the label prior and the oracle. They carry the split and tag-list hash: results compare only
+    where both are the same. Raises EvaluationError, one sentence, for predictions that do not fit.
     """
     settings = settings or EvaluationSettings()
     dataset = load_dataset(release)

@@ -1,4 +1,4 @@
-"""Compiled loops that release Python's lock, run side by side on pieces of their rows."""
+"""Runs compiled loops, which release the GIL, in threads on consecutive pieces of their rows."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 Result = TypeVar("Result")
-SMALL = 64  # rows that are not worth a thread
+SMALL = 64  # fewer rows are not worth a thread
 
 
 def in_threads(work: Callable[[int, int], Result], rows: int) -> list[Result]:

@@ -11,6 +11,7 @@ import pytest
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
 from ml.evaluation.prediction_reader import write_predictions
+from ml.evaluation.reference import PRIOR, prior_scores
 from ml.report.write import write_report
 from pipeline import FACETS
 from pipeline.release.folder import write_dataset
@@ -68,6 +69,16 @@ def predictions(dataset, tmp_path_factory) -> Path:
         scores = random_scores(dataset, split, number, skill=0.25)
         write_predictions(folder, "softmax", 7, loaded, load_truth(loaded, split), scores)
     return folder
+
+
+def write_prior_predictions(dataset: Path, predictions: Path, splits: tuple[str, ...]) -> None:
+    """The label prior as prediction files."""
+    loaded = load_dataset(dataset)
+    for split in splits:
+        truth = load_truth(loaded, split)
+        lists = [tags for tags in loaded.tag_lists.values() if len(tags)]
+        scores = {tags.facet: np.tile(prior_scores(tags), (len(truth.groups), 1)) for tags in lists}
+        write_predictions(predictions, PRIOR, 0, loaded, truth, scores)
 
 
 FAST = EvaluationSettings(resamples=200, example_images=4)

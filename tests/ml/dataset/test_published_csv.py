@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from assets.cli.app import app
 from ml.dataset.ground_truth import EvaluationError, load_truth
 from ml.dataset.open import load_dataset
-from ml.evaluation.reference import write_prior_predictions
 from pipeline import FACETS
+from tests.ml.scored import write_prior_predictions
 
 FILES = ("train.csv", "test_id.csv")
 COLUMNS = {

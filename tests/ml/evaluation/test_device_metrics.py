@@ -8,7 +8,7 @@ import torch
 
 from ml.dataset.ground_truth import EvaluationError
 from ml.dataset.relevance import Relevance
-from ml.evaluation.device_metrics import lacking, rank_on
+from ml.evaluation.device_metrics import rank_on, why_unavailable
 from ml.evaluation.evaluate import evaluate
 from ml.evaluation.image_scores import ImageScores, score_images
 from pipeline.settings import EvaluationSettings
@@ -60,7 +60,7 @@ def test_a_nan_is_an_error():
 def test_an_evaluation_on_a_device_gives_the_same_rows(predictions: Path, dataset: Path, monkeypatch):
     settings = EvaluationSettings(resamples=50, batch_rows=7)
     compiled = evaluate(predictions, dataset, settings=settings)
-    monkeypatch.setattr("ml.evaluation.device_metrics.lacking", lambda device: "")
+    monkeypatch.setattr("ml.evaluation.device_metrics.why_unavailable", lambda device: "")
     monkeypatch.setattr(
         "ml.evaluation.image_scores.ImageScores.add",
         lambda self, scores, rows, parents: rank_on("cpu", self, scores, rows, parents),
@@ -69,6 +69,6 @@ def test_an_evaluation_on_a_device_gives_the_same_rows(predictions: Path, datase
 
 
 def test_a_device_that_is_not_there_is_one_sentence(predictions: Path, dataset: Path):
-    assert lacking("cpu") == ""
+    assert why_unavailable("cpu") == ""
     with pytest.raises(EvaluationError, match=r"Nothing can be scored on nonsense \(.+\); leave the device out\.$"):
         evaluate(predictions, dataset, device="nonsense")

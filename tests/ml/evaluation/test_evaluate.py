@@ -14,10 +14,11 @@ from ml.dataset.ground_truth import EvaluationError
 from ml.dataset.open import load_dataset
 from ml.dataset.relevance import Relevance
 from ml.evaluation.evaluate import evaluate, hits_of_parents, thirds
-from ml.evaluation.reference import reference_rows, write_prior_predictions
+from ml.evaluation.reference import reference_rows
 from pipeline import FACETS
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import RESULTS
+from tests.ml.scored import write_prior_predictions
 
 FAST = EvaluationSettings(resamples=200, batch_rows=7)
 
