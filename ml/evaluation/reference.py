@@ -9,13 +9,14 @@ from ml.dataset.ground_truth import Dataset, Truth, load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.evaluate import Row, Scored, Source, results_of, score_source
+from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
 
 PRIOR, ORACLE = "label_prior", "oracle"
 
 
 def reference_rows(
-    dataset: Path, splits: tuple[str, ...] = ("inner_test", "outer_test"), settings: EvaluationSettings | None = None
+    dataset: Path, splits: tuple[str, ...] = TEST_SPLITS, settings: EvaluationSettings | None = None
 ) -> list[Row]:
     """Rows of `results` for the label prior and the oracle."""
     settings = settings or EvaluationSettings()
