@@ -85,13 +85,13 @@ def full_size(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Served:
-    """A desk that answers at this address, and its process."""
+    """A assistant that answers at this address, and its process."""
 
     address: str
     pid: int
 
     def cpu_s(self) -> float:
-        """CPU seconds of the desk and of the processes that decode for it: what a busy machine does not change."""
+        """CPU seconds of the assistant and of the processes that decode for it: what a busy machine does not change."""
         family = {self.pid, *_children(self.pid)}
         ticks = [sum(map(int, _stat(pid)[11:13])) for pid in family]
         return sum(ticks) / os.sysconf("SC_CLK_TCK")
@@ -136,19 +136,19 @@ def serving(storage: Path, *options: str, folder: Path | None = None) -> Iterato
         shutil.rmtree(own)
 
 
-def suggest_ms(desk: Served, model: str | None, n: int) -> tuple[np.ndarray, float]:
+def suggest_ms(assistant: Served, model: str | None, n: int) -> tuple[np.ndarray, float]:
     """Milliseconds of POST /api/suggest, one request after the other, each with another picture; CPU ms of each."""
     pictures = [photograph(seed) for seed in range(min(n, 20))]
     query = {"model": model} if model else {}
     times = []
-    with httpx.Client(base_url=desk.address, timeout=120) as client:
+    with httpx.Client(base_url=assistant.address, timeout=120) as client:
         client.post("/api/suggest", params=query, content=pictures[0]).raise_for_status()  # the model is loaded
-        before = desk.cpu_s()
+        before = assistant.cpu_s()
         for turn in range(n):
             start = time.perf_counter()
             client.post("/api/suggest", params=query, content=pictures[turn % len(pictures)]).raise_for_status()
             times.append((time.perf_counter() - start) * 1e3)
-        cpu_ms = (desk.cpu_s() - before) / n * 1e3
+        cpu_ms = (assistant.cpu_s() - before) / n * 1e3
     return np.array(times), cpu_ms
 
 
@@ -217,18 +217,18 @@ def main() -> None:
     if dumps is None:
         dumps = sorted((ROOT.parent / "shared" / "aat").glob("*.nt.gz"))
     notes = []
-    with serving(storage) as desk:
-        suggested, cpu = suggest_ms(desk, "ensemble_ml_s_clip", asked.n)
+    with serving(storage) as assistant:
+        suggested, cpu = suggest_ms(assistant, "ensemble_ml_s_clip", asked.n)
         notes.append(f"ensemble_ml_s_clip of the demo: {spread(suggested, cpu)}")
-        requests, errors = twenty_clients(desk.address, asked.seconds)
+        requests, errors = twenty_clients(assistant.address, asked.seconds)
         notes.append(f"{CLIENTS} clients for {asked.seconds:g} s: {requests} requests, {errors} errors")
-    with serving(storage, *(("--thesaurus", *map(str, dumps)) if dumps else ())) as desk:
-        before = desk.cpu_s()
-        searched, size = search_ms(desk.address, 1_000)
-        notes.append(f"search over {size} tags: {spread(searched, desk.cpu_s() - before)}")  # s of 1,000 are ms of one
+    with serving(storage, *(("--thesaurus", *map(str, dumps)) if dumps else ())) as assistant:
+        before = assistant.cpu_s()
+        searched, size = search_ms(assistant.address, 1_000)
+        notes.append(f"search over {size} tags: {spread(searched, assistant.cpu_s() - before)}")  # s of 1,000 are ms of one
     if asked.full_size:
-        with tempfile.TemporaryDirectory() as folder, serving(full_size(Path(folder) / "storage")) as desk:
-            full, cpu = suggest_ms(desk, "ensemble_ml_s_clip", max(20, asked.n // 5))
+        with tempfile.TemporaryDirectory() as folder, serving(full_size(Path(folder) / "storage")) as assistant:
+            full, cpu = suggest_ms(assistant, "ensemble_ml_s_clip", max(20, asked.n // 5))
             notes.append(f"full-size ensemble, random weights: {spread(full, cpu)}")
     row = {
         "name": "assistant",

@@ -1,4 +1,4 @@
-"""Fifty decisions at the desk, a retraining, and what came of them: before, with corrections alone, with negatives."""
+"""Fifty decisions at the assistant, a retraining, and what came of them: before, with corrections alone, with negatives."""
 
 import argparse
 import json
@@ -160,8 +160,8 @@ def main() -> None:
         materialize("rows")
         for kind in ("models", "predictions", "dataset"):
             shutil.copytree(storage / kind, before / kind)
-        with serving(storage, "--model", SHOWN, folder=storage / "assistant") as desk:
-            images, seconds = decide(desk.address, asked.n, known_tags(storage))
+        with serving(storage, "--model", SHOWN, folder=storage / "assistant") as assistant:
+            images, seconds = decide(assistant.address, asked.n, known_tags(storage))
         os.environ["EUFCC__SPLITS__PREVIOUS"] = str(storage / "splits.before.parquet")
         shutil.copy(storage / "splits.parquet", storage / "splits.before.parquet")
         materialize("cataloguer_decisions", "corrections", "selection", "usable", "rejected_tags")

@@ -96,9 +96,9 @@ def decisions(
     from rich.table import Table
 
     from assets.resources import current_project
-    from ml.assistant.decision_impact import effect_in
+    from ml.assistant.decision_impact import decision_impact
 
-    key, rows = effect_in(current_project().storage, model)
+    key, rows = decision_impact(current_project().storage, model)
     table = Table(*rows.columns, title=key)
     for row in rows.iter_rows():
         table.add_row(*(f"{value:.3g}" if isinstance(value, float) else f"{value}" for value in row))

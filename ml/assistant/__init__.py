@@ -1,1 +1,1 @@
-"""The annotation assistant: a cataloguer's desk in the browser, with a model's suggestions in four trees."""
+"""The annotation assistant: a web page for cataloguers, with a model's suggestions in one tree per facet."""

@@ -1,4 +1,4 @@
-"""`python -m ml.assistant --storage FOLDER`: serves the assistant, and says where."""
+"""`python -m ml.assistant --storage FOLDER`: serves the assistant and prints its address."""
 
 import argparse
 import ipaddress
@@ -15,119 +15,113 @@ import uvicorn
 from ml.assistant.app import create_app
 from ml.assistant.decisions import DATABASE
 from ml.assistant.full_thesaurus import terms_of_dumps, terms_of_table
-from ml.assistant.limits import DeskLimits
-from ml.assistant.remote_images import Elsewhere
-from ml.assistant.service import Desk
+from ml.assistant.limits import AssistantLimits
+from ml.assistant.remote_images import RemoteImages
+from ml.assistant.service import AssistantService
 from ml.assistant.store import Store
-from ml.assistant.suggest import ModelInfo
 from ml.assistant.trained import ModelError, find_models, start_with
-from ml.assistant.vocabulary import LANGUAGES, Vocabulary, VocabularyError, read_tag_list, widened
+from ml.assistant.vocabulary import LANGUAGES, Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
 from pipeline.parquet import TableError
 from pipeline.settings import SettingsError
 from pipeline.settings import load as load_settings
 from pipeline.vocabulary.dump import DumpError
 
 DEFAULT_PORT = 8760
-FOR_PEOPLE = (
-    SettingsError,
-    VocabularyError,
-    ModelError,
-    DumpError,
-    TableError,
-    sa.exc.OperationalError,
-    sa.exc.ArgumentError,
+# Their messages are sentences for the user.
+USER_ERRORS = (
+    *(SettingsError, VocabularyError, ModelError, DumpError, TableError),
+    *(sa.exc.OperationalError, sa.exc.ArgumentError),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until stopped; 1 with one sentence on stderr when it cannot."""
-    asked = _parser().parse_args(arguments)
+    """Serve until stopped. Returns 1, with one sentence on stderr, if that is not possible."""
+    options = _parser().parse_args(arguments)
     try:
-        desk = make_desk(asked)
-    except FOR_PEOPLE as error:
+        service = make_service(options)
+    except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    token = None if _is_loopback(asked.host) else (asked.token or secrets.token_urlsafe(24))
-    app = create_app(desk, token=token, hosts=asked.allow_host)
+    token = None if _is_loopback(options.host) else (options.token or secrets.token_urlsafe(24))
+    app = create_app(service, token=token, hosts=options.allow_host)
     try:
-        opened = _bound(asked.host, asked.port)
+        server = _bound(options.host, options.port)
     except OSError as error:
-        print(f"error: {asked.host}:{asked.port} cannot be served ({error.strerror}); try --port 0.", file=sys.stderr)
+        reason = f"{options.host}:{options.port} cannot be served ({error.strerror})"
+        print(f"error: {reason}; try --port 0.", file=sys.stderr)
         return 1
-    _introduce(desk, asked.host, opened.getsockname()[1], token)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[opened])
+    _introduce(service, options.host, server.getsockname()[1], token)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[server])
     return 0
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket of this address; raises OSError when it is taken or not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """A socket bound to the address. Raises OSError if it is in use or not an address of this machine."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        opened.bind((host, port))
+        bound.bind((host, port))
     except OSError:
-        opened.close()
+        bound.close()
         raise
-    return opened
+    return bound
 
 
-def make_desk(asked: argparse.Namespace) -> Desk:
-    """The desk that the command line asks for."""
-    dataset: Path = asked.dataset or asked.storage / "dataset"
+def make_service(options: argparse.Namespace) -> AssistantService:
+    """The service for these command-line options."""
+    storage: Path = options.storage
+    dataset: Path = options.dataset or storage / "dataset"
+    folder: Path = options.folder or storage / "assistant"
     order, tags = read_tag_list(dataset / "tag_list.json")
-    vocabulary = _vocabulary(asked, tags)
+    vocabulary = _vocabulary(options, tags, list(order))
     models = find_models(
-        asked.models or asked.storage / "models", asked.predictions or asked.storage / "predictions", dataset, order
+        options.models or storage / "models", options.predictions or storage / "predictions", dataset, order
     )
-    start_with(models, asked.model, asked.storage)
-    folder: Path = asked.folder or asked.storage / "assistant"
-    of_folder = f"sqlite:///{folder / 'assistant.sqlite'}"
-    return Desk(
+    start_with(models, options.model, storage)
+    return AssistantService(
         vocabulary=vocabulary,
         models=models,
-        store=Store(asked.database or os.environ.get(DATABASE) or of_folder),
+        store=Store(options.database or os.environ.get(DATABASE) or f"sqlite:///{folder / 'assistant.sqlite'}"),
         folder=folder,
         dataset=dataset,
-        records=asked.storage / "records.parquet",
-        elsewhere=None if asked.no_fetch else _elsewhere(folder),
-        blind_share=asked.blind_share,
-        blind_seed=asked.seed,
+        records=storage / "records.parquet",
+        remote_images=None if options.no_fetch else _remote_images(folder),
+        blind_share=options.blind_share,
+        blind_seed=options.seed,
     )
 
 
-def _elsewhere(folder: Path) -> Elsewhere:
-    settings, limits = load_settings(), DeskLimits()
-    return Elsewhere(
+def _remote_images(folder: Path) -> RemoteImages:
+    settings, limits = load_settings(), AssistantLimits()
+    return RemoteImages(
         folder / "incoming",
         images=settings.images,
         http=settings.http,
         harvest=settings.harvest,
         max_bytes=limits.max_upload_bytes,
-        most=limits.most_from_manifest,
+        max_images=limits.most_from_manifest,
     )
 
 
-def _vocabulary(asked: argparse.Namespace, tags: list) -> Vocabulary:
-    """The models' tags inside the AAT of the given dumps, else inside the storage's `concepts`, else alone."""
-    if asked.thesaurus:
-        return widened(tags, terms_of_dumps(asked.thesaurus))
-    concepts = asked.storage / "concepts.parquet"
-    return widened(tags, terms_of_table(concepts)) if concepts.exists() else Vocabulary(tags)
+def _vocabulary(options: argparse.Namespace, tags: list[Term], facets: list[str]) -> Vocabulary:
+    """The models' tags inside the AAT of the given dumps or of the storage's `concepts` table, if there is either."""
+    concepts: Path = options.storage / "concepts.parquet"
+    if options.thesaurus:
+        return with_full_thesaurus(tags, terms_of_dumps(options.thesaurus), facets)
+    return with_full_thesaurus(tags, terms_of_table(concepts) if concepts.exists() else (), facets)
 
 
-def _introduce(desk: Desk, host: str, port: int, token: str | None) -> None:
-    """Where it serves, with what, in which languages."""
-    total = len(desk.vocabulary)
-    covered = ", ".join(
-        f"{language} {n}" for language, n in desk.vocabulary.coverage().items() if language in LANGUAGES
+def _introduce(service: AssistantService, host: str, port: int, token: str | None) -> None:
+    """Print the number of tags and labels, the model, and the address."""
+    labels = ", ".join(
+        f"{language} {n}" for language, n in service.vocabulary.coverage().items() if language in LANGUAGES
     )
-    info: ModelInfo | None = desk.models.infos.get(desk.models.default or "")
+    info = service.models.infos.get(service.models.default or "")
     model = f"{info.key} ({'; '.join(filter(None, (info.description, info.note)))})" if info else "none trained yet"
-    print(f"{total} tags; with a label in: {covered}. Model: {model}. Images: {desk.store.progress()['all']}.")
-    query = f"/?token={token}" if token else "/"
-    host = f"[{host}]" if ":" in host else host
-    print(f"The annotation assistant serves at http://{host}:{port}{query} (stop with Ctrl+C)", flush=True)
+    images = service.store.progress()["all"]
+    print(f"{len(service.vocabulary)} tags; with a label in: {labels}. Model: {model}. Images: {images}.")
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'?token={token}' if token else ''}"
+    print(f"The annotation assistant serves at {address} (stop with Ctrl+C)", flush=True)
 
 
 def _is_loopback(host: str) -> bool:
@@ -142,36 +136,28 @@ def _is_loopback(host: str) -> bool:
 def _share(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError("a share lies between 0 and 1")
+        raise argparse.ArgumentTypeError("a share is between 0 and 1")
     return value
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ml.assistant", description=__doc__)
-    parser.add_argument("--storage", type=Path, required=True, help="storage folder: dataset, models, predictions")
-    parser.add_argument("--model", metavar="KEY", help="the model shown first (default: the best on validation)")
-    parser.add_argument("--host", default="127.0.0.1", help="elsewhere than loopback a token is asked for")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any free one")
-    parser.add_argument(
-        "--database", metavar="URL", help=f"SQLAlchemy URL (default: ${DATABASE}, else SQLite in the storage folder)"
-    )
-    parser.add_argument("--folder", type=Path, help="where pictures and the default database are kept")
-    parser.add_argument("--dataset", type=Path, help="default: <storage>/dataset")
-    parser.add_argument("--models", type=Path, help="default: <storage>/models")
-    parser.add_argument("--predictions", type=Path, help="default: <storage>/predictions")
-    parser.add_argument(
-        "--thesaurus",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="dumps of the whole AAT (.nt, .nt.gz, .zip)",
-    )
-    parser.add_argument("--no-fetch", action="store_true", help="never ask another server, even when a person wants it")
-    parser.add_argument("--blind-share", type=_share, default=0.0, help="share of images decided without suggestions")
-    parser.add_argument("--seed", type=int, default=340, help="draws the blind share")
-    parser.add_argument("--token", help="asked from whoever does not come over loopback (default: a new one)")
-    parser.add_argument("--allow-host", nargs="*", default=[], metavar="NAME", help="further host names answered to")
+    add = parser.add_argument
+    add("--storage", type=Path, required=True, help="storage folder: dataset, models, predictions")
+    add("--model", metavar="KEY", help="the model shown first (default: the best on validation)")
+    add("--host", default="127.0.0.1", help="any other than a loopback address requires a token (default: %(default)s)")
+    add("--port", type=int, default=DEFAULT_PORT, help="0: any free port (default: %(default)s)")
+    add("--database", metavar="URL", help=f"SQLAlchemy URL (default: ${DATABASE}, or SQLite in the storage folder)")
+    add("--folder", type=Path, help="folder for pictures and the default database (default: <storage>/assistant)")
+    for name in ("dataset", "models", "predictions"):
+        add(f"--{name}", type=Path, help=f"default: <storage>/{name}")
+    dumps = "dumps of the full AAT (.nt, .nt.gz, .zip)"
+    add("--thesaurus", type=Path, nargs="+", default=[], metavar="FILE", help=dumps)
+    add("--no-fetch", action="store_true", help="never ask another server, even at a person's request")
+    add("--blind-share", type=_share, default=0.0, help="share of images decided without suggestions")
+    add("--seed", type=int, default=340, help="seed of the blind share")
+    add("--token", help="token that clients must send, unless on loopback (default: a new one)")
+    add("--allow-host", nargs="*", default=[], metavar="NAME", help="further host names to accept")
     return parser
 
 

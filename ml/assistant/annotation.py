@@ -1,19 +1,20 @@
-"""What an image's decisions add up to: a log of steps folded into tags accepted and rejected, kept consistent."""
+"""The decisions on an image: a log of steps, and the accepted and rejected tags that follow from it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ml.assistant.vocabulary import Vocabulary
 
 Action = Literal["accept", "add", "reject", "withdraw"]
-Stand = Literal["accepted", "rejected"]
-STANDS: dict[str, Stand] = {"accept": "accepted", "add": "accepted", "reject": "rejected"}
+Verdict = Literal["accepted", "rejected"]
+VERDICTS: dict[str, Verdict] = {"accept": "accepted", "add": "accepted", "reject": "rejected"}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One tag in one step: stated by the cataloguer, or following from what was stated (`because`, a tag id)."""
+    """One tag in one step: decided by the cataloguer, or a consequence of the decision on the tag `because`."""
 
     tag_id: str
     action: Action
@@ -22,7 +23,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One act of a cataloguer: a decision with what follows from it, or `undo` of an earlier step."""
+    """One action of a cataloguer: a decision with its consequences, or `undo` of an earlier step."""
 
     version: int
     kind: str  # decide, undo, done, reopen or skip
@@ -30,50 +31,57 @@ class Step:
     undoes: int | None = None
 
 
-def standing_steps(steps: Iterable[Step]) -> list[Step]:
-    """The steps that count: neither undone nor undoing."""
+def steps_of(rows: Iterable[Any], lines: Iterable[Any]) -> list[Step]:
+    """The steps of one image, from its rows in the tables `steps` and `decisions`."""
+    changes: defaultdict[int, list[Change]] = defaultdict(list)
+    for line in lines:
+        changes[line.version].append(Change(line.tag_id, line.action, line.because))
+    return [Step(row.version, row.kind, tuple(changes[row.version]), row.undoes) for row in rows]
+
+
+def current_steps(steps: Iterable[Step]) -> list[Step]:
+    """The steps in effect: those that were not undone, without the undo steps."""
     steps = list(steps)
     undone = {step.undoes for step in steps if step.kind == "undo"}
     return [step for step in steps if step.kind != "undo" and step.version not in undone]
 
 
-def fold(steps: Iterable[Step]) -> dict[str, Stand]:
-    """The tags as they stand after the steps, in the order they were decided."""
-    stands: dict[str, Stand] = {}
-    for step in standing_steps(steps):
+def fold(steps: Iterable[Step]) -> dict[str, Verdict]:
+    """The verdict on every decided tag after the steps, in the order of the decisions."""
+    verdicts: dict[str, Verdict] = {}
+    for step in current_steps(steps):
         for change in step.changes:
-            stands.pop(change.tag_id, None)
+            verdicts.pop(change.tag_id, None)
             if change.action != "withdraw":
-                stands[change.tag_id] = STANDS[change.action]
-    return stands
+                verdicts[change.tag_id] = VERDICTS[change.action]
+    return verdicts
 
 
-def decide(stands: Mapping[str, Stand], tag_id: str, action: Action, vocabulary: Vocabulary) -> tuple[Change, ...]:
-    """The decision with what follows from it.
+def decide(verdicts: Mapping[str, Verdict], tag_id: str, action: Action, vocabulary: Vocabulary) -> tuple[Change, ...]:
+    """A decision with its consequences.
 
-    A tag carries its ancestors: accepting one withdraws the rejection of any tag above it. Rejecting one rejects what
-    is below it: acceptances there are withdrawn. The log holds both, so it reads the same when the thesaurus changes.
+    An accepted tag implies its ancestors: accepting it withdraws rejections above it. A rejected tag excludes its
+    descendants: rejecting it withdraws acceptances below it. The consequences are logged too, so that a log keeps its
+    meaning when the thesaurus changes.
     """
     above = set(vocabulary.ancestors(tag_id)) if action in ("accept", "add") else set()
-    follows = []
-    for other, stand in stands.items():
-        lifted = stand == "rejected" and other in above
-        fallen = action == "reject" and stand == "accepted" and other in vocabulary
-        if lifted or (fallen and tag_id in vocabulary.ancestors(other)):
-            follows.append(Change(other, "withdraw", because=tag_id))
-    return (Change(tag_id, action), *follows)
+    consequences = []
+    for other, verdict in verdicts.items():
+        lifted = verdict == "rejected" and other in above
+        may_fall = action == "reject" and verdict == "accepted" and other in vocabulary
+        if lifted or (may_fall and tag_id in vocabulary.ancestors(other)):
+            consequences.append(Change(other, "withdraw", because=tag_id))
+    return (Change(tag_id, action), *consequences)
 
 
-def implied(stands: Mapping[str, Stand], vocabulary: Vocabulary) -> list[str]:
-    """The tags that hold because a tag below them was accepted, by id, without those accepted themselves."""
-    found: set[str] = set()
-    for tag_id, stand in stands.items():
-        if stand == "accepted" and tag_id in vocabulary:
-            found.update(vocabulary.ancestors(tag_id))
-    return sorted(found - {tag for tag, stand in stands.items() if stand == "accepted"})
+def implied(verdicts: Mapping[str, Verdict], vocabulary: Vocabulary) -> list[str]:
+    """The ancestors of the accepted tags by id, without those that are accepted themselves."""
+    accepted = [tag_id for tag_id, verdict in verdicts.items() if verdict == "accepted"]
+    above = {tag for tag_id in accepted if tag_id in vocabulary for tag in vocabulary.ancestors(tag_id)}
+    return sorted(above - set(accepted))
 
 
 def last_to_undo(steps: Iterable[Step]) -> Step | None:
-    """The latest step that an undo would take back."""
-    standing = standing_steps(steps)
-    return standing[-1] if standing else None
+    """The step that an undo would take back: the latest one in effect."""
+    current = current_steps(steps)
+    return current[-1] if current else None

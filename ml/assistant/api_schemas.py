@@ -1,5 +1,7 @@
-"""The shapes in which the API speaks: requests as typed models, answers as plain JSON objects."""
+"""The schemas of the API: requests as pydantic models, answers as JSON objects."""
 
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,7 +20,7 @@ TagId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}$")]
 ImageId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}$", description="sha256 of the image's source bytes")]
 TagIdInPath = Annotated[str, PathParameter(pattern=r"^[0-9]{1,12}$", description="AAT id")]
 Language = Annotated[Literal["ca", "es", "en", "de", "nl", "fr"], Query(description=f"one of {', '.join(LANGUAGES)}")]
-# No control characters: names and titles are shown and exported (XML 1.0 cannot hold them).
+# Names and titles are exported as XML 1.0, which has no control characters.
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f\x{fffe}\x{ffff}]*$"
 Text = Annotated[str, StringConstraints(max_length=300, pattern=PLAIN)]
 Who = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PLAIN)]
@@ -26,26 +28,26 @@ Version = Annotated[int, Field(ge=0, le=2**31 - 2)]
 
 
 class Body(BaseModel):
-    """A request's body: unknown fields are refused."""
+    """A request's body; unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ActBody(Body):
-    """Who acts, having seen which version."""
+    """Who changes an image, and from which version of it."""
 
     who: Who
     version: Version
     key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{8,64}$")] = Field(
-        description="chosen by the client; the same key again is the same step, so a request may be repeated"
+        description="chosen by the client; a request repeated with the same key counts once"
     )
     opened_at: datetime | None = None
     clicks: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     showing_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
     def act(self) -> Act:
-        """As the store takes it. A moment without a zone is taken as UTC."""
-        return Act(self.who, self.version, self.key, _within_reason(self.opened_at), self.clicks, self.showing_id)
+        """The body as an argument of the store. A time without a zone is UTC."""
+        return Act(self.who, self.version, self.key, _utc(self.opened_at), self.clicks, self.showing_id)
 
 
 class DecisionBody(ActBody):
@@ -56,13 +58,13 @@ class DecisionBody(ActBody):
 
 
 class StateBody(ActBody):
-    """An image set aside as done or skipped, or taken up again."""
+    """An image marked as done, skipped, or reopened."""
 
     kind: Literal["done", "skip", "reopen"]
 
 
 class DatasetBody(Body):
-    """Images of the dataset for the queue."""
+    """A request for images of the dataset."""
 
     split: Literal["train", "validation", "inner_test", "outer_test"] = "train"
     count: Annotated[int, Field(ge=1)] = 20
@@ -70,31 +72,21 @@ class DatasetBody(Body):
 
 
 class AddressBody(Body):
-    """A IIIF manifest, or a Europeana record, to take images from."""
+    """A request for the images of a IIIF manifest or a Europeana record."""
 
     address: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
     who: Who
 
 
+IMAGE_FIELDS = (
+    *("image_id", "title", "source", "source_url", "record_id", "attribution", "batch", "width", "height"),
+    *("added_by", "added_at", "blind", "state", "version", "position"),
+)
+
+
 def image(row: sa.Row) -> dict[str, Any]:
     """An image of the queue."""
-    return {
-        "image_id": row.image_id,
-        "title": row.title,
-        "source": row.source,
-        "source_url": row.source_url,
-        "record_id": row.record_id,
-        "attribution": row.attribution,
-        "batch": row.batch,
-        "width": row.width,
-        "height": row.height,
-        "added_by": row.added_by,
-        "added_at": row.added_at.isoformat(),
-        "blind": row.blind,
-        "state": row.state,
-        "version": row.version,
-        "position": row.position,
-    }
+    return {name: row._mapping[name] for name in IMAGE_FIELDS} | {"added_at": row.added_at.isoformat()}
 
 
 def node(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
@@ -113,9 +105,13 @@ def node(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
 
 
 def nodes_with_paths(vocabulary: Vocabulary, tag_ids: list[str]) -> dict[str, Any]:
-    """The tags and everything above them, by id."""
+    """The tags and all their ancestors, by id."""
     wanted = dict.fromkeys(step for tag in tag_ids if tag in vocabulary for step in vocabulary.path(tag))
     return {tag: node(vocabulary, tag) for tag in wanted}
+
+
+def _labels(vocabulary: Vocabulary, tag_ids: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"tag_id": tag, "labels": dict(vocabulary.terms[tag].labels)} for tag in tag_ids]
 
 
 def detail(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
@@ -125,84 +121,78 @@ def detail(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
         **node(vocabulary, tag_id),
         "alt_labels": {language: list(texts) for language, texts in term.alt_labels.items()},
         "scope_notes": dict(term.scope_notes),
-        "path": [{"tag_id": tag, "labels": dict(vocabulary.terms[tag].labels)} for tag in vocabulary.path(tag_id)],
-        "other_parents": [{"tag_id": tag, "labels": dict(vocabulary.terms[tag].labels)} for tag in term.parents[1:]],
+        "path": _labels(vocabulary, vocabulary.path(tag_id)),
+        "other_parents": _labels(vocabulary, term.parents[1:]),
     }
 
 
-def annotation(vocabulary: Vocabulary, stand: Annotation) -> dict[str, Any]:
-    """An image's decisions, with the tags that they imply and the nodes to show them."""
-    accepted = [tag for tag, stands in stand.stands.items() if stands == "accepted"]
-    rejected = [tag for tag, stands in stand.stands.items() if stands == "rejected"]
+def annotation(vocabulary: Vocabulary, current: Annotation) -> dict[str, Any]:
+    """The current decisions on an image, the tags that they imply, and the nodes of the tree for all of them."""
+    accepted = [tag for tag, verdict in current.verdicts.items() if verdict == "accepted"]
+    rejected = [tag for tag, verdict in current.verdicts.items() if verdict == "rejected"]
     return {
-        "image_id": stand.image_id,
-        "version": stand.version,
-        "state": stand.state,
+        "image_id": current.image_id,
+        "version": current.version,
+        "state": current.state,
         "accepted": accepted,
         "rejected": rejected,
-        "implied": implied(stand.stands, vocabulary),
-        "can_undo": stand.can_undo,
+        "implied": implied(current.verdicts, vocabulary),
+        "can_undo": current.can_undo,
         "nodes": nodes_with_paths(vocabulary, [*accepted, *rejected]),
     }
 
 
-def log(lines: list[LoggedStep]) -> list[dict[str, Any]]:
-    """Steps as logged."""
+def log(logged: list[LoggedStep]) -> list[dict[str, Any]]:
+    """The steps of a log."""
     return [
         {
-            "version": line.step.version,
-            "kind": line.step.kind,
-            "who": line.who,
-            "at": line.at.isoformat(),
-            "undoes": line.step.undoes,
-            "changes": [
-                {"tag_id": change.tag_id, "action": change.action, "because": change.because}
-                for change in line.step.changes
-            ],
+            "version": each.step.version,
+            "kind": each.step.kind,
+            "who": each.who,
+            "at": each.at.isoformat(),
+            "undoes": each.step.undoes,
+            "changes": [asdict(change) for change in each.step.changes],
         }
-        for line in lines
+        for each in logged
     ]
 
 
 def model(info: ModelInfo) -> dict[str, Any]:
-    """What is told about a model."""
+    """A model's description."""
+    return asdict(info)
+
+
+def suggestions(facets: dict[str, FacetSuggestions], vocabulary: Vocabulary) -> dict[str, Any]:
+    """The suggestions per facet, and the nodes of the tree for them."""
     return {
-        "key": info.key,
-        "description": info.description,
-        "version": info.version,
-        "trained_on": info.trained_on,
-        "note": info.note,
-        "thresholds": dict(info.thresholds),
+        "facets": {
+            facet: {
+                "threshold": of_facet.threshold,
+                "tags": [
+                    {"tag_id": tag, "score": score, "rank": rank}
+                    for rank, (tag, score) in enumerate(of_facet.tags, start=1)
+                ],
+                "above": of_facet.above,
+            }
+            for facet, of_facet in facets.items()
+        },
+        "nodes": nodes_with_paths(vocabulary, [tag for of_facet in facets.values() for tag, _ in of_facet.tags]),
     }
 
 
-def suggestions(facets: dict[str, FacetSuggestions]) -> dict[str, Any]:
-    """The suggestions per facet."""
+def hit(vocabulary: Vocabulary, match: Hit) -> dict[str, Any]:
+    """A search result: the tag, the label that matched, and the path to it."""
+    path = vocabulary.path(match.term.tag_id)
     return {
-        facet: {
-            "threshold": found.threshold,
-            "tags": [
-                {"tag_id": tag, "score": score, "rank": rank} for rank, (tag, score) in enumerate(found.tags, start=1)
-            ],
-            "above": found.above,
-        }
-        for facet, found in facets.items()
+        **node(vocabulary, match.term.tag_id),
+        "matched": {"text": match.text, "language": match.language, "is_synonym": match.is_synonym},
+        "path": _labels(vocabulary, path),
+        "above": [node(vocabulary, tag) for tag in path[:-1]],
     }
 
 
-def hit(vocabulary: Vocabulary, found: Hit) -> dict[str, Any]:
-    """A tag found by searching, with its path in words."""
-    tag_id = found.term.tag_id
-    return {
-        **node(vocabulary, tag_id),
-        "matched": {"text": found.text, "language": found.language, "is_synonym": found.is_synonym},
-        "path": [{"tag_id": tag, "labels": dict(vocabulary.terms[tag].labels)} for tag in vocabulary.path(tag_id)],
-        "above": [node(vocabulary, tag) for tag in vocabulary.path(tag_id)[:-1]],
-    }
-
-
-def _within_reason(moment: datetime | None) -> datetime | None:
-    """A moment that a database can hold in UTC."""
-    if moment is None or not 1970 < moment.year < 9000:
+def _utc(time: datetime | None) -> datetime | None:
+    """The time with a zone; None if a database could not hold it in UTC."""
+    if time is None or not 1970 < time.year < 9000:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,19 +1,20 @@
-"""The decisions on an image that count now, each with its circumstances."""
+"""The decisions on an image that count now, with who made them and what was shown."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from ml.assistant.annotation import STANDS, Change, Step, fold, standing_steps
+from ml.assistant.annotation import VERDICTS, current_steps, fold, steps_of
 from ml.assistant.schema import decisions, steps
 from ml.assistant.store import Store
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision that stands: neither undone nor withdrawn, and the latest on its tag."""
+    """A current decision: not undone, not withdrawn, and the latest on its tag."""
 
     decision_id: str
     tag_id: str
@@ -26,55 +27,41 @@ class Decision:
     rank: int | None
 
 
-def standing_decisions(store: Store, image_id: str) -> list[Decision]:
-    """The decisions on an image that stand, in the order they were made."""
-    return _standing(store, steps.c.image_id == image_id).get(image_id, [])
+def current_decisions(store: Store, image_id: str) -> list[Decision]:
+    """The current decisions on an image, in the order they were made."""
+    return _read(store, steps.c.image_id == image_id).get(image_id, [])
 
 
-def all_standing_decisions(store: Store) -> dict[str, list[Decision]]:
-    """The same for every image that was decided on, by two reads of the store."""
-    return _standing(store, sa.true())
+def all_current_decisions(store: Store) -> dict[str, list[Decision]]:
+    """The current decisions of every image that has a step, read with two queries."""
+    return _read(store, sa.true())
 
 
-def _standing(store: Store, wanted: sa.ColumnElement[bool]) -> dict[str, list[Decision]]:
-    of_image = (steps.c.image_id == decisions.c.image_id) & (steps.c.version == decisions.c.version)
-    stated = sa.select(decisions, steps.c.who, steps.c.at, steps.c.clicks).join(steps, of_image).where(wanted)
+def _read(store: Store, wanted: sa.ColumnElement[bool]) -> dict[str, list[Decision]]:
+    same_step = (steps.c.image_id == decisions.c.image_id) & (steps.c.version == decisions.c.version)
+    joined = sa.select(decisions, steps.c.who, steps.c.at, steps.c.clicks).join(steps, same_step).where(wanted)
+    rows: defaultdict[str, list[sa.Row]] = defaultdict(list)
+    lines: defaultdict[str, list[sa.Row]] = defaultdict(list)
     with store.engine.connect() as connection:
-        taken = connection.execute(sa.select(steps).where(wanted).order_by(steps.c.image_id, steps.c.version)).all()
-        lines = connection.execute(stated.order_by(decisions.c.decision_id)).all()
-    of_steps: dict[str, list[sa.Row]] = {}
-    for row in taken:
-        of_steps.setdefault(row.image_id, []).append(row)
-    of_lines: dict[str, list[sa.Row]] = {}
-    for line in lines:
-        of_lines.setdefault(line.image_id, []).append(line)
-    return {image_id: _of_image(rows, of_lines.get(image_id, [])) for image_id, rows in of_steps.items()}
+        for row in connection.execute(sa.select(steps).where(wanted).order_by(steps.c.image_id, steps.c.version)):
+            rows[row.image_id].append(row)
+        for line in connection.execute(joined.order_by(decisions.c.decision_id)):
+            lines[line.image_id].append(line)
+    return {image_id: _of_image(of_image, lines[image_id]) for image_id, of_image in rows.items()}
 
 
-def _of_image(rows: Iterable[sa.Row], lines: list[sa.Row]) -> list[Decision]:
-    """`lines` are the image's decisions by id, which is their order."""
-    changes: dict[int, list[Change]] = {}
-    for line in lines:
-        changes.setdefault(line.version, []).append(Change(line.tag_id, line.action, line.because))
-    counted = standing_steps(Step(r.version, r.kind, tuple(changes.get(r.version, ())), r.undoes) for r in rows)
-    stands, versions = fold(counted), {step.version for step in counted}
+def _of_image(rows: Sequence[sa.Row], lines: Sequence[sa.Row]) -> list[Decision]:
+    """The current decisions by id; `lines` are the image's decisions in the order they were made."""
+    counted = current_steps(steps_of(rows, lines))
+    verdicts, versions = fold(counted), {step.version for step in counted}
     last = {
         line.tag_id: line
         for line in lines
-        if line.action != "withdraw" and line.version in versions and line.tag_id in stands
+        if line.action != "withdraw" and line.version in versions and line.tag_id in verdicts
     }
     return sorted((_decision(line) for line in last.values()), key=lambda decision: decision.decision_id)
 
 
 def _decision(line: sa.Row) -> Decision:
-    return Decision(
-        line.decision_id,
-        line.tag_id,
-        STANDS[line.action] == "accepted",
-        line.who,
-        line.at,
-        line.clicks,
-        line.model,
-        line.score,
-        line.rank,
-    )
+    names = ("decision_id", "tag_id", "who", "at", "clicks", "model", "score", "rank")
+    return Decision(accepted=VERDICTS[line.action] == "accepted", **{name: line._mapping[name] for name in names})

@@ -1,8 +1,10 @@
-"""The pictures of a dataset split: examples of a tag for whoever asks, and images for the queue."""
+"""The images of a dataset split: examples of a tag, and images for the queue."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import polars as pl
@@ -14,72 +16,72 @@ from pipeline.tables import RECORDS
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an image of the dataset lies."""
+class ImageLocation:
+    """The position of an image in the files, with its record and tags."""
 
     file: Path
     row_group: int
-    row: int  # within the row group
+    row: int  # in the row group
     record_id: str
     data_provider: str
     tags: tuple[str, ...] = ()
 
 
 class DatasetImages:
-    """The images of a dataset split, found by tag or id; tags are read once, bytes one row group at a time."""
+    """The images of a dataset split by tag or id. Tags are read once, image bytes per row group."""
 
     def __init__(self, dataset: Path, split: str = "train"):
         self.folder = dataset / split
 
     @cached_property
-    def places(self) -> dict[str, Place]:
-        """Every image by its id, in the order of the files; of an image in several records the first."""
-        found: dict[str, Place] = {}
+    def locations(self) -> dict[str, ImageLocation]:
+        """Every image by its id, in the order of the files; the first row of an image that several records have."""
+        locations: dict[str, ImageLocation] = {}
         for file in sorted(self.folder.glob("part-*.parquet")):
-            for place, image_id in _places(file):
-                found.setdefault(image_id, place)
-        return found
+            for image_id, location in _locations(file):
+                locations.setdefault(image_id, location)
+        return locations
 
     @cached_property
     def _by_tag(self) -> dict[str, list[str]]:
-        by_tag: dict[str, list[str]] = {}
-        for image_id, place in self.places.items():
-            for tag in place.tags:
-                by_tag.setdefault(tag, []).append(image_id)
+        by_tag: defaultdict[str, list[str]] = defaultdict(list)
+        for image_id, location in self.locations.items():
+            for tag in location.tags:
+                by_tag[tag].append(image_id)
         return by_tag
 
     def of_tag(self, tag_id: str, most: int) -> list[str]:
-        """Ids of images with the tag, from different providers as far as there are, in a fixed order."""
-        images = self._by_tag.get(tag_id, [])
-        by_provider: dict[str, list[str]] = {}
-        for image_id in images:
-            by_provider.setdefault(self.places[image_id].data_provider, []).append(image_id)
-        columns = list(by_provider.values())
-        rounds = (column[depth] for depth in range(most) for column in columns if depth < len(column))
-        return [image_id for image_id, _ in zip(rounds, range(most), strict=False)]
+        """Ids of images with the tag, from different providers where possible, in a fixed order."""
+        by_provider: defaultdict[str, list[str]] = defaultdict(list)
+        for image_id in self._by_tag.get(tag_id, []):
+            by_provider[self.locations[image_id].data_provider].append(image_id)
+        rounds = zip_longest(*by_provider.values())
+        return list(islice((image_id for one_each in rounds for image_id in one_each if image_id), most))
 
     def jpeg(self, image_id: str) -> bytes:
-        """The stored bytes. Raises KeyError for an image that is not of this split."""
-        place = self.places[image_id]
-        group = pq.ParquetFile(place.file).read_row_group(place.row_group, columns=["image"])
-        return pc.struct_field(group["image"], "bytes")[place.row].as_py()
+        """The stored bytes. Raises KeyError for an image of another split."""
+        location = self.locations[image_id]
+        group = pq.ParquetFile(location.file).read_row_group(location.row_group, columns=["image"])
+        return pc.struct_field(group["image"], "bytes")[location.row].as_py()
 
 
 def titles_of(records: Path, record_ids: Iterable[str]) -> dict[str, str]:
-    """The records' titles, from a `records` table: English where there is one, else the first by language."""
+    """The titles of records in a `records` table: the English one, otherwise the first by language."""
     wanted = RECORDS.read(records, ["record_id", "titles"]).filter(pl.col("record_id").is_in(list(record_ids)))
-    found = {}
+    title_of = {}
     for record_id, titles in wanted.iter_rows():
         by_language = sorted(titles or (), key=lambda title: (title["language"] != "en", title["language"]))
         if by_language:
-            found[record_id] = by_language[0]["text"]
-    return found
+            title_of[record_id] = by_language[0]["text"]
+    return title_of
 
 
-def _places(file: Path) -> Iterable[tuple[Place, str]]:
+def _locations(file: Path) -> Iterator[tuple[str, ImageLocation]]:
     source = pq.ParquetFile(file)
-    columns = ["record_id", "image_id", "data_provider", *FACETS]
+    facets = [facet for facet in FACETS if facet in source.schema_arrow.names]  # an older dataset may lack one
+    columns = ["record_id", "image_id", "data_provider", *facets]
     for group in range(source.num_row_groups):
         for row, values in enumerate(source.read_row_group(group, columns=columns).to_pylist()):
-            tags = tuple(tag for facet in FACETS for tag in values[facet] or ())
-            yield Place(file, group, row, values["record_id"], values["data_provider"] or "", tags), values["image_id"]
+            tags = tuple(tag for facet in facets for tag in values[facet] or ())
+            provider = values["data_provider"] or ""
+            yield values["image_id"], ImageLocation(file, group, row, values["record_id"], provider, tags)

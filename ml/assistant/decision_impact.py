@@ -1,4 +1,4 @@
-"""What became of decisions: how a model ranks the accepted and the rejected tags, on the images they were made on."""
+"""The impact of decisions: how a model ranks the accepted and the rejected tags on the images they were made on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ml.assistant.decisions import database_of, read_decisions
-from ml.assistant.limits import DeskLimits
+from ml.assistant.limits import AssistantLimits
 from ml.assistant.pictures import Pictures, for_model
 from ml.assistant.suggest import Suggester
 from ml.assistant.trained import ModelError, find_models
@@ -16,20 +16,20 @@ TOP = 10  # paper: suggestions shown per facet
 
 
 def rank_again(decisions: pl.DataFrame, suggester: Suggester, jpeg_of: Callable[[str], bytes]) -> pl.DataFrame:
-    """The decisions with `score_now` and `rank_now`, what this model says of the tag; null for a tag it lacks."""
-    short_side = DeskLimits().model_short_side
-    found: list[tuple[float, int] | None] = []
+    """The decisions with this model's score and rank of the tag: `score_now`, `rank_now`; null for an unknown tag."""
+    short_side = AssistantLimits().model_short_side
+    now: list[tuple[float, int] | None] = []
     for image_id, tag_id in decisions.select("image_id", "tag_id").iter_rows():
         with for_model(jpeg_of(image_id), short_side) as picture:
-            found.append(suggester.place(image_id, picture, tag_id))
+            now.append(suggester.score_and_rank(image_id, picture, tag_id))
     return decisions.with_columns(
-        score_now=pl.Series([each and each[0] for each in found], dtype=pl.Float64),
-        rank_now=pl.Series([each and each[1] for each in found], dtype=pl.Int64),
+        score_now=pl.Series([each and each[0] for each in now], dtype=pl.Float64),
+        rank_now=pl.Series([each and each[1] for each in now], dtype=pl.Int64),
     )
 
 
 def summary(ranked: pl.DataFrame) -> pl.DataFrame:
-    """A row for accepted and one for rejected tags: mean score and rank when shown and now, share in the top 10."""
+    """One row each for accepted and rejected tags: mean score and rank, and share in the top 10, when shown and now."""
 
     def means(moment: str, score: str, rank: str) -> list[pl.Expr]:
         return [
@@ -46,14 +46,14 @@ def summary(ranked: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def effect_in(storage: Path, model: str | None = None) -> tuple[str, pl.DataFrame]:
-    """The model's key, and the summary of every decision in a storage folder. Raises ModelError, StoreError."""
+def decision_impact(storage: Path, model: str | None = None) -> tuple[str, pl.DataFrame]:
+    """A model's key, and the summary of all decisions in a storage folder. Raises ModelError, StoreError."""
     order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
     models = find_models(storage / "models", storage / "predictions", storage / "dataset", order)
     key = model or models.default
     if key not in models.infos:
-        raise ModelError(f"There is no trained model `{key}` in the storage; there are: {', '.join(models.infos)}.")
-    limits = DeskLimits()
+        raise ModelError(f"There is no trained model `{key}`. The trained models are: {', '.join(models.infos)}.")
+    limits = AssistantLimits()
     pictures = Pictures(
         storage / "assistant" / "pictures",
         thumbnail_short_side=limits.thumbnail_short_side,

@@ -1,4 +1,4 @@
-"""Cataloguers' decisions as a table: accepted tags and verified negatives for the next training run."""
+"""Cataloguers' decisions as a table: accepted tags and verified negatives for the next training."""
 
 import os
 from collections.abc import Iterator
@@ -9,41 +9,41 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from ml.assistant.current_decisions import all_standing_decisions
+from ml.assistant.current_decisions import all_current_decisions
 from ml.assistant.schema import steps
 from ml.assistant.store import Store, StoreError
 from pipeline.tables import CATALOGUER_DECISIONS
 
-DATABASE = "ASSISTANT_DATABASE"  # SQLAlchemy's URL in the environment, because it may hold a password
+DATABASE = "ASSISTANT_DATABASE"  # environment variable with SQLAlchemy's URL, which may contain a password
 
 
 def database_of(storage: Path) -> str:
-    """The URL of the assistant's store: the one in the environment, else the SQLite file of this storage folder."""
+    """The URL of the assistant's database: from the environment, otherwise the SQLite file of this storage folder."""
     return os.environ.get(DATABASE) or f"sqlite:///{storage / 'assistant' / 'assistant.sqlite'}"
 
 
 def read_decisions(database: str, *, finished_only: bool = False) -> pl.DataFrame:
-    """The decisions that stand in the assistant's store, one a row (CATALOGUER_DECISIONS).
+    """The current decisions in the assistant's database, one per row (CATALOGUER_DECISIONS).
 
-    Undone and withdrawn decisions are left out; a tag decided twice counts as it was decided last. What follows from
-    a decision by the thesaurus (ancestors of an accepted tag, descendants of a rejected one) is not written here.
-    With `finished_only`, only images that a cataloguer marked as done. No rows where there is no store yet.
+    Undone and withdrawn decisions are left out; only the last decision on a tag counts. The consequences of a decision
+    (ancestors of an accepted tag, descendants of a rejected one) are not included. With `finished_only`, only images
+    marked as done are read. The table is empty if there is no database yet.
     """
     with _opened(database) as store:
         if store is None:
             return CATALOGUER_DECISIONS.empty()
-        found = all_standing_decisions(store)
+        decisions = all_current_decisions(store)
         rows = [
             asdict(decision) | {"image_id": image.image_id, "record_id": image.record_id}
             for image in store.queue(limit=2**31 - 1)
             if image.state == "done" or not finished_only
-            for decision in found.get(image.image_id, ())
+            for decision in decisions.get(image.image_id, ())
         ]
     return CATALOGUER_DECISIONS.frame(rows).sort("decision_id")
 
 
 def state_of(database: str) -> str:
-    """A word that changes with every step taken in the store, which only ever grows."""
+    """A text that changes with every step: the number of steps, and the time of the last one."""
     with _opened(database) as store:
         if store is None:
             return "no store"
@@ -54,7 +54,7 @@ def state_of(database: str) -> str:
 
 @contextmanager
 def _opened(database: str) -> Iterator[Store | None]:
-    """The store; None where its SQLite file is not there. Raises StoreError where no database answers."""
+    """The store; None if its SQLite file does not exist. Raises StoreError if the database does not answer."""
     url = sa.make_url(database)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         yield None

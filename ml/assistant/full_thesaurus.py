@@ -1,4 +1,4 @@
-"""The wider AAT around the models' tags: every concept of the four facets, from a table or from a dump."""
+"""The full AAT around the models' tags: every concept of every facet, from a table or from dumps."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ from pipeline.vocabulary.thesaurus import Thesaurus
 
 
 def terms_of_table(file: Path) -> list[Term]:
-    """The terms of a `concepts` table, whose facets are assigned already."""
+    """The terms of a `concepts` table, in which every concept has its facet."""
     return list(terms_of(CONCEPTS.read(file)))
 
 
 def terms_of_dumps(paths: Sequence[Path], rules_file: Path = RULES_FILE) -> list[Term]:
-    """The terms of the whole AAT in local dumps, under the facets that the experts' rules give.
+    """The terms of the full AAT in local dumps, in the facets that the rules file assigns.
 
     Raises DumpError, RulesError, CyclicThesaurus.
     """
@@ -27,9 +27,9 @@ def terms_of_dumps(paths: Sequence[Path], rules_file: Path = RULES_FILE) -> list
 
 
 def terms_of(concepts: pl.DataFrame) -> Iterator[Term]:
-    """The concepts that may be tags, each below the nearest such concept of its facet.
+    """The concepts that may be tags, with the nearest such concepts of the same facet as parents.
 
-    Guide terms, hierarchies, facets and cut concepts (facet null) are passed over, as in the tags of the dataset.
+    Guide terms, hierarchies, facets and concepts without a facet are skipped, as in the tags of the dataset.
     """
     thesaurus = Thesaurus(concepts)
     facets = {
@@ -51,14 +51,14 @@ def terms_of(concepts: pl.DataFrame) -> Iterator[Term]:
 
 
 def _parents(concept_id: str, thesaurus: Thesaurus, facets: dict[str, str]) -> tuple[str, ...]:
-    """The nearest terms of the same facet above: by the preferred parent first, then by the others, by id."""
+    """The nearest terms above in the same facet: through the preferred parent first, then through the others, by id."""
     above = thesaurus.preferred.get(concept_id)
     nearest = [_nearest(above, facets[concept_id], thesaurus, facets)]
     others = [parent for parent in thesaurus.parents.get(concept_id, ()) if parent != above]
     nearest += [_nearest(parent, facets[concept_id], thesaurus, facets) for parent in sorted(others)]
-    found = dict.fromkeys(term for term in nearest if term is not None and term != concept_id)
-    # Without a preferred parent among the terms it is a top of the tree, whatever else stands above it.
-    return tuple(found) if nearest[0] is not None else ()
+    parents = dict.fromkeys(term for term in nearest if term is not None and term != concept_id)
+    # Without a term above its preferred parent it is a top tag, even if other parents lead to terms.
+    return tuple(parents) if nearest[0] is not None else ()
 
 
 def _nearest(start: str | None, facet: str, thesaurus: Thesaurus, facets: dict[str, str]) -> str | None:
@@ -71,10 +71,10 @@ def _nearest(start: str | None, facet: str, thesaurus: Thesaurus, facets: dict[s
 
 
 def _by_language(texts: list[dict[str, str]] | None) -> dict[str, tuple[str, ...]]:
-    """The texts per language; a regional form (en-us) counts as its language where that has none."""
-    found: dict[str, list[str]] = {}
+    """The texts per language; a regional form (en-us) counts for its language if that has no text."""
+    by_language: dict[str, list[str]] = {}
     for text in texts or []:
-        found.setdefault(text["language"], []).append(text["text"])
-    for language in sorted(found):
-        found.setdefault(language.split("-")[0], found[language])
-    return {language: tuple(texts) for language, texts in found.items()}
+        by_language.setdefault(text["language"], []).append(text["text"])
+    for language in sorted(by_language):
+        by_language.setdefault(language.split("-")[0], by_language[language])
+    return {language: tuple(texts) for language, texts in by_language.items()}

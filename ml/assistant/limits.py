@@ -1,4 +1,4 @@
-"""What the desk allows: sizes, rates and shares, each named."""
+"""The limits of the assistant: sizes, rates and counts."""
 
 from dataclasses import dataclass, field
 
@@ -9,8 +9,8 @@ _IMAGES = ImageSettings()
 
 
 @dataclass(frozen=True)
-class DeskLimits:
-    """All ours. What is over a limit is answered 413 or 429 with a sentence, never served late or in part."""
+class AssistantLimits:
+    """The values are our choice unless noted. A request over a limit is refused with status 413 or 429."""
 
     max_upload_bytes: int = 25_000_000
     max_body_bytes: int = 256_000  # of any other request
@@ -18,16 +18,12 @@ class DeskLimits:
     thumbnail_short_side: int = 128  # px
     model_short_side: int = _IMAGES.short_side  # what the models were trained on
     suggested_per_facet: int = 10  # paper: top 10 highlighted
-    most_suggested: int = 100  # a client may ask for
-    search_results: int = 20
-    queue_page: int = 200
     most_examples: int = 6
     most_from_manifest: int = 200  # images of one IIIF manifest
     most_from_dataset: int = 500
     requests_per_second: float = 200.0  # per address
     request_burst: int = 400
     waiting_for_model: int = 64  # images; more are answered 429
-    remembered_scores: int = 512  # images whose scores stay in memory
     decoders: int = 2
     images: ImageSettings = field(default_factory=ImageSettings)
 

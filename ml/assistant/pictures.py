@@ -1,4 +1,4 @@
-"""The pictures of the desk as files: our own JPEG under the sha256 of what was sent, never what was sent."""
+"""The pictures as files: re-encoded JPEG under the sha256 of the uploaded bytes, which are not kept."""
 
 import io
 import re
@@ -13,7 +13,7 @@ IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Pictures:
-    """A folder of re-encoded pictures and their thumbnails. Ids are hashes: nothing else becomes a path."""
+    """A folder of re-encoded pictures and their thumbnails. Only ids, which are hashes, become paths."""
 
     def __init__(self, folder: Path, *, thumbnail_short_side: int, jpeg_quality: int):
         self.folder = folder
@@ -21,7 +21,7 @@ class Pictures:
         self._jpeg_quality = jpeg_quality
 
     def keep(self, image_id: str, jpeg: bytes) -> None:
-        """Write the picture and its thumbnail, on disk when this returns."""
+        """Write the picture and its thumbnail to disk."""
         with opened(jpeg) as picture:
             small = encoded(shrunk(picture.convert("RGB"), self._thumbnail_short_side), self._jpeg_quality)
         for file, content in ((self.thumbnail(image_id), small), (self.file(image_id), jpeg)):
@@ -30,11 +30,11 @@ class Pictures:
                     temporary.write_bytes(content)
 
     def file(self, image_id: str) -> Path:
-        """Where the picture lies. Raises ValueError for what is no sha256."""
+        """The path of the picture. Raises ValueError for an id that is not a sha256."""
         return self._path(image_id, ".jpg")
 
     def thumbnail(self, image_id: str) -> Path:
-        """Where its thumbnail lies. Raises ValueError for what is no sha256."""
+        """The path of its thumbnail. Raises ValueError for an id that is not a sha256."""
         return self._path(image_id, ".small.jpg")
 
     def _path(self, image_id: str, ending: str) -> Path:
@@ -44,14 +44,14 @@ class Pictures:
 
 
 def opened(jpeg: bytes) -> Image.Image:
-    """A picture that we encoded ourselves."""
+    """A picture that this program encoded."""
     return Image.open(io.BytesIO(jpeg), formats=("JPEG",))
 
 
 def for_model(jpeg: bytes, short_side: int) -> Image.Image:
-    """The picture as the models know it from the dataset: a JPEG not decoded yet, or shrunk to `short_side`.
+    """The picture as in the dataset: not decoded yet, or shrunk to `short_side` if it is larger.
 
-    What is small enough is left to the model's own decoding, so that scores equal those of its predictions.
+    A small picture is decoded by the model itself, so that its scores equal those of its predictions.
     """
     picture = opened(jpeg)
     if min(picture.size) <= short_side:

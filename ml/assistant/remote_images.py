@@ -1,4 +1,4 @@
-"""Images from elsewhere, only when a cataloguer asks: a IIIF manifest or a Europeana record, by the guarded fetcher."""
+"""Images from other servers, fetched only at a cataloguer's request: from a IIIF manifest or a Europeana record."""
 
 import asyncio
 import json
@@ -20,11 +20,11 @@ MANIFEST_TYPES = "application/ld+json,application/json;q=0.9"
 RECORD = re.compile(
     r"(?:https?://(?:www\.europeana\.eu/(?:[a-z]{2}/)?item|data\.europeana\.eu/item))?(/\d+/[\w.~-]+)/?"
 )
-WIDTH = 1024  # px asked of a IIIF image service: what the desk keeps
+WIDTH = 1024  # px requested from a IIIF image service: the size that the assistant keeps
 
 
 class NotFetched(Exception):
-    """Nothing came from elsewhere; the code is for programs, the message for people."""
+    """An image could not be fetched: a code for programs, a message for people."""
 
     def __init__(self, code: str, message: str):
         super().__init__(message)
@@ -32,18 +32,18 @@ class NotFetched(Exception):
 
 
 @dataclass(frozen=True)
-class Found:
-    """An image elsewhere."""
+class RemoteImage:
+    """An image on another server, with what `NewImage` keeps of it."""
 
-    url: str
+    source_url: str
     title: str = ""
-    source: str = "iiif"
+    source: str = "iiif"  # or europeana
     record_id: str | None = None
     attribution: str | None = None
 
 
-class Elsewhere:
-    """Asks other servers: each address is checked, resolved once and pinned, each answer capped in size and time."""
+class RemoteImages:
+    """Fetches from other servers. Addresses are checked, resolved once and pinned; size and time are limited."""
 
     def __init__(
         self,
@@ -53,14 +53,14 @@ class Elsewhere:
         http: HttpSettings,
         harvest: HarvestSettings,
         max_bytes: int,
-        most: int,
+        max_images: int,
     ):
-        # A host map leads to a local museum; only then may a private address be reached.
+        # Private addresses are allowed only with a host map, which leads to a local museum.
         allowed = images.allowed_addresses if http.hosts else ()
         self._images = replace_section(images, max_bytes=max_bytes, allowed_addresses=allowed)
-        self._http, self._harvest, self._folder, self._most = http, harvest, folder, most
+        self._http, self._harvest, self._folder, self._max_images = http, harvest, folder, max_images
 
-    async def __aenter__(self) -> "Elsewhere":
+    async def __aenter__(self) -> "RemoteImages":
         self._folder.mkdir(parents=True, exist_ok=True)
         self._transport = GuardedTransport(
             connections=2, allowed=self._images.allowed_addresses, hosts=self._http.hosts
@@ -72,35 +72,33 @@ class Elsewhere:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def find(self, address: str) -> list[Found]:
+    async def find(self, address: str) -> list[RemoteImage]:
         """The images behind a Europeana id or a IIIF manifest. Raises NotFetched."""
         if record := RECORD.fullmatch(address):
             return [await asyncio.to_thread(self._of_record, record.group(1))]
-        content = await self._read(address, accept=MANIFEST_TYPES)
+        content = await self.fetch(address, accept=MANIFEST_TYPES)
         try:
-            found = list(images_of(json.loads(content)))
+            images = list(images_of(json.loads(content)))
         except (ValueError, RecursionError) as error:
-            raise NotFetched("no_manifest", "This address gives no IIIF manifest.") from error
-        if not found:
-            raise NotFetched("no_manifest", "This address gives no IIIF manifest with images.")
-        if len(found) > self._most:
-            raise NotFetched("too_many", f"The manifest has {len(found)} images; at most {self._most} are taken.")
-        return list(dict.fromkeys(found))
+            raise NotFetched("no_manifest", "There is no IIIF manifest at this address.") from error
+        if not images:
+            raise NotFetched("no_manifest", "There is no IIIF manifest with images at this address.")
+        if len(images) > self._max_images:
+            message = f"The manifest has {len(images)} images; the limit is {self._max_images}."
+            raise NotFetched("too_many", message)
+        return list(dict.fromkeys(images))
 
-    async def fetch(self, image: Found) -> bytes:
-        """The image's bytes. Raises NotFetched."""
-        return await self._read(image.url)
-
-    async def _read(self, url: str, **options: str) -> bytes:
+    async def fetch(self, url: str, **options: str) -> bytes:
+        """The bytes at this address. Raises NotFetched."""
         downloader = Downloader(self._transport, self._images, self._http, self._folder, **options)
         try:
             downloaded = await downloader.download(url)
         except (Refusal, Trouble) as error:
-            words = error.reason.replace("_", " ")
-            raise NotFetched(error.reason, f"{url[:200]} could not be fetched: {words}.") from error
+            reason = error.reason.replace("_", " ")
+            raise NotFetched(error.reason, f"{url[:200]} could not be fetched: {reason}.") from error
         return await asyncio.to_thread(_bytes_of, downloaded)
 
-    def _of_record(self, record_id: str) -> Found:
+    def _of_record(self, record_id: str) -> RemoteImage:
         http = HttpClient(replace_section(self._http, attempts=2))
         try:
             with EuropeanaClient(http, self._harvest, os.environ.get("EUROPEANA_API_KEY")) as client:
@@ -109,11 +107,11 @@ class Elsewhere:
             raise NotFetched("europeana", str(error)) from error
         if record is None:
             raise NotFetched("no_such_record", f"Europeana has no record {record_id}.")
-        return found_in(record)
+        return image_of_record(record)
 
 
-def found_in(record: Record) -> Found:
-    """The record's main image. Raises NotFetched when it has none."""
+def image_of_record(record: Record) -> RemoteImage:
+    """The record's main image. Raises NotFetched if it has none."""
     aggregation: Mapping[str, Any] = next(iter(record.data.get("aggregations") or []), {})
     preview = (record.data.get("europeanaAggregation") or {}).get("edmPreview")
     url = next((u for u in (aggregation.get("edmIsShownBy"), aggregation.get("edmObject"), preview) if u), None)
@@ -121,15 +119,17 @@ def found_in(record: Record) -> Found:
         raise NotFetched("no_image", f"The record {record.record_id} has no image.")
     titles = [text for proxy in record.data.get("proxies") or [] for text in values_of(proxy.get("dcTitle"))]
     holders = values_of(aggregation.get("edmDataProvider"))
-    return Found(url, next(iter(titles), record.record_id), "europeana", record.record_id, next(iter(holders), None))
+    return RemoteImage(
+        url, next(iter(titles), record.record_id), "europeana", record.record_id, next(iter(holders), None)
+    )
 
 
-def images_of(manifest: Any) -> Iterator[Found]:
+def images_of(manifest: Any) -> Iterator[RemoteImage]:
     """The images of a IIIF Presentation manifest, version 2 or 3 (iiif.io/api/presentation), in its order."""
     if not isinstance(manifest, dict):
         raise ValueError("not an object")
-    title = _words(manifest.get("label"))
-    holder = _words(manifest.get("attribution")) or _words((_dict(manifest.get("requiredStatement"))).get("value"))
+    title = _text(manifest.get("label"))
+    holder = _text(manifest.get("attribution")) or _text((_dict(manifest.get("requiredStatement"))).get("value"))
     canvases = [each for sequence in _dicts(manifest.get("sequences")) for each in _dicts(sequence.get("canvases"))]
     for canvas in canvases or _dicts(manifest.get("items")):
         resources = [_dict(image.get("resource")) for image in _dicts(canvas.get("images"))]
@@ -137,12 +137,12 @@ def images_of(manifest: Any) -> Iterator[Found]:
         resources += [body for page in pages for a in _dicts(page.get("items")) for body in _dicts(a.get("body"))]
         for resource in resources[:1]:
             if url := _url_of(resource):
-                name = " · ".join(dict.fromkeys(filter(None, (title, _words(canvas.get("label"))))))
-                yield Found(url, name[:300], "iiif", None, holder[:300] or None)
+                name = " · ".join(dict.fromkeys(filter(None, (title, _text(canvas.get("label"))))))
+                yield RemoteImage(url, name[:300], "iiif", None, holder[:300] or None)
 
 
 def _url_of(resource: Mapping[str, Any]) -> str | None:
-    """The image at the size the desk keeps where a service scales it, else as it is."""
+    """The image at the size that the assistant keeps if a service can scale it, otherwise the image as it is."""
     for service in _dicts(resource.get("service")):
         base = service.get("@id") or service.get("id")
         if isinstance(base, str) and base:
@@ -151,12 +151,12 @@ def _url_of(resource: Mapping[str, Any]) -> str | None:
     return url if isinstance(url, str) else None
 
 
-def _words(label: Any) -> str:
-    """A IIIF label as text: a string, a list, `{"@value": …}`, or a language map; control characters left out."""
+def _text(label: Any) -> str:
+    """A IIIF label (a string, a list, `{"@value": …}` or a language map) as text without control characters."""
     if isinstance(label, dict):
         label = label.get("@value") or next(iter(label.values()), "")
     if isinstance(label, list):
-        label = _words(label[0]) if label else ""
+        label = _text(label[0]) if label else ""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", label).strip() if isinstance(label, str) else ""
 
 
@@ -171,17 +171,13 @@ def _dicts(value: Any) -> list[Mapping[str, Any]]:
 
 def _bytes_of(downloaded: Downloaded) -> bytes:
     content = downloaded.content
-    if content is None:
-        return b""
-    if content.data is not None:
-        return content.data
-    if content.file is None:
-        return b""
+    if content is None or content.file is None:
+        return (content and content.data) or b""
     data = content.file.read_bytes()
     content.file.unlink()
     return data
 
 
 def replace_section(section: Any, **changes: Any) -> Any:
-    """A settings section with other values, checked again."""
+    """A settings section with other values, validated again."""
     return type(section).model_validate(section.model_dump() | changes)

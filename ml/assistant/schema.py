@@ -1,4 +1,4 @@
-"""The store's tables, as SQLAlchemy sees them; `migrations/` brings a database to this state."""
+"""The tables of the store; `migrations/` creates them."""
 
 from datetime import UTC, datetime
 
@@ -6,17 +6,17 @@ import sqlalchemy as sa
 
 
 class Utc(sa.TypeDecorator):
-    """A moment in UTC; SQLite keeps no zone, so it is put back on the way out."""
+    """A time in UTC. It is stored without its zone, which SQLite cannot store."""
 
     impl = sa.DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """The moment in UTC, without its zone."""
+        """The time in UTC, without its zone."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """The stored moment with its zone."""
+        """The stored time with its zone."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -32,7 +32,7 @@ metadata = sa.MetaData(
 images = sa.Table(
     "images",
     metadata,
-    sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),  # place in the queue
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),  # in the queue
     sa.Column("image_id", sa.String(64), unique=True, nullable=False),  # sha256 of the source bytes
     sa.Column("record_id", sa.Text),  # Europeana's id, null for an upload
     sa.Column("title", sa.Text, nullable=False),
@@ -46,7 +46,7 @@ images = sa.Table(
     sa.Column("added_at", Utc, nullable=False),
     sa.Column("blind", sa.Boolean, nullable=False),  # decided without suggestions
     sa.Column("state", sa.String(16), nullable=False, index=True),  # open, done or skipped
-    sa.Column("version", sa.Integer, nullable=False),  # steps so far: the optimistic lock
+    sa.Column("version", sa.Integer, nullable=False),  # number of steps; the optimistic lock
 )
 
 showings = sa.Table(
@@ -65,13 +65,13 @@ steps = sa.Table(
     sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("kind", sa.String(16), nullable=False),  # decide, undo, done, skip or reopen
-    sa.Column("undoes", sa.Integer),  # version of the step taken back
+    sa.Column("undoes", sa.Integer),  # version of the undone step
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("at", Utc, nullable=False),
-    sa.Column("opened_at", Utc),  # when the image was put before the cataloguer
-    sa.Column("clicks", sa.Integer, nullable=False),  # clicks and keys since the decision before
+    sa.Column("opened_at", Utc),  # when the page showed the image
+    sa.Column("clicks", sa.Integer, nullable=False),  # clicks and keys since the previous step
     sa.Column("showing_id", sa.String(64), sa.ForeignKey("showings.showing_id")),
-    sa.Column("key", sa.String(64), unique=True, nullable=False),  # the same request twice is one step
+    sa.Column("key", sa.String(64), unique=True, nullable=False),  # a repeated request is one step
 )
 
 decisions = sa.Table(
@@ -80,13 +80,13 @@ decisions = sa.Table(
     sa.Column("decision_id", sa.String(48), primary_key=True),
     sa.Column("image_id", sa.String(64), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("position", sa.Integer, nullable=False),  # 0 is what was stated, the rest follows from it
+    sa.Column("position", sa.Integer, nullable=False),  # 0 is the decision, the others are its consequences
     sa.Column("tag_id", sa.String(16), nullable=False, index=True),
     sa.Column("facet", sa.String(32)),
     sa.Column("action", sa.String(16), nullable=False),  # accept, add, reject or withdraw
-    sa.Column("because", sa.String(16)),  # the stated tag this follows from
+    sa.Column("because", sa.String(16)),  # the decided tag that this is a consequence of
     sa.Column("model", sa.Text),  # null in blind mode
     sa.Column("score", sa.Float),
-    sa.Column("rank", sa.Integer),  # 1 the first; null when not suggested
+    sa.Column("rank", sa.Integer),  # 1 is the best; null if not suggested
     sa.ForeignKeyConstraint(["image_id", "version"], ["steps.image_id", "steps.version"]),
 )

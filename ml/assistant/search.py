@@ -1,9 +1,11 @@
-"""Search as one types: in every language at once, accents and case ignored, synonyms included."""
+"""Search while typing: in all languages at once, in labels and synonyms, ignoring accents and case."""
 
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial, reduce
 
 import numpy as np
 
@@ -12,13 +14,13 @@ from ml.assistant.vocabulary import Term, Vocabulary
 FOLDED = str.maketrans(
     {"·": "", "ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i"}
 )
-INSIDE_WORDS_FROM = 3  # letters of a query word from which it is also looked for inside words (Dutch `stoel`)
+INSIDE_WORDS_FROM = 3  # letters of a query word that is also searched inside words (Dutch `stoel` in `leunstoel`)
 LONGEST_QUERY = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A tag found, with the label that matched, its language, and whether that is a synonym."""
+    """A tag with the label that matched, its language, and whether it is a synonym."""
 
     term: Term
     text: str
@@ -42,39 +44,39 @@ def fold(text: str) -> str:
 
 
 class SearchIndex:
-    """An index of all labels, built once. Words and labels are sorted, so a beginning is found by bisection.
+    """An index of all labels. Words and labels are sorted, so that a prefix is found by bisection.
 
-    Entries are numbered by how welcome they are (the models' tags first, preferred labels before synonyms, short
-    before long), so that the best of thousands are simply the first.
+    Entries are numbered by priority (the models' tags first, preferred labels before synonyms, short before long), so
+    that the first entries of a result are the best.
     """
 
     def __init__(self, vocabulary: Vocabulary):
         self.terms = list(vocabulary.terms.values())
         entries = [entry for tag, term in enumerate(self.terms) for entry in _entries(tag, term)]
-        entries.sort(key=self._welcome)
+        entries.sort(key=self._priority)
         self.entries = entries
         self._tag = np.array([entry.tag for entry in entries], dtype=np.int32)
-        self._facet_of = np.array([hash_free_index(term.facet) for term in self.terms], dtype=np.int8)
+        self._facet_of = np.array([term.facet for term in self.terms], dtype=np.str_)
         words: dict[str, list[int]] = {}
         for number, entry in enumerate(entries):
             for word in dict.fromkeys(entry.folded.split()):
                 words.setdefault(word, []).append(number)
         self._words = sorted(words)
-        self._found_by = [np.array(words[word], dtype=np.int32) for word in self._words]
+        self._entries_of = [np.array(words[word], dtype=np.int32) for word in self._words]
         self._all_words = "\n" + "\n".join(self._words) + "\n"
         self._starts = np.cumsum([1] + [len(word) + 1 for word in self._words])
         labels = sorted((entry.folded, number) for number, entry in enumerate(entries))
         self._labels = [label for label, _ in labels]
         self._label_entry = np.array([number for _, number in labels], dtype=np.int32)
 
-    def _welcome(self, entry: _Entry) -> tuple:
+    def _priority(self, entry: _Entry) -> tuple:
         term = self.terms[entry.tag]
         return (not term.in_model, entry.is_synonym, len(entry.folded), -term.n_train, entry.folded, entry.tag)
 
     def search(self, query: str, language: str, *, facet: str | None = None, limit: int = 20) -> list[Hit]:
-        """The tags whose labels hold every word of the query, or a word that begins so; the best first.
+        """The tags with a label that has every word of the query, or a word that starts with it; the best first.
 
-        Best: the whole label, then a label that begins so, then words that begin so, then words that contain it.
+        A whole label is best, then the start of a label, the starts of words, and the insides of words.
         """
         folded = fold(query[:LONGEST_QUERY])
         if not folded or limit < 1:
@@ -82,7 +84,7 @@ class SearchIndex:
         best: dict[int, _Entry] = {}
         for candidates in self._tiers(folded):
             if facet is not None:
-                candidates = candidates[self._facet_of[self._tag[candidates]] == hash_free_index(facet)]
+                candidates = candidates[self._facet_of[self._tag[candidates]] == facet]
             for entry in self._first_per_tag(candidates, language, limit):
                 best.setdefault(entry.tag, entry)
             if len(best) >= limit:
@@ -98,12 +100,12 @@ class SearchIndex:
         high = bisect_left(self._labels, folded + "\U0010ffff")
         yield np.sort(self._label_entry[low:high])
         words = folded.split()
-        yield _in_all([self._beginning(word) for word in words])
+        yield _in_all([self._starting(word) for word in words])
         if any(len(word) >= INSIDE_WORDS_FROM for word in words):
             yield _in_all([self._containing(word) for word in words])
 
     def _first_per_tag(self, candidates: np.ndarray, language: str, limit: int) -> list[_Entry]:
-        """The most welcome entry of each of the first tags; among a tag's own, one in the asked language."""
+        """The first entry of every tag, or the tag's first entry in the requested language."""
         first: dict[int, _Entry] = {}
         for number in candidates[: limit * 20]:
             entry = self.entries[number]
@@ -116,30 +118,20 @@ class SearchIndex:
                 first[entry.tag] = entry
         return list(first.values())
 
-    def _beginning(self, word: str) -> np.ndarray:
+    def _starting(self, word: str) -> np.ndarray:
         low, high = bisect_left(self._words, word), bisect_left(self._words, word + "\U0010ffff")
-        return _union(self._found_by[low:high])
+        return _union(self._entries_of[low:high])
 
     def _containing(self, word: str) -> np.ndarray:
         if len(word) < INSIDE_WORDS_FROM:
-            return self._beginning(word)
-        places, at = [], self._all_words.find(word)
-        while at >= 0:
-            places.append(at)
-            at = self._all_words.find(word, at + 1)
-        numbers = np.unique(np.searchsorted(self._starts, places, side="right") - 1)
-        return _union([self._found_by[number] for number in numbers])
-
-
-def hash_free_index(facet: str) -> int:
-    """A facet's place in the list of facets."""
-    from pipeline import FACETS
-
-    return FACETS.index(facet)
+            return self._starting(word)
+        positions = [match.start() for match in re.finditer(re.escape(word), self._all_words)]
+        numbers = np.unique(np.searchsorted(self._starts, positions, side="right") - 1)
+        return _union([self._entries_of[number] for number in numbers])
 
 
 def _entries(tag: int, term: Term) -> Iterator[_Entry]:
-    """The term's labels and synonyms, and its id; a text that several languages share counts once."""
+    """The term's labels and synonyms, each text once per language, and its id."""
     seen: set[tuple[str, str]] = set()
     for language, text, is_synonym in _texts(term):
         folded = fold(text)
@@ -164,7 +156,4 @@ def _union(lists: list[np.ndarray]) -> np.ndarray:
 
 
 def _in_all(lists: list[np.ndarray]) -> np.ndarray:
-    found = lists[0]
-    for other in lists[1:]:
-        found = np.intersect1d(found, other, assume_unique=True)
-    return found
+    return reduce(partial(np.intersect1d, assume_unique=True), lists)

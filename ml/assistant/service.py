@@ -1,4 +1,4 @@
-"""The desk: vocabulary, search, models, store and pictures together, and what the page asks of them."""
+"""The service behind the page and the API: vocabulary, search, models, store and pictures together."""
 
 import asyncio
 import hashlib
@@ -13,9 +13,9 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from ml.assistant.dataset_images import DatasetImages, titles_of
-from ml.assistant.limits import DeskLimits
+from ml.assistant.limits import AssistantLimits
 from ml.assistant.pictures import Pictures, for_model
-from ml.assistant.remote_images import Elsewhere, Found, NotFetched
+from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
 from ml.assistant.suggest import FacetSuggestions, ModelInfo, Suggester
@@ -27,16 +27,16 @@ Result = TypeVar("Result")
 
 
 class Busy(Exception):
-    """More pictures wait for the model than are taken."""
+    """Too many pictures are waiting for the model."""
 
 
 class UnknownModel(Exception):
-    """No model of that key is at the desk."""
+    """The assistant has no model with this key."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A model's suggestions for an image of the queue, and the id under which the store knows they were shown."""
+    """A model's suggestions for an image of the queue, and the id of the row that logs them."""
 
     model: ModelInfo
     showing_id: str | None
@@ -44,7 +44,7 @@ class Shown:
 
 
 class Models:
-    """The trained models at hand by key; each is loaded when first asked for."""
+    """The trained models by key; a model is loaded when it is first used."""
 
     def __init__(self, loaders: Mapping[str, Callable[[], Suggester]], infos: Iterable[ModelInfo], default: str | None):
         self.infos = {info.key: info for info in infos}
@@ -56,14 +56,14 @@ class Models:
         """The model, loaded. Raises UnknownModel."""
         key = key or self.default
         if key is None or key not in self._loaders:
-            raise UnknownModel(f"There is no model {key!r} here." if key else "There is no trained model here.")
+            raise UnknownModel(f"There is no model {key!r}." if key else "There is no trained model.")
         if key not in self._loaded:
             self._loaded[key] = self._loaders[key]()
         return self._loaded[key]
 
 
-class Desk:
-    """Everything one process serves. As an async context manager it holds the processes that decode."""
+class AssistantService:
+    """What one process serves. As an async context manager it runs the decoder processes and the model's thread."""
 
     def __init__(
         self,
@@ -74,12 +74,12 @@ class Desk:
         folder: Path,
         dataset: Path | None = None,
         records: Path | None = None,
-        limits: DeskLimits | None = None,
-        elsewhere: Elsewhere | None = None,
+        limits: AssistantLimits | None = None,
+        remote_images: RemoteImages | None = None,
         blind_share: float = 0.0,
         blind_seed: int = 340,
     ):
-        self.limits = limits or DeskLimits()
+        self.limits = limits or AssistantLimits()
         self.vocabulary, self.models, self.store = vocabulary, models, store
         self.index = SearchIndex(vocabulary)
         self.pictures = Pictures(
@@ -90,15 +90,15 @@ class Desk:
         self.dataset, self.records = dataset, records
         self.examples = DatasetImages(dataset) if dataset else None
         self.blind_share, self.blind_seed = blind_share, blind_seed
-        self.elsewhere = elsewhere  # None: nothing is ever asked of another server
+        self.remote_images = remote_images  # None: no other server is ever asked
         self._waiting = 0
 
-    async def __aenter__(self) -> "Desk":
+    async def __aenter__(self) -> "AssistantService":
         self._stack = AsyncExitStack()
-        # One thread for the models: torch uses the cores itself, and two at once only slow each other down.
+        # One thread: torch uses all cores for one picture, so two pictures at once only slow each other down.
         self._model_thread = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="model"))
-        if self.elsewhere is not None:
-            await self._stack.enter_async_context(self.elsewhere)
+        if self.remote_images is not None:
+            await self._stack.enter_async_context(self.remote_images)
         self._decoders = await self._stack.enter_async_context(
             Decoders(
                 self.limits.decoding(),
@@ -108,18 +108,18 @@ class Desk:
             )
         )
         if self.models.default is not None:
-            self._model_thread.submit(self.models.get, None)  # loaded while the first picture is looked at
+            self._model_thread.submit(self.models.get, None)  # loads the default model early
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     async def decode(self, data: bytes) -> Picture:
-        """The picture in what was sent, re-encoded by a process that may die of it. Raises Rejected."""
+        """The picture in these bytes, re-encoded in a separate process. Raises Rejected."""
         return await self._decoders.verify(Content(data, None))
 
     async def add(self, data: bytes, new: Callable[[str, Picture], NewImage]) -> sa.Row:
-        """Put what was sent into the queue. Raises Rejected."""
+        """Add an image to the queue. Raises Rejected."""
         picture = await self.decode(data)
         image_id = hashlib.sha256(data).hexdigest()
         return await asyncio.to_thread(self._keep, picture.jpeg, new(image_id, picture))
@@ -129,61 +129,51 @@ class Desk:
         return self.store.add_image(new, blind_share=self.blind_share, blind_seed=self.blind_seed)
 
     def add_from_dataset(self, split: str, count: int, who: str) -> list[sa.Row]:
-        """Put the next images of a dataset split into the queue, in an order drawn by the hash of their ids."""
+        """Add the next images of a dataset split to the queue, ordered by the hash of their ids."""
         if self.dataset is None:
             return []
         images = DatasetImages(self.dataset, split)
-        drawn = sorted(images.places, key=lambda image: hashlib.sha256(image.encode()).digest())
-        chosen = list(islice((image_id for image_id in drawn if not self.store.has_image(image_id)), count))
-        records = [images.places[image_id].record_id for image_id in chosen]
+        by_hash = sorted(images.locations, key=lambda image: hashlib.sha256(image.encode()).digest())
+        chosen = list(islice((image_id for image_id in by_hash if not self.store.has_image(image_id)), count))
+        records = [images.locations[image_id].record_id for image_id in chosen]
         titles = titles_of(self.records, records) if self.records is not None and self.records.exists() else {}
-        return [self._add_place(images, image_id, titles, split, who) for image_id in chosen]
+        return [self._add_dataset_image(images, image_id, titles, split, who) for image_id in chosen]
 
-    def _add_place(
+    def _add_dataset_image(
         self, images: DatasetImages, image_id: str, titles: Mapping[str, str], split: str, who: str
     ) -> sa.Row:
-        place, jpeg = images.places[image_id], images.jpeg(image_id)
+        location, jpeg = images.locations[image_id], images.jpeg(image_id)
         with for_model(jpeg, self.limits.shown_short_side) as picture:
             width, height = picture.size
         new = NewImage(
             image_id,
             width,
             height,
-            title=titles.get(place.record_id, place.record_id),
+            title=titles.get(location.record_id, location.record_id),
             source="dataset",
-            record_id=place.record_id,
-            attribution=place.data_provider,
+            record_id=location.record_id,
+            attribution=location.data_provider,
             batch=split,
-            who=who,
+            added_by=who,
         )
         return self._keep(jpeg, new)
 
-    async def add_found(self, found: Found, who: str) -> sa.Row:
-        """Fetch an image from elsewhere and put it into the queue. Raises NotFetched, Rejected."""
-        if self.elsewhere is None:
-            raise NotFetched("not_allowed", "This desk was started so that it asks no other server.")
+    async def add_remote_image(self, remote: RemoteImage, who: str) -> sa.Row:
+        """Fetch an image from another server and add it to the queue. Raises NotFetched, Rejected."""
+        if self.remote_images is None:
+            raise NotFetched("not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
 
         def new(image_id: str, picture: Picture) -> NewImage:
-            return NewImage(
-                image_id,
-                picture.width,
-                picture.height,
-                title=found.title,
-                source=found.source,
-                source_url=found.url,
-                record_id=found.record_id,
-                attribution=found.attribution,
-                who=who,
-            )
+            return NewImage(image_id, picture.width, picture.height, added_by=who, **vars(remote))
 
-        return await self.add(await self.elsewhere.fetch(found), new)
+        return await self.add(await self.remote_images.fetch(remote.source_url), new)
 
     async def suggest(
         self, image_id: str, jpeg: bytes, *, model: str | None = None, limit: int | None = None
     ) -> tuple[ModelInfo, dict[str, FacetSuggestions]]:
-        """A model's best tags for a picture that we encoded. Raises Busy, UnknownModel."""
+        """A model's best tags for a re-encoded picture. Raises Busy, UnknownModel."""
         if self._waiting >= self.limits.waiting_for_model:
-            raise Busy("The model is busy with other pictures; try again in a moment.")
+            raise Busy("The model is busy with other pictures. Try again in a moment.")
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
@@ -200,7 +190,7 @@ class Desk:
         return suggester.info, facets
 
     async def show(self, image_id: str, model: str | None = None) -> Shown:
-        """The suggestions for an image of the queue, noted in the store as shown. Raises NoSuchImage, Busy."""
+        """The suggestions for an image of the queue, logged as shown. Raises NoSuchImage, Busy."""
         jpeg = await asyncio.to_thread(self.pictures.file(image_id).read_bytes)
         info, facets = await self.suggest(image_id, jpeg, model=model)
         shown = {facet: suggestions.tags for facet, suggestions in facets.items()}

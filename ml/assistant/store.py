@@ -1,11 +1,11 @@
-"""The store: images in a queue, and every decision as a line of a log that is only ever added to."""
+"""The store: the queue of images, and an append-only log of every decision."""
 
 import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import IntegrityError
 
-from ml.assistant.annotation import Action, Change, Stand, Step, decide, fold, last_to_undo, standing_steps
+from ml.assistant.annotation import Action, Step, Verdict, current_steps, decide, fold, last_to_undo, steps_of
 from ml.assistant.schema import decisions, images, showings, steps
 from ml.assistant.vocabulary import Vocabulary
 
@@ -23,19 +23,19 @@ STATES = {"done": "done", "skip": "skipped", "reopen": "open"}
 
 
 class StoreError(Exception):
-    """The store cannot do what was asked; the message says why."""
+    """The store cannot do something; the message says why."""
 
 
 class NoSuchImage(StoreError):
-    """No image of that id is in the store."""
+    """The store has no image with this id."""
 
 
 class NothingToUndo(StoreError):
-    """Every step of this image is undone already."""
+    """The image has no step that could be undone."""
 
 
 class Conflict(StoreError):
-    """Someone else decided on this image since the version that was seen; `since` tells what changed."""
+    """The image has changed since the version that the client saw; `since` holds the steps in between."""
 
     def __init__(self, current: "Annotation", since: "list[LoggedStep]"):
         super().__init__(f"The image is at version {current.version} now.")
@@ -55,12 +55,12 @@ class NewImage:
     record_id: str | None = None
     attribution: str | None = None
     batch: str | None = None
-    who: str = ""
+    added_by: str = ""
 
 
 @dataclass(frozen=True)
 class Act:
-    """Who acts on an image, having seen which version of it; `key` makes a repeated request count once."""
+    """Who changes an image, from which version of it; a request repeated with the same `key` counts once."""
 
     who: str
     version: int
@@ -72,7 +72,7 @@ class Act:
 
 @dataclass(frozen=True)
 class LoggedStep:
-    """A step as logged, with its circumstances."""
+    """A step of the log, with who made it and when."""
 
     step: Step
     who: str
@@ -81,29 +81,29 @@ class LoggedStep:
 
 @dataclass(frozen=True)
 class Annotation:
-    """An image's decisions as they stand."""
+    """The current decisions on an image."""
 
     image_id: str
     version: int
     state: str
-    stands: dict[str, Stand]
+    verdicts: dict[str, Verdict]
     can_undo: bool
 
 
 class Store:
-    """Images and decisions in SQLite or PostgreSQL. Nothing is acknowledged before it is committed."""
+    """Images and decisions in SQLite or PostgreSQL. Methods return after the commit."""
 
     def __init__(self, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
         self.engine = _engine(url)
         self.clock = clock
-        # SQLite's writers wait by trying again, and the unlucky one for ever: in one process they queue up instead.
+        # SQLite's writers poll for the lock, and one may starve: the writers of this process take turns instead.
         self._turn: AbstractContextManager[object] = (
             threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
         )
         migrate(self.engine)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()
 
     @contextmanager
@@ -118,23 +118,9 @@ class Store:
     # --- images
 
     def add_image(self, new: NewImage, *, blind_share: float = 0.0, blind_seed: int = 0) -> sa.Row:
-        """Put an image into the queue; one that is there already stays as it is."""
-        values = {
-            "image_id": new.image_id,
-            "width": new.width,
-            "height": new.height,
-            "title": new.title,
-            "source": new.source,
-            "source_url": new.source_url,
-            "record_id": new.record_id,
-            "attribution": new.attribution,
-            "batch": new.batch,
-            "added_by": new.who,
-            "added_at": self.clock(),
-            "blind": is_blind(new.image_id, blind_share, blind_seed),
-            "state": "open",
-            "version": 0,
-        }
+        """Add an image to the queue; an image that is in it already stays as it is."""
+        blind = is_blind(new.image_id, blind_share, blind_seed)
+        values = asdict(new) | {"added_at": self.clock(), "blind": blind, "state": "open", "version": 0}
         try:
             with self._write() as connection:
                 connection.execute(sa.insert(images).values(values))
@@ -149,10 +135,9 @@ class Store:
 
     def has_image(self, image_id: str) -> bool:
         """Whether the image is in the queue."""
+        query = sa.select(images.c.version).where(images.c.image_id == image_id)
         with self.engine.connect() as connection:
-            return (
-                connection.execute(sa.select(images.c.version).where(images.c.image_id == image_id)).first() is not None
-            )
+            return connection.execute(query).first() is not None
 
     def queue(self, *, state: str | None = None, offset: int = 0, limit: int = 100) -> Sequence[sa.Row]:
         """Images in the order they were added."""
@@ -163,7 +148,7 @@ class Store:
             return connection.execute(query.offset(offset).limit(limit)).all()
 
     def progress(self) -> dict[str, int]:
-        """How many images are open, done and skipped, and in all."""
+        """The number of images that are open, done and skipped, and of all."""
         query = sa.select(images.c.state, sa.func.count()).group_by(images.c.state)
         with self.engine.connect() as connection:
             counts = {row[0]: row[1] for row in connection.execute(query)}
@@ -172,7 +157,7 @@ class Store:
     # --- what was shown
 
     def record_showing(self, image_id: str, model: str, shown: dict[str, list[tuple[str, float]]]) -> str:
-        """Keep what a model suggested for an image, in the order shown; equal showings are one. Returns its id."""
+        """Log what a model suggested for an image, in the order shown; equal showings are one row. Returns its id."""
         text = json.dumps({"image": image_id, "model": model, "facets": shown}, sort_keys=True)
         showing_id = hashlib.sha256(text.encode()).hexdigest()
         values = {
@@ -195,29 +180,29 @@ class Store:
     # --- decisions
 
     def annotation(self, image_id: str) -> Annotation:
-        """The image's decisions as they stand. Raises NoSuchImage."""
+        """The current decisions on the image. Raises NoSuchImage."""
         with self.engine.connect() as connection:
             return _annotation(connection, image_id)
 
     def log(self, image_id: str, *, after: int = 0) -> list[LoggedStep]:
-        """Every step of the image after a version, oldest first."""
+        """The steps of the image after a version, oldest first."""
         with self.engine.connect() as connection:
             return _log(connection, image_id, after)
 
     def decide(self, image_id: str, tag_id: str, action: Action, act: Act, vocabulary: Vocabulary) -> Annotation:
-        """Log a decision on a tag and what follows from it. Raises Conflict, NoSuchImage."""
+        """Log a decision on a tag with its consequences. Raises Conflict, NoSuchImage."""
         tag = vocabulary.terms[tag_id]
 
         def step(connection: sa.Connection, current: Annotation) -> Step:
-            stated: Action = action
-            if action == "accept" and not _was_shown(connection, act.showing_id, image_id, tag.facet, tag_id):
-                stated = "add"
-            return Step(act.version + 1, "decide", decide(current.stands, tag_id, stated, vocabulary))
+            shown, _ = _shown(connection, act.showing_id, image_id)
+            added = action == "accept" and _rank(shown, tag.facet, tag_id)[0] is None
+            stated: Action = "add" if added else action
+            return Step(act.version + 1, "decide", decide(current.verdicts, tag_id, stated, vocabulary))
 
         return self._act(image_id, act, step, vocabulary)
 
     def undo(self, image_id: str, act: Act) -> Annotation:
-        """Take back the latest step that counts, by a further line in the log. Raises Conflict, NothingToUndo."""
+        """Take back the latest step in effect by logging another one. Raises Conflict, NothingToUndo."""
 
         def step(connection: sa.Connection, current: Annotation) -> Step:
             last = last_to_undo(logged.step for logged in _log(connection, image_id, 0))
@@ -238,7 +223,7 @@ class Store:
         make_step: Callable[[sa.Connection, Annotation], Step],
         vocabulary: Vocabulary | None = None,
     ) -> Annotation:
-        """One step in one transaction: the version moves by one, or someone else was faster."""
+        """Log one step in one transaction, and raise the image's version by one. Raises Conflict if it moved before."""
         with self._write() as connection:
             repeated = connection.execute(sa.select(steps.c.image_id).where(steps.c.key == act.key)).first()
             if repeated is not None and repeated.image_id == image_id:
@@ -254,53 +239,37 @@ class Store:
             self._log_step(connection, image_id, act, make_step(connection, current), vocabulary)
             state = _state(_log(connection, image_id, 0))
             connection.execute(sa.update(images).where(images.c.image_id == image_id).values(state=state))
-            return _annotation(connection, image_id)  # handed over after the commit
+            return _annotation(connection, image_id)  # returned after the commit
 
     def _log_step(
         self, connection: sa.Connection, image_id: str, act: Act, step: Step, vocabulary: Vocabulary | None
     ) -> None:
         shown, model = _shown(connection, act.showing_id, image_id)
-        values = {
-            "image_id": image_id,
-            "version": step.version,
-            "kind": step.kind,
-            "undoes": step.undoes,
-            "who": act.who,
-            "at": self.clock(),
-            "opened_at": act.opened_at,
-            "clicks": act.clicks,
-            "showing_id": act.showing_id if model else None,
-            "key": act.key,
-        }
-        connection.execute(sa.insert(steps).values(values))
+        of_step = {"image_id": image_id, "version": step.version}
+        of_act = asdict(act) | {"at": self.clock(), "showing_id": act.showing_id if model else None}
+        connection.execute(sa.insert(steps).values(of_act | of_step | {"kind": step.kind, "undoes": step.undoes}))
         for position, change in enumerate(step.changes):
             facet = vocabulary.terms[change.tag_id].facet if vocabulary and change.tag_id in vocabulary else None
             rank, score = _rank(shown, facet, change.tag_id)
-            connection.execute(
-                sa.insert(decisions).values(
-                    decision_id=f"{image_id[:24]}-{step.version:06d}-{position:02d}",
-                    image_id=image_id,
-                    version=step.version,
-                    position=position,
-                    tag_id=change.tag_id,
-                    facet=facet,
-                    action=change.action,
-                    because=change.because,
-                    model=model,
-                    score=score,
-                    rank=rank,
-                )
-            )
+            values = asdict(change) | {
+                "decision_id": f"{image_id[:24]}-{step.version:06d}-{position:02d}",
+                "position": position,
+                "facet": facet,
+                "model": model,
+                "score": score,
+                "rank": rank,
+            }
+            connection.execute(sa.insert(decisions).values(of_step | values))
 
 
 def is_blind(image_id: str, share: float, seed: int) -> bool:
-    """Whether the image falls into the share that is decided without suggestions; the same for the same seed."""
+    """Whether the image belongs to the share decided without suggestions: a function of its id and the seed."""
     draw = int.from_bytes(hashlib.sha256(f"{seed}:{image_id}".encode()).digest()[:8], "big")
     return draw < share * 2**64
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Bring the tables up to date."""
+    """Run the migrations that the database lacks."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -340,21 +309,12 @@ def _image(connection: sa.Connection, image_id: str) -> sa.Row:
 
 
 def _log(connection: sa.Connection, image_id: str, after: int) -> list[LoggedStep]:
-    rows = connection.execute(
-        sa.select(steps).where(steps.c.image_id == image_id, steps.c.version > after).order_by(steps.c.version)
-    ).all()
-    lines = connection.execute(
-        sa.select(decisions)
-        .where(decisions.c.image_id == image_id, decisions.c.version > after)
-        .order_by(decisions.c.version, decisions.c.position)
-    ).all()
-    changes: dict[int, list[Change]] = {}
-    for line in lines:
-        changes.setdefault(line.version, []).append(Change(line.tag_id, line.action, line.because))
-    return [
-        LoggedStep(Step(row.version, row.kind, tuple(changes.get(row.version, ())), row.undoes), row.who, row.at)
-        for row in rows
-    ]
+    def of_image(table: sa.Table, *order: str) -> Sequence[sa.Row]:
+        query = sa.select(table).where(table.c.image_id == image_id, table.c.version > after)
+        return connection.execute(query.order_by(*(table.c[name] for name in order))).all()
+
+    rows, lines = of_image(steps, "version"), of_image(decisions, "version", "position")
+    return [LoggedStep(step, row.who, row.at) for step, row in zip(steps_of(rows, lines), rows, strict=True)]
 
 
 def _annotation(connection: sa.Connection, image_id: str) -> Annotation:
@@ -364,8 +324,8 @@ def _annotation(connection: sa.Connection, image_id: str) -> Annotation:
 
 
 def _state(logged: list[LoggedStep]) -> str:
-    """Open, done or skipped: by the last such step that was not undone."""
-    moves = [step.kind for step in standing_steps(line.step for line in logged) if step.kind in STATES]
+    """Open, done or skipped: by the last such step in effect."""
+    moves = [step.kind for step in current_steps(line.step for line in logged) if step.kind in STATES]
     return STATES[moves[-1]] if moves else "open"
 
 
@@ -374,7 +334,7 @@ def _showing(showing_id: str | None) -> sa.Select:
 
 
 def _shown(connection: sa.Connection, showing_id: str | None, image_id: str) -> tuple[dict, str | None]:
-    """What was shown, and by which model; nothing when the showing is another image's."""
+    """The suggestions shown and their model; empty if the showing is unknown or of another image."""
     row = connection.execute(_showing(showing_id).where(showings.c.image_id == image_id)).first()
     return (json.loads(row.shown), row.model) if row else ({}, None)
 
@@ -384,8 +344,3 @@ def _rank(shown: dict, facet: str | None, tag_id: str) -> tuple[int | None, floa
         if tag == tag_id:
             return rank, score
     return None, None
-
-
-def _was_shown(connection: sa.Connection, showing_id: str | None, image_id: str, facet: str, tag_id: str) -> bool:
-    shown, _ = _shown(connection, showing_id, image_id)
-    return _rank(shown, facet, tag_id)[0] is not None

@@ -1,4 +1,4 @@
-"""A model's suggestions for a picture: the best tags of each facet, and the scores of the tags above them."""
+"""A model's suggestions for a picture: the best tags of each facet, and the scores of their ancestors."""
 
 import threading
 from collections import OrderedDict
@@ -16,28 +16,28 @@ Scores = Mapping[str, NDArray[np.floating]]
 
 
 class Scorer(Protocol):
-    """A trained model at its narrowest: a picture in, a score per tag and facet out, in the order of the tag list."""
+    """A trained model: takes a picture, gives a score per tag of each facet, in the order of the tag list."""
 
     def scores(self, picture: Image.Image) -> Scores:
-        """For each facet the model knows, one score per tag; RGB picture of any size."""
+        """One score per tag, for each facet that the model knows. The picture is RGB, of any size."""
         ...
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What is told about a model. `thresholds`: the score per facet, fixed on validation, from which it is sure."""
+    """A model's description. `thresholds`: the score per facet from which it is sure, fixed on validation."""
 
     key: str
     description: str = ""
     version: str = ""  # sha256 of its weights, shortened
     trained_on: str = ""  # split hash, shortened
-    thresholds: Mapping[str, float] = field(default_factory=dict)
     note: str = ""  # such as: random weights
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class FacetSuggestions:
-    """The best tags of a facet with their scores, best first, and the scores of the tags above these."""
+    """The best tags of a facet with their scores, best first, and the scores of their ancestors."""
 
     tags: list[tuple[str, float]]
     above: dict[str, float]
@@ -45,7 +45,7 @@ class FacetSuggestions:
 
 
 class Suggester:
-    """A model with the order of its tags. One picture at a time; scores of recent pictures are remembered."""
+    """A model with the order of its tags. It scores one picture at a time and caches the latest scores."""
 
     def __init__(self, info: ModelInfo, scorer: Scorer, order: Mapping[str, list[str]], *, remembered: int = 512):
         self.info = info
@@ -55,12 +55,8 @@ class Suggester:
         self._scores: OrderedDict[str, Scores] = OrderedDict()
         self._lock = threading.Lock()
 
-    def knows(self, image_id: str) -> bool:
-        """Whether the picture's scores are at hand."""
-        return image_id in self._scores
-
     def scores(self, image_id: str, picture: Image.Image) -> Scores:
-        """The scores of a picture; `image_id` is the sha256 of its source."""
+        """The scores of a picture, cached by `image_id`."""
         with self._lock:
             if image_id not in self._scores:
                 self._scores[image_id] = self._scorer.scores(picture)
@@ -72,7 +68,7 @@ class Suggester:
     def suggest(
         self, image_id: str, picture: Image.Image, vocabulary: Vocabulary, limit: int
     ) -> dict[str, FacetSuggestions]:
-        """The best `limit` tags of each facet; ties by tag id, so that the same picture always gives the same order."""
+        """The best `limit` tags of each facet. Equal scores are ordered by tag id."""
         scores = self.scores(image_id, picture)
         return {
             facet: self._of_facet(facet, np.asarray(scores[facet], dtype=np.float64), vocabulary, limit)
@@ -80,8 +76,8 @@ class Suggester:
             if facet in scores and self._order[facet]
         }
 
-    def place(self, image_id: str, picture: Image.Image, tag_id: str) -> tuple[float, int] | None:
-        """The tag's score for the picture and its rank in its facet; None for a tag that the model does not know."""
+    def score_and_rank(self, image_id: str, picture: Image.Image, tag_id: str) -> tuple[float, int] | None:
+        """The tag's score for the picture and its rank in its facet; None if the model does not know the tag."""
         scores = self.scores(image_id, picture)
         for facet, tags in self._order.items():
             if tag_id in tags and facet in scores:
@@ -96,7 +92,7 @@ class Suggester:
     ) -> FacetSuggestions:
         tags = self._order[facet]
         if scores.shape != (len(tags),):
-            raise ValueError(f"{self.info.key} gives {scores.shape} scores for the {len(tags)} tags of {facet}.")
+            raise ValueError(f"{self.info.key} gave {scores.shape} scores for the {len(tags)} tags of {facet}.")
         best = np.lexsort((np.arange(len(tags)), -scores))[:limit]  # the list is sorted by tag id
         of_tag = dict(zip(tags, scores.tolist(), strict=True))
         shown = [tags[position] for position in best]

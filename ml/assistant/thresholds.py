@@ -1,4 +1,4 @@
-"""From which score a model is sure: fixed per facet on the validation images."""
+"""The score per facet from which a model is sure, fixed on the validation images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-SURE_PRECISION = 0.8  # ours: of the tags at or above the threshold, this share is right
+SURE_PRECISION = 0.8  # ours: the share of right tags among those at or above the threshold
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A split's images in order of record and view, and which tags they carry: images x tags per facet."""
+    """A split's images by record and view, and their tags: images x tags per facet."""
 
     keys: list[tuple[str, int]]
     relevant: dict[str, NDArray[np.bool_]]
 
 
 def read_truth(dataset: Path, order: Mapping[str, list[str]], split: str = "validation") -> Truth:
-    """The closed tags of a split's images, without the images."""
+    """The tags of a split's images, ancestors included."""
     files = sorted((dataset / split).glob("part-*.parquet"))
     if not files:
         return Truth([], {})
@@ -33,19 +33,19 @@ def read_truth(dataset: Path, order: Mapping[str, list[str]], split: str = "vali
 
 
 def _matrix(rows: list[list[str] | None], tags: list[str]) -> NDArray[np.bool_]:
-    position = {tag: place for place, tag in enumerate(tags)}
+    position = {tag: index for index, tag in enumerate(tags)}
     matrix = np.zeros((len(rows), len(tags)), dtype=bool)
-    for place, row in enumerate(rows):
-        matrix[place, [position[tag] for tag in row or () if tag in position]] = True
+    for image, row in enumerate(rows):
+        matrix[image, [position[tag] for tag in row or () if tag in position]] = True
     return matrix
 
 
 def sure_from(folder: Path, truth: Truth, tag_list_hash: str, precision: float = SURE_PRECISION) -> dict[str, float]:
-    """The threshold per facet from the log-probabilities that a model wrote for validation, as far as they are there.
+    """The threshold per facet, from the log-probabilities that a model predicted for validation.
 
-    `folder` is `predictions/<baseline>/validation`. Files about other images or another tag list are not used.
+    `folder` is `predictions/<baseline>/validation`. Files of other images or of another tag list are ignored.
     """
-    found: dict[str, float] = {}
+    thresholds: dict[str, float] = {}
     for facet, relevant in truth.relevant.items():
         file = folder / f"{facet}.parquet"
         if not file.exists():
@@ -58,14 +58,15 @@ def sure_from(folder: Path, truth: Truth, tag_list_hash: str, precision: float =
         scores = table["scores"].combine_chunks().flatten().to_numpy().astype(np.float32).reshape(relevant.shape)
         value = threshold(np.exp(scores), relevant, precision)
         if value is not None:
-            found[facet] = value
-    return found
+            thresholds[facet] = value
+    return thresholds
 
 
 def threshold(scores: NDArray[np.floating], relevant: NDArray[np.bool_], precision: float) -> float | None:
-    """The lowest score at or above which the share of right tags is at least `precision`, over annotated images.
+    """The lowest score with a share of right tags of at least `precision` among those at or above it.
 
-    Scores and relevance are images x tags. 1.0 where no score reaches it; None where no image is annotated.
+    Scores and relevance are images x tags; images without tags are ignored. 1.0 if no score reaches the precision,
+    None if no image has tags.
     """
     annotated = relevant.any(1)
     if not annotated.any():
@@ -74,6 +75,6 @@ def threshold(scores: NDArray[np.floating], relevant: NDArray[np.bool_], precisi
     order = np.argsort(-flat, kind="stable")
     flat, right = flat[order], right[order]
     share = np.cumsum(right) / np.arange(1, len(right) + 1)
-    last_of_score = np.append(flat[1:] != flat[:-1], True)  # equal scores stand or fall together
+    last_of_score = np.append(flat[1:] != flat[:-1], True)  # a threshold cannot separate equal scores
     good = np.flatnonzero((share >= precision) & last_of_score)
     return float(f"{flat[good[-1]]:.6g}") if len(good) else 1.0

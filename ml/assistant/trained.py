@@ -1,4 +1,4 @@
-"""The trained models of a storage folder, at the desk: what each is, how it is loaded, which one is the default."""
+"""The trained models of a storage folder: their descriptions, how they are loaded, and the default one."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ PREFERRED = ("ensemble_ml_s_clip", "ensemble_ml_s", "multilabel", "softmax")
 
 
 class ModelError(RuntimeError):
-    """A trained model cannot be used at the desk; the message says which and what to do."""
+    """A trained model cannot be used at the assistant; the message says which and what to do."""
 
 
 @dataclass(frozen=True)

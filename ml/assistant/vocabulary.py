@@ -1,23 +1,23 @@
-"""The four trees a cataloguer walks: terms with labels in every language, parents, children and paths."""
+"""The trees of the facets: terms with labels in every language, parents, children and paths."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import FACETS
 
 LANGUAGES = ("ca", "es", "en", "de", "nl", "fr")
-AAT = "http://vocab.getty.edu/aat/"  # an identifier: it stays http
+AAT = "http://vocab.getty.edu/aat/"  # an identifier, therefore http
 
 
 class VocabularyError(ValueError):
-    """The tag list or the thesaurus cannot be used; the message says which file and why."""
+    """The tag list or the thesaurus cannot be used; the message names the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label as shown: `language` differs from the asked one when it is a fallback, and is None for a bare id."""
+    """A label with its language, which differs from the requested one for a fallback; None for a bare id."""
 
     text: str
     language: str | None
@@ -25,7 +25,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One AAT concept under a facet. `parents` are terms of the same facet, the preferred one first; () at the top."""
+    """An AAT concept in a facet. `parents` are terms of the same facet, the preferred one first; () at the top."""
 
     tag_id: str
     facet: str
@@ -38,11 +38,11 @@ class Term:
 
     @property
     def uri(self) -> str:
-        """The concept's URI, an identifier and not an address to fetch."""
+        """The concept's URI."""
         return AAT + self.tag_id
 
     def label(self, language: str) -> Label:
-        """The label in the asked language, else English, else any (by language code), else `aat:ID`."""
+        """The label in this language, otherwise in English, then in any language by its code, then `aat:ID`."""
         for candidate in (language, "en", *sorted(self.labels)):
             if self.labels.get(candidate):
                 return Label(self.labels[candidate], candidate)
@@ -50,22 +50,26 @@ class Term:
 
 
 class Vocabulary:
-    """Terms by id, and how they hang together; parents that are no term of the same facet are refused."""
+    """The terms by id with their relations. Raises VocabularyError for a parent that is not a term of the facet.
 
-    def __init__(self, terms: Iterable[Term]):
+    `facets`: the facets that have a tree, which may be fewer than the code knows: those of the tag list.
+    """
+
+    def __init__(self, terms: Iterable[Term], facets: Sequence[str] = FACETS):
+        self.facets = tuple(facets)
         self.terms = {term.tag_id: term for term in sorted(terms, key=lambda term: term.tag_id)}
         self._children: dict[str, list[str]] = {}
-        self._roots: dict[str, list[str]] = {facet: [] for facet in FACETS}
+        self._roots: dict[str, list[str]] = {facet: [] for facet in self.facets}
         for term in self.terms.values():
-            self._hang(term)
+            self._add(term)
 
-    def _hang(self, term: Term) -> None:
+    def _add(self, term: Term) -> None:
         if term.facet not in self._roots:
-            raise VocabularyError(f"Tag {term.tag_id} has the facet {term.facet!r}, which is none of {FACETS}.")
+            raise VocabularyError(f"Tag {term.tag_id} has the facet {term.facet!r}, which is none of {self.facets}.")
         for parent in term.parents:
             above = self.terms.get(parent)
             if above is None or above.facet != term.facet or parent == term.tag_id:
-                raise VocabularyError(f"Tag {term.tag_id} has the parent {parent}, which is no tag of {term.facet}.")
+                raise VocabularyError(f"Tag {term.tag_id} has the parent {parent}, which is not a tag of {term.facet}.")
         if term.parents:
             self._children.setdefault(term.parents[0], []).append(term.tag_id)
         else:
@@ -78,30 +82,25 @@ class Vocabulary:
         return len(self.terms)
 
     def roots(self, facet: str) -> list[str]:
-        """The tags at the top of a facet, by id."""
+        """The top tags of a facet, by id."""
         return self._roots[facet]
 
     def children(self, tag_id: str) -> list[str]:
-        """The tags shown below a tag, by id: those whose preferred parent it is."""
+        """The tags whose preferred parent this is, by id."""
         return self._children.get(tag_id, [])
 
-    def siblings(self, tag_id: str) -> list[str]:
-        """The tags of the same level, itself included, by id."""
-        term = self.terms[tag_id]
-        return self.children(term.parents[0]) if term.parents else self.roots(term.facet)
-
     def path(self, tag_id: str) -> list[str]:
-        """From the top of the facet down to the tag itself, along preferred parents."""
+        """The tags from the top of the facet to the tag itself, along preferred parents."""
         path, seen = [tag_id], {tag_id}
         while parents := self.terms[path[-1]].parents:
             if parents[0] in seen:
-                raise VocabularyError(f"The preferred parents of {tag_id} run in a circle through {parents[0]}.")
+                raise VocabularyError(f"The preferred parents of {tag_id} form a cycle through {parents[0]}.")
             path.append(parents[0])
             seen.add(parents[0])
         return path[::-1]
 
     def ancestors(self, tag_id: str) -> list[str]:
-        """Every tag above, through all parents, nearest first. Circles of the AAT end where they close."""
+        """All tags above, through all parents, nearest first. A cycle of the AAT ends where it closes."""
         found: dict[str, None] = {}
         front = [tag_id]
         while front:
@@ -111,23 +110,23 @@ class Vocabulary:
         return list(found)
 
     def coverage(self) -> dict[str, int]:
-        """How many of the terms have a preferred label of their own in each language."""
+        """The number of terms with a preferred label, per language."""
         return {language: sum(1 for term in self.terms.values() if term.labels.get(language)) for language in LANGUAGES}
 
 
 def read_tag_list(file: Path) -> tuple[dict[str, list[str]], list[Term]]:
-    """The models' tag order per facet, and the terms, from a dataset's `tag_list.json`.
+    """The tag order of every facet in a dataset's `tag_list.json`, and the terms. Raises VocabularyError.
 
-    A parent that is not in the list is replaced by the nearest ancestor on the path that is.
+    A parent that is not in the list is replaced by the nearest ancestor in it.
     """
     try:
         facets = json.loads(file.read_text(encoding="utf-8"))["facets"]
     except FileNotFoundError as error:
-        raise VocabularyError(f"{file} is not there; run `make demo`, or give another --storage.") from error
+        raise VocabularyError(f"{file} does not exist: run `make demo`, or give another --storage.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise VocabularyError(f"{file} is no tag list ({error}); write it again with the asset `dataset`.") from error
-    order = {facet: [row["tag_id"] for row in facets.get(facet, [])] for facet in FACETS}
-    terms = [_term(row, facet, set(order[facet])) for facet in FACETS for row in facets.get(facet, [])]
+        raise VocabularyError(f"{file} is not a tag list ({error}): materialize the asset `dataset` again.") from error
+    order = {facet: [row["tag_id"] for row in facets[facet]] for facet in FACETS if facet in facets}
+    terms = [_term(row, facet, set(tags)) for facet, tags in order.items() for row in facets[facet]]
     return order, terms
 
 
@@ -147,20 +146,19 @@ def _term(row: dict, facet: str, listed: set[str]) -> Term:
     )
 
 
-def widened(tags: Iterable[Term], wider: Iterable[Term]) -> Vocabulary:
-    """The models' tags inside a wider thesaurus: its structure, notes and synonyms, the tags' own counts and labels."""
-    listed = {term.tag_id: term for term in tags}
-    merged = {term.tag_id: term for term in wider}
-    for tag_id, tag in listed.items():
-        known = merged.get(tag_id)
+def with_full_thesaurus(tags: Iterable[Term], thesaurus: Iterable[Term], facets: Sequence[str] = FACETS) -> Vocabulary:
+    """The models' tags inside a thesaurus: its structure, notes and synonyms, with the tags' own counts and labels."""
+    merged = {term.tag_id: term for term in thesaurus if term.facet in facets}
+    for tag in tags:
+        known = merged.get(tag.tag_id)
         if known is None or known.facet != tag.facet:
-            merged[tag_id] = tag
-            continue
-        merged[tag_id] = replace(known, labels={**known.labels, **tag.labels}, in_model=True, n_train=tag.n_train)
-    return Vocabulary(_held(term, merged) for term in merged.values())
+            merged[tag.tag_id] = tag
+        else:
+            labels = {**known.labels, **tag.labels}
+            merged[tag.tag_id] = replace(known, labels=labels, in_model=True, n_train=tag.n_train)
+    return Vocabulary((_without_other_facets(term, merged) for term in merged.values()), facets)
 
 
-def _held(term: Term, terms: Mapping[str, Term]) -> Term:
+def _without_other_facets(term: Term, terms: Mapping[str, Term]) -> Term:
     """The term with only those parents that are terms of its facet."""
-    parents = tuple(p for p in term.parents if p in terms and terms[p].facet == term.facet)
-    return term if parents == term.parents else replace(term, parents=parents)
+    return replace(term, parents=tuple(p for p in term.parents if p in terms and terms[p].facet == term.facet))

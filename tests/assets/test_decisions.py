@@ -1,4 +1,4 @@
-"""What cataloguers decide at the desk becomes corrections, and verified negatives of the next training."""
+"""What cataloguers decide at the assistant becomes corrections, and verified negatives of the next training."""
 
 from pathlib import Path
 

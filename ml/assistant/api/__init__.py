@@ -1,1 +1,1 @@
-"""The addresses the desk answers: the page's own API, and two that other programs know already."""
+"""The addresses the assistant answers: the page's own API, and two that other programs know already."""

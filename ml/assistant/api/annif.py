@@ -1,32 +1,32 @@
-"""The shape that clients of Annif know (`/v1/projects/{id}/suggest`), with an image where Annif takes a text.
+"""Annif's REST API (`/v1/projects/{id}/suggest`, https://api.annif.org/v1/ui/), with an image in place of the text.
 
-One project a model and facet, as a project of Annif has one vocabulary. The body is the image itself (`image/*`), or
-a form whose `text` is a `data:` URL. Source: Annif's REST API, https://api.annif.org/v1/ui/.
+There is one project per model and facet, because a project of Annif has one vocabulary. The body is the image itself
+(`image/*`), or a form with a `data:` URL in the field `text`.
 """
 
 import base64
 import binascii
+import math
+from itertools import product
 from typing import Annotated, Any
 from urllib.parse import parse_qs
 from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request
 
-from ml.assistant.api.common import DeskHere, Refused, body_of, refuse_other_types
+from ml.assistant.api.common import Refused, ServiceDep, body_of, refuse_other_types
 from ml.assistant.api_schemas import Language
-from ml.assistant.service import Desk
+from ml.assistant.service import AssistantService
 from ml.assistant.vocabulary import LANGUAGES
-from pipeline import FACETS
 
 router = APIRouter(prefix="/v1", tags=["Annif"])
+FORM = {"type": "object", "properties": {"text": {"type": "string", "description": "a data: URL"}}}
 BODY = {
     "requestBody": {
         "required": True,
         "content": {
             "image/*": {"schema": {"type": "string", "format": "binary"}},
-            "application/x-www-form-urlencoded": {
-                "schema": {"type": "object", "properties": {"text": {"type": "string", "description": "a data: URL"}}}
-            },
+            "application/x-www-form-urlencoded": {"schema": FORM},
         },
     }
 }
@@ -39,50 +39,51 @@ def about() -> dict[str, str]:
 
 
 @router.get("/projects")
-def projects(desk: DeskHere) -> dict[str, Any]:
+def projects(service: ServiceDep) -> dict[str, Any]:
     """One project per model and facet."""
-    return {"projects": [_project(desk, key, facet) for key in desk.models.infos for facet in FACETS]}
+    return {"projects": [_project(*pair) for pair in product(service.models.infos, service.vocabulary.facets)]}
 
 
 @router.get("/projects/{project_id}")
-def project(project_id: str, desk: DeskHere) -> dict[str, Any]:
+def project(project_id: str, service: ServiceDep) -> dict[str, Any]:
     """One project."""
-    return _project(desk, *_model_and_facet(desk, project_id))
+    return _project(*_model_and_facet(service, project_id))
 
 
 @router.post("/projects/{project_id}/suggest", openapi_extra=BODY)
 async def suggest(
     project_id: str,
     request: Request,
-    desk: DeskHere,
+    service: ServiceDep,
     limit: Annotated[int | None, Query(ge=1, le=100)] = None,
     threshold: Annotated[float | None, Query(ge=0, le=1)] = None,
     language: Language | None = None,
 ) -> dict[str, Any]:
     """Tags for the image, best first: `{"results": [{"uri", "label", "notation", "score"}]}`."""
-    key, facet = _model_and_facet(desk, project_id)
-    data, given = await _image_of(request)
-    most = limit or max(1, min(100, int(_number(given.get("limit"), 10))))
-    picture = await desk.decode(data)
-    _, facets = await desk.suggest(uuid4().hex, picture.jpeg, model=key, limit=most)
-    least = threshold if threshold is not None else _number(given.get("threshold"), 0.0)
-    words = language or given.get("language", "en")
-    found = facets[facet].tags if facet in facets else []
+    key, facet = _model_and_facet(service, project_id)
+    data, fields = await _image_of(request)
+    most = limit or max(1, min(100, int(_number(fields.get("limit"), 10))))
+    least = threshold if threshold is not None else _number(fields.get("threshold"), 0.0)
+    asked = language or fields.get("language", "en")
+    picture = await service.decode(data)
+    _, facets = await service.suggest(uuid4().hex, picture.jpeg, model=key, limit=most)
+    tags = facets[facet].tags if facet in facets else []
+    terms = service.vocabulary.terms
     return {
         "results": [
             {
-                "uri": desk.vocabulary.terms[tag].uri,
-                "label": desk.vocabulary.terms[tag].label(words if words in LANGUAGES else "en").text,
+                "uri": terms[tag].uri,
+                "label": terms[tag].label(asked if asked in LANGUAGES else "en").text,
                 "notation": tag,
                 "score": score,
             }
-            for tag, score in found
+            for tag, score in tags
             if score >= least
         ]
     }
 
 
-def _project(desk: Desk, key: str, facet: str) -> dict[str, Any]:
+def _project(key: str, facet: str) -> dict[str, Any]:
     return {
         "project_id": f"{key}.{facet}",
         "name": f"{key}: {facet.replace('_', ' ')}",
@@ -95,15 +96,15 @@ def _project(desk: Desk, key: str, facet: str) -> dict[str, Any]:
     }
 
 
-def _model_and_facet(desk: Desk, project_id: str) -> tuple[str, str]:
+def _model_and_facet(service: AssistantService, project_id: str) -> tuple[str, str]:
     key, _, facet = project_id.rpartition(".")
-    if key not in desk.models.infos or facet not in FACETS:
+    if key not in service.models.infos or facet not in service.vocabulary.facets:
         raise Refused(404, "no_such_project", "There is no such project; see /v1/projects.")
     return key, facet
 
 
 async def _image_of(request: Request) -> tuple[bytes, dict[str, str]]:
-    """The image in the body, and what else a form says."""
+    """The image in the body, and the other fields of a form."""
     refuse_other_types(request)
     body = await body_of(request)
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
@@ -118,16 +119,14 @@ async def _image_of(request: Request) -> tuple[bytes, dict[str, str]]:
     try:
         return base64.b64decode(encoded.replace(" ", "+"), validate=True), form
     except binascii.Error as error:
-        raise Refused(422, "bad_form", "The data: URL is no base64.") from error
+        raise Refused(422, "bad_form", "The data: URL is not valid base64.") from error
 
 
-def _number(text: str | None, otherwise: float) -> float:
-    if text is None:
-        return otherwise
+def _number(text: str | None, default: float) -> float:
     try:
-        value = float(text)
-    except ValueError as error:
-        raise Refused(422, "invalid", "limit and threshold are numbers.") from error
+        value = default if text is None else float(text)
+    except ValueError:
+        value = math.nan
     if not abs(value) < 1e6:
-        raise Refused(422, "invalid", "limit and threshold are small numbers.")
+        raise Refused(422, "invalid", "limit and threshold must be small numbers.")
     return value

@@ -1,38 +1,45 @@
-"""What all addresses share: the desk, and refusals as `{"error": code, "message": sentence}`."""
+"""What all routes share: the service, and refusals as `{"error": code, "message": sentence}`."""
 
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from ml.assistant.service import Desk
+from ml.assistant.service import AssistantService
 from ml.assistant.vocabulary import Term
 
 
 class Refused(Exception):
-    """An answer that says no: HTTP status, a code for programs, a sentence for people."""
+    """A request that is refused: HTTP status, a code for programs, a sentence for people."""
 
     def __init__(self, status: int, code: str, message: str, **more: object):
         super().__init__(message)
         self.status, self.code, self.message, self.more = status, code, message, more
 
 
-def desk_of(request: Request) -> Desk:
-    """The desk that this process serves."""
-    return request.app.state.desk
+def service_of(request: Request) -> AssistantService:
+    """The service of this application."""
+    return request.app.state.service
 
 
-DeskHere = Annotated[Desk, Depends(desk_of)]
+ServiceDep = Annotated[AssistantService, Depends(service_of)]
 
 
-def term_of(desk: Desk, tag_id: str) -> Term:
-    """The tag, or 404."""
-    if tag_id not in desk.vocabulary:
+def term_of(service: AssistantService, tag_id: str) -> Term:
+    """The tag. Raises Refused (404)."""
+    if tag_id not in service.vocabulary:
         raise Refused(404, "no_such_tag", f"There is no tag {tag_id} in these trees.")
-    return desk.vocabulary.terms[tag_id]
+    return service.vocabulary.terms[tag_id]
+
+
+def check_facet(service: AssistantService, facet: str | None) -> None:
+    """Raise Refused (422) for a facet that the vocabulary does not have."""
+    if facet is not None and facet not in service.vocabulary.facets:
+        known = ", ".join(service.vocabulary.facets)
+        raise Refused(422, "invalid", f"There is no facet {facet[:60]!r}; the facets are: {known}.")
 
 
 async def body_of(request: Request) -> bytes:
-    """The raw body; the gate counts it as it comes in."""
+    """The raw body, whose size the middleware limits. Raises Refused (400) if it is empty."""
     data = await request.body()
     if not data:
         raise Refused(400, "empty", "No image was sent; put the file's bytes into the body.")
@@ -40,11 +47,8 @@ async def body_of(request: Request) -> bytes:
 
 
 def refuse_other_types(request: Request) -> None:
-    """415 for what calls itself something else than an image; what it is, its first bytes tell."""
+    """Raise Refused (415) if the content type is neither an image nor unspecific; the bytes are checked later."""
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if (
-        kind
-        and not kind.startswith("image/")
-        and kind not in ("application/octet-stream", "application/x-www-form-urlencoded")
-    ):
+    unspecific = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+    if not kind.startswith("image/") and kind not in unspecific:
         raise Refused(415, "unsupported_format", f"{kind[:60]} is no image; send JPEG, PNG, WebP, TIFF or GIF.")

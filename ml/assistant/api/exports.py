@@ -1,85 +1,87 @@
-"""Downloads of what was decided."""
+"""Downloads of the accepted tags."""
 
+from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
-from ml.assistant import exports
-from ml.assistant.api.common import DeskHere
+from ml.assistant.api.common import ServiceDep
 from ml.assistant.api_schemas import Language
-from ml.assistant.current_decisions import Decision, all_standing_decisions, standing_decisions
-from ml.assistant.exports import ExportedImage, ExportedTag
-from ml.assistant.service import Desk
+from ml.assistant.current_decisions import Decision, all_current_decisions, current_decisions
+from ml.assistant.exports.edm import as_edm
+from ml.assistant.exports.exported import ExportedImage, ExportedTag
+from ml.assistant.exports.lido import as_lido
+from ml.assistant.exports.published_csv import as_csv
+from ml.assistant.exports.web_annotations import as_web_annotations
+from ml.assistant.service import AssistantService
+from ml.assistant.vocabulary import Vocabulary
 
 router = APIRouter(prefix="/api", tags=["export"])
 Format = Literal["csv", "edm", "webannotation", "lido"]
-FILES = {
-    "csv": ("tags.csv", "text/csv; charset=utf-8"),
-    "edm": ("tags.edm.jsonld", "application/ld+json"),
-    "webannotation": ("tags.annotations.jsonld", "application/ld+json"),
-    "lido": ("tags.lido.xml", "application/xml"),
+Writer = Callable[[Iterable[ExportedImage], Vocabulary, str], str]
+# File name, media type, and the function that writes images with labels in a language.
+FORMATS: dict[Format, tuple[str, str, Writer]] = {
+    "csv": ("tags.csv", "text/csv; charset=utf-8", as_csv),
+    "edm": ("tags.edm.jsonld", "application/ld+json", lambda images, _, __: as_edm(images)),
+    "webannotation": (
+        "tags.annotations.jsonld",
+        "application/ld+json",
+        lambda images, _, language: as_web_annotations(images, language),
+    ),
+    "lido": ("tags.lido.xml", "application/xml", lambda images, _, language: as_lido(images, language)),
 }
 
 
 @router.get("/export", response_class=Response)
 async def export(
-    desk: DeskHere,
+    service: ServiceDep,
     format: Annotated[Format, Query()] = "csv",
     lang: Language = "ca",
     image_id: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
     machine: bool = False,
 ) -> Response:
-    """The accepted tags of one image or of all, each with its AAT URI and whether a human or a machine says so.
+    """The accepted tags of one image or of all images, with their AAT URIs and their origin: human or machine.
 
-    With `machine`, also what nobody decided on and the default model is sure of, for images not decided blind.
+    With `machine`, also suggestions that the default model is sure of and nobody decided on; none for blind images.
     """
-    rows, decided = await run_in_threadpool(_decided, desk, image_id)
-    images = [await _exported(desk, row, decided.get(row.image_id, []), machine) for row in rows]
-    text = await run_in_threadpool(_written, format, images, desk, lang)
-    name, media_type = FILES[format]
+    rows, decided = await run_in_threadpool(_decided, service, image_id)
+    images = [await _exported(service, row, decided.get(row.image_id, []), machine) for row in rows]
+    name, media_type, write = FORMATS[format]
+    text = await run_in_threadpool(write, images, service.vocabulary, lang)
     return Response(text, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})
 
 
-def _decided(desk: Desk, image_id: str | None) -> tuple[list[sa.Row], dict[str, list[Decision]]]:
-    """One image or all, with the decisions that stand."""
+def _decided(service: AssistantService, image_id: str | None) -> tuple[list[sa.Row], dict[str, list[Decision]]]:
+    """One image or all of them, with the current decisions."""
     if image_id is not None:
-        return [desk.store.image(image_id)], {image_id: standing_decisions(desk.store, image_id)}
-    return list(desk.store.queue(limit=2**31 - 1)), all_standing_decisions(desk.store)
+        return [service.store.image(image_id)], {image_id: current_decisions(service.store, image_id)}
+    return list(service.store.queue(limit=2**31 - 1)), all_current_decisions(service.store)
 
 
-async def _exported(desk: Desk, row: sa.Row, lines: list[Decision], machine: bool) -> ExportedImage:
+async def _exported(service: AssistantService, row: sa.Row, lines: list[Decision], machine: bool) -> ExportedImage:
     tags = [
         ExportedTag(
-            desk.vocabulary.terms[line.tag_id], "human", line.who, line.at, line.decision_id, line.model, line.score
+            service.vocabulary.terms[line.tag_id], "human", line.who, line.at, line.decision_id, line.model, line.score
         )
         for line in lines
-        if line.accepted and line.tag_id in desk.vocabulary
+        if line.accepted and line.tag_id in service.vocabulary
     ]
-    if machine and not row.blind and desk.models.default is not None:
-        tags += await _sure(desk, row.image_id, {line.tag_id for line in lines})
+    if machine and not row.blind and service.models.default is not None:
+        tags += await _sure(service, row.image_id, {line.tag_id for line in lines})
     return ExportedImage(row.image_id, row.title, row.record_id, row.source_url, row.attribution, tuple(tags))
 
 
-async def _sure(desk: Desk, image_id: str, decided: set[str]) -> list[ExportedTag]:
-    """Suggestions at or above their facet's threshold that nobody decided on, nor on a tag above them as wrong."""
-    rejected = {tag for tag, stand in desk.store.annotation(image_id).stands.items() if stand == "rejected"}
-    shown = await desk.show(image_id)
+async def _sure(service: AssistantService, image_id: str, decided: set[str]) -> list[ExportedTag]:
+    """Suggestions at or above their facet's threshold, without decided tags and tags below a rejected one."""
+    vocabulary, verdicts = service.vocabulary, service.store.annotation(image_id).verdicts
+    rejected = {tag for tag, verdict in verdicts.items() if verdict == "rejected"}
+    shown = await service.show(image_id)
     return [
-        ExportedTag(desk.vocabulary.terms[tag], "machine", model=shown.model.key, score=score)
-        for found in shown.facets.values()
-        if found.threshold is not None
-        for tag, score in found.tags
-        if score >= found.threshold and tag not in decided and not rejected & set(desk.vocabulary.ancestors(tag))
+        ExportedTag(vocabulary.terms[tag], "machine", model=shown.model.key, score=score)
+        for suggestions in shown.facets.values()
+        if suggestions.threshold is not None
+        for tag, score in suggestions.tags
+        if score >= suggestions.threshold and tag not in decided and not rejected & set(vocabulary.ancestors(tag))
     ]
-
-
-def _written(format: Format, images: list[ExportedImage], desk: Desk, language: str) -> str:
-    if format == "csv":
-        return exports.as_csv(images, desk.vocabulary, language)
-    if format == "edm":
-        return exports.as_edm(images)
-    if format == "webannotation":
-        return exports.as_web_annotations(images, language)
-    return exports.as_lido(images, language)

@@ -1,80 +1,84 @@
 """Trees, tags and search."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from ml.assistant import api_schemas as shapes
-from ml.assistant.api.common import DeskHere, Refused, term_of
+from ml.assistant import api_schemas
+from ml.assistant.api.common import Refused, ServiceDep, check_facet, term_of
 from ml.assistant.api_schemas import ImageId, Language, TagIdInPath
-from pipeline import FACETS
 
 router = APIRouter(prefix="/api", tags=["vocabulary"])
-Facet = Literal["object_types", "materials", "classifications", "subjects"]
 
 
 @router.get("/tree/{facet}")
-def roots(facet: Facet, desk: DeskHere) -> dict[str, Any]:
+def roots(facet: str, service: ServiceDep) -> dict[str, Any]:
     """The tags at the top of a facet's tree."""
-    return {"nodes": [shapes.node(desk.vocabulary, tag) for tag in desk.vocabulary.roots(facet)]}
+    check_facet(service, facet)
+    return {"nodes": [api_schemas.node(service.vocabulary, tag) for tag in service.vocabulary.roots(facet)]}
 
 
 @router.get("/tags/{tag_id}/children")
-def children(tag_id: TagIdInPath, desk: DeskHere) -> dict[str, Any]:
+def children(tag_id: TagIdInPath, service: ServiceDep) -> dict[str, Any]:
     """The tags one level below a tag."""
-    term_of(desk, tag_id)
-    return {"nodes": [shapes.node(desk.vocabulary, tag) for tag in desk.vocabulary.children(tag_id)]}
+    term_of(service, tag_id)
+    return {"nodes": [api_schemas.node(service.vocabulary, tag) for tag in service.vocabulary.children(tag_id)]}
 
 
 @router.get("/tags/{tag_id}")
-def tag(tag_id: TagIdInPath, desk: DeskHere) -> dict[str, Any]:
+def tag(tag_id: TagIdInPath, service: ServiceDep) -> dict[str, Any]:
     """A tag with its path, scope notes and synonyms in every language."""
-    term_of(desk, tag_id)
-    return shapes.detail(desk.vocabulary, tag_id)
+    term_of(service, tag_id)
+    return api_schemas.detail(service.vocabulary, tag_id)
 
 
 @router.get("/tags/{tag_id}/examples")
-def examples(tag_id: TagIdInPath, desk: DeskHere) -> dict[str, Any]:
-    """A few training images that carry the tag."""
-    term_of(desk, tag_id)
-    if desk.examples is None:
+def examples(tag_id: TagIdInPath, service: ServiceDep) -> dict[str, Any]:
+    """A few training images that have the tag."""
+    term_of(service, tag_id)
+    if service.examples is None:
         return {"images": []}
-    found = desk.examples.of_tag(tag_id, desk.limits.most_examples)
-    places = [desk.examples.places[image_id] for image_id in found]
+    locations = service.examples.locations
+    chosen = service.examples.of_tag(tag_id, service.limits.most_examples)
     return {
         "images": [
-            {"image_id": image_id, "record_id": place.record_id, "data_provider": place.data_provider}
-            for image_id, place in zip(found, places, strict=True)
+            {
+                "image_id": image_id,
+                "record_id": locations[image_id].record_id,
+                "data_provider": locations[image_id].data_provider,
+            }
+            for image_id in chosen
         ]
     }
 
 
 @router.get("/examples/{image_id}", response_class=Response)
-def example(image_id: ImageId, desk: DeskHere) -> Response:
+def example(image_id: ImageId, service: ServiceDep) -> Response:
     """A training image."""
-    if desk.examples is None or image_id not in desk.examples.places:
+    if service.examples is None or image_id not in service.examples.locations:
         raise Refused(404, "no_such_image", "There is no such image in the training data.")
     headers = {"cache-control": "private, max-age=86400"}
-    return Response(desk.examples.jpeg(image_id), media_type="image/jpeg", headers=headers)
+    return Response(service.examples.jpeg(image_id), media_type="image/jpeg", headers=headers)
 
 
 @router.get("/search")
 def search(
-    desk: DeskHere,
+    service: ServiceDep,
     q: Annotated[str, Query(max_length=200)],
     lang: Language = "en",
-    facet: Facet | None = None,
+    facet: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> dict[str, Any]:
-    """Tags by the beginning of words in any language; accents and case are ignored, synonyms included."""
-    hits = desk.index.search(q, lang, facet=facet, limit=limit)
-    return {"hits": [shapes.hit(desk.vocabulary, found) for found in hits]}
+    """Tags by the beginnings of words, in labels and synonyms of any language; accents and case are ignored."""
+    check_facet(service, facet)
+    hits = service.index.search(q, lang, facet=facet, limit=limit)
+    return {"hits": [api_schemas.hit(service.vocabulary, hit) for hit in hits]}
 
 
 @router.get("/facets")
-def facets(desk: DeskHere) -> dict[str, Any]:
-    """The facets with the number of their tags, and how many have a label in each language."""
-    counts = dict.fromkeys(FACETS, 0)
-    for term in desk.vocabulary.terms.values():
+def facets(service: ServiceDep) -> dict[str, Any]:
+    """The number of tags per facet, and the number of tags with a label per language."""
+    counts = dict.fromkeys(service.vocabulary.facets, 0)
+    for term in service.vocabulary.terms.values():
         counts[term.facet] += 1
-    return {"facets": counts, "tags": len(desk.vocabulary), "labelled": desk.vocabulary.coverage()}
+    return {"facets": counts, "tags": len(service.vocabulary), "labelled": service.vocabulary.coverage()}

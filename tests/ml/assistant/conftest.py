@@ -1,4 +1,4 @@
-"""A small desk: a tag list of real AAT ids, a store in a temporary folder, drawn pictures, a model edge by colour."""
+"""A small assistant: a tag list of real AAT ids, a temporary store, drawn pictures, models that see only colours."""
 
 import io
 import itertools
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml.assistant.app import create_app
-from ml.assistant.service import Desk, Models
+from ml.assistant.service import AssistantService, Models
 from ml.assistant.store import Act, NewImage, Store
 from ml.assistant.suggest import ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary, read_tag_list
@@ -74,7 +74,7 @@ class ColourScorer:
 
 
 def colour_models(order: dict[str, list[str]]) -> Models:
-    """Two models for the desk."""
+    """Two models for the assistant."""
     infos = [
         ModelInfo("multilabel", "colours", version="abc123", thresholds=dict.fromkeys(order, 0.7)),
         ModelInfo("softmax", "other colours", version="def456"),
@@ -100,16 +100,17 @@ def vase_picture(colour: str = "saddlebrown", size: tuple[int, int] = (640, 480)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, vocabulary: Vocabulary, store: Store) -> Desk:
-    """A desk with the small list and two models."""
+def service(tmp_path: Path, vocabulary: Vocabulary, store: Store) -> AssistantService:
+    """A service with the small list and two models."""
     order = read_tag_list(TAG_LIST)[0]
-    return Desk(vocabulary=vocabulary, models=colour_models(order), store=store, folder=tmp_path / "desk")
+    models = colour_models(order)
+    return AssistantService(vocabulary=vocabulary, models=models, store=store, folder=tmp_path / "service")
 
 
 @pytest.fixture
-def client(desk: Desk):
+def client(service: AssistantService):
     """A client that is the page: same origin, with the page's header."""
-    with TestClient(create_app(desk), base_url="http://127.0.0.1:8760", headers={"x-assistant": "1"}) as made:
+    with TestClient(create_app(service), base_url="http://127.0.0.1:8760", headers={"x-assistant": "1"}) as made:
         yield made
 
 
@@ -134,9 +135,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def address(desk: Desk) -> Iterator[str]:
-    """The desk served on a free port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(desk), port=0, log_level="warning"))
+def address(service: AssistantService) -> Iterator[str]:
+    """The assistant served on a free port."""
+    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

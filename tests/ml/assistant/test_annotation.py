@@ -27,8 +27,8 @@ def test_a_tag_accepted_itself_is_not_listed_as_implied():
 
 
 def test_rejecting_a_tag_withdraws_acceptances_below_it():
-    stands = {BRONZE: "accepted", SILVER: "accepted"}
-    assert decide(stands, ALLOY, "reject", TREE) == (Change(ALLOY, "reject"), Change(BRONZE, "withdraw", ALLOY))
+    verdicts = {BRONZE: "accepted", SILVER: "accepted"}
+    assert decide(verdicts, ALLOY, "reject", TREE) == (Change(ALLOY, "reject"), Change(BRONZE, "withdraw", ALLOY))
 
 
 def test_accepting_a_tag_lifts_a_rejection_above_it():
@@ -74,10 +74,10 @@ def played(acts) -> list[Step]:
 
 @given(ACTS)
 def test_no_tag_is_accepted_below_a_rejected_one(acts):
-    stands = fold(played(acts))
-    for tag, stand in stands.items():
+    verdicts = fold(played(acts))
+    for tag, stand in verdicts.items():
         if stand == "accepted":
-            assert not [above for above in TREE.ancestors(tag) if stands.get(above) == "rejected"]
+            assert not [above for above in TREE.ancestors(tag) if verdicts.get(above) == "rejected"]
 
 
 @given(ACTS, st.sampled_from(["accept", "reject"]), st.sampled_from(sorted(TREE.terms)))

@@ -41,22 +41,22 @@ def test_another_model_can_be_asked(client, drawn_vase):
     assert client.post("/api/suggest?model=gpt", content=drawn_vase()).status_code == 404
 
 
-def test_a_model_of_another_network_is_a_sentence_without_the_machines_paths(client, desk, drawn_vase):
+def test_a_model_of_another_network_is_a_sentence_without_the_machines_paths(client, service, drawn_vase):
     def damaged():
         raise ModelError("/home/me/models/softmax/weights.safetensors is of another network")
 
-    desk.models._loaders = {**desk.models._loaders, "softmax": damaged}
+    service.models._loaders = {**service.models._loaders, "softmax": damaged}
     answer = client.post("/api/suggest?model=softmax", content=drawn_vase())
     assert (answer.status_code, answer.json()["error"]) == (503, "unusable_model")
     assert "/home" not in answer.text
     assert client.post("/api/suggest", content=drawn_vase()).status_code == 200
 
 
-def test_a_store_that_does_not_answer_is_said_so(client, desk, uploaded, monkeypatch):
+def test_a_store_that_does_not_answer_is_said_so(client, service, uploaded, monkeypatch):
     def locked(*_: object, **__: object) -> None:
         raise OperationalError("BEGIN IMMEDIATE", {}, Exception("database is locked"))
 
-    monkeypatch.setattr(desk.store, "decide", locked)
+    monkeypatch.setattr(service.store, "decide", locked)
     body = act(0, tag_id=BRONZE, action="accept")
     answer = client.post(f"/api/images/{uploaded}/decisions", json=body)
     assert (answer.status_code, answer.json()["error"]) == (503, "store_away")
@@ -106,8 +106,8 @@ def test_an_image_that_is_done_counts_as_progress(client, uploaded):
     assert answer["progress"] == {"open": 0, "done": 1, "skipped": 0, "all": 1}
 
 
-def test_a_blind_image_gets_no_suggestions(client, drawn_vase, desk):
-    desk.blind_share = 1.0
+def test_a_blind_image_gets_no_suggestions(client, drawn_vase, service):
+    service.blind_share = 1.0
     image_id = client.post("/api/images?who=anna", content=drawn_vase()).json()["image"]["image_id"]
     answer = client.get(f"/api/images/{image_id}/suggestions").json()
     assert (answer["blind"], answer["facets"], answer["showing_id"]) == (True, {}, None)
@@ -139,8 +139,8 @@ def test_what_is_no_image_is_refused_with_a_reason(client, drawn_vase):
     assert client.post("/api/images?who=a", content=b"x", headers={"content-type": "text/html"}).status_code == 415
 
 
-def test_too_large_an_upload_is_refused_before_it_is_read(client, desk):
-    answer = client.post("/api/images?who=anna", content=b"\xff" * (desk.limits.max_upload_bytes + 1))
+def test_too_large_an_upload_is_refused_before_it_is_read(client, service):
+    answer = client.post("/api/images?who=anna", content=b"\xff" * (service.limits.max_upload_bytes + 1))
     assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
 
     def pieces():

@@ -1,4 +1,4 @@
-"""Images of the dataset at the desk: in an order of their own, with the record they belong to and its title."""
+"""Images of the dataset at the assistant: in an order of their own, with the record they belong to and its title."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml.assistant.service import Desk
+from ml.assistant.service import AssistantService
 from ml.assistant.vocabulary import read_tag_list
 from pipeline import FACETS
 from pipeline.release.folder import dataset_schema
@@ -17,8 +17,8 @@ IMAGES = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(5
 
 
 @pytest.fixture
-def with_dataset(tmp_path, store, vocabulary, drawn_vase) -> Desk:
-    """A desk with five training images; the records of two have titles."""
+def with_dataset(tmp_path, store, vocabulary, drawn_vase) -> AssistantService:
+    """A service with five training images; the records of two have titles."""
     rows = [
         {"record_id": f"/1/{number}", "view": 0, "image_id": image, "data_provider": "Museum", "group_id": "g"}
         | {"image": {"bytes": drawn_vase(size=(200, 150)), "path": "x.jpg"}}
@@ -31,11 +31,11 @@ def with_dataset(tmp_path, store, vocabulary, drawn_vase) -> Desk:
     french, english = {"language": "fr", "text": "Vase à anses"}, {"language": "en", "text": "Vase"}
     titled = [{"record_id": "/1/0", "titles": [french]}, {"record_id": "/1/1", "titles": [french, english]}]
     RECORDS.write(RECORDS.frame(titled), tmp_path / "records.parquet")
-    return Desk(
+    return AssistantService(
         vocabulary=vocabulary,
         models=colour_models(read_tag_list(TAG_LIST)[0]),
         store=store,
-        folder=tmp_path / "desk",
+        folder=tmp_path / "service",
         dataset=tmp_path / "dataset",
         records=tmp_path / "records.parquet",
     )

@@ -21,7 +21,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ml.assistant.app import create_app
-from ml.assistant.limits import DeskLimits
+from ml.assistant.limits import AssistantLimits
 from ml.assistant.store import Act, Conflict, NewImage, Store
 
 pytestmark = pytest.mark.long
@@ -76,10 +76,10 @@ def quoted(text: str) -> str:
     return quote(text, safe="")
 
 
-def test_ten_thousand_fuzzed_requests_give_no_5xx_and_no_traceback(desk, drawn_vase):
-    desk.limits = replace(desk.limits, requests_per_second=1e9, request_burst=10**9)
+def test_ten_thousand_fuzzed_requests_give_no_5xx_and_no_traceback(service, drawn_vase):
+    service.limits = replace(service.limits, requests_per_second=1e9, request_burst=10**9)
     rng = random.Random(340)
-    app = create_app(desk)
+    app = create_app(service)
     with TestClient(
         app, base_url="http://127.0.0.1", headers={"x-assistant": "1"}, raise_server_exceptions=False
     ) as client:
@@ -204,7 +204,7 @@ def test_the_store_works_the_same_on_postgresql(postgres, vocabulary):
     showing = store.record_showing(image, "softmax", {"materials": [(TAGS[1], 0.5)]})
     assert store.record_showing(image, "softmax", {"materials": [(TAGS[1], 0.5)]}) == showing
     store.decide(image, TAGS[1], "reject", Act("anna", 1, "key-reject", showing_id=showing), vocabulary)
-    assert store.undo(image, Act("anna", 2, "key-undo")).stands == {TAGS[0]: "accepted"}
+    assert store.undo(image, Act("anna", 2, "key-undo")).verdicts == {TAGS[0]: "accepted"}
     from ml.assistant.decisions import read_decisions
 
     assert read_decisions(postgres)["tag_id"].to_list() == [TAGS[0]]
@@ -217,7 +217,7 @@ def test_twenty_clients_for_a_minute_without_an_error_and_nothing_lost(tmp_path,
     port = free_port()
     server = started(tmp_path, port)
     end = time.monotonic() + 60
-    per_second = DeskLimits().requests_per_second / 20
+    per_second = AssistantLimits().requests_per_second / 20
 
     def cataloguer(number: int) -> tuple[str, int]:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-assistant": "1"}, timeout=60) as client:

@@ -1,4 +1,4 @@
-"""What was decided leaves the desk in forms that others read, each tag with its URI and who says so."""
+"""What was decided leaves the assistant in forms that others read, each tag with its URI and who says so."""
 
 import csv
 import io
@@ -51,8 +51,8 @@ def test_csv_has_the_published_columns_with_paths_then_uris_and_origins(client, 
     assert (row["objectTypes.origin"], row["subjects.hierarchy"]) == ("human", "")
 
 
-def test_csv_never_holds_a_formula(client, uploaded, desk):
-    with desk.store.engine.begin() as connection:
+def test_csv_never_holds_a_formula(client, uploaded, service):
+    with service.store.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE images SET attribution = '=HYPERLINK(1)'")
     (row,) = csv.DictReader(io.StringIO(client.get("/api/export?format=csv").text))
     assert row["repository.keeper"] == "'=HYPERLINK(1)"

@@ -1,4 +1,4 @@
-"""What is sent to harm is refused with a reason, and the desk goes on."""
+"""What is sent to harm is refused with a reason, and the assistant goes on."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""How images come to the desk in a browser: chosen, dropped, from an address elsewhere; and those decided blind."""
+"""How images come to the assistant in a browser: chosen, dropped, from another server; and images decided blind."""
 
 import base64
 import json
@@ -6,7 +6,7 @@ import json
 import pytest
 from playwright.sync_api import expect
 
-from ml.assistant.remote_images import Found, NotFetched
+from ml.assistant.remote_images import NotFetched, RemoteImage
 from tests.ml.assistant.pages import add
 
 pytestmark = pytest.mark.browser
@@ -42,7 +42,7 @@ def test_many_images_are_dropped_anywhere_on_the_page(open_page, drawn_vase):
 
 
 class Shelf:
-    """Stands in for servers elsewhere: a manifest of two images, of which one cannot be had."""
+    """Stands in for servers remote_images: a manifest of two images, of which one cannot be had."""
 
     def __init__(self, picture: bytes):
         self.picture = picture
@@ -54,24 +54,24 @@ class Shelf:
     async def __aexit__(self, *_: object):
         """Nothing to close."""
 
-    async def find(self, address: str) -> list[Found]:
+    async def find(self, address: str) -> list[RemoteImage]:
         """What lies behind the address."""
         if not address.endswith("/manifest"):
             raise NotFetched("no_manifest", "This address gives no IIIF manifest.")
         return [
-            Found("https://iiif.example/one.jpg", "Album · f. 1"),
-            Found("https://iiif.example/two.jpg", "Album · f. 2"),
+            RemoteImage("https://iiif.example/one.jpg", "Album · f. 1"),
+            RemoteImage("https://iiif.example/two.jpg", "Album · f. 2"),
         ]
 
-    async def fetch(self, image: Found) -> bytes:
+    async def fetch(self, url: str) -> bytes:
         """The first image."""
-        if image.url.endswith("two.jpg"):
+        if url.endswith("two.jpg"):
             raise NotFetched("http_404", "It is gone.")
         return self.picture
 
 
-def test_an_address_elsewhere_fills_the_queue_and_says_what_is_missing(desk, request, drawn_vase):
-    desk.elsewhere = Shelf(drawn_vase())
+def test_an_address_of_another_server_fills_the_queue_and_says_what_is_missing(service, request, drawn_vase):
+    service.remote_images = Shelf(drawn_vase())
     page = request.getfixturevalue("open_page")()
     page.locator(".add").click()
     page.fill("#address", "https://iiif.example/nothing")
@@ -85,8 +85,8 @@ def test_an_address_elsewhere_fills_the_queue_and_says_what_is_missing(desk, req
     expect(page.locator("#dialog-add")).to_be_visible()  # until what is missing has been read
 
 
-def test_an_image_of_the_blind_share_comes_without_suggestions(desk, request, pictures):
-    desk.blind_share = 1.0
+def test_an_image_of_the_blind_share_comes_without_suggestions(service, request, pictures):
+    service.blind_share = 1.0
     page = request.getfixturevalue("open_page")()
     page.set_input_files("#files", pictures[:1])
     expect(page.locator("#model-note")).to_contain_text("No suggestions for this image")

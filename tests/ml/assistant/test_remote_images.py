@@ -1,4 +1,4 @@
-"""Images from elsewhere come through the guard, from IIIF manifests of both versions and from Europeana."""
+"""Images from other servers come through the guard, from IIIF manifests of both versions and from Europeana."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ml.assistant.remote_images import Elsewhere, Found, NotFetched, found_in, images_of
+from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages, image_of_record, images_of
 from pipeline.harvest.europeana import read_record
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
 
@@ -46,14 +46,14 @@ VERSION_2 = {
 
 def test_a_manifest_of_version_3_names_its_images_in_order():
     assert list(images_of(VERSION_3)) == [
-        Found("https://iiif.example/one.jpg", "Album · f. 1", "iiif", None, "Museum of Somewhere"),
-        Found("https://iiif.example/two.jpg", "Album · f. 2", "iiif", None, "Museum of Somewhere"),
+        RemoteImage("https://iiif.example/one.jpg", "Album · f. 1", "iiif", None, "Museum of Somewhere"),
+        RemoteImage("https://iiif.example/two.jpg", "Album · f. 2", "iiif", None, "Museum of Somewhere"),
     ]
 
 
 def test_a_manifest_of_version_2_with_an_image_service_is_asked_for_the_size_that_is_kept():
     assert list(images_of(VERSION_2)) == [
-        Found(
+        RemoteImage(
             "https://iiif.example/image/1/full/!1024,1024/0/default.jpg",
             "Album · f. 1",
             "iiif",
@@ -81,12 +81,12 @@ def test_a_europeana_record_gives_its_image_title_and_holder():
             }
         }
     )
-    assert found_in(record) == Found("https://m.example/a.jpg", "A vase", "europeana", "/2021/abc", "M")
+    assert image_of_record(record) == RemoteImage("https://m.example/a.jpg", "A vase", "europeana", "/2021/abc", "M")
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, drawn_vase):
-    """A server that stands for all others, and a desk's way to it."""
+def remote_images(tmp_path: Path, drawn_vase):
+    """A server that stands for all others, and the way to it."""
     app = Starlette(
         routes=[
             Route("/manifest", lambda _: JSONResponse(VERSION_3)),
@@ -109,39 +109,41 @@ def elsewhere(tmp_path: Path, drawn_vase):
     thread.join()
 
 
-def made(folder: Path, http: HttpSettings, allowed: tuple[str, ...] = ()) -> Elsewhere:
+def made(folder: Path, http: HttpSettings, allowed: tuple[str, ...] = ()) -> RemoteImages:
     images = ImageSettings(allowed_addresses=allowed)
-    return Elsewhere(folder / "in", images=images, http=http, harvest=HarvestSettings(), max_bytes=300_000, most=5)
+    return RemoteImages(
+        folder / "in", images=images, http=http, harvest=HarvestSettings(), max_bytes=300_000, max_images=5
+    )
 
 
-def test_a_manifest_fills_the_queue_and_says_what_it_could_not_take(client, desk, elsewhere):
+def test_a_manifest_fills_the_queue_and_says_what_it_could_not_take(client, service, remote_images):
     address = {"address": "https://iiif.example/manifest", "who": "anna"}
-    assert client.post("/api/images/address", json=address).status_code == 403  # the desk asks nobody by default
-    desk.elsewhere = elsewhere
-    client.portal.call(elsewhere.__aenter__)
+    assert client.post("/api/images/address", json=address).status_code == 403  # the assistant asks nobody by default
+    service.remote_images = remote_images
+    client.portal.call(remote_images.__aenter__)
     answer = client.post("/api/images/address", json=address).json()
     assert [(image["title"], image["attribution"]) for image in answer["images"]] == [
         ("Album · f. 1", "Museum of Somewhere")
     ]
     assert answer["problems"] == [{"url": "https://iiif.example/two.jpg", "error": "html"}]
-    client.portal.call(elsewhere.__aexit__)
+    client.portal.call(remote_images.__aexit__)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("path", "code"), [("page", "no_manifest"), ("large", "too_large"), ("nothing", "http_404"), ("inward", "bad_port")]
 )
-async def test_a_bad_address_is_a_sentence(elsewhere, path, code):
-    async with elsewhere:
+async def test_a_bad_address_is_a_sentence(remote_images, path, code):
+    async with remote_images:
         with pytest.raises(NotFetched) as refused:
-            await elsewhere.find(f"https://iiif.example/{path}")
+            await remote_images.find(f"https://iiif.example/{path}")
     assert refused.value.code == code
 
 
 @pytest.mark.anyio
-async def test_a_redirect_is_followed_and_checked(elsewhere):
-    async with elsewhere:
-        assert (await elsewhere.fetch(Found("https://iiif.example/moved"))).startswith(b"\xff\xd8\xff")
+async def test_a_redirect_is_followed_and_checked(remote_images):
+    async with remote_images:
+        assert (await remote_images.fetch("https://iiif.example/moved")).startswith(b"\xff\xd8\xff")
 
 
 @pytest.mark.anyio

@@ -19,7 +19,7 @@ BRONZE, SILVER, METAL, PORTRAITS = "300010957", "300011029", "300010900", "30001
 
 def test_a_decision_stands_with_who_and_when(store, image_id, act, vocabulary):
     after = store.decide(image_id, BRONZE, "accept", act(0), vocabulary)
-    assert (after.version, after.stands, after.can_undo) == (1, {BRONZE: "accepted"}, True)
+    assert (after.version, after.verdicts, after.can_undo) == (1, {BRONZE: "accepted"}, True)
     (line,) = store.log(image_id)
     assert (line.who, line.at.isoformat()) == ("anna", "2026-01-01T00:00:01+00:00")
 
@@ -51,7 +51,7 @@ def test_a_second_cataloguer_with_an_old_version_is_told_what_changed(store, ima
         store.decide(image_id, SILVER, "accept", act(0, who="berta"), vocabulary)
     assert conflict.value.current.version == 1
     assert [(line.who, line.step.changes[0].tag_id) for line in conflict.value.since] == [("anna", BRONZE)]
-    assert store.annotation(image_id).stands == {BRONZE: "accepted"}
+    assert store.annotation(image_id).verdicts == {BRONZE: "accepted"}
 
 
 def test_the_same_request_twice_is_one_step(store, image_id, vocabulary):
@@ -64,9 +64,9 @@ def test_the_same_request_twice_is_one_step(store, image_id, vocabulary):
 def test_undo_is_a_further_line_and_goes_back_step_by_step(store, image_id, act, vocabulary):
     store.decide(image_id, BRONZE, "accept", act(0), vocabulary)
     store.decide(image_id, METAL, "reject", act(1), vocabulary)
-    assert store.annotation(image_id).stands == {METAL: "rejected"}
-    assert store.undo(image_id, act(2)).stands == {BRONZE: "accepted"}
-    assert store.undo(image_id, act(3)).stands == {}
+    assert store.annotation(image_id).verdicts == {METAL: "rejected"}
+    assert store.undo(image_id, act(2)).verdicts == {BRONZE: "accepted"}
+    assert store.undo(image_id, act(3)).verdicts == {}
     with pytest.raises(NothingToUndo):
         store.undo(image_id, act(4))
     assert [line.step.kind for line in store.log(image_id)] == ["decide", "decide", "undo", "undo"]

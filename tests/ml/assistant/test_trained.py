@@ -1,4 +1,4 @@
-"""Trained models at the desk score as they did when their predictions were written."""
+"""Trained models at the assistant score as they did when their predictions were written."""
 
 import json
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_model_scores_as_in_its_predictions(storage, key):
     order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
     models = find_models(storage / "models", storage / "predictions", storage / "dataset", order)
     suggester, images = models.get(key), DatasetImages(storage / "dataset", "inner_test")
-    for image_id, place in images.places.items():
+    for image_id, place in images.locations.items():
         scores = suggester.scores(image_id, for_model(images.jpeg(image_id), 256))
         for facet in FACETS:
             written = pq.read_table(storage / "predictions" / key / "inner_test" / f"{facet}.parquet").to_pylist()
@@ -118,7 +118,7 @@ def test_the_desk_starts_with_the_wanted_model_or_the_promoted_one(storage, tmp_
 
 def test_examples_of_a_tag_come_from_different_providers_first(storage):
     examples = DatasetImages(storage / "dataset")
-    tag = next(iter(examples.places.values())).tags[0]
+    tag = next(iter(examples.locations.values())).tags[0]
     found = examples.of_tag(tag, 4)
     assert len(found) == 4
     assert examples.jpeg(found[0]).startswith(b"\xff\xd8\xff")

@@ -7,7 +7,7 @@ import pytest
 
 from ml.assistant.full_thesaurus import terms_of, terms_of_dumps
 from ml.assistant.search import SearchIndex, fold
-from ml.assistant.vocabulary import Label, Term, Vocabulary, VocabularyError, read_tag_list, widened
+from ml.assistant.vocabulary import Label, Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
 from pipeline.tables import CONCEPTS
 
 
@@ -51,7 +51,7 @@ def test_guide_terms_and_cut_concepts_are_passed_over():
 def test_the_wider_thesaurus_keeps_the_models_tags_and_their_counts():
     tags = [Term("5", "materials", labels={"en": "bronze"}, in_model=True, n_train=12)]
     wider = [Term("3", "materials"), Term("5", "materials", ("3",), {"de": "Bronze"}, {"en": ("bell metal",)})]
-    merged = widened(tags, wider).terms["5"]
+    merged = with_full_thesaurus(tags, wider).terms["5"]
     assert (merged.parents, merged.n_train, merged.in_model) == (("3",), 12, True)
     assert merged.labels == {"de": "Bronze", "en": "bronze"}
 

@@ -1,0 +1,85 @@
+"""Errors as answers: an HTTP status with `{"error": code, "message": sentence}`."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from ml.assistant import api_schemas
+from ml.assistant.api.common import Refused
+from ml.assistant.remote_images import NotFetched
+from ml.assistant.service import Busy, UnknownModel
+from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
+from ml.assistant.trained import ModelError
+from pipeline.images.verify import Rejected
+
+log = logging.getLogger(__name__)
+Handler = Callable[[Request, Any], JSONResponse]
+UNSUPPORTED = ("svg", "html", "xml", "json", "pdf", "archive", "unsupported_format", "not_an_image", "polyglot")
+OVER_LIMIT = ("too_many_pixels", "too_long", "too_much_memory", "decode_timeout")
+
+
+def _answer(status: int, code: str, message: str, *, retry_after: str | None = None, **more: object) -> JSONResponse:
+    headers = {"retry-after": retry_after} if retry_after else None
+    return JSONResponse({"error": code, "message": message, **more}, status_code=status, headers=headers)
+
+
+def _own_message(status: int, code: str, *, retry_after: str | None = None) -> Handler:
+    """Answers with the exception's own message."""
+    return lambda _, error: _answer(status, code, str(error), retry_after=retry_after)
+
+
+def _rejected(_: Request, error: Rejected) -> JSONResponse:
+    status = 415 if error.reason in UNSUPPORTED else 413 if error.reason in OVER_LIMIT else 422
+    reason = error.reason.replace("_", " ")
+    return _answer(status, error.reason, f"The file cannot be used as a picture: {reason}.")
+
+
+def _conflict(request: Request, error: Conflict) -> JSONResponse:
+    current = api_schemas.annotation(request.app.state.service.vocabulary, error.current)
+    message = "Someone else has changed the decisions on this image."
+    return _answer(409, "conflict", message, annotation=current, since=api_schemas.log(error.since))
+
+
+def _unusable_model(_: Request, error: ModelError) -> JSONResponse:
+    log.error("%s", error)  # only logged: the message names files of this machine
+    return _answer(503, "unusable_model", "This model cannot be loaded. Train it again, or choose another one.")
+
+
+def _store_away(_: Request, error: OperationalError) -> JSONResponse:
+    log.error("%s", error.orig)
+    message = "The database does not answer; nothing was saved. Try again in a moment."
+    return _answer(503, "store_away", message, retry_after="5")
+
+
+def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    problems = [{"where": ".".join(map(str, each["loc"])), "problem": each["msg"]} for each in error.errors()]
+    first = problems[0] if problems else {"where": "request", "problem": "not valid"}
+    return _answer(422, "invalid", f"{first['where']}: {first['problem']}.", problems=problems)
+
+
+def _http(_: Request, error: HTTPException) -> JSONResponse:
+    response = _answer(error.status_code, "http", str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    Refused: lambda _, error: _answer(error.status, error.code, error.message, **error.more),
+    NotFetched: lambda _, error: _answer(422, error.code, str(error)),
+    NoSuchImage: _own_message(404, "no_such_image"),
+    UnknownModel: _own_message(404, "no_such_model"),
+    NothingToUndo: _own_message(409, "nothing_to_undo"),
+    Busy: _own_message(429, "busy", retry_after="1"),
+    Rejected: _rejected,
+    Conflict: _conflict,
+    ModelError: _unusable_model,
+    OperationalError: _store_away,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+}

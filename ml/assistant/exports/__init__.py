@@ -1,0 +1,1 @@
+"""Exports: the tags of images as published CSV, EDM, Web Annotations and LIDO."""

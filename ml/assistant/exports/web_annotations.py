@@ -1,0 +1,50 @@
+"""Tags as W3C Web Annotations (https://www.w3.org/TR/annotation-model/)."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ml.assistant.exports.exported import ExportedImage, ExportedTag
+
+# `taConfidence` of the W3C's ITS 2.0 ontology; the Web Annotation vocabulary has no confidence of its own.
+CONFIDENCE = {
+    "confidence": {
+        "@id": "http://www.w3.org/2005/11/its/rdf#taConfidence",
+        "@type": "http://www.w3.org/2001/XMLSchema#double",
+    }
+}
+
+
+def as_web_annotations(images: Iterable[ExportedImage], language: str) -> str:
+    """An annotation page with one `tagging` annotation per tag; generator and confidence for a model's suggestions."""
+    page = {
+        "@context": ["http://www.w3.org/ns/anno.jsonld", CONFIDENCE],
+        "id": "urn:eufcc:annotations",
+        "type": "AnnotationPage",
+        "items": [_annotation(image, tag, language) for image in images for tag in image.tags],
+    }
+    return json.dumps(page, ensure_ascii=False, indent=1) + "\n"
+
+
+def _annotation(image: ExportedImage, tag: ExportedTag, language: str) -> dict[str, Any]:
+    label = tag.term.label(language)
+    body: dict[str, Any] = {"type": "SpecificResource", "purpose": "tagging", "source": tag.term.uri}
+    text: dict[str, Any] = {"type": "TextualBody", "purpose": "tagging", "value": label.text, "format": "text/plain"}
+    if label.language:
+        text["language"] = label.language
+    annotation: dict[str, Any] = {
+        "id": image.annotation_id(tag),
+        "type": "Annotation",
+        "motivation": "tagging",
+        "body": [body, text],
+        "target": {"id": image.source_url or image.uri, "type": "Image"},
+    }
+    if tag.origin == "human":
+        annotation["creator"] = {"type": "Person", "name": tag.who or ""}
+    if tag.at is not None:
+        annotation["created"] = tag.at.isoformat()
+    if tag.model is not None and tag.score is not None:  # a tag that a person added has no score
+        annotation["generator"] = {"id": f"urn:eufcc:model:{tag.model}", "type": "Software", "name": tag.model}
+    if tag.score is not None:
+        annotation["confidence"] = tag.score
+    return annotation
