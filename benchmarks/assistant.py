@@ -1,4 +1,4 @@
-"""The assistant over HTTP: one 1000 px JPEG to tags, search while typing over the whole AAT, twenty clients at once."""
+"""The assistant over HTTP: suggestions for a 1000 px JPEG, search in the full AAT, twenty clients at once."""
 
 import argparse
 import hashlib
@@ -27,13 +27,13 @@ from PIL import Image, ImageDraw
 from pipeline import FACETS
 
 ROOT = Path(__file__).parents[1]
-PAPER_TAGS = (910, 276, 33, 8)  # paper: tags per facet
+PAPER_TAGS = (910, 276, 33, 8)  # paper: tags per facet, in the order of its table 1
 MEMBERS = ("multilabel", "softmax", "clip_1_tag_prompt")
 CLIENTS = 20
 
 
 def photograph(seed: int, side: int = 1_000) -> bytes:
-    """A JPEG of that long side with the detail of a photograph."""
+    """A JPEG with this long side and the detail of a photograph."""
     generator = np.random.default_rng(seed)
     coarse = Image.fromarray(generator.integers(0, 255, (24, 32, 3), dtype=np.uint8))
     picture = coarse.resize((side, side * 3 // 4), Image.Resampling.BICUBIC)
@@ -44,61 +44,56 @@ def photograph(seed: int, side: int = 1_000) -> bytes:
 
 
 def full_size(folder: Path) -> Path:
-    """A storage with the paper's ensemble at full size, its weights random: for latency, not for tags."""
+    """A storage folder with the paper's ensemble at full size and random weights, to measure latency."""
     from ml.baselines import BASELINES, Ensemble, recipe
     from ml.dataset.tag_list import load_tag_list
     from ml.experiments.build import network_of
     from ml.training.checkpoints import save_model
     from pipeline.files import write_json
 
-    facets = {}
-    for number, (facet, n) in enumerate(zip(FACETS, PAPER_TAGS, strict=True)):
-        ids = [f"3{number}{place:07d}" for place in range(n)]
-        facets[facet] = [
-            {
-                "tag_id": tag,
-                "label": tag,
-                "labels": {"en": tag},
-                "parent": None,
-                "depth": 1,
-                "path": [tag],
-                "n_train": 9,
-            }
-            for tag in ids
-        ]
+    n_tags = dict(zip(FACETS, PAPER_TAGS, strict=False))  # only the paper's facets
+    facets = {
+        facet: [_tag(f"3{number}{position:07d}") for position in range(n)]
+        for number, (facet, n) in enumerate(n_tags.items())
+    }
     (folder / "dataset").mkdir(parents=True)
     hashes = {"split_hash": "0" * 64, "tag_list_hash": hashlib.sha256(b"benchmark").hexdigest()}
     (folder / "dataset" / "tag_list.json").write_text(json.dumps(hashes | {"facets": facets}))
     tag_list = load_tag_list(folder / "dataset")
-    described: dict[str, Any] = hashes | {"facets": dict(zip(FACETS, PAPER_TAGS, strict=True)), "seed": 340}
+    described: dict[str, Any] = hashes | {"facets": n_tags, "seed": 340}
     for key in MEMBERS:
         row, chosen = BASELINES[key], replace(recipe(key, "full"), pretrained=False)
         if isinstance(row, Ensemble):
             raise ValueError(f"{key} is no member")
         network, _ = network_of(row, chosen, tag_list, None, 340)
         save_model(network, described | {"baseline": key, "recipe": chosen.as_json()}, folder / "models" / key)
-    scale = {facet: {"slope": 1.0, "intercept": 0.0} for facet in FACETS}
+    scale = {facet: {"slope": 1.0, "intercept": 0.0} for facet in n_tags}
     together = {"baseline": "ensemble_ml_s_clip", "members": MEMBERS, "scales": [scale] * len(MEMBERS)}
     write_json(described | together, folder / "models" / "ensemble_ml_s_clip" / "model.json")
     return folder
 
 
+def _tag(tag_id: str) -> dict[str, Any]:
+    flat = {"labels": {"en": tag_id}, "parent": None, "depth": 1, "path": [tag_id], "n_train": 9}
+    return {"tag_id": tag_id, "label": tag_id} | flat
+
+
 @dataclass(frozen=True)
 class Served:
-    """A assistant that answers at this address, and its process."""
+    """A running assistant: its address and its process."""
 
     address: str
     pid: int
 
     def cpu_s(self) -> float:
-        """CPU seconds of the assistant and of the processes that decode for it: what a busy machine does not change."""
+        """CPU seconds of the assistant and its decoder processes, which hardly depend on other load."""
         family = {self.pid, *_children(self.pid)}
         ticks = [sum(map(int, _stat(pid)[11:13])) for pid in family]
         return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on, see proc(5)."""
+    """The fields of /proc/PID/stat from the state on; see proc(5)."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
@@ -109,12 +104,12 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def serving(storage: Path, *options: str, folder: Path | None = None) -> Iterator[Served]:
-    """The real command on a free port; with a store of its own, unless a folder for it is given."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    own = Path(tempfile.mkdtemp())
-    command = [sys.executable, "-m", "ml.assistant", "--storage", storage, "--folder", folder or own]
+    """The real command on a free port, with a temporary store unless a folder is given."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    temporary = Path(tempfile.mkdtemp())
+    command = [sys.executable, "-m", "ml.assistant", "--storage", storage, "--folder", folder or temporary]
     command += ["--port", str(port)]
     server = subprocess.Popen(
         [*map(str, command), *options], cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "2"}
@@ -133,11 +128,11 @@ def serving(storage: Path, *options: str, folder: Path | None = None) -> Iterato
     finally:
         server.terminate()
         server.wait()
-        shutil.rmtree(own)
+        shutil.rmtree(temporary)
 
 
 def suggest_ms(assistant: Served, model: str | None, n: int) -> tuple[np.ndarray, float]:
-    """Milliseconds of POST /api/suggest, one request after the other, each with another picture; CPU ms of each."""
+    """Milliseconds of successive POST /api/suggest, each with another picture, and mean CPU milliseconds."""
     pictures = [photograph(seed) for seed in range(min(n, 20))]
     query = {"model": model} if model else {}
     times = []
@@ -153,16 +148,20 @@ def suggest_ms(assistant: Served, model: str | None, n: int) -> tuple[np.ndarray
 
 
 def spread(times: np.ndarray, cpu_ms: float) -> str:
-    """Milliseconds for people."""
+    """The milliseconds in words."""
     return f"median {np.median(times):.1f}, p95 {np.percentile(times, 95):.1f}, CPU {cpu_ms:.1f} ms"
 
 
 def search_ms(address: str, n: int) -> tuple[np.ndarray, int]:
-    """Milliseconds of GET /api/search for beginnings of real labels, as typed letter by letter; and the tags there."""
+    """Milliseconds of GET /api/search for labels typed letter by letter, and the number of tags."""
     rng, times = random.Random(340), list[float]()
     with httpx.Client(base_url=address, timeout=30) as client:
         size = client.get("/api/about").json()["tags"]
-        roots = [node for facet in FACETS for node in client.get(f"/api/tree/{facet}").json()["nodes"]]
+        roots = [
+            node
+            for facet in client.get("/api/about").json()["facets"]
+            for node in client.get(f"/api/tree/{facet}").json()["nodes"]
+        ]
         words = sorted({text for node in roots for text in node["labels"].values()})
         while len(times) < n:
             word = rng.choice(words)
@@ -174,7 +173,7 @@ def search_ms(address: str, n: int) -> tuple[np.ndarray, int]:
 
 
 def twenty_clients(address: str, seconds: float) -> tuple[int, int]:
-    """Requests and errors of twenty cataloguers who each upload, look at suggestions, search and decide."""
+    """Requests and errors of twenty cataloguers who upload, ask for suggestions, search and decide."""
     end = time.monotonic() + seconds
 
     def cataloguer(number: int) -> tuple[int, int]:
@@ -186,7 +185,7 @@ def twenty_clients(address: str, seconds: float) -> tuple[int, int]:
                 shown = client.get(f"/api/images/{image}/suggestions")
                 facets = shown.json().get("facets", {})
                 answers = [sent, shown, client.get("/api/search?q=por&lang=ca")]
-                tags = [tag["tag_id"] for found in facets.values() for tag in found["tags"][:2]]
+                tags = [tag["tag_id"] for of_facet in facets.values() for tag in of_facet["tags"][:2]]
                 for version, tag in enumerate(tags):
                     body = {"who": f"c{number}", "version": version, "key": f"{image[:40]}-{version}", "tag_id": tag}
                     answers.append(client.post(f"/api/images/{image}/decisions", json=body | {"action": "accept"}))
@@ -225,7 +224,7 @@ def main() -> None:
     with serving(storage, *(("--thesaurus", *map(str, dumps)) if dumps else ())) as assistant:
         before = assistant.cpu_s()
         searched, size = search_ms(assistant.address, 1_000)
-        notes.append(f"search over {size} tags: {spread(searched, assistant.cpu_s() - before)}")  # s of 1,000 are ms of one
+        notes.append(f"search over {size} tags: {spread(searched, assistant.cpu_s() - before)}")  # s for 1,000
     if asked.full_size:
         with tempfile.TemporaryDirectory() as folder, serving(full_size(Path(folder) / "storage")) as assistant:
             full, cpu = suggest_ms(assistant, "ensemble_ml_s_clip", max(20, asked.n // 5))

@@ -1,4 +1,4 @@
-"""Fifty decisions at the assistant, a retraining, and what came of them: before, with corrections alone, with negatives."""
+"""Fifty decisions in the assistant, then training again: ranks before, with corrections alone, and with negatives."""
 
 import argparse
 import json
@@ -41,14 +41,14 @@ def true_tags() -> dict[str, set[str]]:
 
 def _seen(holding: Holding) -> set[str]:
     kind, thing = holding.kind, holding.thing
-    found = {kind.concept, *(concept for concept, _ in kind.disciplines)}
-    found |= set(kind.stated_materials or [MATERIALS[name] for name in (thing.material, thing.second) if name])
-    found |= {DISCIPLINES[thing.motif]} if thing.motif else set()
-    return found | ({SUBJECTS[thing.scene]} if thing.scene in SUBJECTS else set())
+    tags = {kind.concept, *(concept for concept, _ in kind.disciplines)}
+    tags |= set(kind.stated_materials or [MATERIALS[name] for name in (thing.material, thing.second) if name])
+    tags |= {DISCIPLINES[thing.motif]} if thing.motif else set()
+    return tags | ({SUBJECTS[thing.scene]} if thing.scene in SUBJECTS else set())
 
 
 def known_tags(storage: Path) -> dict[str, set[str]]:
-    """By record, the tags a cataloguer knows to be right: those stated, those that can be seen, and all above them."""
+    """By record, the right tags: those stated, those that can be seen, and all above them."""
     paths = dict(pl.read_parquet(storage / "tags.parquet", columns=["tag_id", "path"]).iter_rows())
     known = {record: {above for tag in tags for above in paths.get(tag, ())} for record, tags in true_tags().items()}
     for record, tag in pl.read_parquet(storage / "record_tags.parquet", columns=["record_id", "tag_id"]).iter_rows():
@@ -57,7 +57,7 @@ def known_tags(storage: Path) -> dict[str, set[str]]:
 
 
 def decide(address: str, n: int, known: dict[str, set[str]]) -> tuple[int, float]:
-    """Judge each facet's first suggestion, image by image, by clicks on the page; images looked at, and seconds."""
+    """Decide on every facet's first suggestion, image by image, by clicks on the page. Returns images and seconds."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_context(locale="en-GB").new_page()
@@ -92,7 +92,7 @@ def _judge(page: Page, facet: str, right: set[str]) -> None:
 
 @contextmanager
 def home_with(storage: Path) -> Iterator[Path]:
-    """A Dagster home of its own with a copy of the storage, where the graph can run without touching the demo's."""
+    """A temporary Dagster home with a copy of the storage, so that the graph can run without changing the demo's."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "storage" / storage.name
         shutil.copytree(storage, copy, ignore=shutil.ignore_patterns("assistant", "pages"))
@@ -101,7 +101,7 @@ def home_with(storage: Path) -> Iterator[Path]:
 
 
 def materialize(*names: str) -> None:
-    """Run these assets of the graph in this process; raises when one fails."""
+    """Materialize these assets in this process; raises if one fails."""
     import dagster as dg
 
     from assets import curation, splits, training
@@ -117,7 +117,7 @@ def materialize(*names: str) -> None:
 
 
 def without_negatives(storage: Path, folder: Path) -> None:
-    """The same rows on the same corrected dataset, where a rejected tag counts for no more than one not stated."""
+    """Train the same rows on the corrected dataset, with `rejected_weight=0`: a rejected tag counts as not stated."""
     for kind in ("models", "predictions"):
         shutil.copytree(storage / kind / "clip_1_tag_prompt", folder / kind / "clip_1_tag_prompt")
     command = [sys.executable, "-m", "ml.experiments", "--dataset", storage / "dataset", "--seed", "0"]
@@ -127,8 +127,8 @@ def without_negatives(storage: Path, folder: Path) -> None:
     subprocess.run([*map(str, command)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
-def figures(run: str, decisions: pl.DataFrame, dataset: Path, models: Path) -> pl.DataFrame:
-    """How the ensemble of these models ranks the decided tags, and how well it ranks the inner test."""
+def quality_of(run: str, decisions: pl.DataFrame, dataset: Path, models: Path) -> pl.DataFrame:
+    """How the ensemble of these models ranks the decided tags, and its R-Precision on the inner test."""
     from ml.assistant.dataset_images import DatasetImages
     from ml.assistant.decision_impact import rank_again, summary
     from ml.assistant.trained import find_models
@@ -136,14 +136,14 @@ def figures(run: str, decisions: pl.DataFrame, dataset: Path, models: Path) -> p
     from ml.dataset.prediction_files import read_predictions
     from ml.dataset.split import load_split
     from ml.dataset.tag_list import load_tag_list
-    from ml.training.predict import figures as of_split
+    from ml.training.predict import figures
 
     order, _ = read_tag_list(dataset / "tag_list.json")
-    found = find_models(models / "models", models / "predictions", dataset, order)
-    rows = summary(rank_again(decisions, found.get(SHOWN), DatasetImages(dataset).jpeg))
+    suggester = find_models(models / "models", models / "predictions", dataset, order).get(SHOWN)
+    rows = summary(rank_again(decisions, suggester, DatasetImages(dataset).jpeg))
     tag_list = load_tag_list(dataset)
     test = load_split(dataset, "inner_test", tag_list)
-    quality = of_split(read_predictions(models / "predictions" / SHOWN, test, tag_list), test)["mean"]
+    quality = figures(read_predictions(models / "predictions" / SHOWN, test, tag_list), test)["mean"]
     columns = ("decided", "n", "score_now", "rank_now", "top_10_now")
     return rows.select(pl.lit(run).alias("models"), *columns, pl.lit(quality).alias("r_precision_inner_test"))
 
@@ -172,9 +172,9 @@ def main() -> None:
         negatives = pl.read_parquet(storage / "rejected_tags.parquet")
         table = pl.concat(
             [
-                figures("before", decisions, before / "dataset", before),
-                figures("corrections alone", decisions, storage / "dataset", control),
-                figures("corrections and negatives", decisions, storage / "dataset", storage),
+                quality_of("before", decisions, before / "dataset", before),
+                quality_of("corrections alone", decisions, storage / "dataset", control),
+                quality_of("corrections and negatives", decisions, storage / "dataset", storage),
             ]
         ).sort("decided", maintain_order=True)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=140, float_precision=3, tbl_hide_dataframe_shape=True):
