@@ -26,6 +26,7 @@ class Facet:
     lido: LidoElement  # the element of LIDO 1.1 that takes its tags
     lido_attributes: Mapping[str, str] = field(default_factory=dict)  # of that element's term
     published: str | None = None  # its name in the published EUFCC-340K files; None: they do not have it
+    published_column: int = -1  # the place of its column in these files, from 0
     published_flat: bool = False  # True: the levels of a published path are tags side by side
     in_means: bool = True  # whether means over facets count it
 
@@ -54,6 +55,7 @@ ALL_FACETS = (
         edm="dc:type",
         lido="objectWorkType",
         published="objectTypes",
+        published_column=1,
     ),
     Facet(
         key="materials",
@@ -78,6 +80,7 @@ ALL_FACETS = (
         lido="materialsTech",
         lido_attributes={"type": "material"},
         published="materials",
+        published_column=3,
     ),
     Facet(
         key="classifications",
@@ -101,6 +104,7 @@ ALL_FACETS = (
         edm="dc:subject",
         lido="classification",
         published="classifications",
+        published_column=7,
         published_flat=True,
     ),
     Facet(
@@ -125,6 +129,7 @@ ALL_FACETS = (
         edm="dc:subject",
         lido="subjectConcept",
         published="subjects",
+        published_column=2,
     ),
 )
 

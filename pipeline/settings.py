@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.facets import ALL_FACETS
+
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
 
 # The keyword collections of the published dataset, read off its record ids, most hits first (protocol, section 1).
@@ -181,12 +183,7 @@ class SplitSettings(Section):
     reselect: bool = False  # ours: the chosen two stay chosen across refreshes
     previous: Path | None = None  # ours: the splits.parquet of the last release, whose images keep their split
     max_tag_share: float = 0.33  # paper, read as the most of a tag's images that may go to testing
-    min_test_images: dict[str, int] = {  # paper
-        "object_types": 5,
-        "materials": 5,
-        "classifications": 5,
-        "subjects": 20,
-    }
+    min_test_images: dict[str, int] = {facet.key: facet.min_test_images for facet in ALL_FACETS}  # paper
     test_share: float = 0.10  # paper: inner and outer together
     validation_share: float = 0.10  # paper
     objective: Literal["balanced", "proportional"] = "balanced"  # ours
@@ -276,8 +273,8 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
     """
     from pipeline.sandbox.thumbnails import PLACEHOLDER_SHA256
 
-    # Five test images of every tag would take 40 % of 1,500 images; two leave enough to learn from.
-    fewer = {"object_types": 2, "materials": 2, "classifications": 2, "subjects": 5}
+    # The full minimums would take 40 % of the rendered museum's 1,500 images.
+    fewer = {facet.key: facet.min_test_images_demo for facet in ALL_FACETS}
     least = fewer if museum == RENDERED_MUSEUM else SplitSettings().min_test_images
     everything_here = {"*": address} if address is not None else {}
     return Settings(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
+from pipeline.facets import FACETS
 from pipeline.parquet import Column, Table
 
 STRING = pa.string()
@@ -105,7 +106,7 @@ TAGS = Table(
     ("tag_id",),
     (
         Column("tag_id", STRING, "nine-digit AAT id"),
-        Column("facet", STRING, "object_types, materials, classifications or subjects"),
+        Column("facet", STRING, f"{', '.join(FACETS[:-1])} or {FACETS[-1]}"),
         Column("parent", STRING, "the next tag above it, or null at the top"),
         Column("depth", pa.int16(), "1 at the top"),
         Column("path", STRINGS, "tag ids from the top down to this one"),

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 OURS = r"(?:pipeline|ml)(?:\.\w+)*"
 IMPORT = re.compile(rf"^[ \t]*(?:from ({OURS}) import (\([^)]*\)|[^\n]*)|import ({OURS}))", re.MULTILINE)
 NAME = re.compile(r"\b[A-Za-z_]\w*")
-SOURCES = {".py", ".toml", ".rq", ".csv", ".html", ".css", ".js"}
+SOURCES = {".py", ".toml", ".rq", ".csv", ".html", ".css", ".js", ".json", ".md"}
 # Their content reaches an asset by another way: settings by section, schemas by table (`assets.stage`).
 KNOWN_OTHERWISE = {"pipeline/settings.py", "pipeline/tables.py"}
 

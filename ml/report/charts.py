@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from ml.report.results import FACET_TITLES, SPLIT_TITLES, ordered_baselines, title
 from pipeline import FACETS
-from pipeline.curation.statistics import COLOURS
+from pipeline.facets import FACET_OF
 
 MOST_BARS = 40  # providers in one chart
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B8A500", "#8C6BB1", "#7F7F7F")
@@ -113,7 +113,7 @@ def tag_chart(breakdowns: pl.DataFrame, tags: dict[str, tuple[str, int]], baseli
             text=[tags[tag][0] for tag in part["level"]],
             customdata=part["n"].to_list(),
             hovertemplate="%{text}: found in %{y:.0%} of %{customdata} images, %{x} in training<extra></extra>",
-            marker={"color": COLOURS[facet], "opacity": 0.7, "size": 8},
+            marker={"color": FACET_OF[facet].colour, "opacity": 0.7, "size": 8},
         )
     )
     figure.update_xaxes(type="log", title="training images of the tag")
@@ -134,7 +134,7 @@ def balance_chart(split_tags: pl.DataFrame) -> go.Figure:
             y=part["inner_test"].to_list(),
             text=part["tag_id"].to_list(),
             hovertemplate="aat:%{text}: %{x} train, %{y} inner test",
-            marker={"color": COLOURS[facet], "opacity": 0.7},
+            marker={"color": FACET_OF[facet].colour, "opacity": 0.7},
         )
     figure.update_xaxes(type="log", title="training images")
     return figure.update_yaxes(type="log", title="inner test images")
@@ -217,7 +217,10 @@ def images_per_tag(tags: pl.DataFrame) -> go.Figure:
         if counts[facet].any():
             shown = slice(used[0], used[-1] + 1)
             figure.add_bar(
-                name=FACET_TITLES[facet], x=names[shown], y=counts[facet][shown].tolist(), marker_color=COLOURS[facet]
+                name=FACET_TITLES[facet],
+                x=names[shown],
+                y=counts[facet][shown].tolist(),
+                marker_color=FACET_OF[facet].colour,
             )
     return figure.update_layout(
         barmode="stack", xaxis={"title": "images of the tag", "type": "category"}, yaxis_title="tags"

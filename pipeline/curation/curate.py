@@ -10,6 +10,7 @@ import polars as pl
 from pipeline.curation import tags as tagging
 from pipeline.curation.rules import RECORD_RULES, Circumstances, reason_of
 from pipeline.curation.tags import ImagesOfRecords, Pairs, Round, TagTree, tag_tree
+from pipeline.facets import ALL_FACETS
 from pipeline.settings import CurationSettings
 from pipeline.tables import CURATION_REPORT, RECORD_TAGS, REMOVED_TAGS, SELECTED_RECORDS, TAGS
 from pipeline.vocabulary.facets import Rules, place
@@ -238,8 +239,9 @@ def _removing_rule(concept_id: str, placed: dict[str, Any], rules: Rules, thesau
     """Why a concept stands for no tag: a rule of the file, or one of the two steps."""
     if (rule := placed[concept_id].rule) is not None:
         return str(rule.name)
-    under_subjects = rules.roots["subjects"] in (concept_id, *thesaurus.preferred_ancestors(concept_id))
-    return "unlisted_subject" if under_subjects else "outside_facets"
+    listed_roots = {rules.roots[facet.key] for facet in ALL_FACETS if facet.only_listed}
+    upwards = {concept_id, *thesaurus.preferred_ancestors(concept_id)}
+    return "unlisted_subject" if listed_roots & upwards else "outside_facets"
 
 
 def _correct(

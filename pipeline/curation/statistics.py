@@ -6,11 +6,9 @@ from typing import Any
 import plotly.graph_objects as go
 import polars as pl
 
-from pipeline import FACETS
+from pipeline.facets import FACET_OF, FACETS
 from pipeline.vocabulary.thesaurus import fallback_label
 
-# One colour a facet, told apart by people who do not see red and green (Okabe and Ito).
-COLOURS = dict(zip(FACETS, ("#0072B2", "#E69F00", "#009E73", "#CC79A7"), strict=True))
 MOST_SECTORS = 400  # of a sunburst; the rarest tags beyond are left out, and the title says so
 
 
@@ -117,7 +115,7 @@ def facet_bars(per_facet: pl.DataFrame) -> go.Figure:
     """Tags of each facet."""
     facets = per_facet["facet"].to_list()
     counts = per_facet["n_tags"].to_list()
-    bars = go.Bar(x=facets, y=counts, text=counts, marker_color=[COLOURS[facet] for facet in facets])
+    bars = go.Bar(x=facets, y=counts, text=counts, marker_color=[FACET_OF[facet].colour for facet in facets])
     return _figure("Tags of each facet", "facet", "tags", [bars])
 
 
@@ -132,7 +130,7 @@ def distribution(per_image: pl.DataFrame) -> go.Figure:
     """Images by the number of tags, a row of bars for each facet."""
     rows = [(facet, per_image.filter(facet=facet)) for facet in FACETS]
     bars = [
-        go.Bar(name=facet, x=row["n_tags"].to_list(), y=row["n_images"].to_list(), marker_color=COLOURS[facet])
+        go.Bar(name=facet, x=row["n_tags"].to_list(), y=row["n_images"].to_list(), marker_color=FACET_OF[facet].colour)
         for facet, row in rows
         if not row.is_empty()
     ]
@@ -148,7 +146,7 @@ def frequency_curve(per_tag: pl.DataFrame) -> go.Figure:
             x=row["rank"].to_list(),
             y=row["n_images"].to_list(),
             mode="lines+markers",
-            line_color=COLOURS[facet],
+            line_color=FACET_OF[facet].colour,
         )
         for facet, row in rows
         if not row.is_empty()

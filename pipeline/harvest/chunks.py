@@ -1,4 +1,4 @@
-"""A large collection cut into parts that are walked side by side, the parts' counts checked against the total."""
+"""A large collection cut into chunks that are walked side by side, the chunks' counts checked against the total."""
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
@@ -15,32 +15,32 @@ COUNTS = 3  # how often counts that do not add up are taken again: the index may
 
 
 @dataclass(frozen=True)
-class Part:
+class Chunk:
     """What one chain walks: a window of a collection, from its beginning, up to `limit` records."""
 
     name: str
     window: Window
-    count: int  # records found when the parts were planned
+    count: int  # records found when the chunks were planned
     limit: int | None = None
 
 
-def plan_parts(client: EuropeanaClient, collection: str, window: Window, settings: HarvestSettings) -> list[Part]:
-    """The parts of a collection, in a fixed order; one alone when it is small.
+def plan_chunks(client: EuropeanaClient, collection: str, window: Window, settings: HarvestSettings) -> list[Chunk]:
+    """The chunks of a collection, in a fixed order; one alone when it is small.
 
-    Caps make parts that end early: with a cap on the collection it is one chain, with a cap on providers each that is
-    above it is a part of its own.
+    Caps make chunks that end early: with a cap on the collection it is one chain, with a cap on providers each that is
+    above it is a chunk of its own.
     """
     total = client.count(collection, window)
     most = settings.max_records_per_collection
     if most is not None and total > most:
-        return [Part("part-000", window, total, limit=most)]
+        return [Chunk("part-000", window, total, limit=most)]
     limited, rest = _by_large_provider(client, collection, window, settings)
     count = client.count(collection, rest) if limited else total
     windows = _halved(client, collection, rest, count, settings)
     limits = [None] * len(windows) + [settings.max_records_per_provider] * len(limited)
     return [
-        Part(f"part-{number:03d}", part, found, limit)
-        for number, ((part, found), limit) in enumerate(zip([*windows, *limited], limits, strict=True))
+        Chunk(f"part-{number:03d}", chunk, found, limit)
+        for number, ((chunk, found), limit) in enumerate(zip([*windows, *limited], limits, strict=True))
     ]
 
 

@@ -1,4 +1,4 @@
-"""The harvest of one keyword collection into raw pages: resumable, in parts side by side, complete or an error."""
+"""The harvest of one keyword collection into raw pages: resumable, in chunks side by side, complete or an error."""
 
 import fcntl
 import os
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.files import remove_left_overs
-from pipeline.harvest.chunks import Part, plan_parts, solr_time
+from pipeline.harvest.chunks import Chunk, plan_chunks, solr_time
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient, Window
 from pipeline.harvest.store import Generation, generations
@@ -31,7 +31,7 @@ class HarvestSummary:
     expected: int  # records announced
     received: int  # distinct records received
     repeated: int  # items that came more than once
-    parts: int
+    chunks: int
     requests: int  # searches of this run; 0 when everything was there
     seconds: float
 
@@ -94,12 +94,12 @@ def walk_generation(
     generation = unfinished or _planned(client, collection, folder, settings, kind, updated_from)
     requests = 0
     if not generation.complete:
-        walked = _walk_parts(client, generation, settings)
-        requests = sum(part.requests for part in walked)
+        walked = _walk_chunks(client, generation, settings)
+        requests = sum(chunk.requests for chunk in walked)
         generation = generation.finish(
-            received=sum(part.received for part in walked),
-            expected=sum(part.expected for part in walked),
-            repeated=sum(part.repeated for part in walked),
+            received=sum(chunk.received for chunk in walked),
+            expected=sum(chunk.expected for chunk in walked),
+            repeated=sum(chunk.repeated for chunk in walked),
         )
     return HarvestSummary(
         collection=collection,
@@ -107,7 +107,7 @@ def walk_generation(
         expected=generation.expected or 0,
         received=generation.received or 0,
         repeated=generation.repeated or 0,
-        parts=len(generation.parts),
+        chunks=len(generation.chunks),
         requests=requests,
         seconds=round(clock.now() - started, 2),
     )
@@ -121,10 +121,10 @@ def _planned(
     kind: str,
     updated_from: str | None,
 ) -> Generation:
-    """A new generation, its parts and its declared moment noted before the first page is asked for."""
+    """A new generation, its chunks and its declared moment noted before the first page is asked for."""
     as_of = settings.as_of or datetime.fromtimestamp(client.http.clock.now(), UTC)
-    parts = plan_parts(client, collection, Window(updated_from=updated_from), settings)
-    total = sum(part.count for part in parts)
+    chunks = plan_chunks(client, collection, Window(updated_from=updated_from), settings)
+    total = sum(chunk.count for chunk in chunks)
     if kind == "whole":
         _must_find(collection, total, settings)
     number = len([place for place in folder.iterdir() if place.is_dir()])
@@ -137,7 +137,7 @@ def _planned(
         caps=_caps(settings),
         updated_from=updated_from,
         total=total,
-        parts=tuple(parts),
+        chunks=tuple(chunks),
     )
     generation.write()
     return generation
@@ -155,16 +155,16 @@ def _caps(settings: HarvestSettings) -> tuple[int | None, int | None]:
     return settings.max_records_per_collection, settings.max_records_per_provider
 
 
-def _walk_parts(client: EuropeanaClient, generation: Generation, settings: HarvestSettings) -> list[Walked]:
-    """Walk the parts, `chains` at a time; the first failure stops the others after their page."""
+def _walk_chunks(client: EuropeanaClient, generation: Generation, settings: HarvestSettings) -> list[Walked]:
+    """Walk the chunks, `chains` at a time; the first failure stops the others after their page."""
     stop = threading.Event()
 
-    def walk(part: Part) -> Walked:
-        folder = generation.folder / part.name
-        return Walk(client, generation.collection, part, folder, settings, PROFILES[generation.kind]).run(stop)
+    def walk(chunk: Chunk) -> Walked:
+        folder = generation.folder / chunk.name
+        return Walk(client, generation.collection, chunk, folder, settings, PROFILES[generation.kind]).run(stop)
 
     with ThreadPoolExecutor(settings.chains, thread_name_prefix="chain") as pool:
-        running: list[Future[Walked]] = [pool.submit(walk, part) for part in generation.parts]
+        running: list[Future[Walked]] = [pool.submit(walk, chunk) for chunk in generation.chunks]
         try:
             wait(running, return_when=FIRST_EXCEPTION)
         finally:

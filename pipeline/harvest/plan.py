@@ -51,10 +51,10 @@ def _counts(client: EuropeanaClient, collection: str, settings: HarvestSettings)
 def _cost(collection: str, found: int, records: int, settings: HarvestSettings) -> dict:
     pages = math.ceil(records / settings.rows) if records else 1
     largest = max(settings.split_above, records // settings.chains)
-    parts = 1 if settings.max_records_per_collection else max(1, math.ceil(records / largest))
-    cutting = 0 if parts == 1 else 2 + 4 * parts  # ends of the time, then two counts for each cut of a binary tree
+    chunks = 1 if settings.max_records_per_collection else max(1, math.ceil(records / largest))
+    cutting = 0 if chunks == 1 else 2 + 4 * chunks  # ends of the time, then two counts for each cut of a binary tree
     requests = 1 + cutting + pages
-    walking = math.ceil(pages / min(parts, settings.chains)) * settings.seconds_per_page / 3600
+    walking = math.ceil(pages / min(chunks, settings.chains)) * settings.seconds_per_page / 3600
     return {
         "collection": collection,
         "found": found,

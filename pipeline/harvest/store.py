@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import sync, write_text
-from pipeline.harvest.chunks import Part
+from pipeline.harvest.chunks import Chunk
 from pipeline.harvest.europeana import FIRST_CURSOR, Page, Window
 
 MANIFEST = "manifest.json"
+_IN_MANIFEST = {"chunks": "parts"}
 COMPRESSION = 6
 
 
@@ -40,36 +41,36 @@ class Generation:
     caps: tuple[int | None, int | None]  # records of a collection, of a provider
     updated_from: str | None
     total: int
-    parts: tuple[Part, ...]
-    # Once every part was walked to its end:
+    chunks: tuple[Chunk, ...]
+    # Once every chunk was walked to its end:
     received: int | None = None  # distinct records
     expected: int | None = None  # records announced at the end
     repeated: int | None = None  # items that came more than once
 
     @property
     def complete(self) -> bool:
-        """Every part was walked to its end."""
+        """Every chunk was walked to its end."""
         return self.received is not None
 
     def finish(self, received: int, expected: int, repeated: int) -> "Generation":
         """Note that it is complete, after its pages are safe on the disk."""
-        for part in self.parts:
-            for page in page_files(self.folder / part.name):
+        for chunk in self.chunks:
+            for page in page_files(self.folder / chunk.name):
                 sync(page)  # fsync of a path, file or folder
-            sync(self.folder / part.name)
+            sync(self.folder / chunk.name)
         done = replace(self, received=received, expected=expected, repeated=repeated)
         done.write()
         return done
 
     def write(self) -> None:
         """Note it in its folder."""
-        content = {name: value for name, value in asdict(self).items() if name != "folder"}
+        content = {_IN_MANIFEST.get(name, name): value for name, value in asdict(self).items() if name != "folder"}
         write_text(json.dumps(content, ensure_ascii=False, indent=1), self.folder / MANIFEST)
 
     def pages(self) -> Iterator[Path]:
-        """Its page files, part by part, in the order they were asked for."""
-        for part in self.parts:
-            yield from page_files(self.folder / part.name)
+        """Its page files, chunk by chunk, in the order they were asked for."""
+        for chunk in self.chunks:
+            yield from page_files(self.folder / chunk.name)
 
 
 def read_generation(folder: Path) -> Generation | None:
@@ -78,9 +79,9 @@ def read_generation(folder: Path) -> Generation | None:
     if not file.exists():
         return None
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    parts = tuple(_part(part) for part in content.pop("parts"))
+    chunks = tuple(_chunk(chunk) for chunk in content.pop("parts"))
     caps = tuple(content.pop("caps"))
-    return Generation(folder=folder, parts=parts, caps=caps, **content)
+    return Generation(folder=folder, chunks=chunks, caps=caps, **content)
 
 
 def generations(folder: Path) -> list[Generation]:
@@ -89,14 +90,14 @@ def generations(folder: Path) -> list[Generation]:
     return [generation for generation in found if generation is not None]
 
 
-def _part(content: dict[str, Any]) -> Part:
+def _chunk(content: dict[str, Any]) -> Chunk:
     window = content.pop("window")
     window["without_providers"] = tuple(window["without_providers"])
-    return Part(window=Window(**window), **content)
+    return Chunk(window=Window(**window), **content)
 
 
 def page_files(folder: Path) -> list[Path]:
-    """The pages of one part, in the order they were asked for."""
+    """The pages of one chunk, in the order they were asked for."""
     return sorted(folder.glob("page-*.json.gz"))
 
 

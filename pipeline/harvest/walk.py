@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.harvest.chunks import Part
+from pipeline.harvest.chunks import Chunk
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import BAD_CURSOR, FIRST_CURSOR, EuropeanaClient, Page
 from pipeline.harvest.store import page_files, remove_pages, unbroken, write_page
 from pipeline.http import Refused
 from pipeline.settings import HarvestSettings
 
-RESTARTS = 2  # how often a part begins anew when the server no longer knows its cursor
+RESTARTS = 2  # how often a chunk begins anew when the server no longer knows its cursor
 
 
 @dataclass(frozen=True)
@@ -22,25 +22,25 @@ class Walked:
 
     received: int  # distinct records
     repeated: int  # items that came again
-    expected: int  # what the server last announced, or the part's limit
+    expected: int  # what the server last announced, or the chunk's limit
     requests: int
 
 
 class Walk:
-    """A part of a collection, walked into its folder; an earlier walk there is gone on with."""
+    """A chunk of a collection, walked into its folder; an earlier walk there is gone on with."""
 
     def __init__(
         self,
         client: EuropeanaClient,
         collection: str,
-        part: Part,
+        chunk: Chunk,
         folder: Path,
         settings: HarvestSettings,
         profile: str,
     ) -> None:
         self._client = client
         self._collection = collection
-        self._part = part
+        self._chunk = chunk
         self._folder = folder
         self._settings = settings
         self._profile = profile
@@ -64,7 +64,7 @@ class Walk:
         remove_pages(files[len(heads) :])
         self._pages = len(heads)
         self._cursor = heads[-1].next_cursor if heads else FIRST_CURSOR
-        self._total = heads[-1].total if heads else self._part.count
+        self._total = heads[-1].total if heads else self._chunk.count
         self._cursors = {head.cursor for head in heads}
         self._seen: set[str] = set()
         self._repeated = 0
@@ -129,14 +129,14 @@ class Walk:
         for attempt in range(self._settings.doubts + 1):
             try:
                 self._requests += 1
-                yield self._client.search(self._collection, cursor, self._part.window, profile=self._profile)
+                yield self._client.search(self._collection, cursor, self._chunk.window, profile=self._profile)
             except Refused as refusal:
                 if refusal.code != BAD_CURSOR or attempt == self._settings.doubts:
                     raise
 
     def _where_next(self, page: Page, cursor: str) -> str | None:
         """The next cursor; None at the end, which is an absent cursor or one that we have been at."""
-        limit = self._part.limit
+        limit = self._chunk.limit
         if limit is not None and self._received_with(page) >= limit:
             return None
         if page.next_cursor is None or page.next_cursor == cursor or page.next_cursor in self._cursors:
@@ -153,16 +153,16 @@ class Walk:
         return len(self._seen) + len(set(page.ids) - self._seen)
 
     def _expected(self, total: int) -> int:
-        return total if self._part.limit is None else min(total, self._part.limit)
+        return total if self._chunk.limit is None else min(total, self._chunk.limit)
 
     def _must_be_the_end(self, page: Page, announced: int) -> None:
         """Accept the end when all but a little is there; the index may change while we walk."""
         self._requests += 1
-        counted = self._expected(self._client.count(self._collection, self._part.window))
+        counted = self._expected(self._client.count(self._collection, self._chunk.window))
         expected, received = min(announced, counted), self._received_with(page)
         if expected - received > max(1, int(self._settings.max_missing_share * expected)):
             raise HarvestError(
-                f"Europeana ended the walk through {self._collection!r} ({self._part.name}) after {received} of"
+                f"Europeana ended the walk through {self._collection!r} ({self._chunk.name}) after {received} of"
                 f" {expected} records; run the harvest again, it goes on at its last page.",
                 transient=True,
             )

@@ -7,31 +7,21 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline import FACETS
+from pipeline.facets import ALL_FACETS
 from pipeline.files import whole_file
 from pipeline.vocabulary.thesaurus import fallback_label
 
-FACET_COLUMNS = {
-    "object_types": "objectTypes.hierarchy",
-    "subjects": "subjects.hierarchy",
-    "materials": "materials.hierarchy",
-    "classifications": "classifications.hierarchy",
-}
-COLUMNS = (
-    "idInSource",
-    "objectTypes.hierarchy",
-    "subjects.hierarchy",
-    "materials.hierarchy",
-    "#portraitMedia.original",
-    "database",
-    "repository.keeper",
-    "classifications.hierarchy",
-)
+# Facets without a published name have no column, and their tags are left out.
+PUBLISHED_FACETS = tuple(facet for facet in ALL_FACETS if facet.published is not None)
+FACET_COLUMNS = {facet.key: f"{facet.published}.hierarchy" for facet in PUBLISHED_FACETS}
+RECORD_COLUMNS = {0: "idInSource", 4: "#portraitMedia.original", 5: "database", 6: "repository.keeper"}
+_AT = RECORD_COLUMNS | {facet.published_column: FACET_COLUMNS[facet.key] for facet in PUBLISHED_FACETS}
+COLUMNS = tuple(_AT[position] for position in sorted(_AT))
 SPLIT_FILES = {"train": "train.csv", "validation": "val.csv", "inner_test": "test_id.csv", "outer_test": "test_ood.csv"}
 BETWEEN_TAGS = " $ "
 BETWEEN_LEVELS = " | "
 OUTSIDE = "*"  # before a term that is not in the Catalan list
-FLAT = "classifications"  # its levels are tags side by side, not one below the other
+FLAT = frozenset(facet.key for facet in PUBLISHED_FACETS if facet.published_flat)  # levels are tags side by side
 DATABASE = "EUROPEANA"
 TAG_MAP_FILE = "tags.csv"
 
@@ -78,8 +68,7 @@ def read_published(files: Mapping[str, Path]) -> Published:
     stated: list[tuple[object, ...]] = []
     for split, file in files.items():
         for number, fields in enumerate(_fields(file), 1):
-            url, database, keeper = (fields[name] for name in COLUMNS[4:7])
-            rows.append((split, number, fields["idInSource"], url, database, keeper))
+            rows.append((split, number, *(fields[name] for name in RECORD_COLUMNS.values())))
             for facet, column in FACET_COLUMNS.items():
                 for position, path in enumerate(split_tags(fields[column]), 1):
                     stated.append((split, number, facet, position, path))
@@ -107,12 +96,12 @@ def write_published(published: Published, folder: Path) -> list[Path]:
         with whole_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for _, number, record_id, url, database, keeper in rows.iter_rows():
+            for _, number, *of_record in rows.iter_rows():
                 tags = {
                     column: join_tags(cells.get((str(split), number, facet), []))
                     for facet, column in FACET_COLUMNS.items()
                 }
-                own = dict(zip((COLUMNS[0], *COLUMNS[4:7]), (record_id, url, database, keeper), strict=True))
+                own = dict(zip(RECORD_COLUMNS.values(), of_record, strict=True))
                 writer.writerow([{**tags, **own}[column] for column in COLUMNS])
         written.append(file)
     return written
@@ -131,7 +120,7 @@ def join_tags(tags: Sequence[Sequence[str]]) -> str:
 def published_tags(published: Published) -> pl.DataFrame:
     """One row per row, facet and tag, closed upwards: split, row, facet, path, stated; keyed by the full path.
 
-    A label under two parents is two tags. The levels of `classifications` are tags side by side.
+    A label under two parents is two tags. The levels of a flat facet are tags side by side.
     """
     found: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
     for split, row, facet, path in published.stated.select("split", "row", "facet", "path").iter_rows():
@@ -175,7 +164,8 @@ def as_published(
     """Our tables in the published format, one row per image; images that were left out of the splits are not written.
 
     Tags are the stated ones, by label in the asked language; a label of another language gets a leading `*`, as in the
-    published files. `classifications` are all closed tags, flat. `tag_map` says which id each path stands for.
+    published files. A flat facet has all closed tags; a facet without a published name is left out. `tag_map` says
+    which id each path stands for.
     """
     paths = {(row["facet"], row["tag_id"]): row["path"].split(BETWEEN_LEVELS) for row in tag_map(tags, language)}
     rows = (
@@ -185,13 +175,13 @@ def as_published(
         .with_columns(row=pl.int_range(1, pl.len() + 1).over("split"))
     )
     of_record: dict[str, dict[str, list[list[str]]]] = {}
-    written = record_tags.filter(pl.col("stated") | (pl.col("facet") == FLAT)).sort("record_id", "facet", "tag_id")
-    for record_id, facet, tag_id in written.select("record_id", "facet", "tag_id").iter_rows():
+    written = record_tags.filter(pl.col("stated") | pl.col("facet").is_in(list(FLAT)))
+    for record_id, facet, tag_id in written.select("record_id", "facet", "tag_id").sort(pl.all()).iter_rows():
         of_record.setdefault(record_id, {}).setdefault(facet, []).append(paths[facet, tag_id])
     stated = [
         (split, row, facet, position, path)
         for split, row, record_id in rows.select("split", "row", "record_id").iter_rows()
-        for facet in FACETS
+        for facet in FACET_COLUMNS
         for position, path in enumerate(_cell(facet, of_record.get(record_id, {}).get(facet, [])), 1)
     ]
     own = rows.select(
@@ -222,7 +212,7 @@ def tag_map(tags: pl.DataFrame, language: str = "ca") -> list[dict[str, str]]:
     return [
         {
             "facet": facet,
-            "path": texts_of[tag_id] if facet == FLAT else BETWEEN_LEVELS.join(texts_of[each] for each in path),
+            "path": texts_of[tag_id] if facet in FLAT else BETWEEN_LEVELS.join(texts_of[each] for each in path),
             "tag_id": tag_id,
             "language": labels[tag_id][1],
         }
@@ -244,19 +234,19 @@ def _homographs(tags: pl.DataFrame, texts: Mapping[str, str]) -> list[str]:
     """The ids that share facet, parent (in a flat facet: nothing more) and label with another id."""
     same: dict[tuple[str, str | None, str], list[str]] = {}
     for facet, parent, tag_id in tags.select("facet", "parent", "tag_id").iter_rows():
-        same.setdefault((facet, None if facet == FLAT else parent, texts[tag_id]), []).append(tag_id)
+        same.setdefault((facet, None if facet in FLAT else parent, texts[tag_id]), []).append(tag_id)
     return [tag_id for ids in same.values() if len(ids) > 1 for tag_id in ids]
 
 
 def _cell(facet: str, paths: list[list[str]]) -> list[list[str]]:
     """The tags of one cell; those of a flat facet stand side by side as the levels of one."""
     ordered = sorted(paths)
-    return [[label for path in ordered for label in path]] if facet == FLAT and ordered else ordered
+    return [[label for path in ordered for label in path]] if facet in FLAT and ordered else ordered
 
 
 def _tags_of_path(facet: str, path: Sequence[str]) -> Iterator[tuple[tuple[str, ...], bool]]:
     """The tags that a written path stands for, and whether each is stated (not merely above a stated one)."""
-    if facet == FLAT:
+    if facet in FLAT:
         yield from (((level,), True) for level in path)
         return
     for depth in range(1, len(path) + 1):

@@ -8,19 +8,12 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline import FACETS
-from pipeline.published.format import OUTSIDE, PublishedError
+from pipeline.published.format import OUTSIDE, PUBLISHED_FACETS, PublishedError
 from pipeline.vocabulary.facets import Rules
 from pipeline.vocabulary.thesaurus import Thesaurus
 
-TREE_FILES = {
-    "object_types": "objectTypes.txt",
-    "materials": "materials.txt",
-    "classifications": "classifications.txt",
-    "subjects": "subjects.txt",
-}
-# The names that the file of candidates has for the facets.
-_FACET_OF_FILE = {file.removesuffix(".txt"): facet for facet, file in TREE_FILES.items()}
+# The facets that have a published tree, by the name of its file; the file of candidates uses these names too.
+_FACET_OF_FILE = {facet.published: facet.key for facet in PUBLISHED_FACETS}
 _DEBRIS = frozenset({"ELIMINAR"})  # "to be deleted", left in the published tree
 _INDENT = 4  # characters a level in anytree's rendering
 _LINE = re.compile(r"(?P<indent>(?:│   |    )*)(?:├── |└── )(?P<label>.+)")
@@ -88,7 +81,7 @@ def read_tree(file: Path, facet: str) -> list[Node]:
 
 def read_trees(folder: Path) -> list[Node]:
     """The tops of all four published trees, in the paper's order of facets."""
-    return [top for facet in FACETS for top in read_tree(folder / TREE_FILES[facet], facet)]
+    return [top for name, facet in _FACET_OF_FILE.items() for top in read_tree(folder / f"{name}.txt", facet)]
 
 
 def all_nodes(tops: Iterable[Node]) -> list[Node]:
@@ -266,7 +259,7 @@ def _folded(label: str) -> str:
 
 def _coverage(matched: pl.DataFrame, unmatched: pl.DataFrame) -> pl.DataFrame:
     rows = []
-    for facet in FACETS:
+    for facet in _FACET_OF_FILE.values():
         hits, misses = matched.filter(facet=facet).height, unmatched.filter(facet=facet).height
         rows.append((facet, hits + misses, hits, hits / (hits + misses) if hits + misses else None))
     schema = {"facet": pl.String, "n": pl.Int64, "n_matched": pl.Int64, "share": pl.Float64}

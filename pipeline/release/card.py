@@ -1,12 +1,15 @@
 """The dataset card: every number in it is computed from the tables."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pipeline import DATASET_SPLITS, FACETS
+from pipeline.facets import ALL_FACETS
 from pipeline.settings import Settings
+from pipeline.templates import render
 
 LICENCES = (  # rights URI prefix, name, whether credit is due
     ("http://creativecommons.org/publicdomain/mark/", "Public Domain Mark", False),
@@ -15,12 +18,6 @@ LICENCES = (  # rights URI prefix, name, whether credit is due
     ("http://creativecommons.org/licenses/by/", "CC BY", True),
     ("http://rightsstatements.org/vocab/NoC-US/", "No Copyright, United States", False),
 )
-FACET_NAMES = {
-    "object_types": "object types",
-    "materials": "materials",
-    "classifications": "disciplines",
-    "subjects": "subjects",
-}
 
 
 @dataclass(frozen=True)
@@ -115,103 +112,15 @@ def size_category(n: int) -> str:
 
 def card(facts: Facts, settings: Settings) -> str:
     """README.md for the hub: YAML for machines, then text for people."""
-    return _header(facts, settings) + _body(facts, settings)
-
-
-def _header(facts: Facts, settings: Settings) -> str:
-    files = "".join(f"  - split: {split}\n    path: data/{split}-*.parquet\n" for split in DATASET_SPLITS)
-    languages = "".join(f"- {language}\n" for language in settings.vocabulary.languages)
-    return (
-        f"---\npretty_name: {settings.release.name}\nlicense: other\nlicense_name: per-image-open-licences\n"
-        f"license_link: attribution.csv\nlanguage:\n{languages}task_categories:\n- image-classification\n"
-        "task_ids:\n- multi-label-image-classification\ntags:\n- cultural-heritage\n- glam\n- europeana\n- aat\n"
-        f"- hierarchical\nsize_categories:\n- {size_category(facts.n_images)}\n"
-        f"configs:\n- config_name: default\n  data_files:\n{files}---\n\n"
+    return render(
+        Path(__file__).with_name("card.md"),
+        facts=facts,
+        settings=settings,
+        facets=ALL_FACETS,
+        origin=origin(settings),
+        size=size_category(facts.n_images),
+        share=share,
     )
-
-
-def _body(facts: Facts, settings: Settings) -> str:
-    images = "\n".join(f"| {split} | {n:,} | {share(n, facts.n_images)} |" for split, n in facts.images.items())
-    facets = "\n".join(
-        f"| {FACET_NAMES[f]} (`{f}`) | {facts.tags[f]:,} | {facts.scored_tags[f]:,} | {facts.annotated[f]:,} |"
-        for f in FACETS
-    )
-    licences = "\n".join(f"| {name} | {n:,} | {share(n, facts.n_images)} |" for name, n in facts.licences.items())
-    several = ", ".join(f"{n} in {count:,} images" for n, count in facts.facets_per_image.items())
-    languages = ", ".join(f"{language} {n:,}" for language, n in facts.languages.items())
-    further = ""
-    if settings.curation.more_open_rights:
-        listed = ", ".join(f"`{uri}`" for uri in settings.curation.more_open_rights)
-        further = f" This source also counts as open: {listed}."
-    return f"""# {settings.release.name}, version {facts.version}
-
-Images of museum objects from {origin(settings)}, with terms of Getty's Art & Architecture Thesaurus (AAT) in four
-facets, each with the broader terms above it. Built by the rules of EUFCC-340K (Net, Folia, Casals,
-Bagdanov, Gómez: arXiv 2406.02380), from records and images alone; it is no copy of the published dataset.
-
-{facts.n_images:,} images of {facts.n_records:,} records held by {facts.n_providers:,} institutions.
-Last record harvested on {facts.last_harvest or "an unknown day"}.
-
-## Load it
-
-```python
-from datasets import load_dataset
-
-dataset = load_dataset("path/to/this/folder")
-dataset["train"][0]["image"], dataset["train"][0]["materials_labels"]
-```
-
-## Splits
-
-| split | images | share |
-|---|--:|--:|
-{images}
-
-The inner test balances tags; the outer test holds whole institutions that training never sees:
-{", ".join(facts.outer_providers) or "none"}. Near-duplicate images and images of one record form a group, and a group
-never crosses splits; {facts.n_left_out:,} images whose group does are left out. `splits.parquet` says where each image
-is and why. Splits `{facts.split_hash}`, tag list `{facts.tag_list_hash}`: figures compare only where both are the same.
-
-## Facets
-
-| facet | tags | tags with training images | images annotated |
-|---|--:|--:|--:|
-{facets}
-
-Facets annotated per image: {several}. Tags with a label, by language: {languages}. A facet without a tag means that
-nobody described it, not that nothing applies.
-
-## Columns
-
-`image`, `record_id` (Europeana's), `view`, `image_id` (sha256 of the source bytes), `group_id`; `data_provider`,
-`provider`, `country`, `title`, `rights_uri`, `attribution`, `europeana_url`, `landing_page`, `image_url`; `request`,
-`harvested_at`, `updated_at`. Per facet: `<facet>` (AAT ids, broader terms included), `<facet>_stated` (those the
-record itself states), `<facet>_paths` (the path of each stated tag, from the top), `<facet>_labels` (labels of
-`<facet>` by language, null where AAT has none).
-
-## Rights
-
-Only records whose rights statement is in the allow-list are here.{further} `attribution.csv` holds what must be said
-beside each image.
-
-| rights | images | share |
-|---|--:|--:|
-{licences}
-
-AAT: Getty Vocabularies, ODC-By 1.0. Europeana's metadata: CC0.
-
-## Limits
-
-Tags were given by many cataloguers over decades; absent tags are not negatives. Institutions are uneven in number and
-style, and most object types come from few of them. Images are thumbnails. Historical terms and depictions may offend.
-A record that its holder withdraws leaves the next version; `SHA256SUMS` fixes this one.
-
-## Other files
-
-`tag_list.json` (the tags models score), `splits.parquet`, `vocabulary.ttl` (SKOS), `provenance.ttl` (PROV-O),
-`croissant.json` (Croissant with responsible-AI fields), `published_format/` (the CSVs of the published dataset's form,
-and `tags.csv` with the AAT id of each path), `attribution.csv`, `SHA256SUMS`.
-"""
 
 
 def origin(settings: Settings) -> str:

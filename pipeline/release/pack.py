@@ -81,7 +81,7 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
         write_text(provenance(records, facts, settings), new / "provenance.ttl")
         write_text(card(facts, settings), new / "README.md")
         files = data_files(new)
-        described = croissant(new, files, facts, settings, release_schema(settings))
+        described = croissant(files, facts, settings, release_schema(settings))
         write_json(described, new / "croissant.json", sort_keys=True)
         write_json(facts.as_json(), new / "release.json", sort_keys=True)
         write_checksums(new)

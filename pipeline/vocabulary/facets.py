@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from pipeline import FACETS
+from pipeline.facets import FACET_OF, FACETS, default_roots
 from pipeline.vocabulary.identifiers import NotAnAatId, checked_ids
 from pipeline.vocabulary.thesaurus import Thesaurus
 
@@ -21,7 +21,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "exclude": ("id",),  # the concept and what stands below it are no tags
         "include": ("id", "facet"),  # it and what stands below it, where the roots give no facet
         "reassign": ("id", "facet"),  # it and what stands below it, whatever the roots say
-        "subject": ("id",),  # exactly these are tags of the facet `subjects`
+        "subject": ("id",),  # in a facet of listed concepts, exactly these are tags
         "heading": ("label_begins",),  # concepts with such an English label are no tags; what stands below stays
     }
 )
@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """A checked rules file: `roots` maps facet to its root in the order of testing."""
+    """A checked rules file: `roots` maps each facet to its root in the AAT, in the order in which they are tested."""
 
     roots: Mapping[str, str]
     rules: tuple[Rule, ...]
@@ -63,7 +63,7 @@ class Rules:
 
 
 def load_rules(file: Path) -> Rules:
-    """Read and check a rules file. Raises RulesError with the line."""
+    """Read and check a rules file; without `[roots]` the facets have their default roots. Raises RulesError."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -74,7 +74,7 @@ def load_rules(file: Path) -> Rules:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RulesError(f"{file.name} is not TOML: {error}.") from error
-    roots = content.pop("roots", None)
+    roots = content.pop("roots", default_roots())
     lines = _Lines(file.name, text)
     rules = [
         _rule(action, entry, lines.of_entry(action, number), file.name)
@@ -162,7 +162,7 @@ def place(thesaurus: Thesaurus, rules: Rules) -> dict[str, Placement]:
         if facet is None:
             rule = next((included[each] for each in upwards if each in included), None)
             return Placement(rule.facet if rule else None, rule)
-        if facet == "subjects" and listed and thesaurus.kinds[concept_id] == "concept":
+        if FACET_OF[facet].only_listed and listed and thesaurus.kinds[concept_id] == "concept":
             return Placement(facet if concept_id in listed else None, listed.get(concept_id))
         return Placement(facet, None)
 

@@ -1,4 +1,4 @@
-"""A large collection is cut so that the parts hold every record once; a dry run says beforehand what it costs."""
+"""A large collection is cut so that the chunks hold every record once; a dry run says beforehand what it costs."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.harvest.chunks import plan_parts
+from pipeline.harvest.chunks import plan_chunks
 from pipeline.harvest.europeana import Window
 from pipeline.harvest.pages import harvest_collection
 from pipeline.harvest.plan import dry_run
@@ -52,20 +52,20 @@ def museum(tmp_path_factory) -> Museum:
     return Museum.load(a_museum(tmp_path_factory.mktemp("museums") / "dated", 700))
 
 
-def test_a_small_collection_is_one_part(museum):
+def test_a_small_collection_is_one_chunk(museum):
     with running(museum) as url, client_at(url, SETTINGS) as client:
-        parts = plan_parts(client, "*", Window(), HarvestSettings(split_above=700))
-    assert [(part.window, part.count) for part in parts] == [(Window(), 700)]
+        chunks = plan_chunks(client, "*", Window(), HarvestSettings(split_above=700))
+    assert [(chunk.window, chunk.count) for chunk in chunks] == [(Window(), 700)]
 
 
-def test_parts_by_creation_hold_everything_once(museum, tmp_path):
+def test_chunks_by_creation_hold_everything_once(museum, tmp_path):
     with running(museum) as url, client_at(url, SETTINGS) as client:
-        parts = plan_parts(client, "*", Window(), SETTINGS)
+        chunks = plan_chunks(client, "*", Window(), SETTINGS)
         summary = harvest_collection(client, "*", tmp_path / "all", SETTINGS)
-    assert len(parts) > 5
-    assert sum(part.count for part in parts) == 700
-    assert max(part.count for part in parts) <= 100
-    windows = [part.window for part in parts]
+    assert len(chunks) > 5
+    assert sum(chunk.count for chunk in chunks) == 700
+    assert max(chunk.count for chunk in chunks) <= 100
+    windows = [chunk.window for chunk in chunks]
     assert windows[0].created_from is None
     assert windows[-1].created_before is None
     assert [left.created_before for left in windows[:-1]] == [right.created_from for right in windows[1:]]
@@ -76,20 +76,20 @@ def test_parts_by_creation_hold_everything_once(museum, tmp_path):
 def test_records_created_at_one_moment_are_cut_by_update(tmp_path):
     museum = a_museum(tmp_path / "museum", 700, created="2019-01-01T00:00:00.000Z")
     with running(museum) as url, client_at(url, SETTINGS) as client:
-        parts = plan_parts(client, "*", Window(), SETTINGS)
+        chunks = plan_chunks(client, "*", Window(), SETTINGS)
         harvest_collection(client, "*", tmp_path / "pages" / "all", SETTINGS)
-    assert len(parts) >= 7
-    assert parts[1].window.created_from is None
-    assert parts[1].window.updated_from is not None
+    assert len(chunks) >= 7
+    assert chunks[1].window.created_from is None
+    assert chunks[1].window.updated_from is not None
     assert records_from_pages(tmp_path / "pages").height == 700
 
 
-def test_what_no_time_can_cut_stays_one_part():
+def test_what_no_time_can_cut_stays_one_chunk():
     europeana = SmallEuropeana(150)
     for item in europeana.items:
         item["timestamp_update"] = "2024-01-01T00:00:00.000Z"
-    [part] = plan_parts(client_of(europeana), "*", Window(), SETTINGS)
-    assert part.count == 150
+    [chunk] = plan_chunks(client_of(europeana), "*", Window(), SETTINGS)
+    assert chunk.count == 150
 
 
 def test_a_server_that_does_not_understand_the_cut_is_walked_in_one_chain():
@@ -99,20 +99,20 @@ def test_a_server_that_does_not_understand_the_cut_is_walked_in_one_chain():
     europeana.bend = lambda asked, body: (
         body | {"items": europeana.items[-1:]} if "desc" in asked.get("sort", "") else body
     )
-    [part] = plan_parts(client_of(europeana), "*", Window(), SETTINGS)
-    assert (part.window, part.count) == (Window(), 150)
+    [chunk] = plan_chunks(client_of(europeana), "*", Window(), SETTINGS)
+    assert (chunk.window, chunk.count) == (Window(), 150)
 
 
-def test_a_provider_above_the_cap_is_a_part_that_ends_early(museum, tmp_path):
+def test_a_provider_above_the_cap_is_a_chunk_that_ends_early(museum, tmp_path):
     settings = HarvestSettings(rows=50, max_records_per_provider=120)
     with running(museum) as url, client_at(url, settings) as client:
-        parts = plan_parts(client, "*", Window(), settings)
+        chunks = plan_chunks(client, "*", Window(), settings)
         summary = harvest_collection(client, "*", tmp_path / "all", settings)
-    assert [(part.window.provider, part.window.without_providers, part.limit) for part in parts] == [
+    assert [(chunk.window.provider, chunk.window.without_providers, chunk.limit) for chunk in chunks] == [
         (None, ("Large",), None),
         ("Large", (), 120),
     ]
-    assert [part.count for part in parts] == [350, 350]
+    assert [chunk.count for chunk in chunks] == [350, 350]
     assert summary.expected == 350 + 120
     [generation] = generations(tmp_path / "all")
     assert sum(len(read_head(page).ids) for page in generation.pages()) == 350 + 150
@@ -143,5 +143,5 @@ def test_windows_are_written_to_the_manifest_and_read_back(museum, tmp_path):
     with running(museum) as url, client_at(url, settings) as client:
         harvest_collection(client, "*", tmp_path / "all", settings)
     [generation] = generations(tmp_path / "all")
-    assert generation.parts[-1].window.provider == "Large"
-    assert dataclasses.asdict(generation.parts[0].window)["without_providers"] == ("Large",)
+    assert generation.chunks[-1].window.provider == "Large"
+    assert dataclasses.asdict(generation.chunks[0].window)["without_providers"] == ("Large",)

@@ -80,9 +80,9 @@ def test_what_a_kill_leaves_half_written_is_removed(europeana, tmp_path):
     europeana.bend = always(cursor_at(30), lambda _: httpx.Response(401, json={"code": "x"}))
     with pytest.raises(WrongKey):
         harvest(europeana, tmp_path)
-    part = next(tmp_path.rglob("part-000"))
-    (part / ".page-000009.json.gz.part").write_bytes(b"half")
-    third = page_files(part)[2]
+    chunk = next(tmp_path.rglob("part-000"))
+    (chunk / ".page-000009.json.gz.part").write_bytes(b"half")
+    third = page_files(chunk)[2]
     third.write_bytes(third.read_bytes()[:-20])  # a power cut may damage it: it is asked for again
     europeana.bend = lambda _, body: body
     europeana.searches.clear()
@@ -149,7 +149,7 @@ def test_nothing_is_lost_or_doubled_when(bend, europeana, tmp_path):
     assert ids(tmp_path) == ALL
 
 
-def test_a_cursor_that_has_expired_begins_the_part_anew(europeana, tmp_path):
+def test_a_cursor_that_has_expired_begins_the_chunk_anew(europeana, tmp_path):
     europeana.bend = lambda asked, body: (
         BAD_CURSOR if asked.get("cursor") == cursor_at(20) and len(europeana.cursors()) <= 5 else body
     )

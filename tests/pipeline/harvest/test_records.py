@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.harvest import records as module
-from pipeline.harvest.chunks import Part
+from pipeline.harvest.chunks import Chunk
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import Page, Window
 from pipeline.harvest.items import row_of_item
@@ -37,10 +37,10 @@ def store(
     """Write pages as a harvest does."""
     received = len({item["id"] for page in content for item in page})
     folder = pages / collection / f"{number:03d}-{kind}"
-    part = Part("part-000", Window(), received)
+    chunk = Chunk("part-000", Window(), received)
     request = f"request of {collection}"
     Generation(
-        folder, collection, kind, as_of, request, (None, None), None, received, (part,), received, received, 0
+        folder, collection, kind, as_of, request, (None, None), None, received, (chunk,), received, received, 0
     ).write()
     for index, items in enumerate(content):
         page = Page("asked", items, received, None, json.dumps({"items": items}))

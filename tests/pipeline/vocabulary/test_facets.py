@@ -171,6 +171,6 @@ def test_a_missing_rules_file_is_told(tmp_path):
 
 def test_the_rules_we_ship_are_well_formed():
     rules = load_rules(RULES_FILE)
-    assert list(rules.roots) == ["subjects", "materials", "classifications", "object_types"]
+    assert list(rules.roots) == ["subjects", "classifications", "materials", "object_types"]
     assert len(rules.of("subject")) == 8  # paper: eight subjects
     assert all(rule.reason for rule in rules.rules)
