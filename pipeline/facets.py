@@ -31,6 +31,10 @@ class Facet:
     in_means: bool = True  # whether means over facets count it
 
 
+def _labels(en: str, ca: str, de: str, es: str, fr: str, nl: str) -> Mapping[str, str]:
+    return {"en": en, "ca": ca, "de": de, "es": es, "fr": fr, "nl": nl}
+
+
 # In the order of the paper's table 1. The paper also calls `classifications` "Disciplines".
 ALL_FACETS = (
     Facet(
@@ -40,14 +44,9 @@ ALL_FACETS = (
         title="Object types",
         plural="object types",
         short="obj",
-        labels={
-            "en": "Object types",
-            "ca": "Tipus d'objecte",
-            "de": "Objektarten",
-            "es": "Tipos de objeto",
-            "fr": "Types d'objet",
-            "nl": "Objecttypen",
-        },
+        labels=_labels(
+            "Object types", "Tipus d'objecte", "Objektarten", "Tipos de objeto", "Types d'objet", "Objecttypen"
+        ),
         colour="#0072B2",
         prompt="an image of a {tag}",  # ours, in the manner of the paper's
         min_test_images=5,  # paper
@@ -64,14 +63,7 @@ ALL_FACETS = (
         title="Materials",
         plural="materials",
         short="mat",
-        labels={
-            "en": "Materials",
-            "ca": "Materials",
-            "de": "Materialien",
-            "es": "Materiales",
-            "fr": "Matériaux",
-            "nl": "Materialen",
-        },
+        labels=_labels("Materials", "Materials", "Materialien", "Materiales", "Matériaux", "Materialen"),
         colour="#E69F00",
         prompt="an image of an object made of {tag}",  # paper
         min_test_images=5,  # paper
@@ -89,14 +81,7 @@ ALL_FACETS = (
         title="Disciplines",
         plural="disciplines",
         short="disc",
-        labels={
-            "en": "Disciplines",
-            "ca": "Disciplines",
-            "de": "Disziplinen",
-            "es": "Disciplinas",
-            "fr": "Disciplines",
-            "nl": "Disciplines",
-        },
+        labels=_labels("Disciplines", "Disciplines", "Disziplinen", "Disciplinas", "Disciplines", "Disciplines"),
         colour="#009E73",
         prompt="an image of an object in the field of {tag}",  # ours
         min_test_images=5,  # paper
@@ -114,14 +99,7 @@ ALL_FACETS = (
         title="Subjects",
         plural="subjects",
         short="subj",
-        labels={
-            "en": "Subjects",
-            "ca": "Temes",
-            "de": "Bildthemen",
-            "es": "Temas",
-            "fr": "Sujets",
-            "nl": "Onderwerpen",
-        },
+        labels=_labels("Subjects", "Temes", "Bildthemen", "Temas", "Sujets", "Onderwerpen"),
         colour="#CC79A7",
         prompt="an image of an object whose subject is {tag}",  # ours
         min_test_images=20,  # paper

@@ -3,7 +3,7 @@
 import json
 import secrets as randomness
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,22 @@ class Response:
     @cached_property
     def _parsed(self) -> Any:
         return json.loads(self.content)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked; `body` are httpx's arguments for it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+    check: Callable[[Response], None] | None
+
+    @property
+    def keys(self) -> list[str]:
+        """The secrets among the headers."""
+        return sorted(value for name, value in self.headers.items() if name.lower() in SECRET_HEADERS)
 
 
 class _TryAgain(Exception):
@@ -201,7 +217,7 @@ class HttpClient:
         Raises Unreachable, GaveUp, WrongKey or Refused.
         """
         full = str(httpx.URL(url, params=_pairs(params))) if params else url
-        return self._request("GET", full, headers, None, check, redirects)
+        return self._followed(_Request("GET", full, dict(headers or {}), {}, check), redirects)
 
     def post(
         self,
@@ -215,42 +231,25 @@ class HttpClient:
     ) -> Response:
         """POST a form (`data`) or JSON; a redirect keeps method and body. Otherwise as `get`."""
         body = {"json": json} if data is None else {"data": dict(data)}
-        return self._request("POST", url, headers, body, check, redirects)
+        return self._followed(_Request("POST", url, dict(headers or {}), body, check), redirects)
 
-    def _request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        body: dict[str, Any] | None,
-        check: Callable[[Response], None] | None,
-        redirects: bool,
-    ) -> Response:
-        given = dict(headers or {})
-        self._learn(value for name, value in given.items() if name.lower() in SECRET_HEADERS)
+    def _followed(self, request: _Request, redirects: bool) -> Response:
+        self._learn(request.keys)
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._retried(method, url, given, body, check)
+            response = self._retried(request)
             if response.status not in REDIRECTS:
                 return response
-            url = self._redirected(response, given, redirects)
-        raise Refused(response.status, None, self._sentence(url, f"redirects more than {MOST_REDIRECTS} times"))
+            request = replace(request, url=self._redirected(request, response, redirects))
+        raise Refused(response.status, None, self._sentence(request.url, f"redirects more than {MOST_REDIRECTS} times"))
 
-    def _redirected(self, response: Response, headers: Mapping[str, str], redirects: bool) -> str:
+    def _redirected(self, request: _Request, response: Response, redirects: bool) -> str:
         target = urljoin(response.url, response.headers.get("location", ""))
-        carries_key = any(name.lower() in SECRET_HEADERS for name in headers)
-        if not redirects or (carries_key and _origin(target) != _origin(response.url)):
+        if not redirects or (request.keys and _origin(target) != _origin(response.url)):
             sentence = self._sentence(response.url, f"redirects to {target} (HTTP {response.status}), not followed")
             raise Refused(response.status, None, sentence, location=self.redact(target))
         return target
 
-    def _retried(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: dict[str, Any] | None,
-        check: Callable[[Response], None] | None,
-    ) -> Response:
+    def _retried(self, request: _Request) -> Response:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgain),
             stop=tenacity.stop_after_attempt(self._settings.attempts),
@@ -259,44 +258,39 @@ class HttpClient:
             reraise=True,
         )
         try:
-            return retrying(self._attempt, method, url, headers, body, check)
+            return retrying(self._attempt, request)
         except _TryAgain as failure:
             kind, happened = (GaveUp, "gives no usable answer") if failure.answered else (Unreachable, "is not reached")
             times = f"after {self._settings.attempts} attempts: {failure}"
             advice = "try again later" if failure.answered else "look at the network, then try again"
-            raise kind(self._sentence(url, f"{happened} {times}; {advice}")) from None
+            raise kind(self._sentence(request.url, f"{happened} {times}; {advice}")) from None
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
         """Seconds before the next attempt: doubling up to the cap, the upper half of it random."""
         longest = min(self._settings.backoff_cap_s, self._settings.backoff_first_s * 2.0 ** (state.attempt_number - 1))
         return longest * self._jitter.uniform(0.5, 1.0)
 
-    def _attempt(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: dict[str, Any] | None,
-        check: Callable[[Response], None] | None,
-    ) -> Response:
-        budget = self._budget(url, headers)
+    def _attempt(self, request: _Request) -> Response:
+        budget = self._budget(request)
         for _ in range(self._settings.rate_limit_waits + 1):
             budget.take()
-            response = self._send(method, url, headers, body)
+            response = self._send(request)
             limit = read_rate_limit(response.headers.get("ratelimit"))
             if response.status != 429:
                 if limit:
                     budget.told(limit)
-                return self._judged(response, headers, check)
+                return self._judged(response, request)
             budget.refused(limit)
         raise _TryAgain(f"HTTP 429 again after {self._settings.rate_limit_waits} waits", answered=True)
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str], body: dict[str, Any] | None) -> Response:
+    def _send(self, request: _Request) -> Response:
+        url = request.url
         address, original = mapped(url, self._settings.hosts)
         deadline = self._clock.now() + self._settings.total_timeout_s
         try:
-            request = self._client.build_request(method, address, headers={**headers, **original}, **(body or {}))
-            answer = self._client.send(request, stream=True)
+            headers = {**request.headers, **original}
+            built = self._client.build_request(request.method, address, headers=headers, **request.body)
+            answer = self._client.send(built, stream=True)
             try:
                 content = bytearray()
                 for block in answer.iter_bytes():
@@ -316,9 +310,7 @@ class HttpClient:
         lowered = {name.lower(): value for name, value in answer.headers.items()}
         return Response(url, answer.status_code, lowered, bytes(content))
 
-    def _judged(
-        self, response: Response, headers: Mapping[str, str], check: Callable[[Response], None] | None
-    ) -> Response:
+    def _judged(self, response: Response, request: _Request) -> Response:
         """The response if it is of use. Raises _TryAgain, WrongKey or Refused."""
         if response.status in RETRIED_STATUS:
             raise _TryAgain(f"HTTP {response.status}", answered=True)
@@ -326,12 +318,12 @@ class HttpClient:
             return response
         if response.status >= 400:
             self._raise_refusal(response)
-        asked_for_json = any(name.lower() == "accept" and "json" in value for name, value in headers.items())
+        asked_for_json = any(name.lower() == "accept" and "json" in value for name, value in request.headers.items())
         try:
             if asked_for_json:
                 response.json()
-            if check:
-                check(response)
+            if request.check:
+                request.check(response)
         except ValueError as error:
             kind = response.headers.get("content-type", "no content type")
             raise _TryAgain(
@@ -359,11 +351,10 @@ class HttpClient:
             self._secrets = [*self._secrets, *new]
             keep_out_of_logs(new)
 
-    def _budget(self, url: str, headers: Mapping[str, str]) -> Budget:
+    def _budget(self, request: _Request) -> Budget:
         """The budget of the server that is really called and of the key that is sent."""
-        origin = _origin(mapped(url, self._settings.hosts)[0])
-        keys = sorted(value for name, value in headers.items() if name.lower() in SECRET_HEADERS)
-        name = "\n".join((origin, _origin(url), *keys))
+        origin = _origin(mapped(request.url, self._settings.hosts)[0])
+        name = "\n".join((origin, _origin(request.url), *request.keys))
         if name not in self._budgets:
             new = Budget(name, self._settings.requests_per_second, self._clock, self._budgets_folder)
             return self._budgets.setdefault(name, new)  # one step, so that threads agree on one

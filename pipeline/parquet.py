@@ -41,6 +41,10 @@ class Table:
         """The Arrow schema that every file of this table has."""
         return pa.schema([(column.name, column.type) for column in self.columns])
 
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
     def conform(self, rows: pl.DataFrame | pa.Table) -> pa.Table:
         """The rows cast to the schema and sorted by the key, so that equal content is equal bytes.
 

@@ -14,26 +14,16 @@ from pipeline.facets import ALL_FACETS
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
 
+
+def _lines(file: Path) -> tuple[str, ...]:
+    """The non-empty lines of an optional text file."""
+    if not file.exists():
+        return ()
+    return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+
+
 # The keyword collections of the published dataset, read off its record ids, most hits first (protocol, section 1).
-PUBLISHED_COLLECTIONS = (
-    "art",
-    "ceramic",
-    "textile",
-    "costume",
-    "numismatics",
-    "art of sculpture",
-    "tool",
-    "jewelry",
-    "furniture",
-    "musical instruments",
-    "toy",
-    "tapestry",
-    "stained glass",
-    "archaeological artifact",
-    "heraldry",
-    "mosaic",
-    "bookbinding",
-)
+PUBLISHED_COLLECTIONS = _lines(Path(__file__).with_name("published_collections.txt"))
 
 # What Europeana counts as `reusability=open`, http spelling (RightReusabilityCategorizer of corelib).
 OPEN_RIGHTS = (
@@ -366,10 +356,3 @@ def _from_variables(environ: Mapping[str, str]) -> list[tuple[str, str, str, Any
 OPENING_DAY = datetime(2026, 8, 1, tzinfo=UTC)
 
 RENDERED_MUSEUM = Path(__file__).parents[1] / "dagster_home" / "museums" / "rendered"
-
-
-def _lines(file: Path) -> tuple[str, ...]:
-    """The non-empty lines of an optional text file."""
-    if not file.exists():
-        return ()
-    return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())

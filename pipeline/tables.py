@@ -11,6 +11,16 @@ STRING = pa.string()
 STRINGS = pa.list_(pa.string())
 TIME = pa.timestamp("us", tz="UTC")
 BY_LANGUAGE = pa.list_(pa.struct([("language", STRING), ("text", STRING)]))  # sorted by language, then text
+RECORD_ID = Column("record_id", STRING, "Europeana's id")
+IMAGE_KEY = (RECORD_ID, Column("view", pa.int16(), "0 for the record's main image"))
+TAG_ID = Column("tag_id", STRING, "nine-digit AAT id")
+FACET = Column("facet", STRING, "the tag's facet")
+SCORED = (
+    Column("run", STRING, "hash of the splits and tag list the figures belong to"),
+    Column("baseline", STRING, "key of the baseline"),
+    Column("seed", pa.int64(), "seed of the training"),
+    Column("split", STRING, "inner_test, outer_test or validation"),
+)
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", STRING)])  # what `datasets` reads as an Image
 
 RECORDS = Table(
@@ -48,7 +58,7 @@ TOMBSTONES = Table(
     "One record that Europeana has withdrawn; it is in no later split.",
     ("record_id",),
     (
-        Column("record_id", STRING, "Europeana's id"),
+        RECORD_ID,
         Column("withdrawn_at", TIME, "when it was first missed"),
         Column("reason", STRING, "why it counts as withdrawn"),
     ),
@@ -91,11 +101,7 @@ UNMAPPED_CONCEPTS = Table(
     (
         Column("uri", STRING, "the URI as records write it"),
         Column("label", STRING, "a label seen for it, or null"),
-        Column(
-            "reason",
-            STRING,
-            "no_match, not_found, obsolete_without_replacement, other_vocabulary, outside_facets",
-        ),
+        Column("reason", STRING, "no_match, not_found, obsolete_without_replacement, other_vocabulary, outside_facets"),
         Column("n_records", pa.int64(), "records that link to it"),
     ),
 )
@@ -105,7 +111,7 @@ TAGS = Table(
     "One tag of the dataset: an AAT concept under one of the four facets.",
     ("tag_id",),
     (
-        Column("tag_id", STRING, "nine-digit AAT id"),
+        TAG_ID,
         Column("facet", STRING, f"{', '.join(FACETS[:-1])} or {FACETS[-1]}"),
         Column("parent", STRING, "the next tag above it, or null at the top"),
         Column("depth", pa.int16(), "1 at the top"),
@@ -120,13 +126,11 @@ RECORD_TAGS = Table(
     "One tag of one record.",
     ("record_id", "facet", "tag_id"),
     (
-        Column("record_id", STRING, "Europeana's id"),
-        Column("facet", STRING, "the tag's facet"),
-        Column("tag_id", STRING, "nine-digit AAT id"),
+        RECORD_ID,
+        FACET,
+        TAG_ID,
         Column(
-            "stated",
-            pa.bool_(),
-            "true: stated by the record (a leaf of its tags); false: an ancestor, closed upwards",
+            "stated", pa.bool_(), "true: stated by the record (a leaf of its tags); false: an ancestor, closed upwards"
         ),
     ),
 )
@@ -135,13 +139,7 @@ SELECTED_RECORDS = Table(
     "selected_records",
     "One record that curation keeps before any image is fetched.",
     ("record_id",),
-    (
-        Column("record_id", STRING, "Europeana's id"),
-        Column("data_provider", STRING, "the institution that holds the object"),
-        Column("rights_uri", STRING, "normalised rights URI"),
-        Column("image_url", STRING, "edm:isShownBy"),
-        Column("thumbnail_url", STRING, "edm:preview"),
-    ),
+    tuple(RECORDS.column(name) for name in ("record_id", "data_provider", "rights_uri", "image_url", "thumbnail_url")),
 )
 
 CURATION_REPORT = Table(
@@ -175,8 +173,8 @@ CORRECTIONS = Table(
     "One tag added to or removed from one record by a person.",
     ("record_id", "tag_id"),
     (
-        Column("record_id", STRING, "Europeana's id"),
-        Column("tag_id", STRING, "nine-digit AAT id"),
+        RECORD_ID,
+        TAG_ID,
         Column("action", STRING, "add or remove"),
         Column("reason", STRING, "why"),
         Column("who", STRING, "the person, as they sign"),
@@ -198,8 +196,8 @@ REMOVED_TAGS = Table(
     ("round", "tag_id"),
     (
         Column("round", pa.int16(), "round of the fixed point that removed it, from 1"),
-        Column("tag_id", STRING, "nine-digit AAT id"),
-        Column("facet", STRING, "the tag's facet"),
+        TAG_ID,
+        FACET,
         Column("label", STRING, "English label, or what stands in for it"),
         Column("n_images", pa.int64(), "images it had"),
     ),
@@ -229,9 +227,9 @@ REJECTED_TAGS = Table(
     "One tag that a person says a record does not have: a verified negative for training.",
     ("record_id", "tag_id"),
     (
-        Column("record_id", STRING, "Europeana's id"),
-        Column("facet", STRING, "the tag's facet"),
-        Column("tag_id", STRING, "nine-digit AAT id"),
+        RECORD_ID,
+        FACET,
+        TAG_ID,
         Column("stated", pa.bool_(), "true: the person named this tag; false: it lies below one that they named"),
     ),
 )
@@ -259,8 +257,7 @@ IMAGES = Table(
     "One usable image of one record, re-encoded.",
     ("record_id", "view"),
     (
-        Column("record_id", STRING, "Europeana's id"),
-        Column("view", pa.int16(), "0 for the record's main image"),
+        *IMAGE_KEY,
         Column("image_id", STRING, "sha256 of the source bytes"),
         Column("image", IMAGE, "JPEG with short side at most 256 px, no EXIF; path is `<image_id>.jpg`"),
         Column("width", pa.int32(), "of the stored image, px"),
@@ -276,8 +273,7 @@ GROUPS = Table(
     "One image with the group of near-duplicates it belongs to; a group never crosses splits.",
     ("record_id", "view"),
     (
-        Column("record_id", STRING, "Europeana's id"),
-        Column("view", pa.int16(), "0 for the record's main image"),
+        *IMAGE_KEY,
         Column("group_id", STRING, "the smallest `record_id#view` in the group"),
         Column("reason", STRING, "alone, same_record, same_bytes or near_duplicate"),
     ),
@@ -314,11 +310,7 @@ PROVIDER_DISTANCES = Table(
         Column("frechet_to_first", pa.float64(), "squared Fréchet distance to the first chosen provider"),
         Column("kid", pa.float64(), "kernel distance to the whole (polynomial kernel, unbiased)"),
         Column("kid_rank", pa.int32(), "rank by that distance, 1 the farthest"),
-        Column(
-            "fewer_images_than_dimensions",
-            pa.bool_(),
-            "true: the covariance has no full rank, read with care",
-        ),
+        Column("fewer_images_than_dimensions", pa.bool_(), "true: the covariance has no full rank, read with care"),
         Column("eligible", pa.bool_(), "may be an outer provider"),
         Column("chosen", pa.int16(), "1 for the first, 2 for the second, null otherwise"),
         Column("reason", STRING, "why it is, or is not, eligible or chosen"),
@@ -330,8 +322,7 @@ SPLIT_TABLE = Table(
     "One image and the split it is in.",
     ("record_id", "view"),
     (
-        Column("record_id", STRING, "Europeana's id"),
-        Column("view", pa.int16(), "0 for the record's main image"),
+        *IMAGE_KEY,
         Column("split", STRING, "train, validation, inner_test, outer_test or left_out"),
         Column("suite", STRING, "outer provider's name, or the split's own name"),
         Column("group_id", STRING, "group of near-duplicates"),
@@ -344,8 +335,8 @@ SPLIT_TAGS = Table(
     "One tag, its counts per split, and which bounds hold.",
     ("tag_id",),
     (
-        Column("tag_id", STRING, "nine-digit AAT id"),
-        Column("facet", STRING, "the tag's facet"),
+        TAG_ID,
+        FACET,
         Column("n_left", pa.int64(), "images left after the outer split"),
         Column("minimum", pa.int64(), "least number of inner test images"),
         Column("maximum", pa.int64(), "most images that may go to the inner test"),
@@ -366,7 +357,7 @@ CATALOGUER_DECISIONS = Table(
         Column("decision_id", STRING, "id given by the assistant's store"),
         Column("record_id", STRING, "Europeana's id, or null for an uploaded image"),
         Column("image_id", STRING, "sha256 of the image's bytes"),
-        Column("tag_id", STRING, "nine-digit AAT id"),
+        TAG_ID,
         Column("accepted", pa.bool_(), "false: a verified negative"),
         Column("who", STRING, "the cataloguer, as they sign"),
         Column("at", TIME, "when"),
@@ -382,10 +373,7 @@ RESULTS = Table(
     "One metric of one baseline on one facet of one test set.",
     ("run", "baseline", "seed", "split", "facet", "metric", "policy"),
     (
-        Column("run", STRING, "hash of the splits and tag list the figures belong to"),
-        Column("baseline", STRING, "key of the baseline"),
-        Column("seed", pa.int64(), "seed of the training"),
-        Column("split", STRING, "inner_test, outer_test or validation"),
+        *SCORED,
         Column("facet", STRING, "a facet, or `mean` (unweighted over facets)"),
         Column("metric", STRING, "r_precision, acc_at_1, acc_at_10, avg_rank_position, …"),
         Column("policy", STRING, "ignore_unseen (paper) or count_unseen"),
@@ -402,10 +390,7 @@ BREAKDOWNS = Table(
     "One metric of one baseline on a part of a test set: a provider, a depth, or the images of one tag.",
     ("run", "baseline", "seed", "split", "facet", "by", "level", "metric"),
     (
-        Column("run", STRING, "hash of the splits and tag list the figures belong to"),
-        Column("baseline", STRING, "key of the baseline"),
-        Column("seed", pa.int64(), "seed of the training"),
-        Column("split", STRING, "inner_test, outer_test or validation"),
+        *SCORED,
         Column("facet", STRING, "a facet"),
         Column("by", STRING, "data_provider, depth or tag"),
         Column("level", STRING, "the provider's name, the depth, or the tag id"),
@@ -434,35 +419,4 @@ COMPARISONS = Table(
     ),
 )
 
-TABLES = {
-    table.name: table
-    for table in (
-        RECORDS,
-        TOMBSTONES,
-        CONCEPTS,
-        CONCEPT_ALIGNMENTS,
-        UNMAPPED_CONCEPTS,
-        SELECTED_RECORDS,
-        CANDIDATE_RECORD_TAGS,
-        SELECTION_REPORT,
-        TAGS,
-        RECORD_TAGS,
-        CURATION_REPORT,
-        CORRECTIONS,
-        IGNORED_CORRECTIONS,
-        REMOVED_CANDIDATES,
-        REMOVED_TAGS,
-        RULE_EFFECTS,
-        REJECTED_TAGS,
-        FETCHES,
-        IMAGES,
-        GROUPS,
-        PROVIDER_DISTANCES,
-        SPLIT_TABLE,
-        SPLIT_TAGS,
-        CATALOGUER_DECISIONS,
-        RESULTS,
-        BREAKDOWNS,
-        COMPARISONS,
-    )
-}
+TABLES = {table.name: table for table in list(globals().values()) if isinstance(table, Table)}

@@ -1,8 +1,17 @@
 """Europeana's concepts, as the Entity API and the Record API write them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_CONCEPT = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)/?", re.I)
+
+
+def europeana_concept(uri: str) -> str | None:
+    """The newer spelling `concept/N` when the URI names a concept of Europeana (older: `concept/base/N`), else None."""
+    found = _CONCEPT.fullmatch(uri.strip())
+    return f"http://data.europeana.eu/concept/{found.group(1)}" if found else None
 
 
 @dataclass(frozen=True)

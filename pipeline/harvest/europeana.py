@@ -9,7 +9,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
-from pipeline.harvest.entities import EntityConcept, read_concept, read_concepts
+from pipeline.harvest.entities import EntityConcept, europeana_concept, read_concept, read_concepts
 from pipeline.http import HttpClient, Refused, Response, WrongKey, mapped
 from pipeline.settings import HarvestSettings
 
@@ -102,12 +102,7 @@ class EuropeanaClient:
         return self._http
 
     def search(
-        self,
-        collection: str,
-        cursor: str = FIRST_CURSOR,
-        window: Window | None = None,
-        *,
-        profile: str = "rich",
+        self, collection: str, cursor: str = FIRST_CURSOR, window: Window | None = None, *, profile: str = "rich"
     ) -> Page:
         """One page of a keyword collection, ordered by id. Raises the errors of `pipeline.http`."""
         rows = str(self._settings.rows)
@@ -163,7 +158,7 @@ class EuropeanaClient:
         Asked for in batches; what a batch does not bring is asked for alone. A concept that was merged into another
         is given under the URI it was asked by.
         """
-        wanted = sorted({uri: None for given in uris if (uri := canonical_concept(given))})
+        wanted = sorted({uri: None for given in uris if (uri := europeana_concept(given))})
         found: dict[str, EntityConcept] = {}
         for start in range(0, len(wanted), ENTITIES_PER_REQUEST):
             batch = wanted[start : start + ENTITIES_PER_REQUEST]
@@ -214,7 +209,7 @@ class EuropeanaClient:
             raise self._explained(error) from None
         except Refused:
             return {}
-        concepts = {canonical_concept(concept.uri): concept for concept in read_concepts(response.json())}
+        concepts = {europeana_concept(concept.uri): concept for concept in read_concepts(response.json())}
         return {uri: concepts[uri] for uri in uris if uri in concepts}
 
     def _concept(self, uri: str) -> EntityConcept | None:
@@ -253,12 +248,6 @@ class EuropeanaClient:
     def _explained(self, error: WrongKey) -> WrongKey:
         given = "the key in EUROPEANA_API_KEY" if self._key else "a request without key (EUROPEANA_API_KEY is not set)"
         return WrongKey(f"Europeana does not accept {given}: check it at https://apis.europeana.eu. {error}")
-
-
-def canonical_concept(uri: str) -> str | None:
-    """`http://data.europeana.eu/concept/N` for either spelling of a Europeana concept, else None."""
-    found = re.fullmatch(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)/?", uri.strip())
-    return f"http://data.europeana.eu/concept/{found.group(1)}" if found else None
 
 
 def read_record(answer: Mapping[str, Any]) -> Record:

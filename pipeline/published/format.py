@@ -13,7 +13,10 @@ from pipeline.vocabulary.thesaurus import fallback_label
 
 # Facets without a published name have no column, and their tags are left out.
 PUBLISHED_FACETS = tuple(facet for facet in ALL_FACETS if facet.published is not None)
-FACET_COLUMNS = {facet.key: f"{facet.published}.hierarchy" for facet in PUBLISHED_FACETS}
+FACET_COLUMNS = {
+    facet.key: f"{facet.published}.hierarchy"
+    for facet in sorted(PUBLISHED_FACETS, key=lambda facet: facet.published_column)
+}
 RECORD_COLUMNS = {0: "idInSource", 4: "#portraitMedia.original", 5: "database", 6: "repository.keeper"}
 _AT = RECORD_COLUMNS | {facet.published_column: FACET_COLUMNS[facet.key] for facet in PUBLISHED_FACETS}
 COLUMNS = tuple(_AT[position] for position in sorted(_AT))
@@ -154,12 +157,7 @@ def published_vocabulary(published: Published) -> pl.DataFrame:
 
 
 def as_published(
-    splits: pl.DataFrame,
-    records: pl.DataFrame,
-    record_tags: pl.DataFrame,
-    tags: pl.DataFrame,
-    *,
-    language: str = "ca",
+    splits: pl.DataFrame, records: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.DataFrame, *, language: str = "ca"
 ) -> Published:
     """Our tables in the published format, one row per image; images that were left out of the splits are not written.
 
@@ -175,13 +173,15 @@ def as_published(
         .with_columns(row=pl.int_range(1, pl.len() + 1).over("split"))
     )
     of_record: dict[str, dict[str, list[list[str]]]] = {}
-    written = record_tags.filter(pl.col("stated") | pl.col("facet").is_in(list(FLAT)))
+    written = record_tags.filter(
+        pl.col("facet").is_in(list(FACET_COLUMNS)) & (pl.col("stated") | pl.col("facet").is_in(list(FLAT)))
+    )
     for record_id, facet, tag_id in written.select("record_id", "facet", "tag_id").sort(pl.all()).iter_rows():
         of_record.setdefault(record_id, {}).setdefault(facet, []).append(paths[facet, tag_id])
     stated = [
         (split, row, facet, position, path)
         for split, row, record_id in rows.select("split", "row", "record_id").iter_rows()
-        for facet in FACET_COLUMNS
+        for facet in (each.key for each in PUBLISHED_FACETS)
         for position, path in enumerate(_cell(facet, of_record.get(record_id, {}).get(facet, [])), 1)
     ]
     own = rows.select(
@@ -205,7 +205,7 @@ def tag_map(tags: pl.DataFrame, language: str = "ca") -> list[dict[str, str]]:
         label = fallback_label({each["language"]: each["text"] for each in texts}, tag_id, language)
         text = label.text.replace(BETWEEN_LEVELS, " / ").replace(BETWEEN_TAGS, " / ")
         labels[tag_id] = (text if label.fallback is None else OUTSIDE + text, label.language or "")
-    known = tags.sort("facet", "depth", "tag_id")
+    known = tags.filter(pl.col("facet").is_in(list(FACET_COLUMNS))).sort("facet", "depth", "tag_id")
     texts_of = {tag_id: text for tag_id, (text, _) in labels.items()}
     for repeated in _homographs(known, texts_of):
         texts_of[repeated] = f"{texts_of[repeated]} [{repeated}]"

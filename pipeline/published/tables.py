@@ -27,12 +27,7 @@ def as_tables(published: Published) -> PublishedTables:
     """
     views = published.rows.with_columns(view=pl.int_range(pl.len()).over("record_id"))
     first = views.filter(view=0)
-    records = first.select(
-        "record_id",
-        "data_provider",
-        thumbnail_url=pl.col("image_url"),
-        provider=pl.col("database"),
-    )
+    records = first.select("record_id", "data_provider", thumbnail_url=pl.col("image_url"), provider=pl.col("database"))
     splits = views.select(
         "record_id",
         "view",

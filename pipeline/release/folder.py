@@ -133,8 +133,7 @@ def annotate_images(splits: pl.DataFrame, records: pl.DataFrame, record_tags: pl
     for facet in FACETS:
         of_facet = record_tags.filter(pl.col("facet") == facet).sort("record_id", "tag_id")
         lists = of_facet.group_by("record_id", maintain_order=True).agg(
-            pl.col("tag_id").alias(facet),
-            pl.col("tag_id").filter(pl.col("stated")).alias(f"{facet}_stated"),
+            pl.col("tag_id").alias(facet), pl.col("tag_id").filter(pl.col("stated")).alias(f"{facet}_stated")
         )
         rows = rows.join(lists, on="record_id", how="left", validate="m:1")
     empty = pl.lit([], dtype=pl.List(pl.String))

@@ -16,11 +16,7 @@ from pipeline.files import sha256_of, whole_folder, write_json, write_text
 from pipeline.published import format as published
 from pipeline.release.card import Facts, card, gather_facts
 from pipeline.release.croissant import croissant
-from pipeline.release.folder import (
-    dataset_schema,
-    labels_by_language,
-    preferred_label,
-)
+from pipeline.release.folder import dataset_schema, labels_by_language, preferred_label
 from pipeline.release.linked import provenance, vocabulary
 from pipeline.settings import Settings
 from pipeline.tables import SPLIT_TABLE
@@ -135,12 +131,7 @@ def release_schema(settings: Settings) -> pa.Schema:
 
 
 def write_data(
-    dataset: Path,
-    records: pl.DataFrame,
-    tags: pl.DataFrame,
-    tag_list: dict[str, Any],
-    folder: Path,
-    settings: Settings,
+    dataset: Path, records: pl.DataFrame, tags: pl.DataFrame, tag_list: dict[str, Any], folder: Path, settings: Settings
 ) -> None:
     """`data/<split>-00000-of-00003.parquet`, row group by row group, in row groups the hub's viewer shows well."""
     folder.mkdir()

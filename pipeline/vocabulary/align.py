@@ -3,31 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
+from pipeline.harvest.entities import EntityConcept, europeana_concept
 from pipeline.settings import VocabularySettings
 from pipeline.tables import CONCEPT_ALIGNMENTS, UNMAPPED_CONCEPTS
 from pipeline.vocabulary.cache import DatedCache
 from pipeline.vocabulary.facets import Rules, assign_facets
-from pipeline.vocabulary.identifiers import aat_id, europeana_concept
+from pipeline.vocabulary.identifiers import aat_id
 from pipeline.vocabulary.labels import LABELS_SCHEMA, add_labels, read_label_files
 from pipeline.vocabulary.source import ConceptSource
 from pipeline.vocabulary.thesaurus import Thesaurus
-
-
-class EntityConcept(Protocol):
-    """A concept of Europeana's Entity API, as far as alignment reads it."""
-
-    @property
-    def uri(self) -> str: ...
-    @property
-    def labels(self) -> Mapping[str, str]: ...
-    @property
-    def exact_match(self) -> Sequence[str]: ...
-    @property
-    def close_match(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -92,23 +80,13 @@ def uris_of_records(records: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-@dataclass(frozen=True)
-class _Entity:
-    """A concept of Europeana as the cache keeps it; `found` is false when the Entity API does not know it."""
-
-    uri: str
-    found: bool
-    labels: Mapping[str, str]
-    exact: tuple[str, ...]
-    close: tuple[str, ...]
+# Europeana's concepts by their newer spelling; None for those that the Entity API does not know.
+_Entities = Mapping[str, EntityConcept | None]
 
 
 def _entities(
-    uris: Sequence[str],
-    ask: Callable[[list[str]], Iterable[EntityConcept]],
-    settings: VocabularySettings,
-    cache: Path,
-) -> dict[str, _Entity]:
+    uris: Sequence[str], ask: Callable[[list[str]], Iterable[EntityConcept]], settings: VocabularySettings, cache: Path
+) -> _Entities:
     """Europeana's concepts behind the URIs, by their newer spelling, asked for in batches and cached."""
     wanted = sorted({concept for uri in uris if (concept := europeana_concept(uri)) is not None})
     stored = DatedCache(cache / "entities.jsonl", settings.cache_days)
@@ -130,30 +108,31 @@ def _to_json(entity: EntityConcept | None) -> dict[str, object] | None:
     }
 
 
-def _from_json(uri: str, stored: Any) -> _Entity:
+def _from_json(uri: str, stored: Any) -> EntityConcept | None:
     if stored is None:
-        return _Entity(uri, False, {}, (), ())
-    return _Entity(uri, True, stored["labels"], tuple(stored["exact"]), tuple(stored["close"]))
+        return None
+    return EntityConcept(uri, stored["labels"], tuple(stored["exact"]), tuple(stored["close"]))
 
 
-def _matches(uri: str, known: Mapping[str, _Entity], follow_close: bool) -> list[_Match]:
+def _matches(uri: str, known: _Entities, follow_close: bool) -> list[_Match]:
     """The AAT ids that a URI stands for, as stated, obsolete ones too; an exact match hides a close one."""
     if direct := aat_id(uri):
         return [_Match(direct, "exact")]
     entity = known.get(europeana_concept(uri) or "")
     if entity is None:
         return []
-    found = {concept_id: "close" for each in entity.close if (concept_id := aat_id(each)) and follow_close}
-    found |= {concept_id: "exact" for each in entity.exact if (concept_id := aat_id(each))}
+    found = {concept_id: "close" for each in entity.close_match if (concept_id := aat_id(each)) and follow_close}
+    found |= {concept_id: "exact" for each in entity.exact_match if (concept_id := aat_id(each))}
     return [_Match(concept_id, match) for concept_id, match in sorted(found.items())]
 
 
-def _labelled(concepts: pl.DataFrame, known: Mapping[str, _Entity], settings: VocabularySettings) -> pl.DataFrame:
+def _labelled(concepts: pl.DataFrame, known: _Entities, settings: VocabularySettings) -> pl.DataFrame:
     """The concepts with labels of the files in settings, then of Europeana's concepts that match one AAT id alone."""
     rows = []
     for uri, entity in sorted(known.items()):
-        ids = sorted({concept_id for each in entity.exact if (concept_id := aat_id(each))})
-        if len(ids) == 1:
+        exact = entity.exact_match if entity is not None else ()
+        ids = sorted({concept_id for each in exact if (concept_id := aat_id(each))})
+        if entity is not None and len(ids) == 1:
             rows += [(ids[0], language.lower(), text, uri) for language, text in sorted(entity.labels.items())]
     of_europeana = pl.DataFrame(rows, schema=LABELS_SCHEMA, orient="row")
     return add_labels(concepts, pl.concat([read_label_files(settings.label_files), of_europeana]))
@@ -162,7 +141,7 @@ def _labelled(concepts: pl.DataFrame, known: Mapping[str, _Entity], settings: Vo
 def _resolve(
     seen: pl.DataFrame,
     matches: Mapping[str, Sequence[_Match]],
-    known: Mapping[str, _Entity],
+    known: _Entities,
     concepts: pl.DataFrame,
     *,
     with_facets: bool,
@@ -173,16 +152,17 @@ def _resolve(
     alignments: list[dict[str, object]] = []
     unmapped: list[dict[str, object]] = []
     for uri, n_records, linked in seen.select("uri", "n_records", "linked").iter_rows():
-        entity = known.get(europeana_concept(uri) or "")
+        concept = europeana_concept(uri)
+        entity = known.get(concept or "")
         current: dict[str, str] = {}
         for match in sorted(matches[uri], key=lambda each: each.match, reverse=True):  # exact overwrites close
             if target := thesaurus.current(match.concept_id):
                 current[target] = "exact" if "exact" in (match.match, current.get(target)) else match.match
-        evidence = "via_entity" if entity is not None else "direct" if linked else "proxy_only"
+        evidence = "via_entity" if concept is not None else "direct" if linked else "proxy_only"
         alignments += [
             {"uri": uri, "concept_id": each, "evidence": evidence, "match": match} for each, match in current.items()
         ]
-        reason = _unmapped_because(uri, entity, matches[uri], current, thesaurus)
+        reason = None if current else _unmapped_because(concept, entity, matches[uri], thesaurus)
         if reason is None and with_facets and not any(facets.get(each) for each in current):
             reason = "outside_facets"
         if reason is not None:
@@ -192,24 +172,18 @@ def _resolve(
 
 
 def _unmapped_because(
-    uri: str,
-    entity: _Entity | None,
-    matches: Sequence[_Match],
-    current: Mapping[str, str],
-    thesaurus: Thesaurus,
-) -> str | None:
-    if current:
-        return None
-    if entity is not None and not entity.found:
+    concept: str | None, entity: EntityConcept | None, matches: Sequence[_Match], thesaurus: Thesaurus
+) -> str:
+    if concept is not None and entity is None:
         return "not_found"
     if not matches:
-        return "no_match" if entity is not None else "other_vocabulary"
+        return "no_match" if concept is not None else "other_vocabulary"
     if any(match.concept_id in thesaurus.kinds for match in matches):
         return "obsolete_without_replacement"
     return "not_found"
 
 
-def _label(entity: _Entity | None, matches: Sequence[_Match], thesaurus: Thesaurus) -> str | None:
+def _label(entity: EntityConcept | None, matches: Sequence[_Match], thesaurus: Thesaurus) -> str | None:
     if entity is not None and entity.labels:
         return entity.labels.get("en") or entity.labels[min(entity.labels)]
     for match in matches:

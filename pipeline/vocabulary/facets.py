@@ -11,6 +11,7 @@ from types import MappingProxyType
 import polars as pl
 
 from pipeline.facets import FACET_OF, FACETS, default_roots
+from pipeline.tables import RULE_EFFECTS
 from pipeline.vocabulary.identifiers import NotAnAatId, checked_ids
 from pipeline.vocabulary.thesaurus import Thesaurus
 
@@ -107,7 +108,7 @@ def rule_effects(concepts: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """
     thesaurus = Thesaurus(concepts)
     decided = Counter(placement.rule.name for placement in place(thesaurus, rules).values() if placement.rule)
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "rule": rule.name,
             "action": rule.action,
@@ -118,17 +119,7 @@ def rule_effects(concepts: pl.DataFrame, rules: Rules) -> pl.DataFrame:
         }
         for rule in rules.rules
     ]
-    return pl.DataFrame(
-        rows,
-        schema={
-            "rule": pl.String,
-            "action": pl.String,
-            "concept_id": pl.String,
-            "reason": pl.String,
-            "n_concepts": pl.Int64,
-            "problem": pl.String,
-        },
-    )
+    return RULE_EFFECTS.frame(rows)
 
 
 @dataclass(frozen=True)

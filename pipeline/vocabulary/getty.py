@@ -31,12 +31,7 @@ class GettySource:
     """
 
     def __init__(
-        self,
-        http: HttpClient,
-        settings: VocabularySettings,
-        cache: Path,
-        *,
-        today: Callable[[], date] = current_day,
+        self, http: HttpClient, settings: VocabularySettings, cache: Path, *, today: Callable[[], date] = current_day
     ) -> None:
         self._http = http
         self._settings = settings

@@ -1,10 +1,9 @@
-"""How records write a concept of the AAT or of Europeana, and the one spelling that we keep."""
+"""The spellings of AAT concepts in records, and the nine-digit id that stands for all of them."""
 
 import re
 from collections.abc import Iterable
 
 AAT = "http://vocab.getty.edu/aat/"  # stays http as an identifier; only requests go to https
-EUROPEANA_CONCEPT = "http://data.europeana.eu/concept/"
 
 # The spellings seen in records: the identifier, its page, a download suffix, the old full-display page, the prefix.
 _AAT_SPELLINGS = (
@@ -14,7 +13,6 @@ _AAT_SPELLINGS = (
     re.compile(r"https?://(?:www\.)?getty\.edu/vow/AATFullDisplay\?(?:.*&)?subjectid=(3\d{8})(?:&.*)?", re.I),
     re.compile(r"aat:(3\d{8})", re.I),
 )
-_EUROPEANA_SPELLING = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)/?", re.I)
 _AAT_ID = re.compile(r"3\d{8}")
 
 
@@ -29,12 +27,6 @@ def aat_id(uri: str) -> str | None:
         if found := spelling.fullmatch(text):
             return found.group(1)
     return None
-
-
-def europeana_concept(uri: str) -> str | None:
-    """The newer spelling `concept/N` when the URI names a concept of Europeana (older: `concept/base/N`), else None."""
-    found = _EUROPEANA_SPELLING.fullmatch(uri.strip())
-    return None if found is None else f"{EUROPEANA_CONCEPT}{found.group(1)}"
 
 
 def checked_ids(ids: Iterable[str]) -> list[str]:

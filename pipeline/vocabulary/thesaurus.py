@@ -1,10 +1,13 @@
 """The thesaurus as a graph by id: checks, the tree by preferred parent, ancestors, labels with fallback."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import polars as pl
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 
 class CyclicThesaurus(ValueError):
@@ -234,38 +237,13 @@ def _reaches(parents: Mapping[str, list[str]], start: str, goal: str) -> bool:
     return False
 
 
-def _strongly_connected(parents: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    """Tarjan's strongly connected components, without recursion (the AAT is deep)."""
-    order: dict[str, int] = {}
-    lowest: dict[str, int] = {}
-    stack: list[str] = []
-    on_stack: set[str] = set()
-    for root in parents:
-        if root in order:
-            continue
-        walk: list[tuple[str, Iterator[str]]] = []
-        following: str | None = root
-        while following is not None or walk:
-            if following is not None:
-                order[following] = lowest[following] = len(order)
-                stack.append(following)
-                on_stack.add(following)
-                walk.append((following, iter(parents[following])))
-                following = None
-            here, links = walk[-1]
-            for above in links:
-                if above not in order:
-                    following = above
-                    break
-                if above in on_stack:
-                    lowest[here] = min(lowest[here], order[above])
-            else:
-                walk.pop()
-                if walk:
-                    below = walk[-1][0]
-                    lowest[below] = min(lowest[below], lowest[here])
-                if lowest[here] == order[here]:
-                    at = stack.index(here)
-                    component, stack[at:] = stack[at:], []
-                    on_stack.difference_update(component)
-                    yield component
+def _strongly_connected(parents: Mapping[str, list[str]]) -> Iterable[list[str]]:
+    """The ids in groups that reach each other."""
+    number = {concept_id: row for row, concept_id in enumerate(parents)}
+    links = [(number[child], number[parent]) for child, above in parents.items() for parent in above]
+    places = np.array(links, np.int32).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(links), np.int8), tuple(places)), shape=(len(number), len(number)))
+    groups: dict[int, list[str]] = {}
+    for concept_id, component in zip(parents, connected_components(graph, connection="strong")[1], strict=True):
+        groups.setdefault(component, []).append(concept_id)
+    return groups.values()

@@ -4,13 +4,12 @@ import pytest
 
 from pipeline.curation.curate import curate_usable, select_records
 from pipeline.curation.statistics import tags_per_facet
-from pipeline.harvest.entities import read_concepts
+from pipeline.harvest.entities import europeana_concept, read_concepts
 from pipeline.settings import demo
 from pipeline.tables import CORRECTIONS, RECORDS, TOMBSTONES
 from pipeline.vocabulary.align import align_concepts
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.facets import load_rules
-from pipeline.vocabulary.identifiers import europeana_concept
 
 pytestmark = pytest.mark.shared
 

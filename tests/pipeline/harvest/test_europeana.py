@@ -5,7 +5,8 @@ import json
 import httpx
 import pytest
 
-from pipeline.harvest.europeana import EuropeanaClient, Window, canonical_concept
+from pipeline.harvest.entities import europeana_concept
+from pipeline.harvest.europeana import EuropeanaClient, Window
 from pipeline.http import GaveUp, HttpClient, Refused, WrongKey
 from pipeline.settings import HarvestSettings, HttpSettings
 from tests.pipeline.harvest.conftest import KEY, SmallEuropeana, client_of, cursor_at
@@ -205,7 +206,7 @@ def test_an_entity_api_that_refuses_is_not_taken_for_no_concept():
     ],
 )
 def test_spellings_of_europeana_concepts(uri, canonical):
-    assert canonical_concept(uri) == canonical
+    assert europeana_concept(uri) == canonical
 
 
 def test_a_record_that_is_not_there_is_none():

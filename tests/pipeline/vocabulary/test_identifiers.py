@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.vocabulary.identifiers import NotAnAatId, aat_id, checked_ids, europeana_concept
+from pipeline.harvest.entities import europeana_concept
+from pipeline.vocabulary.identifiers import NotAnAatId, aat_id, checked_ids
 
 
 @pytest.mark.parametrize(
