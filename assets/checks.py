@@ -162,9 +162,10 @@ def every_image_is_in_one_group(project: Project) -> list[str]:
 @check("groups", blocking=False)
 def no_group_is_large(project: Project) -> list[str]:
     """A large group of near-duplicates is more likely a chain of look-alikes than copies of one picture."""
-    sizes = table(project, "groups", ["group_id"]).group_by("group_id").len().sort("len", descending=True)
-    large = sizes.filter(pl.col("len") > project.settings.images.large_group)
-    return [f"Group {row['group_id']} has {row['len']} images." for row in large.to_dicts()]
+    from pipeline.images.duplicates.near_duplicates import large_groups
+
+    large = large_groups(table(project, "groups", ["group_id"]), project.settings.images)
+    return [f"Group {row['group_id']} has {row['n']} images." for row in large.to_dicts()]
 
 
 @check("splits", after=("split_tags", "provider_distances"))

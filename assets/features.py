@@ -57,13 +57,15 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
 
 
 @stage_asset(
-    AssetPlan("features", code=("pipeline/images/duplicates/near_duplicates.py",)),
+    AssetPlan(
+        "features", code=("pipeline/images/duplicates/page.py", "pipeline/images/duplicates/near_duplicates.html")
+    ),
     kinds={"html"},
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )
 def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> Metadata:
     """A page with the groups that were joined by likeness, largest first, for a person to look at."""
-    from pipeline.images.duplicates.near_duplicates import duplicate_pairs_page
+    from pipeline.images.duplicates.page import duplicate_pairs_page
 
     duplicate_pairs_page(groups, images, storage / "near_duplicates_page" / "near_duplicates.html")
     return {"near_duplicates_page": {"groups": groups["group_id"].n_unique()}}

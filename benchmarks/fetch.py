@@ -1,9 +1,9 @@
-"""Images a second against img2dataset on one loopback server with the same settings; then 30 % of faulty URLs.
+"""Images per second against img2dataset on one loopback server with the same settings; then 30 % of faulty URLs.
 
-Both fetch the same drawn pictures (400 px wide, as Europeana's thumbnails), shrink the short side to 256 px, encode
-JPEG of quality 90 and write Parquet shards, over 32 connections and two decoding processes. Each side runs in processes
-of its own; memory is the largest sum over its processes (proportional set size). The faulty run is ours alone: the
-local museum answers every kind of fault it knows to 30 % of the URLs, and every URL must end fetched or with a typed
+Both fetch the same generated pictures (400 px wide, as Europeana's thumbnails), reduce the short side to 256 px, encode
+JPEG of quality 90 and write Parquet shards, with 32 connections and two decoding processes. Each side runs in its own
+processes; memory is the largest sum over its processes (proportional set size). In the faulty run, of ours alone, the
+local museum answers 30 % of the URLs with every kind of fault it knows, and every URL must end fetched or with a typed
 reason.
 """
 
@@ -96,7 +96,7 @@ if __name__ == "__main__":
 
 
 def main() -> None:
-    """Print the one JSON line."""
+    """Prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--repeats", type=int, default=REPEATS)
@@ -143,8 +143,8 @@ def draw_pictures(folder: Path, count: int = 200) -> None:
 
 
 def measured(command: list[str], address: str, count: int, folder: Path) -> dict[str, float]:
-    """Seconds from the first request to the end and of the whole process, peak memory (MB, summed over processes), and
-    how many images were stored."""
+    """Seconds from the first request to the end, seconds of the whole process, peak memory (MB, summed over processes)
+    and the number of stored images."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [*command, address, str(count), str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -180,7 +180,7 @@ def _memory(root: psutil.Process) -> float:
 
 
 def faulty_run(folder: Path) -> str:
-    """Fetch a museum of which 30 % answers with faults, passing and lasting ones; what came of it, in words."""
+    """Fetches a museum with 30 % faulty answers, passing and lasting ones; returns the outcome in words."""
     render_museum(RENDERED_MUSEUM)
     urls = pl.read_csv(RENDERED_MUSEUM / "media.csv")["url"].sort()
     rows = [(f"/a/{number:06d}", 0, url, None) for number, url in enumerate(urls)]

@@ -17,7 +17,7 @@ THREADS = 2
 PROVIDERS, IMAGES, DIMENSIONS = 358, 346_324, 2048  # paper: providers and images; pytorch-fid: dimensions
 # A lognormal whose quantiles give the paper's facts: 358 providers with 1 to 40,000 images, 346,324 in all.
 LOG_MEAN, LOG_SPREAD = 5.31, 1.77
-TIMED = (0, 4, 12, 26, 33, 60, 120, 240, 350)  # places, by size, of the providers that the peers are timed on
+TIMED = (0, 4, 12, 26, 33, 60, 120, 240, 350)  # ranks, by size, of the providers on which the peers are timed
 SEED = 340
 
 
@@ -62,9 +62,8 @@ def sets_of(folder: Path) -> list[np.ndarray]:
 
 
 def run_ours(folder: Path) -> dict[str, object]:
-    """Reading, statistics, one factor and all distances."""
-    from pipeline.splits.frechet import reference
-    from pipeline.splits.many_sets import distances_to, moments_of_sets
+    """Reads the features; computes moments, the factor of the whole and all distances."""
+    from pipeline.splits.frechet import distances_to, moments_of_sets, reference
 
     sets = sets_of(folder)
     begin, cpu_begin = time.perf_counter(), time.process_time()
@@ -100,19 +99,19 @@ def run_peers(folder: Path) -> dict[str, object]:
     sets = sets_of(folder)
     whole = _mean_and_covariance(sets)
     timed = []
-    for place in TIMED:
-        one = _mean_and_covariance([sets[place]])
+    for rank in TIMED:
+        one = _mean_and_covariance([sets[rank]])
         begin, cpu_begin = time.perf_counter(), time.process_time()
         try:
             distance: float | None = float(calculate_frechet_distance(*one, *whole))
         except ValueError as error:  # "Imaginary component"
-            print(f"pytorch-fid on {len(sets[place])} images: {error}", file=sys.stderr)
+            print(f"pytorch-fid on {len(sets[rank])} images: {error}", file=sys.stderr)
             distance = None
         peer_s, peer_cpu_s = time.perf_counter() - begin, time.process_time() - cpu_begin
         tensors = [torch.from_numpy(array) for array in (*one, *whole)]
         begin = time.perf_counter()
         other = _two_eigh(*tensors)
-        row = {"place": place, "n": len(sets[place]), "distance": distance, "s": peer_s, "cpu_s": peer_cpu_s}
+        row = {"rank": rank, "n": len(sets[rank]), "distance": distance, "s": peer_s, "cpu_s": peer_cpu_s}
         timed.append({**row, "torch": other, "torch_s": time.perf_counter() - begin})
         print(json.dumps(timed[-1]), file=sys.stderr)
     return {"timed": timed}
@@ -130,7 +129,7 @@ def _two_eigh(mean, covariance, whole_mean, whole_covariance) -> float:  # type:
 
 
 def extrapolated(timed: list[dict], sizes: np.ndarray, key: str) -> float:
-    """Seconds for all providers: each takes as long as the mean of those timed, apart for n < d and n >= d."""
+    """Seconds for all providers, from the mean of those timed, separately for n < d and n >= d."""
     seconds = 0.0
     for small in (True, False):
         measured = [row[key] for row in timed if (row["n"] < DIMENSIONS) == small]
@@ -166,7 +165,7 @@ def main() -> None:
     differences = {True: [0.0], False: [0.0]}
     for row in timed:
         if row["distance"] is not None:
-            ours_here = ours["distances"][row["place"]]
+            ours_here = ours["distances"][row["rank"]]
             differences[row["n"] > DIMENSIONS].append(abs(ours_here - row["distance"]) / row["distance"])
     refused = sum(row["distance"] is None for row in timed)
     images = ", ".join(str(row["n"]) for row in timed)

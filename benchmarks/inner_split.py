@@ -14,23 +14,28 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peer import peer_python, version
-from pipeline import FACETS
+from pipeline.facets import ALL_FACETS
 
 SEED = 340
 ROWS, ALL_ROWS = 20_000, 346_324  # beside the peer; and the paper's images
-SHARE = 10  # one in ten is drawn
-SECONDS = 60  # for the solver that looks whether a bound we missed can be met
-REPEATS = 5  # ours is the median of so many runs; the peer runs once
+SHARE = 10  # one image in ten is selected
+SECONDS = 60  # for the solver that checks whether a bound we missed can be met
+REPEATS = 5  # ours is the median of these runs; the peer runs once
 
-# Nodes per depth of the published tag trees (894, 269, 33 and 7 nodes).
-DEPTHS = {
-    "object_types": (143, 210, 213, 152, 100, 60, 13, 3),
-    "materials": (44, 91, 76, 51, 6, 1),
-    "classifications": (31, 2),
-    "subjects": (7,),
-}
-PRESENT = {"object_types": 0.96, "materials": 0.85, "classifications": 0.12, "subjects": 0.06}  # share of records
-STATED = {"object_types": 1.3, "materials": 1.4, "classifications": 1.05, "subjects": 1.05}  # tags of a record, mean
+# Facets of the published dataset: nodes per depth of the tag tree (894, 269, 33 and 7 nodes), share of records with a
+# tag, and mean number of stated tags of those records.
+PUBLISHED = dict(
+    zip(
+        (facet.key for facet in ALL_FACETS if facet.published),
+        (
+            ((143, 210, 213, 152, 100, 60, 13, 3), 0.96, 1.3),
+            ((44, 91, 76, 51, 6, 1), 0.85, 1.4),
+            ((31, 2), 0.12, 1.05),
+            ((7,), 0.06, 1.05),
+        ),
+        strict=False,
+    )
+)
 ZIPF = 1.2
 GROUPED = 0.03  # share of records in groups of 2 to 5
 
@@ -51,14 +56,14 @@ class SyntheticTags:
 
 
 def synthetic_tags(n_records: int, seed: int) -> SyntheticTags:
-    """Tags and groups of that many records; a record that would have no facet gets object types."""
+    """Tags and groups of that many records; a record without any facet gets tags of the first."""
     rng = np.random.default_rng(seed)
     offset, pairs, facets, parents = 0, [], [], []
-    present = {facet: rng.random(n_records) < PRESENT[facet] for facet in FACETS}
-    present["object_types"] |= ~np.logical_or.reduce([present[facet] for facet in FACETS])
-    for facet in FACETS:
-        tree = _tree(DEPTHS[facet], rng)
-        records, nodes = _stated(np.flatnonzero(present[facet]), len(tree), STATED[facet], rng)
+    present = [rng.random(n_records) < share for _, share, _ in PUBLISHED.values()]
+    present[0] |= ~np.logical_or.reduce(present)
+    for (facet, (depths, _, mean)), has_tags in zip(PUBLISHED.items(), present, strict=True):
+        tree = _tree(depths, rng)
+        records, nodes = _stated(np.flatnonzero(has_tags), len(tree), mean, rng)
         pairs.append(_closed(records, nodes, tree) + np.array([0, offset]))
         parents.append(np.where(tree < 0, -1, tree + offset))
         facets += [facet] * len(tree)
@@ -89,12 +94,12 @@ def _stated(records: np.ndarray, n_nodes: int, mean: float, rng: np.random.Gener
 
 def _closed(records: np.ndarray, nodes: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """The pairs with those of all ancestors [pairs, 2]."""
-    found = [np.stack([records, nodes], axis=1)]
+    pairs = [np.stack([records, nodes], axis=1)]
     while len(nodes):
         inner = parents[nodes] >= 0
         records, nodes = records[inner], parents[nodes[inner]]
-        found.append(np.stack([records, nodes], axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+        pairs.append(np.stack([records, nodes], axis=1))
+    return np.unique(np.concatenate(pairs), axis=0)
 
 
 def _groups(n_records: int, rng: np.random.Generator) -> np.ndarray:
@@ -149,13 +154,13 @@ def matrix_of(starts: np.ndarray, tags: np.ndarray, groups: np.ndarray, n_tags: 
 
 
 def run_ours(rows: int) -> dict[str, object]:
-    """From the tags and groups of records to the mask of test records, for both objectives; compiled before."""
-    from pipeline.splits.group_sampling import Bounds, draw
+    """From the tags and groups of records to the mask of test records, for both objectives; compilation excluded."""
+    from pipeline.splits.group_sampling import Bounds, sample_groups
 
     small = synthetic_tags(500, SEED)
     matrix, _ = matrix_of(small.starts, small.tags, small.groups, len(small.facets))
     for objective in ("balanced", "proportional"):
-        draw(matrix, Bounds(*bounds_of(small, matrix.images_per_tag()), 50), objective)  # type: ignore[arg-type]
+        sample_groups(matrix, Bounds(*bounds_of(small, matrix.images_per_tag()), 50), objective)  # type: ignore[arg-type]
     data = synthetic_tags(rows, SEED)
     result: dict[str, object] = {}
     for objective in ("balanced", "proportional"):
@@ -164,14 +169,14 @@ def run_ours(rows: int) -> dict[str, object]:
             begin = time.perf_counter()
             matrix, numbers = matrix_of(data.starts, data.tags, data.groups, len(data.facets))
             lower, upper = bounds_of(data, matrix.images_per_tag())
-            test = draw(matrix, Bounds(lower, upper, rows // SHARE), objective)[numbers]  # type: ignore[arg-type]
+            test = sample_groups(matrix, Bounds(lower, upper, rows // SHARE), objective)[numbers]  # type: ignore[arg-type]
             seconds.append(time.perf_counter() - begin)
         result[objective] = {"s": float(np.median(seconds)), "test": np.flatnonzero(test).tolist()}
     return result
 
 
 def run_whole(rows: int) -> dict[str, object]:
-    """`make_splits` from tables to tables: placing, matrix, inner test, validation, published counts."""
+    """`make_splits` from tables to tables: placement, matrix, inner test, validation, counts."""
     import polars as pl
 
     from pipeline.settings import SplitSettings
@@ -210,8 +215,8 @@ def score(data: SyntheticTags, test: np.ndarray) -> dict[str, float]:
     lower, upper = bounds_of(data, n_images)
     used = n_images > 0
     share = np.clip(n_images / SHARE, lower, upper)[used] / n_images[used]
-    drawn_of_group = np.bincount(data.groups, weights=in_test, minlength=rows)
-    torn = (drawn_of_group > 0) & (drawn_of_group < np.bincount(data.groups, minlength=rows))
+    selected_of_group = np.bincount(data.groups, weights=in_test, minlength=rows)
+    torn = (selected_of_group > 0) & (selected_of_group < np.bincount(data.groups, minlength=rows))
     ranked = np.sort(counts[upper >= 5])
     gini = float((2 * np.arange(1, len(ranked) + 1) - len(ranked) - 1) @ ranked / (len(ranked) * ranked.sum()))
     return {
@@ -225,15 +230,15 @@ def score(data: SyntheticTags, test: np.ndarray) -> dict[str, float]:
 
 
 def unmet_but_possible(data: SyntheticTags, test: np.ndarray) -> int:
-    """How many minimums a draw missed although a solver (HiGHS) finds one that meets them and all the draw met."""
+    """How many minimums a selection missed although HiGHS finds one that meets them and all that the selection met."""
     from scipy.optimize import Bounds as Range
     from scipy.optimize import LinearConstraint, milp
     from scipy.sparse import csr_matrix
 
     matrix, numbers = matrix_of(data.starts, data.tags, data.groups, len(data.facets))
-    drawn = np.zeros(len(matrix.sizes), dtype=bool)
-    drawn[numbers[test]] = True
-    counts = matrix.images_per_tag(drawn)
+    selected = np.zeros(len(matrix.sizes), dtype=bool)
+    selected[numbers[test]] = True
+    counts = matrix.images_per_tag(selected)
     lower, upper = bounds_of(data, matrix.images_per_tag())
     table = csr_matrix((matrix.counts, matrix.tags, matrix.starts), shape=(len(matrix.sizes), matrix.n_tags)).T
     possible = 0

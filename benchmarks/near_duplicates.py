@@ -1,12 +1,11 @@
-"""Planted copies found, and pictures joined falsely: crop, resize, re-JPEG, watermark, colour shift, second view.
+"""Recall of planted copies, and false joins: crop, resize, re-JPEG, watermark, colour shift, second view.
 
     .venv/bin/python -m benchmarks.near_duplicates [MUSEUM] [--weights FOLDER]
 
-Copies of seeded originals are added under other records (a second view under the same one), everything is verified,
-described and grouped as in a real run. Found: copies in their original's group. False joins: images in a group whose
-most common object is another one. What an image truly shows is known for the rendered museum: the object that was
-drawn. Of another museum it is not known: there, what was joined before anything was planted counts as true, is counted
-in the note, and is to be looked at on the page `--page`.
+Copies of seeded originals are added under other records (second views under the same one); then everything is verified,
+embedded and grouped as in a real run. Recall: copies in the group of their original. False joins: images in a group
+whose most common object is another one. The objects of the rendered museum are known. Those of another museum are not:
+there, groups from before the planting count as true, are counted in the note, and can be checked on the page `--page`.
 """
 
 import argparse
@@ -25,7 +24,8 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageEnhance
 
 from ml.features.extract import extract_features
-from pipeline.images.duplicates.near_duplicates import duplicate_pairs_page, group_images, read_vectors, stored_pictures
+from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
+from pipeline.images.duplicates.page import duplicate_pairs_page
 from pipeline.images.verify import Limits, Rejected, verify
 from pipeline.sandbox.items import record_id_of
 from pipeline.sandbox.plan import holdings
@@ -40,7 +40,7 @@ COPIES = 600
 
 
 def crop(picture: Image.Image, draw: random.Random) -> Image.Image:
-    """80 % to 95 % of width and of height, anywhere."""
+    """A random window of 80 % to 95 % of width and height."""
     width, height = (max(16, round(side * draw.uniform(0.8, 0.95))) for side in picture.size)
     left, top = draw.randint(0, picture.width - width), draw.randint(0, picture.height - height)
     return picture.crop((left, top, left + width, top + height))
@@ -63,9 +63,9 @@ def rejpeg(picture: Image.Image, draw: random.Random) -> Image.Image:
 def watermark(picture: Image.Image, draw: random.Random) -> Image.Image:
     """A line of half-transparent white text, a ninth of the width high, somewhere in the middle."""
     layer = Image.new("RGBA", picture.size)
-    place = (picture.width * 0.1, picture.height * draw.uniform(0.3, 0.8))
+    position = (picture.width * 0.1, picture.height * draw.uniform(0.3, 0.8))
     ImageDraw.Draw(layer).text(
-        place, "© MUSEUM ARCHIVE", fill=(255, 255, 255, 150), font_size=max(10, picture.width // 9)
+        position, "© MUSEUM ARCHIVE", fill=(255, 255, 255, 150), font_size=max(10, picture.width // 9)
     )
     return Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
 
@@ -93,7 +93,7 @@ KINDS: dict[str, Callable[[Image.Image, random.Random], Image.Image]] = {
 
 
 def main() -> None:
-    """Print the one JSON line."""
+    """Prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("museum", type=Path, nargs="?", default=RENDERED_MUSEUM)
     parser.add_argument("--weights", type=Path)
@@ -183,7 +183,7 @@ def _row(record_id: str, view: int, image_id: str, picture, kind: str, source: s
 
 
 def drawn_objects() -> dict[str, str]:
-    """The object that each original of the rendered museum shows; other views of it and copies show the same."""
+    """The object that every original of the rendered museum shows; its views and copies show the same one."""
     objects = {}
     for holding in holdings(RENDERED_SEED, RENDERED):
         file = record_id_of(holding).strip("/").replace("/", "_")
@@ -208,7 +208,7 @@ def outcome(
 ) -> dict:
     """The result line."""
     group = dict(zip(_names(after), after["group_id"], strict=True))
-    found = {
+    hits = {
         kind: [
             group[f"{copy['record_id']}#{copy['view']}"] == group[copy["source"]]
             for copy in copies
@@ -219,9 +219,9 @@ def outcome(
     earlier = objects or dict(zip(_names(before), before["group_id"], strict=True))
     true_group = {**earlier, **{f"{copy['record_id']}#{copy['view']}": earlier[copy["source"]] for copy in copies}}
     false = _falsely_joined(after, true_group)
-    every = [hit for hits in found.values() for hit in hits]
+    every = [hit for of_kind in hits.values() for hit in of_kind]
     own = before.filter(pl.col("reason") == "near_duplicate").height
-    shares = ", ".join(f"{kind} {sum(hits) / len(hits):.3f}" for kind, hits in found.items())
+    shares = ", ".join(f"{kind} {sum(of_kind) / len(of_kind):.3f}" for kind, of_kind in hits.items())
     return {
         "name": "near_duplicates",
         "n": after.height,
@@ -243,7 +243,7 @@ def outcome(
 
 
 def _falsely_joined(after: pl.DataFrame, true_group: dict[str, str]) -> list[str]:
-    """Images in a group whose most common true group is another one than theirs."""
+    """Images in a group whose most common true group is not theirs."""
     named = after.with_columns(name=pl.Series(_names(after)))
     false: list[str] = []
     for members in named.filter(pl.len().over("group_id") > 1).partition_by("group_id", maintain_order=True):

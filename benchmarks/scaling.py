@@ -183,8 +183,7 @@ def splits(n: int, folder: Path) -> Measured:
 
 def distances(n: int, folder: Path) -> Measured:
     """The Fréchet distance of 30 providers to the whole, d = 2,048; how many images each has does not matter much."""
-    from pipeline.splits.frechet import reference
-    from pipeline.splits.many_sets import distances_to, moments_of_sets
+    from pipeline.splits.frechet import distances_to, moments_of_sets, reference
 
     random = np.random.default_rng(SEED)
     sets = np.array_split(random.standard_normal((n, FEATURES), dtype=np.float32).astype(np.float16), 30)

@@ -140,7 +140,7 @@ class ImageSettings(Section):
     placeholder_sha256: tuple[str, ...] = ()  # icons sent in place of pictures, beside Europeana's own
     allowed_addresses: tuple[str, ...] = ()  # ours: private networks that may be reached (the local museum)
     takedown_file: Path | None = None  # ours: URLs or record ids that must never be fetched
-    # Near-duplicates: the embedding, the fine perceptual hash and a second look at the pictures themselves must agree
+    # Near-duplicates: the embedding, the fine perceptual hash and the pixels must agree
     # (benchmarks/near_duplicates.py).
     near_duplicate_candidates: int = 20  # ours: nearest by embedding, and as many by dHash, that are compared
     near_duplicate_closer_than: float = 0.95  # ours: cosine at least that of this share of random pairs

@@ -1,4 +1,4 @@
-"""A pool of decoding processes with limits on memory and time; one that dies is replaced."""
+"""A pool of decoding processes with limits on memory and time; processes that die are replaced."""
 
 import asyncio
 import json
@@ -8,7 +8,6 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from pipeline.images.verify import MINIATURE, Limits, Picture, Rejected
 from pipeline.images.worker import ANSWER, QUESTION
@@ -18,14 +17,14 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Content:
-    """Bytes received, in memory or, when large, in a file."""
+    """Received bytes, in memory or, if there are many, in a file."""
 
     data: bytes | None
     file: Path | None
 
 
 class Decoders:
-    """`count` worker processes; `verify` gives each picture to a free one. Use as an async context manager."""
+    """An async context manager with `count` worker processes; `verify` gives a picture to a free one."""
 
     def __init__(self, limits: Limits, *, count: int, timeout_s: float, memory_mb: int) -> None:
         self._first_line = json.dumps({**vars(limits), "memory_mb": memory_mb}).encode() + b"\n"
@@ -36,17 +35,15 @@ class Decoders:
 
     async def __aenter__(self) -> "Decoders":
         for _ in range(self._count):
-            self._free.put_nowait(None)  # started when first needed
+            self._free.put_nowait(None)  # started when it is needed
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         for process in list(self._all):
             await self._end(process)
 
     async def verify(self, content: Content, *, may_be_placeholder: bool = False) -> Picture:
-        """The verified picture; raises Rejected, also when the worker ran out of time or memory, or died."""
+        """The verified picture; raises Rejected, also if the worker dies or runs out of time or memory."""
         process = await self._free.get()
         answered = False
         try:

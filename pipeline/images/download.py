@@ -1,4 +1,4 @@
-"""One image URL asked once: redirects, caps, opt-out and conditional requests; the outcome is typed."""
+"""Requests one image URL once: redirects, size limits, opt-outs and conditional requests, with a typed outcome."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ from pipeline.images.guard import CannotResolve, Forbidden, GuardedTransport, ch
 from pipeline.settings import HttpSettings, ImageSettings
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Statuses that may pass; every other one of 400 and above is for good. 425 is "too early".
+# Worth trying again; every other status of 400 and above is final. 425 is "too early".
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 NO_AI = frozenset({"noai", "noimageai"})
 NETWORK_ERRORS = (
@@ -32,13 +32,13 @@ NETWORK_ERRORS = (
     httpcore.TimeoutException,
     httpcore.UnsupportedProtocol,
 )
-SHORT_ANSWER = 16_384  # an error page is read to its end when shorter, so that the connection can be used again
+SHORT_ANSWER = 16_384  # a shorter error page is read to its end, so that the connection can be reused
 IMAGE_TYPES = "image/jpeg,image/png,image/webp,image/tiff,image/gif;q=0.9,image/*;q=0.8"
 IN_MEMORY = 1 << 20  # a larger body goes to a file
 
 
 class Refusal(Exception):
-    """This URL gives no image, now or later; `reason` is the typed reason of the ledger."""
+    """The URL has no image, now or later; `reason` is the typed reason of the ledger."""
 
     def __init__(self, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
@@ -46,7 +46,7 @@ class Refusal(Exception):
 
 
 class Trouble(Exception):
-    """This URL gave no image this time. `unreachable`: there was not even a connection."""
+    """The URL gave no image this time; with `unreachable`, there was no connection either."""
 
     def __init__(
         self, reason: str, status: int | None = None, *, wait_s: float | None = None, unreachable: bool = False
@@ -56,16 +56,8 @@ class Trouble(Exception):
 
 
 @dataclass(frozen=True)
-class Known:
-    """What an earlier answer said, for a conditional request."""
-
-    etag: str | None
-    last_modified: str | None
-
-
-@dataclass(frozen=True)
 class Downloaded:
-    """A body received whole, or status 304 without one. A large body is a file that the receiver removes."""
+    """A complete body, or status 304 without one. A large body is a file, which the caller removes."""
 
     status: int
     content: Content | None
@@ -76,7 +68,7 @@ class Downloaded:
 
 
 class Downloader:
-    """Asks URLs through the guarded transport."""
+    """Downloads URLs through the guarded transport."""
 
     def __init__(
         self,
@@ -99,18 +91,23 @@ class Downloader:
         self._timeout = httpx.Timeout(http.read_timeout_s, connect=http.connect_timeout_s).as_dict()
         self.requests = 0
 
-    async def download(self, url: str, known: Known | None = None) -> Downloaded:
-        """The bytes behind a URL; raises Refusal or Trouble."""
+    async def download(self, url: str, *, etag: str | None = None, last_modified: str | None = None) -> Downloaded:
+        """The bytes behind a URL, if they are newer than an earlier answer with these headers.
+
+        Raises Refusal or Trouble.
+        """
+        conditions = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+        headers = self._headers | {name: value for name, value in conditions.items() if value}
         try:
             async with asyncio.timeout(self._images.timeout_s):
-                return await self._follow(url, known)
-        except (Forbidden, OSError, *NETWORK_ERRORS) as error:  # OSError has TimeoutError and CannotResolve in it
+                return await self._follow(url, headers)
+        except (Forbidden, OSError, *NETWORK_ERRORS) as error:  # TimeoutError and CannotResolve are OSErrors
             raise _typed(error) from error
 
-    async def _follow(self, url: str, known: Known | None) -> Downloaded:
+    async def _follow(self, url: str, headers: dict[str, str]) -> Downloaded:
         for _ in range(self._images.redirects + 1):
             check_url(url)
-            response = await self._ask(url, known)
+            response = await self._ask(url, headers)
             try:
                 if response.status_code != 200:
                     await _read_short(response)
@@ -122,22 +119,18 @@ class Downloader:
                 await response.aclose()
         raise Refusal("too_many_redirects")
 
-    async def _ask(self, url: str, known: Known | None) -> httpx.Response:
-        call, headers = mapped(url, self._hosts)
-        headers |= self._headers
-        if known is not None and known.etag:
-            headers["If-None-Match"] = known.etag
-        if known is not None and known.last_modified:
-            headers["If-Modified-Since"] = known.last_modified
+    async def _ask(self, url: str, headers: dict[str, str]) -> httpx.Response:
+        call, original = mapped(url, self._hosts)
         self.requests += 1
-        request = httpx.Request("GET", call, headers=headers, extensions={"timeout": self._timeout})
+        request = httpx.Request("GET", call, headers=original | headers, extensions={"timeout": self._timeout})
         return await self._transport.handle_async_request(request)
 
     async def _receive(self, response: httpx.Response) -> Downloaded:
         status, headers = response.status_code, response.headers
+        validators = (headers.get("etag"), headers.get("last-modified"))
         refuse_opted_out(headers)
         if status == 304:
-            return Downloaded(304, None, 0, None, headers.get("etag"), headers.get("last-modified"))
+            return Downloaded(304, None, 0, None, *validators)
         if status in TRANSIENT:
             raise Trouble(f"http_{status}", status, wait_s=retry_after_s(headers.get("retry-after")))
         if status != 200:
@@ -148,16 +141,14 @@ class Downloader:
         try:
             async for chunk in response.aiter_raw():
                 body.add(chunk)
-            return Downloaded(
-                status, body.content(), body.size, body.sha256, headers.get("etag"), headers.get("last-modified")
-            )
+            return Downloaded(status, body.content(), body.size, body.sha256, *validators)
         except BaseException:
             body.discard()
             raise
 
 
 async def _read_short(response: httpx.Response) -> None:
-    """Read a short answer that is of no use to its end."""
+    """Reads a short body that is not needed to its end."""
     length = response.headers.get("content-length", "")
     if length.isdecimal() and int(length) <= SHORT_ANSWER:
         async for _ in response.aiter_raw():
@@ -165,7 +156,7 @@ async def _read_short(response: httpx.Response) -> None:
 
 
 class _Body:
-    """A body as it comes in: counted, hashed, decompressed within the cap, in a file once it is large."""
+    """A body while it is received: counted, hashed, decompressed within the limit, in a file if it gets large."""
 
     def __init__(self, max_bytes: int, encoding: str, incoming: Path) -> None:
         encoding = encoding.strip().lower()
@@ -181,10 +172,11 @@ class _Body:
 
     @property
     def sha256(self) -> str:
+        """Of the decompressed bytes."""
         return self._digest.hexdigest()
 
     def add(self, chunk: bytes) -> None:
-        """Take a piece; raises Refusal when the whole gets too large."""
+        """Adds a chunk; raises Refusal if the body gets too large."""
         if self._inflate is not None:
             try:
                 chunk = self._inflate.decompress(chunk, self._max_bytes - self.size + 1)
@@ -213,17 +205,17 @@ class _Body:
         return Content(None, Path(self._file.name))
 
     def discard(self) -> None:
-        """Forget what came in."""
+        """Deletes what was received."""
         if self._file is not None:
             self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
 
 
 def refuse_opted_out(headers: Mapping[str, str]) -> None:
-    """Refuse what its publisher reserves: X-Robots-Tag `noai` or `noimageai`, or TDM reservation; raises Refusal.
+    """Raises Refusal if the publisher opts out: X-Robots-Tag `noai` or `noimageai`, or `tdm-reservation: 1`.
 
-    W3C TDM Reservation Protocol, section 4 (`tdm-reservation: 1`). A robots rule may begin with the name of the
-    one crawler it is for (`otherbot: noai`); those are not for us.
+    W3C TDM Reservation Protocol, section 4. Robots rules that begin with the name of another crawler (`otherbot: noai`)
+    do not apply.
     """
     for rule in headers.get("x-robots-tag", "").lower().split(","):
         if rule.strip() in NO_AI:
@@ -233,7 +225,7 @@ def refuse_opted_out(headers: Mapping[str, str]) -> None:
 
 
 def retry_after_s(value: str | None) -> float | None:
-    """Seconds asked for by a Retry-After header, given in seconds or as a date; None without or when unreadable."""
+    """The wait in seconds from a Retry-After header, a number or a date; None without one, or if it is unreadable."""
     if value is None:
         return None
     with suppress(ValueError):
@@ -244,7 +236,7 @@ def retry_after_s(value: str | None) -> float | None:
 
 
 def _typed(error: Exception) -> Refusal | Trouble:
-    """An error of the network as what it means for the URL."""
+    """What a network error means for the URL."""
     if isinstance(error, Forbidden):
         return Refusal(error.reason)
     if isinstance(error, CannotResolve):

@@ -1,10 +1,9 @@
-"""Every wanted image fetched, checked and stored, as far as its provider gives it; resumable after any interruption."""
+"""Fetches, checks and stores all wanted images that their providers serve; resumable after any interruption."""
 
 import asyncio
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +11,8 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
-from pipeline.images.decoders import Content, Decoders
-from pipeline.images.download import Downloaded, Downloader, Known, Refusal, Trouble
+from pipeline.images.decoders import Decoders
+from pipeline.images.download import Downloaded, Downloader, Refusal, Trouble
 from pipeline.images.guard import GuardedTransport, Resolver, resolve
 from pipeline.images.ledger import Fetch, Ledger
 from pipeline.images.schedule import Outages, Schedule
@@ -31,28 +30,28 @@ EUROPEANA_PLACEHOLDERS = (
     "b06d7fd39556f96ec94048f5964efa7d097b1bea72dd5d247a59e5f17825b1e2",
     "61aee4627b657c58cbd63da3caf3df8bac5b1fabbc067ceeeeb3bb1d02b55e28",
 )
-# Changed when the code that makes a stored picture changes, so that old ones are fetched again.
+# Increased when the code that makes a stored picture changes, so that old pictures are fetched again.
 PICTURE_VERSION = 3
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class FetchSummary:
-    """What a run of fetching did."""
+    """The result of one run of fetching."""
 
-    wanted: int  # rows asked for
-    usable: int  # rows with an image in the end
-    requests: int  # made in this run, redirects included
+    wanted: int  # rows
+    usable: int  # rows with an image after the run
+    requests: int  # of this run, redirects included
     bytes_received: int  # in this run
     seconds: float
-    states: dict[str, int]  # URLs of the ledger by state
-    reasons: dict[str, int]  # failed and rejected URLs by typed reason
-    next_try: float | None  # seconds since 1970; when the first failed URL may be asked again
+    states: dict[str, int]  # URLs of the ledger per state
+    reasons: dict[str, int]  # failed and rejected URLs per typed reason
+    next_try: float | None  # seconds since 1970; when the first failed URL may be tried again
     shards: int
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is left that may still be fetched."""
+        """Whether no URL is left that may still be fetched."""
         return self.states.get("failed", 0) == 0
 
 
@@ -68,12 +67,12 @@ def fetch_images(
     shards: Target | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FetchSummary:
-    """Fetch what is wanted and not yet there; write `fetches.parquet` and the shards of `images/` in the folder.
+    """Fetches the wanted images that are missing; writes `fetches.parquet` and the shards of `images/` to the folder.
 
-    `wanted` has record_id, view, url and fallback_url (asked when url gives nothing). `refresh` asks again for what
-    is there, by conditional requests. `retry_now` does not wait for a failed URL's next try. `shards` is another
-    place for the shards (any fsspec path). `progress(done, of)` is called after every URL. The shards depend on what
-    the URLs answer and on nothing else: not on order, speed or interruptions.
+    `wanted` has record_id, view, url and fallback_url (requested if url gives nothing). `refresh` requests existing
+    images again, conditionally. `retry_now` does not wait for the next try of failed URLs. `shards` is another place
+    for the shards (any fsspec path). `progress(done, total)` is called after every URL. The shards depend on the
+    answers of the URLs alone, not on order, speed or interruptions.
     """
     started = time.monotonic()
     wanted = wanted.select(pl.col(name).cast(kind) for name, kind in WANTED.items()).sort("record_id", "view")
@@ -89,34 +88,29 @@ def fetch_images(
         ledger.close()
     FETCHES.write(fetches, folder / "fetches.parquet")
     failed = fetches.filter(pl.col("state") != "fetched", pl.col("reason").is_not_null())
+    next_try = fetches.filter(state="failed")["next_try"].dt.epoch("us").min()
     return FetchSummary(
         wanted=len(wanted),
         usable=len(usable),
         requests=run.requests,
         bytes_received=run.bytes_received,
         seconds=time.monotonic() - started,
-        states=dict(sorted(Counter(fetches["state"].to_list()).items())),
-        reasons=dict(sorted(Counter(failed["reason"].to_list()).items())),
-        next_try=ledger_next_try(fetches),
+        states=dict(fetches.group_by("state").len().sort("state").iter_rows()),
+        reasons=dict(failed.group_by("reason").len().sort("reason").iter_rows()),
+        next_try=None if next_try is None else float(next_try) / 1e6,  # type: ignore[arg-type]
         shards=count,
     )
 
 
-def ledger_next_try(fetches: pl.DataFrame) -> float | None:
-    """When the first failed URL may be asked again, in seconds since 1970."""
-    moments = fetches.filter(pl.col("state") == "failed")["next_try"].drop_nulls()
-    return None if moments.is_empty() else float(moments.dt.epoch("us").min()) / 1e6  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
 class _Job:
-    row: int  # of the frame of URLs
-    fallback: bool
+    url: str
+    fallback_url: str | None = None
     tries: int = 0  # in this run
 
 
 class _Run:
-    """One run of fetching: which URLs are asked, and what becomes of each answer."""
+    """One run of fetching: which URLs are requested, and what is done with every answer."""
 
     def __init__(
         self,
@@ -139,10 +133,10 @@ class _Run:
         self._total = self._done = 0
         self.requests = self.bytes_received = 0
         self._now = float("inf") if retry_now else time.time()
-        self._urls = self._plan(wanted)
+        self._plan(wanted)
 
     async def fetch(self, incoming: Path, resolver: Resolver) -> None:
-        """Ask every URL that is due."""
+        """Requests every URL that is due."""
         if self._total == 0:
             return
         incoming.mkdir(parents=True, exist_ok=True)
@@ -155,10 +149,7 @@ class _Run:
         )
         self._downloader = Downloader(transport, images, self._http, incoming)
         decoders = Decoders(
-            limits,
-            count=images.decoders,
-            timeout_s=images.decode_timeout_s,
-            memory_mb=images.decode_memory_mb,
+            limits, count=images.decoders, timeout_s=images.decode_timeout_s, memory_mb=images.decode_memory_mb
         )
         try:
             async with decoders as self._decoders:
@@ -168,48 +159,39 @@ class _Run:
             self._ledger.commit()
             self.requests = self._downloader.requests
 
-    def _plan(self, wanted: pl.DataFrame) -> pl.DataFrame:
-        """Distinct URLs with their fallback; those that are due are queued, in the order of `wanted`."""
+    def _plan(self, wanted: pl.DataFrame) -> None:
+        """Queues the distinct URLs that are due, or else their fallbacks, in the order of `wanted`."""
+        known = {row[0]: row[1:] for row in self._ledger.states().iter_rows()}
+        unknown = (None, None, None)
         urls = wanted.select("url", "fallback_url").unique("url", keep="first", maintain_order=True)
-        states = self._ledger.states().select("url", "state", "next_try", "content_sha256")
-        known = urls.join(states, on="url", how="left", maintain_order="left").join(
-            states.rename({"url": "fallback_url"}),
-            on="fallback_url",
-            how="left",
-            suffix="_of_fallback",
-            maintain_order="left",
-        )
-        columns = ("state", "next_try", "content_sha256")
-        for row, (first, second) in enumerate(
-            zip(
-                known.select(columns).iter_rows(),
-                known.select(f"{name}_of_fallback" for name in columns).iter_rows(),
-                strict=True,
-            )
-        ):
-            if self._due(first[0], first[1]):
-                self._queue(urls, _Job(row, fallback=False))
-            elif first[2] is None and urls["fallback_url"][row] is not None and self._due(second[0], second[1]):
-                self._queue(urls, _Job(row, fallback=True))
-        return urls
+        for url, fallback_url in urls.iter_rows():
+            state, next_try, content = known.get(url, unknown)
+            if self._due(state, next_try):
+                self._queue(_Job(url, fallback_url))
+            elif content is None and fallback_url is not None and self._due(*known.get(fallback_url, unknown)[:2]):
+                self._queue(_Job(fallback_url))
 
     def _due(self, state: str | None, next_try: float | None) -> bool:
         if state is None or self._refresh:
             return True
         return state == "failed" and (next_try or 0.0) <= self._now
 
-    def _queue(self, urls: pl.DataFrame, job: _Job) -> None:
+    def _queue(self, job: _Job) -> None:
         self._total += 1
-        self._schedule.add(_host(_url(urls, job)), job)
+        try:
+            host = urlsplit(job.url).netloc.lower()
+        except ValueError:  # broken URLs are rejected when it is their turn
+            host = ""
+        self._schedule.add(host, job)
 
     async def _one(self, host: str, job: _Job) -> None:
-        """Ask one URL once and keep what came of it."""
-        url = _url(self._urls, job)
+        """Requests one URL once and records the outcome."""
+        url = job.url
         before = self._ledger.fetch(url) or Fetch(url, "failed")
         asked = replace(before, attempts=before.attempts + 1, next_try=None, reason=None, http_status=None)
         try:
-            known = Known(before.etag, before.last_modified) if before.content_sha256 else None
-            answer = await self._downloader.download(url, known)
+            stored = before if before.content_sha256 else Fetch(url, "failed")
+            answer = await self._downloader.download(url, etag=stored.etag, last_modified=stored.last_modified)
             self._outages.over(host)
             self._schedule.leave_host(host)
             self.bytes_received += answer.size
@@ -218,9 +200,8 @@ class _Run:
             status = error.status if isinstance(error, Refusal) else 200
             if status is not None:
                 self._outages.over(host)
-            self._ledger.record(
-                replace(asked, state="rejected", reason=error.reason, http_status=status, content_sha256=None)
-            )
+            rejected = replace(asked, state="rejected", reason=error.reason, http_status=status, content_sha256=None)
+            self._ledger.record(rejected)
             self._fall_back(job)
         except Trouble as trouble:
             self._try_again(host, job, asked, trouble)
@@ -228,42 +209,41 @@ class _Run:
         self._count()
 
     async def _keep(self, asked: Fetch, answer: Downloaded) -> None:
-        """Verify a body and record it; raises Rejected."""
-        if answer.content is None or answer.sha256 is None:
+        """Verifies a body and records it; raises Rejected."""
+        content = answer.content
+        if content is None:
             self._ledger.record(replace(asked, state="unchanged", http_status=304))
             return
         try:
-            picture = await self._verified(asked.url, answer, answer.content)
+            picture = await self._verified(asked.url, answer)
         finally:
-            if answer.content.file is not None:
-                answer.content.file.unlink(missing_ok=True)
-        self._ledger.record(
-            replace(
-                asked,
-                state="fetched",
-                http_status=answer.status,
-                etag=answer.etag,
-                last_modified=answer.last_modified,
-                content_sha256=answer.sha256,
-                fetched_at=time.time(),
-            ),
-            picture,
+            if content.file is not None:
+                content.file.unlink(missing_ok=True)
+        fetched = replace(
+            asked,
+            state="fetched",
+            http_status=answer.status,
+            etag=answer.etag,
+            last_modified=answer.last_modified,
+            content_sha256=answer.sha256,
+            fetched_at=time.time(),
         )
+        self._ledger.record(fetched, picture)
 
-    async def _verified(self, url: str, answer: Downloaded, content: Content) -> Picture | None:
-        """The picture, or None when these very bytes were verified before."""
+    async def _verified(self, url: str, answer: Downloaded) -> Picture | None:
+        """The picture, or None if these very bytes were verified before."""
         if answer.sha256 in self._placeholders:
             raise Rejected("placeholder", "Europeana's icon for a missing picture")
-        # The service's own pictures carry both headers, its icons neither (dossier, section 4).
+        # The service sends both headers with its own pictures, neither with its icons (dossier, section 4).
         icon = may_answer_with_icon(url) and answer.etag is None and answer.last_modified is None
-        if not icon and self._ledger.has_picture(str(answer.sha256)):
+        if answer.content is None or (not icon and self._ledger.has_picture(str(answer.sha256))):
             return None
-        return await self._decoders.verify(content, may_be_placeholder=icon)
+        return await self._decoders.verify(answer.content, may_be_placeholder=icon)
 
     def _try_again(self, host: str, job: _Job, asked: Fetch, trouble: Trouble) -> None:
-        """Queue the job once more in this run, or leave it to the next.
+        """Queues the job once more in this run, or leaves it to the next run.
 
-        What fails because its host is away for a moment loses no try: the museum may be starting again.
+        A failure because the host is down for a moment does not count as a try: the server may be restarting.
         """
         failed = replace(asked, state="failed", reason=trouble.reason, http_status=trouble.status)
         rest_s, costs_a_try, left = trouble.wait_s, True, False
@@ -287,23 +267,21 @@ class _Run:
             self._leave(host)
 
     def _leave(self, host: str) -> None:
-        """A host that is away: its other URLs wait for a later run instead of each timing out."""
+        """Leaves the other URLs of a host that is down to a later run, so that they do not time out one by one."""
         next_try = time.time() + self._settings.retry_after_s
         for job in self._schedule.take_all(host):
-            url = _url(self._urls, job)
-            before = self._ledger.fetch(url) or Fetch(url, "failed")
+            before = self._ledger.fetch(job.url) or Fetch(job.url, "failed")
             self._ledger.record(replace(before, state="failed", reason="host_unreachable", next_try=next_try))
             self._fall_back(job)
             self._count()
 
     def _fall_back(self, job: _Job) -> None:
-        """Ask the second URL when the first gave nothing, unless its own outcome is known."""
-        second = self._urls["fallback_url"][job.row]
-        if job.fallback or second is None:
+        """Queues the fallback URL of a job that gave nothing, unless its outcome is known."""
+        if job.fallback_url is None:
             return
-        known = self._ledger.fetch(second)
+        known = self._ledger.fetch(job.fallback_url)
         if known is None or self._due(known.state, known.next_try):
-            self._queue(self._urls, _Job(job.row, fallback=True))
+            self._queue(_Job(job.fallback_url))
 
     def _count(self) -> None:
         self._done += 1
@@ -311,72 +289,51 @@ class _Run:
             self._progress(self._done, self._total)
 
 
-def _url(urls: pl.DataFrame, job: _Job) -> str:
-    return str(urls["fallback_url" if job.fallback else "url"][job.row])
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).netloc.lower()
-    except ValueError:  # a broken URL is refused when its turn comes
-        return ""
-
-
 def _recipe(settings: ImageSettings) -> dict[str, object]:
-    """What decides the bytes of a stored picture."""
-    return {
-        "version": PICTURE_VERSION,
-        "short_side": settings.short_side,
-        "min_short_side": settings.min_short_side,
-        "jpeg_quality": settings.jpeg_quality,
-        "max_pixels": settings.max_pixels,
-    }
+    """Everything that determines the bytes of a stored picture."""
+    names = ("short_side", "min_short_side", "jpeg_quality", "max_pixels")
+    return {"version": PICTURE_VERSION, **{name: getattr(settings, name) for name in names}}
 
 
 def _without_taken_down(wanted: pl.DataFrame, ledger: Ledger, file: Path | None) -> pl.DataFrame:
-    """The rows that may be fetched; pictures of the others are forgotten."""
+    """The rows that may be fetched; the pictures of the others are deleted."""
     ledger.put_back()
     if file is None:
         return wanted
     lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     listed = [line for line in lines if line and not line.startswith("#")]
-    down = (
-        pl.col("record_id").is_in(listed)
-        | pl.col("url").is_in(listed)
-        | pl.col("fallback_url").is_in(listed).fill_null(False)
-    )
+    names = ("record_id", "url", "fallback_url")
+    down = pl.any_horizontal(pl.col(name).is_in(listed).fill_null(False) for name in names)
     stays, goes = wanted.filter(~down), wanted.filter(down)
-    still_asked = {*stays["url"].to_list(), *stays["fallback_url"].to_list()}
-    urls = {*goes["url"].to_list(), *goes["fallback_url"].drop_nulls().to_list()} - still_asked
-    ledger.take_down(sorted(urls))
+    urls, still_wanted = (
+        {*rows["url"].to_list(), *rows["fallback_url"].drop_nulls().to_list()} for rows in (goes, stays)
+    )
+    ledger.take_down(sorted(urls - still_wanted))
     return stays
 
 
 def _usable(wanted: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """Columns record_id, view, image_id, source_url of the wanted rows that have a picture."""
-    have = ledger.states().filter(pl.col("content_sha256").is_not_null()).select("url", image_id="content_sha256")
-    first = wanted.join(have, on="url", how="left", maintain_order="left")
-    second = first.join(
-        have.rename({"url": "fallback_url"}), on="fallback_url", how="left", suffix="_2", maintain_order="left"
-    )
-    return (
-        second.with_columns(
-            source_url=pl.when(pl.col("image_id").is_not_null()).then("url").otherwise("fallback_url"),
-            image_id=pl.coalesce("image_id", "image_id_2"),
-        )
-        .filter(pl.col("image_id").is_not_null())
-        .select("record_id", "view", "image_id", "source_url")
-    )
+    have = ledger.states().drop_nulls("content_sha256").select("url", "content_sha256")
+    pictures = dict(have.iter_rows())
+
+    def picture_of(column: str) -> pl.Expr:
+        return pl.col(column).replace_strict(pictures, default=None, return_dtype=pl.String)
+
+    first = picture_of("url")
+    return wanted.select(
+        "record_id",
+        "view",
+        image_id=pl.coalesce(first, picture_of("fallback_url")),
+        source_url=pl.when(first.is_not_null()).then("url").otherwise("fallback_url"),
+    ).drop_nulls("image_id")
 
 
 def run_async(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end, also where a loop is already running, as in a notebook."""
+    """Runs a coroutine to its end, also if a loop is already running, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    outcome: list[Result] = []
-    thread = threading.Thread(target=lambda: outcome.append(asyncio.run(work)))
-    thread.start()
-    thread.join()
-    return outcome[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

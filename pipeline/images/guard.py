@@ -1,9 +1,10 @@
-"""Where a third party's URL may lead: public addresses on ports 80 and 443, each resolved once, checked and pinned."""
+"""Limits third-party URLs to public addresses on ports 80 and 443; every host is resolved once, checked and pinned."""
 
 import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -17,41 +18,24 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_URL = 8_000
-POOLED = 4  # connections of one pool: httpcore looks through all of them at every step of every request
+POOLED = 4  # connections per pool: httpcore iterates over all of them at every step of every request
 
 # `is_global` of the standard library has changed between Python versions; these are refused whatever it says.
-NEVER_PUBLIC = tuple(
+NEVER_PUBLIC = [
     ipaddress.ip_network(network)
-    for network in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT, RFC 6598
-        "127.0.0.0/8",
-        "169.254.0.0/16",  # link-local, and the metadata services of clouds
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-        "::/127",
-        "100::/64",
-        "2001:db8::/32",
-        "fc00::/7",
-        "fe80::/10",
-        "fec0::/10",
-        "ff00::/8",
+    for networks in (
+        "0.0.0.0/8 10.0.0.0/8 127.0.0.0/8 172.16.0.0/12 192.168.0.0/16",  # this host and private networks
+        "100.64.0.0/10 169.254.0.0/16",  # carrier-grade NAT (RFC 6598); link-local and clouds' metadata services
+        "192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4",
+        "::/127 100::/64 2001:db8::/32 fc00::/7 fe80::/10 fec0::/10 ff00::/8",
     )
-)
+    for network in networks.split()
+]
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Forbidden(ValueError):
-    """A URL, or an address it leads to, that is never fetched; `reason` is the typed reason of the ledger."""
+    """The URL, or an address it leads to, is never fetched; `reason` is the typed reason of the ledger."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -59,11 +43,11 @@ class Forbidden(ValueError):
 
 
 class CannotResolve(OSError):
-    """The name of a host has no address."""
+    """The host name has no address."""
 
 
 def check_url(url: str) -> None:
-    """Refuse a URL that is not http(s) on its own port with a plain host; raises Forbidden."""
+    """Raises Forbidden unless the URL is http(s) on its default port, with a plain host."""
     if len(url) > LONGEST_URL or any(ord(letter) < 33 or ord(letter) == 127 for letter in url):
         raise Forbidden("bad_url", "too long, or with spaces or control characters")
     try:
@@ -81,13 +65,15 @@ def check_url(url: str) -> None:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the public internet; an IPv4 address inside an IPv6 one is judged as itself."""
+    """Whether an address is on the public internet; an IPv4 address inside an IPv6 address counts as itself."""
     inner = _inner_ipv4(address)
     if inner is not None:
         return is_public(inner)
-    if any(address.version == network.version and address in network for network in NEVER_PUBLIC):
-        return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not _in_any(address, NEVER_PUBLIC)
+
+
+def _in_any(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _inner_ipv4(address: Address) -> ipaddress.IPv4Address | None:
@@ -99,19 +85,19 @@ def _inner_ipv4(address: Address) -> ipaddress.IPv4Address | None:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Every address of a host, in the system's order; raises CannotResolve."""
+    """All addresses of a host, in the system's order; raises CannotResolve."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise CannotResolve(f"{host}: {error}") from error
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects only to addresses that were checked after the one resolution; the name is never resolved again.
+    """Connects only to checked addresses: a name is resolved once per connection and never again.
 
-    `allowed` are private networks the configuration opens; `targets` the (host, port) pairs of the host map, which
-    may also use other ports, since a person wrote them.
+    `allowed` are private networks that the configuration permits; `targets` are the (host, port) pairs of the host map,
+    which may use other ports because a person wrote them.
     """
 
     def __init__(
@@ -130,37 +116,33 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first address that answers, all of them checked before."""
+        """A connection to the first address that answers, after all of them were checked."""
         if port not in PORTS.values() and (host, port) not in self._targets:
             raise Forbidden("bad_port", str(port))
-        addresses = await self._checked(host, port)
-        for last, address in zip([False] * (len(addresses) - 1) + [True], addresses, strict=True):
-            try:
+        *first, last = await self._checked(host, port)
+        for address in first:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if last:
-                    raise
-        raise CannotResolve(f"{host}: no address")
+        return await self._network.connect_tcp(last, port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, as the interface asks."""
+        """Sleeps; part of httpcore's interface."""
         await asyncio.sleep(seconds)
 
     async def _checked(self, host: str, port: int) -> list[str]:
-        """The addresses of the host; one forbidden among them forbids all, so that no mixture slips through."""
+        """The addresses of the host, at least one; a single forbidden address forbids the host."""
         addresses = await self._resolver(host, port)
         if not addresses:
             raise CannotResolve(f"{host}: no address")
         for text in addresses:
             address = ipaddress.ip_address(text.split("%")[0])
-            opened = any(address.version == network.version and address in network for network in self._allowed)
-            if not opened and not is_public(address):
+            if not is_public(address) and not _in_any(address, self._allowed):
                 raise Forbidden("private_address", f"{host} is {text}")
         return addresses
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """An httpx transport over small connection pools whose every connection passes the guard."""
+    """An httpx transport over small connection pools; every connection goes through GuardedBackend."""
 
     def __init__(
         self,
@@ -185,22 +167,14 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._busy = [0] * len(self._pools)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request; redirects are not followed here."""
-        chosen = self._least_busy(request.url.raw_host)
+        """Sends the request without following redirects."""
+        asked = request.url
+        url = httpcore.URL(scheme=asked.raw_scheme, host=asked.raw_host, port=asked.port, target=asked.raw_path)
+        chosen = self._least_busy(asked.raw_host)
         self._busy[chosen] += 1
         try:
             response = await self._pools[chosen].handle_async_request(
-                httpcore.Request(
-                    method=request.method,
-                    url=httpcore.URL(
-                        scheme=request.url.raw_scheme,
-                        host=request.url.raw_host,
-                        port=request.url.port,
-                        target=request.url.raw_path,
-                    ),
-                    headers=request.headers.raw,
-                    extensions=request.extensions,
-                )
+                httpcore.Request(request.method, url, headers=request.headers.raw, extensions=request.extensions)
             )
         except BaseException:
             self._busy[chosen] -= 1
@@ -213,18 +187,18 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
 
     def _least_busy(self, host: bytes) -> int:
-        """The pool with the fewest requests; among equals the host's own, where its connections are kept."""
+        """The pool with the fewest requests; of equals the host's own, which keeps its connections."""
         own = crc32(host) % len(self._pools)
         return min([*range(own, len(self._pools)), *range(own)], key=self._busy.__getitem__)
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Closes all connections."""
         for pool in self._pools:
             await pool.aclose()
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of a pooled response, as httpx wants it."""
+    """The body of a pooled response as an httpx stream."""
 
     def __init__(self, response: httpcore.Response, busy: list[int], pool: int) -> None:
         self._response, self._busy, self._pool = response, busy, pool

@@ -1,17 +1,17 @@
-"""What was asked of whom and what came of it, in one SQLite file: it survives a kill at any moment.
+"""Every URL and the outcome of fetching it, with the pictures, in one SQLite file that survives a kill at any moment.
 
-A row of `fetches` and the picture it brought are committed together, so neither is ever there without the other.
-The pictures stay here so that shards can be written again in any order; the file may be deleted at the price of
-fetching again.
+A row of `fetches` and its picture are committed together, so neither exists without the other. The pictures stay here
+so that shards can be rewritten in any order; if the file is deleted, everything is fetched again.
 """
 
 import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -38,10 +38,10 @@ COMMIT_EVERY = 100
 
 @dataclass(frozen=True)
 class Fetch:
-    """One URL and how fetching it went: a row of the `fetches` table."""
+    """One URL and the outcome of fetching it: a row of the `fetches` table."""
 
     url: str
-    state: str  # fetched, unchanged, failed (try again) or rejected (for good)
+    state: str  # fetched, unchanged, failed (to be tried again) or rejected (for good)
     http_status: int | None = None
     reason: str | None = None
     attempts: int = 0
@@ -53,15 +53,19 @@ class Fetch:
 
 
 class Ledger:
-    """The file behind a fetch. `recipe` is everything that decides a stored picture's bytes."""
+    """The file behind a fetch. `recipe` holds everything that determines the bytes of a stored picture."""
 
     def __init__(self, file: Path, recipe: dict[str, object]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(file, isolation_level=None)
-        # WAL with NORMAL: a killed process loses at most what was not yet committed, never the file.
+        # With WAL and NORMAL a killed process loses at most what was not yet committed, never the file.
         self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;" + RECIPE)
         self.recipe = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-        self._start_anew_if_other(self.recipe)
+        if self._database.execute("SELECT recipe FROM recipe").fetchone() != (self.recipe,):
+            # pictures of another recipe are fetched again: the bytes they were made from are not kept
+            self._database.executescript(START_ANEW)
+            self._database.execute("INSERT INTO recipe VALUES (?)", (self.recipe,))
+            self._database.execute("COMMIT")
         self._waiting = 0
         self._committed = time.monotonic()
 
@@ -71,26 +75,28 @@ class Ledger:
         self._database.close()
 
     def record(self, fetch: Fetch, picture: Picture | None = None) -> None:
-        """Keep the outcome of one URL and the picture it brought."""
+        """Stores the outcome of one URL and its picture."""
         if not self._database.in_transaction:
             self._database.execute("BEGIN")
         if picture is not None and fetch.content_sha256 is not None:
-            self._keep(fetch.content_sha256, picture)
-        self._database.execute(
-            "INSERT OR REPLACE INTO fetches VALUES (?,?,?,?,?,?,?,?,?,?)", tuple(vars(fetch).values())
-        )
+            signed = picture.perceptual_hash - (1 << 64 if picture.perceptual_hash >> 63 else 0)  # as SQLite's integers
+            self._database.execute(
+                "INSERT OR IGNORE INTO contents VALUES (?,?,?,?,?,?)",
+                (fetch.content_sha256, picture.width, picture.height, signed, picture.miniature, picture.jpeg),
+            )
+        self._database.execute("INSERT OR REPLACE INTO fetches VALUES (?,?,?,?,?,?,?,?,?,?)", astuple(fetch))
         self._waiting += 1
         if self._waiting >= COMMIT_EVERY or time.monotonic() - self._committed > COMMIT_EVERY_S:
             self.commit()
 
     def commit(self) -> None:
-        """Make everything recorded so far survive."""
+        """Writes everything recorded so far to disk."""
         if self._database.in_transaction:
             self._database.execute("COMMIT")
         self._waiting, self._committed = 0, time.monotonic()
 
     def fetch(self, url: str) -> Fetch | None:
-        """What is known of one URL."""
+        """The outcome of one URL, if it is known."""
         row = self._database.execute("SELECT * FROM fetches WHERE url = ?", (url,)).fetchone()
         return None if row is None else Fetch(*row)
 
@@ -99,18 +105,27 @@ class Ledger:
         return self._database.execute("SELECT 1 FROM contents WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
     def states(self) -> pl.DataFrame:
-        """Columns url, state, reason, next_try, content_sha256 of every URL."""
-        rows = self._database.execute("SELECT url, state, reason, next_try, content_sha256 FROM fetches").fetchall()
-        schema = {"url": pl.String, "state": pl.String, "reason": pl.String, "next_try": pl.Float64}
-        return pl.DataFrame(rows, schema={**schema, "content_sha256": pl.String}, orient="row")
+        """Columns url, state, next_try, content_sha256 of every URL."""
+        schema = {"url": pl.String, "state": pl.String, "next_try": pl.Float64, "content_sha256": pl.String}
+        return self._frame("SELECT url, state, next_try, content_sha256 FROM fetches", schema)
 
     def sizes(self) -> pl.DataFrame:
         """Columns content_sha256 and size (bytes of the stored JPEG) of every usable picture."""
-        rows = self._database.execute("SELECT sha256, length(jpeg) FROM contents").fetchall()
-        return pl.DataFrame(rows, schema={"content_sha256": pl.String, "size": pl.Int64}, orient="row")
+        schema = {"content_sha256": pl.String, "size": pl.Int64}
+        return self._frame("SELECT sha256, length(jpeg) FROM contents", schema)
+
+    def table(self) -> pl.DataFrame:
+        """All outcomes, as the `fetches` table."""
+        schema = FETCHES.empty().schema
+        times = [name for name, kind in schema.items() if kind.is_temporal()]
+        frame = self._frame("SELECT * FROM fetches ORDER BY url", {**schema, **dict.fromkeys(times, pl.Float64)})
+        return frame.with_columns((pl.col(times) * 1_000_000).cast(pl.Int64).cast(pl.Datetime("us", "UTC")))
+
+    def _frame(self, query: str, schema: Mapping[str, Any]) -> pl.DataFrame:
+        return pl.DataFrame(self._database.execute(query).fetchall(), schema=schema, orient="row")
 
     def pictures(self, sha256s: Sequence[str]) -> Iterator[Picture]:
-        """The stored pictures, in the order asked."""
+        """The stored pictures, in the given order."""
         for sha256 in sha256s:
             row = self._database.execute(
                 "SELECT jpeg, width, height, perceptual_hash, miniature FROM contents WHERE sha256 = ?", (sha256,)
@@ -118,14 +133,13 @@ class Ledger:
             yield Picture(row[0], row[1], row[2], row[3] & 0xFFFF_FFFF_FFFF_FFFF, row[4])
 
     def take_down(self, urls: Iterable[str]) -> None:
-        """Reject the URLs for good, and forget every picture that only they brought."""
+        """Rejects the URLs for good and deletes every picture that no other URL has."""
         self.commit()
         self._database.execute("BEGIN")
-        for url in urls:
-            self._database.execute(
-                "INSERT OR REPLACE INTO fetches (url, state, reason, attempts) VALUES (?, 'rejected', 'taken_down', 0)",
-                (url,),
-            )
+        self._database.executemany(
+            "INSERT OR REPLACE INTO fetches (url, state, reason, attempts) VALUES (?, 'rejected', 'taken_down', 0)",
+            [(url,) for url in urls],
+        )
         self._database.execute(
             "DELETE FROM contents WHERE sha256 NOT IN"
             " (SELECT content_sha256 FROM fetches WHERE content_sha256 IS NOT NULL)"
@@ -133,46 +147,5 @@ class Ledger:
         self._database.execute("COMMIT")
 
     def put_back(self) -> None:
-        """Forget earlier take-downs: the list of today decides."""
+        """Deletes earlier take-downs: only the current list counts."""
         self._database.execute("DELETE FROM fetches WHERE reason = 'taken_down'")
-
-    def table(self) -> pl.DataFrame:
-        """Everything known, as the `fetches` table."""
-        rows = self._database.execute("SELECT * FROM fetches ORDER BY url").fetchall()
-        frame = pl.DataFrame(
-            rows,
-            schema={
-                "url": pl.String,
-                "state": pl.String,
-                "http_status": pl.Int32,
-                "reason": pl.String,
-                "attempts": pl.Int32,
-                "next_try": pl.Float64,
-                "etag": pl.String,
-                "last_modified": pl.String,
-                "content_sha256": pl.String,
-                "fetched_at": pl.Float64,
-            },
-            orient="row",
-        )
-        moments = [
-            (pl.col(name) * 1_000_000).cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
-            for name in ("next_try", "fetched_at")
-        ]
-        return frame.with_columns(moments).select(FETCHES.schema.names)
-
-    def _keep(self, sha256: str, picture: Picture) -> None:
-        signed = picture.perceptual_hash - (1 << 64 if picture.perceptual_hash >> 63 else 0)  # SQLite's are signed
-        self._database.execute(
-            "INSERT OR IGNORE INTO contents VALUES (?,?,?,?,?,?)",
-            (sha256, picture.width, picture.height, signed, picture.miniature, picture.jpeg),
-        )
-
-    def _start_anew_if_other(self, recipe: str) -> None:
-        """Pictures made to another recipe are fetched again: the bytes they came from are not kept."""
-        known = self._database.execute("SELECT recipe FROM recipe").fetchone()
-        if known == (recipe,):
-            return
-        self._database.executescript(START_ANEW)
-        self._database.execute("INSERT INTO recipe VALUES (?)", (recipe,))
-        self._database.execute("COMMIT")

@@ -1,4 +1,4 @@
-"""Which job may start next: so many at once and per host, failed ones later, hosts that asked for rest not now."""
+"""Which job starts next, within limits in total and per host, with delays for failed jobs and pauses for hosts."""
 
 import asyncio
 import heapq
@@ -6,6 +6,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -17,11 +18,11 @@ class _Host(Generic[Job]):
     jobs: deque[Job] = field(default_factory=deque)
     active: int = 0
     rests_until: float = 0.0
-    listed: bool = False  # in the round of hosts that may start a job
+    listed: bool = False  # in the queue of hosts that may start a job
 
 
 class Outages:
-    """Since when hosts take no connection, and how long each is to rest: as long again as it has been away."""
+    """Since when hosts have been down, and how long to pause before the next try: as long as they have been down."""
 
     def __init__(self, first_s: float, cap_s: float, patience_s: float) -> None:
         self._first_s, self._cap_s, self._patience_s = first_s, cap_s, patience_s
@@ -32,20 +33,20 @@ class Outages:
         self._since.pop(host, None)
 
     def away(self, host: str) -> bool:
-        """Whether its last word was a refused connection."""
+        """Whether the last connection to the host failed."""
         return host in self._since
 
     def rest_s(self, host: str) -> float | None:
-        """It took no connection: seconds until it may be asked again, or None when it has been away for too long."""
+        """A connection failed: seconds until the next try, or None if the host has been down for too long."""
         now = time.monotonic()
         gone_s = now - self._since.setdefault(host, now)
         return None if gone_s >= self._patience_s else min(max(self._first_s, gone_s), self._cap_s)
 
 
 class Schedule(Generic[Job]):
-    """Runs jobs of many hosts at once, in a fair round over the hosts; `run` returns when none is left.
+    """Runs jobs of many hosts concurrently, taking turns between hosts; `run` returns when no job is left.
 
-    A job holds its host's place until it calls `leave_host` or ends.
+    A job counts for its host's limit until it calls `leave_host` or ends.
     """
 
     def __init__(self, at_once: int, at_once_per_host: int) -> None:
@@ -61,23 +62,23 @@ class Schedule(Generic[Job]):
         self._wake = asyncio.Event()
 
     def add(self, host: str, job: Job) -> None:
-        """Queue a job behind the host's others."""
+        """Queues a job behind the other jobs of its host."""
         self._hosts.setdefault(host, _Host()).jobs.append(job)
         self._list(host)
 
     def add_later(self, host: str, job: Job, wait_s: float) -> None:
-        """Queue a job once that many seconds have passed."""
+        """Queues a job after `wait_s` seconds."""
         heapq.heappush(self._later, (time.monotonic() + wait_s, next(self._numbers), host, job))
         self._wake.set()
 
     def rest(self, host: str, wait_s: float) -> None:
-        """Start no job of this host for so long."""
+        """Starts no job of the host for `wait_s` seconds."""
         state = self._hosts.setdefault(host, _Host())
         state.rests_until = max(state.rests_until, time.monotonic() + wait_s)
         heapq.heappush(self._later, (state.rests_until, next(self._numbers), host, None))
 
     def take_all(self, host: str) -> list[Job]:
-        """Remove and return the jobs of a host that have not started, delayed ones too."""
+        """Removes and returns the jobs of a host that have not started, delayed ones included."""
         state = self._hosts.setdefault(host, _Host())
         taken = [*state.jobs, *(job for _, _, at, job in self._later if at == host and job is not None)]
         state.jobs.clear()
@@ -86,14 +87,14 @@ class Schedule(Generic[Job]):
         return taken
 
     def leave_host(self, host: str) -> None:
-        """Give the host's place of the calling job to the next one; what is left of the job needs no connection."""
+        """The calling job needs no connection any more: another job of its host may start."""
         task = asyncio.current_task()
         if task is not None and task not in self._left_host:
             self._left_host.add(task)
             self._release(host)
 
     async def run(self, work: Callable[[str, Job], Awaitable[None]]) -> None:
-        """Do `work(host, job)` for every job; the first error stops all and is raised."""
+        """Runs `work(host, job)` for every job; the first error cancels the others and is raised."""
         try:
             while True:
                 self._wake.clear()
@@ -111,15 +112,11 @@ class Schedule(Generic[Job]):
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _pause(self) -> None:
-        """Until a job ends or the next delayed one is due."""
-        if not self._later:
-            await self._wake.wait()
-            return
-        try:
-            async with asyncio.timeout(max(0.0, self._later[0][0] - time.monotonic())):
+        """Waits until a job ends or the next delayed job is due."""
+        wait_s = max(0.0, self._later[0][0] - time.monotonic()) if self._later else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
     def _bring_due(self) -> None:
         now = time.monotonic()
@@ -134,12 +131,11 @@ class Schedule(Generic[Job]):
             host = self._round.popleft()
             state = self._hosts[host]
             state.listed = False
-            if not self._may_start(state):
-                continue
-            state.active += 1
-            job = state.jobs.popleft()
-            self._list(host)
-            return host, job
+            if self._may_start(state):
+                state.active += 1
+                job = state.jobs.popleft()
+                self._list(host)
+                return host, job
         return None
 
     def _may_start(self, state: _Host[Job]) -> bool:
@@ -159,10 +155,9 @@ class Schedule(Generic[Job]):
 
     def _end(self, task: asyncio.Task[None], host: str) -> None:
         self._tasks.discard(task)
-        if task in self._left_host:
-            self._left_host.discard(task)
-        else:
+        if task not in self._left_host:
             self._release(host)
+        self._left_host.discard(task)
         self._wake.set()
         error = None if task.cancelled() else task.exception()
         if error is not None:

@@ -1,4 +1,4 @@
-"""The `images` table in shards: Parquet files that a viewer can page through, equal for equal content."""
+"""The `images` table in shards: Parquet files that a viewer can page through; equal content gives equal bytes."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ Target = Path | UPath
 
 
 def write_shards(usable: pl.DataFrame, ledger: Ledger, target: Target, settings: ImageSettings) -> int:
-    """Write one row per usable image into `part-00000.parquet` and so on; returns the number of shards.
+    """Writes one row per usable image to `part-00000.parquet` and so on; returns the number of shards.
 
-    Rows are sorted by record and view, cut at `rows_per_shard` rows or `max_shard_mb`; a shard whose content is
-    already there is left as it is, one that is no longer needed is removed. One shard at a time is in memory.
+    Rows are sorted by record and view and cut at `rows_per_shard` rows or `max_shard_mb`. Shards that exist with the
+    same content are kept, shards no longer needed are removed. One shard at a time is in memory.
     """
     usable = usable.sort("record_id", "view")
     parts = _cut(usable, ledger.sizes(), settings)
     target.mkdir(parents=True, exist_ok=True)
     names = [f"part-{number:05d}.parquet" for number in range(len(parts))]
-    if isinstance(target, Path):  # a store has none: an object appears when its upload ends
+    if isinstance(target, Path):  # an object store has none: objects appear when their upload ends
         remove_left_overs(target)
     for name, rows in zip(names, parts, strict=True):
         content = _content(rows, ledger.recipe)
@@ -40,7 +40,7 @@ def write_shards(usable: pl.DataFrame, ledger: Ledger, target: Target, settings:
 
 
 def _cut(usable: pl.DataFrame, sizes: pl.DataFrame, settings: ImageSettings) -> list[pl.DataFrame]:
-    """The rows of each shard; at least one shard, so that the table exists even without images."""
+    """The rows of each shard; there is at least one shard, so that the table exists without images too."""
     rows = usable.join(sizes, left_on="image_id", right_on="content_sha256", how="left", maintain_order="left")
     starts, size, count = [0], 0, 0
     for row, bytes_of_row in enumerate(rows["size"].to_list()):
@@ -54,7 +54,7 @@ def _cut(usable: pl.DataFrame, sizes: pl.DataFrame, settings: ImageSettings) -> 
 
 
 def _content(rows: pl.DataFrame, recipe: str) -> str:
-    """A hash of what the shard holds: image id and recipe decide a stored picture."""
+    """A hash of the content of a shard: image id and recipe determine a stored picture."""
     return hashlib.sha256(json.dumps([recipe, rows.rows()]).encode()).hexdigest()
 
 
@@ -70,20 +70,19 @@ def _stored_content(file: Target) -> str | None:
 
 
 def _table(rows: pl.DataFrame, ledger: Ledger, content: str) -> pa.Table:
-    pictures = list(ledger.pictures(rows["image_id"].to_list()))
     image_ids = rows["image_id"].to_list()
+    pictures = list(ledger.pictures(image_ids))
+    images = [
+        {"bytes": picture.jpeg, "path": f"{image_id}.jpg"}
+        for image_id, picture in zip(image_ids, pictures, strict=True)
+    ]
     table = pa.table(
         {
-            "record_id": rows["record_id"].to_arrow(),
-            "view": rows["view"].to_arrow(),
+            **{name: rows[name].to_arrow() for name in ("record_id", "view", "source_url")},
             "image_id": image_ids,
-            "image": [
-                {"bytes": picture.jpeg, "path": f"{image_id}.jpg"}
-                for image_id, picture in zip(image_ids, pictures, strict=True)
-            ],
+            "image": images,
             "width": [picture.width for picture in pictures],
             "height": [picture.height for picture in pictures],
-            "source_url": rows["source_url"].to_arrow(),
             "perceptual_hash": pa.array([picture.perceptual_hash for picture in pictures], pa.uint64()),
             "miniature": [picture.miniature for picture in pictures],
         }
@@ -92,9 +91,9 @@ def _table(rows: pl.DataFrame, ledger: Ledger, content: str) -> pa.Table:
 
 
 def _write(table: pa.Table, file: Target, rows_per_group: int) -> None:
-    """The one place where images are written: a local file whole or not at all, or one object of a store."""
+    """Writes a local file atomically, or one object of an object store."""
     if isinstance(file, UPath) and file.protocol not in ("", "file", "local"):
-        with file.open("wb") as out:  # an object appears when its upload ends
+        with file.open("wb") as out:  # objects appear when their upload ends
             pq.write_table(table, out, compression="zstd", row_group_size=rows_per_group)
         return
     write_parquet(table, Path(str(file)), row_group_size=rows_per_group)

@@ -1,4 +1,4 @@
-"""Whether stored images still are what their sources serve: a sample is asked for again and compared by hash."""
+"""Checks whether sources still serve the stored images: a sample is requested again and compared by hash."""
 
 import asyncio
 import tempfile
@@ -12,15 +12,15 @@ from pipeline.images.fetch import run_async
 from pipeline.images.guard import GuardedTransport
 from pipeline.settings import HttpSettings, ImageSettings
 
-SAMPLE = 24  # images asked for again
+SAMPLE = 24  # images requested again
 AT_ONCE = 4
 PATIENCE_S = 60.0
-WRONG_SHARE = 0.25  # a provider replaces a picture now and then; beyond this share the store belongs to other sources
+WRONG_SHARE = 0.25  # providers replace single pictures; beyond this share the store belongs to other sources
 
 
 @dataclass(frozen=True)
 class SourceCheck:
-    """How many sources of the sample answered with a picture, and which no longer serve what is stored."""
+    """How many sources of the sample answered with a picture, and which no longer serve the stored one."""
 
     asked: int
     answered: int
@@ -28,7 +28,7 @@ class SourceCheck:
 
     @property
     def problem(self) -> str | None:
-        """A sentence when too many have changed for a provider's everyday corrections."""
+        """A sentence if more sources have changed than providers' everyday corrections explain."""
         if len(self.changed) <= WRONG_SHARE * self.answered:
             return None
         return (
@@ -40,9 +40,9 @@ class SourceCheck:
 def check_sources(
     images: pl.DataFrame, settings: ImageSettings, http: HttpSettings, sample: int = SAMPLE
 ) -> SourceCheck:
-    """Ask the sources of some images again. `images` has image_id, the sha256 of the source's bytes, and source_url.
+    """Requests the sources of some images again. `images` has image_id (the sha256 of the source) and source_url.
 
-    The sample is spread evenly over the sorted hashes. A source that gives no answer now says nothing about the image.
+    The sample is spread evenly over the sorted hashes. Sources that do not answer are not counted.
     """
     distinct = (
         images.select("image_id", "source_url")
@@ -51,19 +51,16 @@ def check_sources(
         .unique("image_id", keep="first")
     )
     distinct = distinct.sort("image_id").gather_every(max(1, len(distinct) // sample)).head(sample)
-    found = run_async(_hashes(distinct["source_url"].to_list(), settings, http))
-    changed = [
-        url
-        for image_id, url in distinct.select("image_id", "source_url").iter_rows()
-        if found.get(url) not in (None, image_id)
-    ]
-    return SourceCheck(len(distinct), len(found), changed)
+    hashes = run_async(_hashes(distinct["source_url"].to_list(), settings, http))
+    pairs = distinct.select("image_id", "source_url").iter_rows()
+    changed = [url for image_id, url in pairs if hashes.get(url) not in (None, image_id)]
+    return SourceCheck(len(distinct), len(hashes), changed)
 
 
 async def _hashes(urls: list[str], settings: ImageSettings, http: HttpSettings) -> dict[str, str]:
-    """The sha256 of what each URL serves, for those that serve something in the time there is."""
+    """The sha256 of what the URLs serve, without those that serve nothing within PATIENCE_S."""
     transport = GuardedTransport(connections=AT_ONCE, allowed=settings.allowed_addresses, hosts=http.hosts)
-    found: dict[str, str] = {}
+    hashes: dict[str, str] = {}
     turns = asyncio.Semaphore(AT_ONCE)
     with tempfile.TemporaryDirectory() as incoming:
         downloader = Downloader(transport, settings, http, Path(incoming))
@@ -72,16 +69,16 @@ async def _hashes(urls: list[str], settings: ImageSettings, http: HttpSettings) 
             async with turns:
                 try:
                     answer = await downloader.download(url)
-                except (Refusal, Trouble):  # the ledger's business, and counted there
+                except (Refusal, Trouble):  # the ledger counts them
                     return
             if answer.sha256 is not None:
-                found[url] = answer.sha256
+                hashes[url] = answer.sha256
 
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*map(ask, urls))
         except TimeoutError:
-            return found  # those that have answered are judged
+            return hashes  # of those that have answered
         finally:
             await transport.aclose()
-    return found
+    return hashes

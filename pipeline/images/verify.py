@@ -1,4 +1,4 @@
-"""Whether bytes are a picture, and the picture as this dataset keeps it. Runs in a worker that may die."""
+"""Checks whether bytes are a picture, and re-encodes it for the dataset. Runs in a worker process that may die."""
 
 import io
 import struct
@@ -8,31 +8,31 @@ from typing import cast
 
 from PIL import Image, ImageFile, ImageOps
 
-# What may be decoded; nothing else is opened, whatever its name or content type says.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF")
-
-# Things that come back instead of a picture, told by their first bytes.
-OTHER_CONTENT = (
-    (b"%PDF-", "pdf"),
-    (b"PK\x03\x04", "archive"),
-    (b"BM", "unsupported_format"),
-    (b"8BPS", "unsupported_format"),
-    (b"\x00\x00\x00\x0cjP  ", "unsupported_format"),
-    (b"\xff\x4f\xff\x51", "unsupported_format"),
-    (b"\x00\x00\x01\x00", "unsupported_format"),
-    (b"{", "json"),
-)
+# The formats that may be decoded, by their first bytes; file names and content types do not count.
+FORMATS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "TIFF": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+    "GIF": (b"GIF87a", b"GIF89a"),
+}
+# What is served in place of a picture: the reason for rejecting it, by its first bytes.
+OTHER_CONTENT = {
+    "pdf": (b"%PDF-",),
+    "archive": (b"PK\x03\x04",),
+    "unsupported_format": (b"BM", b"8BPS", b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51", b"\x00\x00\x01\x00"),
+    "json": (b"{",),
+}
 SCRIPTS = (b"<script", b"<html", b"<!doctype html", b"<?php", b"<svg")
 LONGEST_JPEG_SIDE = 65_500
 HASH_SIDE = 8
 MINIATURE = 32
-FLAT_RANGE = 6  # grey levels between the darkest and lightest pixel of an empty picture
+FLAT_RANGE = 6  # an empty picture has fewer grey levels between its darkest and lightest pixel
 PLACEHOLDER_COLOURS = 64  # an icon has few colours (Europeana's have 6), a photograph thousands
-PLACEHOLDER_SHARE = 0.6  # and most of it is background
+PLACEHOLDER_SHARE = 0.6  # of an icon, at least, is background
 
 
 class Rejected(ValueError):
-    """Bytes that never become an image of the dataset; `reason` is the typed reason of the ledger."""
+    """The bytes do not become an image of the dataset; `reason` is the typed reason of the ledger."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -41,7 +41,7 @@ class Rejected(ValueError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be decoded and how it is kept (settings.images)."""
+    """What may be decoded and how it is stored (settings.images)."""
 
     short_side: int
     min_short_side: int
@@ -51,7 +51,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as the dataset keeps it."""
+    """A picture as the dataset stores it."""
 
     jpeg: bytes  # RGB, short side at most `short_side`, never enlarged, without any metadata
     width: int  # px, of the stored picture
@@ -63,17 +63,18 @@ class Picture:
 def verify(data: bytes, limits: Limits, *, may_be_placeholder: bool = False) -> Picture:
     """The picture in the bytes, re-encoded; raises Rejected with a typed reason.
 
-    `may_be_placeholder`: the answer came from a service that sends an icon in place of a missing picture, so a
-    picture that looks like an icon is refused too.
+    With `may_be_placeholder` pictures that look like icons are rejected too: the answer came from a service that sends
+    an icon in place of a missing picture.
     """
     kind = sniff(data)
     refuse_polyglot(data, kind)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what cannot be read raises
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; unreadable files raise
         picture = upright_rgb(opened(data, kind, limits), limits)
     if may_be_placeholder and looks_like_icon(picture):
         raise Rejected("placeholder", "few colours, mostly background")
-    if is_flat(picture):
+    extremes = cast(tuple[tuple[int, int], ...], picture.getextrema())
+    if all(high - low < FLAT_RANGE for low, high in extremes):
         raise Rejected("flat", "one colour all over")
     small = shrunk(picture, limits.short_side)
     grey = small.convert("L")
@@ -81,27 +82,22 @@ def verify(data: bytes, limits: Limits, *, may_be_placeholder: bool = False) -> 
 
 
 def sniff(data: bytes) -> str:
-    """The format by magic bytes, one of FORMATS; raises Rejected for anything else."""
+    """The format by magic bytes: JPEG, PNG, WEBP, TIFF or GIF; raises Rejected for anything else."""
     if not data:
         raise Rejected("empty")
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
-    if data.startswith((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")):
-        return "TIFF"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
+    for kind, magic in FORMATS.items():
+        if data.startswith(magic):
+            return kind
     raise Rejected(_what_else(data), "magic bytes")
 
 
 def _what_else(data: bytes) -> str:
-    for magic, reason in OTHER_CONTENT:
+    for reason, magic in OTHER_CONTENT.items():
         if data.startswith(magic):
             return reason
-    if data[4:8] == b"ftyp":
+    if data[4:8] == b"ftyp":  # AVIF, HEIC
         return "unsupported_format"
     start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if b"<svg" in start:
@@ -112,7 +108,7 @@ def _what_else(data: bytes) -> str:
 
 
 def refuse_polyglot(data: bytes, kind: str) -> None:
-    """Refuse a picture that is at the same time a page, a script, a PDF or an archive."""
+    """Raises Rejected for a picture that is a page, a script, a PDF or an archive at the same time."""
     ends = data[:1024].lower() + b"\n" + data[-1024:].lower()
     if any(script in ends for script in SCRIPTS) or b"%PDF-" in data[:1024]:
         raise Rejected("polyglot", f"{kind} and a page or a script")
@@ -124,14 +120,14 @@ def refuse_polyglot(data: bytes, kind: str) -> None:
 
 
 def opened(data: bytes, kind: str, limits: Limits) -> Image.Image:
-    """The first frame, its header checked, nothing decoded yet."""
+    """The first frame with its header checked; nothing is decoded yet."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
-    Image.MAX_IMAGE_PIXELS = None  # the check below is stricter, and ours to word
+    Image.MAX_IMAGE_PIXELS = None  # the check below is stricter
     try:
         picture = Image.open(io.BytesIO(data), formats=(kind,))
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's plugins raise nearly everything on damaged headers
+    except Exception as error:  # Pillow's plugins raise errors of nearly every class for damaged headers
         raise Rejected("broken_header", f"{type(error).__name__}: {error}") from error
     width, height = picture.size
     if width < 1 or height < 1:
@@ -146,10 +142,10 @@ def opened(data: bytes, kind: str, limits: Limits) -> Image.Image:
 
 
 def upright_rgb(picture: Image.Image, limits: Limits) -> Image.Image:
-    """The picture fully decoded, turned as its EXIF says, on white where it was transparent, 8-bit RGB."""
+    """The decoded picture, rotated as its EXIF data say, on white where it was transparent, in 8-bit RGB."""
     try:
         if picture.format == "JPEG":
-            # libjpeg scales while decoding; twice the target leaves the final filter its say.
+            # libjpeg scales while decoding; at twice the target size the final filter still decides the quality.
             picture.draft(picture.mode, (limits.short_side * 2, limits.short_side * 2))
         picture.load()
         return _rgb(ImageOps.exif_transpose(picture))
@@ -180,9 +176,9 @@ def _eight_bits(picture: Image.Image, top: float) -> Image.Image:
 
 
 def shrunk(picture: Image.Image, short_side: int) -> Image.Image:
-    """The picture with its short side at most `short_side` px; never enlarged.
+    """The picture with a short side of at most `short_side` px; never enlarged.
 
-    Hamming's filter: every pixel counts, as with Lanczos', in half the time, without its ringing beside edges.
+    The Hamming filter weighs every pixel like Lanczos, in half the time and without ringing beside edges.
     """
     shortest = min(picture.size)
     if shortest <= short_side:
@@ -195,13 +191,13 @@ def encoded(picture: Image.Image, quality: int) -> bytes:
     """Baseline JPEG without metadata; equal pixels give equal bytes."""
     out = io.BytesIO()
     clean = picture.copy()
-    clean.info = {}  # from which Pillow takes the comment
+    clean.info = {}  # Pillow takes the comment from it
     clean.save(out, "JPEG", quality=quality)
     return out.getvalue()
 
 
 def difference_hash(picture: Image.Image) -> int:
-    """64-bit dHash: whether each of 8 x 8 grey fields is darker than its right neighbour, first field highest bit."""
+    """The 64-bit dHash: whether each of 8 x 8 grey fields is darker than its right neighbour, first field highest."""
     grey = picture.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX).tobytes()
     bits = 0
     for row in range(HASH_SIDE):
@@ -212,18 +208,11 @@ def difference_hash(picture: Image.Image) -> int:
 
 
 def miniature(picture: Image.Image) -> bytes:
-    """The whole picture as MINIATURE x MINIATURE grey levels, row by row, whatever its shape."""
+    """The whole picture of any shape as MINIATURE x MINIATURE grey levels, row by row."""
     return picture.convert("L").resize((MINIATURE, MINIATURE), Image.Resampling.BOX).tobytes()
 
 
-def is_flat(picture: Image.Image) -> bool:
-    """Whether nothing is to be seen: hardly any difference between any two pixels."""
-    return all(high - low < FLAT_RANGE for low, high in cast(tuple[tuple[int, int], ...], picture.getextrema()))
-
-
 def looks_like_icon(picture: Image.Image) -> bool:
-    """Whether a picture has so few colours, one of them nearly everywhere, as only drawn icons have."""
-    colours = picture.getcolors(PLACEHOLDER_COLOURS)
-    if colours is None:  # more than that
-        return False
+    """Whether a picture has as few colours, one of them nearly everywhere, as only drawn icons have."""
+    colours = picture.getcolors(PLACEHOLDER_COLOURS) or [(0, 0)]  # None: there are more
     return max(count for count, _ in colours) >= PLACEHOLDER_SHARE * picture.width * picture.height

@@ -1,4 +1,4 @@
-"""Which URLs are asked for a record's image: the `wanted` table that fetching starts from."""
+"""The URLs of every record's image: the `wanted` table that fetching starts from."""
 
 import hashlib
 from typing import Literal
@@ -13,8 +13,8 @@ THUMBNAIL_HOST = "https://api.europeana.eu"
 def wanted_images(records: pl.DataFrame, image_source: Literal["thumbnail", "original"]) -> pl.DataFrame:
     """One row per record with an image: columns record_id, view, url, fallback_url (or null), sorted by record.
 
-    `thumbnail` asks the Thumbnail API, version 3 first, because it answers 404 where version 2 sends an icon;
-    `original` asks the provider for edm:isShownBy, and falls back on the thumbnail.
+    `thumbnail` uses the Thumbnail API, version 3 first, because it answers 404 where version 2 sends an icon;
+    `original` uses the provider's edm:isShownBy and falls back to the thumbnail.
     """
     rows = []
     for record_id, image_url, thumbnail_url in records.select("record_id", "image_url", "thumbnail_url").iter_rows():
@@ -27,9 +27,9 @@ def wanted_images(records: pl.DataFrame, image_source: Literal["thumbnail", "ori
 
 
 def thumbnail_urls(preview: str) -> list[str]:
-    """The version 3 and version 2 address behind an edm:preview, or what was given when it is neither.
+    """The version 3 and version 2 URLs behind an edm:preview, or the given URL if it is no thumbnail.
 
-    Version 3 is addressed by the md5 of the exact original URL (Knowledge Base, "Thumbnail API").
+    Version 3 URLs contain the md5 of the exact original URL (Knowledge Base, "Thumbnail API").
     """
     parts = urlsplit(preview)
     uri = parse_qs(parts.query).get("uri")
@@ -40,6 +40,6 @@ def thumbnail_urls(preview: str) -> list[str]:
 
 
 def may_answer_with_icon(url: str) -> bool:
-    """Whether the URL is of the Thumbnail API's version 2, which sends an icon for a missing picture."""
+    """Whether the URL belongs to version 2 of the Thumbnail API, which sends an icon for a missing picture."""
     path = urlsplit(url).path
     return "/thumbnail/v2/" in path or path.endswith("/thumbnail-by-url.json")

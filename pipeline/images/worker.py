@@ -1,8 +1,7 @@
-"""The process that decodes what third parties sent: it may die of it, and nothing else does.
+"""The process that decodes third-party files; if one of them crashes it, nothing else is affected.
 
-Speaks over its standard streams: a line of JSON with the limits first; then, per picture, a frame of
-`length, may_be_placeholder` and the bytes (or, with length -1, a path), answered by a frame of JSON and then the
-miniature and the JPEG.
+Protocol on the standard streams: first a line of JSON with the limits. Then, per picture, a frame with `length`,
+`may_be_placeholder` and the bytes (or a path, if the length is -1), answered by a frame of JSON, miniature and JPEG.
 """
 
 import json
@@ -10,7 +9,6 @@ import resource
 import struct
 import sys
 from pathlib import Path
-from typing import BinaryIO
 
 from pipeline.images.verify import Limits, Rejected, verify
 
@@ -19,31 +17,25 @@ ANSWER = struct.Struct("<II")
 
 
 def main() -> None:
-    """Answer until the questions end."""
+    """Answers until the input ends."""
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     given = json.loads(questions.readline())
-    _limit_resources(given.pop("memory_mb"))
+    memory = given.pop("memory_mb") * 1024 * 1024
+    # A decompression bomb ends as MemoryError here; a crash leaves no core file.
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limits = Limits(**given)
     while frame := questions.read(QUESTION.size):
         length, may_be_placeholder = QUESTION.unpack(frame)
-        head, jpeg = _answer(_read(questions, length), limits, may_be_placeholder)
+        if length >= 0:
+            data = questions.read(length)
+        else:
+            (size,) = struct.unpack("<I", questions.read(4))
+            data = Path(questions.read(size).decode()).read_bytes()
+        head, pictures = _answer(data, limits, may_be_placeholder)
         text = json.dumps(head).encode()
-        answers.write(ANSWER.pack(len(text), len(jpeg)) + text + jpeg)
+        answers.write(ANSWER.pack(len(text), len(pictures)) + text + pictures)
         answers.flush()
-
-
-def _limit_resources(memory_mb: int) -> None:
-    """A cap on the address space, so that a bomb ends as MemoryError here; no core file when it ends worse."""
-    size = memory_mb * 1024 * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _read(questions: BinaryIO, length: int) -> bytes:
-    if length >= 0:
-        return questions.read(length)
-    (size,) = struct.unpack("<I", questions.read(4))
-    return Path(questions.read(size).decode()).read_bytes()
 
 
 def _answer(data: bytes, limits: Limits, may_be_placeholder: bool) -> tuple[dict[str, object], bytes]:
@@ -53,12 +45,8 @@ def _answer(data: bytes, limits: Limits, may_be_placeholder: bool) -> tuple[dict
         return {"reason": rejected.reason}, b""
     except MemoryError:
         return {"reason": "too_much_memory"}, b""
-    return {
-        "reason": None,
-        "width": picture.width,
-        "height": picture.height,
-        "perceptual_hash": picture.perceptual_hash,
-    }, picture.miniature + picture.jpeg
+    names = ("width", "height", "perceptual_hash")
+    return {"reason": None} | {name: getattr(picture, name) for name in names}, picture.miniature + picture.jpeg
 
 
 if __name__ == "__main__":

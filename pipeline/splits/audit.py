@@ -1,4 +1,4 @@
-"""The leak audit of a published split: does anything lie in two of its splits? Ours, or the original CSV files."""
+"""The leak audit: what two splits of a dataset share, for datasets of ours and for the original CSV files."""
 
 import csv
 import hashlib
@@ -19,14 +19,14 @@ EXAMPLES = 3
 
 
 class AuditError(ValueError):
-    """A folder that holds no splits; the message says what was looked for."""
+    """The folder holds no splits; the message says what was looked for."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """`leaks`: one row per kind and pair of splits, with the keys they share; `images`: how many each split has.
+    """`images`: the number of images per split; `leaks`: one row per kind of key and pair of splits.
 
-    `leaks` has kind, one, other, keys (shared), images_of_one, images_of_other (with such a key), examples.
+    `leaks` has kind, one, other, keys (number shared), images_of_one, images_of_other (with such a key), examples.
     """
 
     folder: Path
@@ -35,12 +35,12 @@ class Audit:
 
     @property
     def found(self) -> pl.DataFrame:
-        """The rows where two splits do share something."""
+        """The rows of `leaks` with shared keys."""
         return self.leaks.filter(pl.col("keys") > 0)
 
     @property
     def sentences(self) -> list[str]:
-        """The result in words, one sentence per kind and pair that leaks, or one that says nothing does."""
+        """The result in words: a sentence per kind and pair that leaks, or one sentence if nothing does."""
         if self.found.is_empty():
             kinds = ", ".join(self.leaks["kind"].unique(maintain_order=True))
             return [f"{sum(self.images.values())} images in {len(self.images)} splits: none shares its {kinds}."]
@@ -52,20 +52,19 @@ class Audit:
 
 
 def audit_folder(folder: Path) -> Audit:
-    """Audit a dataset folder or release of ours, or a folder with the published CSV files.
+    """Audits a dataset folder or release of ours, or a folder with the published CSV files.
 
-    Ours is compared by record, group, hash of the source bytes and hash of the stored bytes; the CSV files by record,
-    URL, and the image behind a thumbnail's URL. Raises AuditError when there are not at least two splits.
+    Ours are compared by record, group, hash of the source bytes and hash of the stored bytes; the CSV files by record,
+    URL, and the image behind a thumbnail's URL. Raises AuditError unless there are at least two splits.
     """
-    places = {split: (folder / split, folder / "data") for split in SPLITS}  # of a dataset, of a release
     parts = {
-        split: sorted(dataset.glob("*.parquet")) or sorted(release.glob(f"{split}-*.parquet"))
-        for split, (dataset, release) in places.items()
+        split: sorted((folder / split).glob("*.parquet"))  # of a dataset
+        or sorted((folder / "data").glob(f"{split}-*.parquet"))  # of a release
+        for split in SPLITS
     }
-    parts = {split: files for split, files in parts.items() if files}
     tables = [folder / name for name in SPLIT_FILES.values() if (folder / name).is_file()]
-    if len(parts) > 1:
-        rows = pl.concat([_own_rows(split, files) for split, files in parts.items()])
+    if sum(bool(files) for files in parts.values()) > 1:
+        rows = pl.concat([_own_rows(split, files) for split, files in parts.items() if files])
     elif len(tables) > 1:
         rows = pl.concat([_published_rows(file) for file in tables])
     else:
@@ -76,9 +75,9 @@ def audit_folder(folder: Path) -> Audit:
 
 
 def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
-    """For every column but `split`, a kind of key: what every two splits share. A null key is not compared."""
+    """What every two splits share, for every column but `split`: each is a kind of key. Null keys are not compared."""
     names = rows["split"].unique(maintain_order=True).to_list()
-    found = []
+    leaks = []
     for kind in [column for column in rows.columns if column != "split"]:
         counts = {
             name: rows.filter((pl.col("split") == name) & pl.col(kind).is_not_null()).group_by(kind).len()
@@ -86,7 +85,7 @@ def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
         }
         for one, other in combinations(names, 2):
             both = counts[one].join(counts[other], on=kind, suffix="_other").sort(kind)
-            found.append(
+            leaks.append(
                 {
                     "kind": kind.replace("_", " "),
                     "one": one,
@@ -97,24 +96,21 @@ def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
                     "examples": both[kind].head(EXAMPLES).to_list(),
                 }
             )
-    return pl.DataFrame(found, schema_overrides={"examples": pl.List(pl.String)})
+    return pl.DataFrame(leaks, schema_overrides={"examples": pl.List(pl.String)})
 
 
 def _own_rows(split: str, files: Iterable[Path]) -> pl.DataFrame:
-    """The keys of the images of one split of our dataset folder; the stored bytes are hashed as they are read."""
-    rows: dict[str, list[str]] = {"record": [], "group": [], "source_bytes": [], "stored_bytes": []}
-    columns = ["record_id", "group_id", "image_id", "image"]
+    """The keys of the images in one split of a dataset of ours; the stored bytes are hashed batch by batch."""
+    columns = {"record_id": "record", "group_id": "group", "image_id": "source_bytes"}
+    rows: dict[str, list[str]] = {name: [] for name in (*columns.values(), "stored_bytes")}
     for file in files:
         with pq.ParquetFile(file) as source:
-            for batch in source.iter_batches(batch_size=500, columns=columns):
-                rows["record"] += batch["record_id"].to_pylist()
-                rows["group"] += batch["group_id"].to_pylist()
-                rows["source_bytes"] += batch["image_id"].to_pylist()
+            for batch in source.iter_batches(batch_size=500, columns=[*columns, "image"]):
+                for column, name in columns.items():
+                    rows[name] += batch[column].to_pylist()
                 stored = batch["image"].field("bytes")
                 rows["stored_bytes"] += [hashlib.sha256(data.as_buffer()).hexdigest() for data in stored]
-    return pl.DataFrame(
-        {"split": [split] * len(rows["record"]), **rows}, schema_overrides=dict.fromkeys(rows, pl.String)
-    )
+    return pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)).select(pl.lit(split).alias("split"), pl.all())
 
 
 def _published_rows(file: Path) -> pl.DataFrame:
@@ -131,7 +127,7 @@ def _published_rows(file: Path) -> pl.DataFrame:
 
 
 def underlying_image(url: str) -> str | None:
-    """What a URL shows, whatever way it is reached: the `uri` of a Europeana thumbnail, without scheme and fragment."""
+    """Which image a URL shows: the URL without scheme and fragment, or the `uri` behind a Europeana thumbnail."""
     parts = urlsplit(url.strip())
     inner = parse_qs(parts.query).get("uri")
     if inner and "thumbnail" in parts.path:

@@ -1,22 +1,22 @@
-"""The compiled steps that fill a draw up to its size, in place: evenly in count, or evenly in share."""
+"""Compiled steps that fill a selection up to its size, in place: with even counts, or with even shares of every tag."""
 
 import numpy as np
 
 from pipeline.compiled import compiled, inner
-from pipeline.splits.cover_minimums import CHOSEN, FREE, fits, images_in, move
+from pipeline.splits.cover_minimums import FREE, SELECTED, entries_of, fits, images_in, put_back, select
 
-CANDIDATES = 64  # groups compared for one pick
-SWEEPS = 12  # passes over all groups that even out the shares, at most
-UNFIT = -1  # in `state`: would exceed a bound, now and for the rest of the filling
+CANDIDATES = 64  # groups compared for one choice
+MAX_PASSES = 12  # over all groups, to even out the shares
+UNFIT = -1  # in `state`: the group exceeds a bound, now and for the rest of the filling
 UNIT = 1 << 16  # shares are compared in this fraction of an image
 
 
 @compiled
-def fill_balanced(state, counts, problem, size, waiting, worth, place, groups):
-    """Up to `size` images: again and again the tag with the smallest count gets a group, one that helps others too."""
+def fill_balanced(state, counts, problem, size):
+    """Fill up to `size` images: the tag with the smallest count is next, with the group that helps others most."""
     total = images_in(state, problem)
     waiting, n_waiting = problem.order.copy(), len(problem.order)
-    place, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
+    next_index, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
     worth = UNIT // (1 + counts)
     while total < size and n_waiting > 0:
         smallest = 0
@@ -26,56 +26,67 @@ def fill_balanced(state, counts, problem, size, waiting, worth, place, groups):
         tag = waiting[smallest]
         group = -1
         if counts[tag] < problem.upper[tag]:
-            group = _best_raise(tag, size - total, state, counts, problem, worth, place, groups)
+            n_candidates = _find_candidates(tag, size - total, state, counts, problem, next_index, groups)
+            group = _most_worth(problem.scratch[:n_candidates], problem, worth)
         if group < 0:
             n_waiting -= 1
             for index in range(smallest, n_waiting):
                 waiting[index] = waiting[index + 1]
             continue
-        state[group] = CHOSEN
-        move(group, 1, counts, problem)
+        select(group, state, counts, problem)
         total += problem.sizes[group]
-        for entry in range(problem.starts[group], problem.starts[group + 1]):
+        for entry in entries_of(group, problem):
             worth[problem.tags[entry]] = UNIT // (1 + counts[problem.tags[entry]])
+    _free_unfit(state)
+
+
+@inner
+def _find_candidates(tag, room, state, counts, problem, next_index, groups):
+    """Write the tag's next free groups that fit to `problem.scratch`, at most CANDIDATES; returns how many.
+
+    Counts only rise during filling, so a group that does not fit is marked UNFIT for good. `groups` starts as the
+    columns of the matrix, read from `next_index[tag]`: candidates are moved up behind what was read, so that groups
+    which are selected or unfit are read only once.
+    """
+    index, end, n_candidates = next_index[tag], problem.column_starts[tag + 1], 0
+    while index < end and n_candidates < CANDIDATES:
+        group = groups[index]
+        index += 1
+        if state[group] != FREE:
+            continue
+        if problem.sizes[group] > room or not fits(group, counts, problem):
+            state[group] = UNFIT
+            continue
+        problem.scratch[n_candidates] = group
+        n_candidates += 1
+    next_index[tag] = index - n_candidates
+    groups[index - n_candidates : index] = problem.scratch[:n_candidates]
+    return n_candidates
+
+
+@inner
+def _free_unfit(state):
     for group in range(len(state)):
         if state[group] == UNFIT:
             state[group] = FREE
 
 
 @inner
-def _best_raise(tag, room, state, counts, problem, worth, place, groups):
-    """Among the tag's next free groups, the one that raises small counts most per image; -1 when none fits any more.
-
-    Counts only rise here, so a group that does not fit never will again. What was seen and stays free is moved up
-    behind what is done with, so no entry of `groups` is passed twice in vain.
-    """
-    best, best_score, best_size, seen = -1, 0, 1, 0
-    position, end = place[tag], problem.column_starts[tag + 1]
-    candidates = problem.scratch
-    while position < end and seen < CANDIDATES:
-        group = groups[position]
-        position += 1
-        if state[group] != FREE:
-            continue
-        if problem.sizes[group] > room or not fits(group, counts, problem):
-            state[group] = UNFIT
-            continue
+def _most_worth(candidates, problem, worth):
+    """The group that adds most `worth` per image; -1 without candidates."""
+    best, best_score, best_size = -1, 0, 1
+    for group in candidates:
         score = 0
-        for entry in range(problem.starts[group], problem.starts[group + 1]):
+        for entry in entries_of(group, problem):
             score += problem.images[entry] * worth[problem.tags[entry]]
         if score * best_size > best_score * problem.sizes[group]:
             best, best_score, best_size = group, score, problem.sizes[group]
-        candidates[seen] = group
-        seen += 1
-    place[tag] = position - seen
-    for index in range(seen):
-        groups[position - seen + index] = candidates[index]
     return best
 
 
 @compiled
-def fill_proportional(state, counts, problem, size, images_per_tag, n_images, place, groups):
-    """Towards `size` images with even shares: each tag's target is its share of `size`, clipped to its bounds."""
+def fill_proportional(state, counts, problem, size, images_per_tag, n_images):
+    """Fill towards `size` images with even shares: each tag's target is its share of `size`, clipped to its bounds."""
     n_tags = len(problem.lower)
     target = np.empty(n_tags, dtype=np.int64)
     weight = np.empty(n_tags, dtype=np.int64)
@@ -84,53 +95,38 @@ def fill_proportional(state, counts, problem, size, images_per_tag, n_images, pl
         target[tag] = min(max(even, problem.lower[tag] * UNIT), problem.upper[tag] * UNIT)
         weight[tag] = (1 << 24) // max(images_per_tag[tag], 1)
     total = images_in(state, problem)
+    next_index, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
     for tag in problem.order:
         while (counts[tag] + 1) * UNIT <= target[tag] + UNIT // 2 and total < size:
-            best = _best_step(tag, size - total, state, counts, problem, target, weight, place, groups)
-            if best < 0:
+            n_candidates = _find_candidates(tag, size - total, state, counts, problem, next_index, groups)
+            group = _most_gain(problem.scratch[:n_candidates], counts, problem, target, weight)
+            if group < 0:
                 break
-            state[best] = CHOSEN
-            move(best, 1, counts, problem)
-            total += problem.sizes[best]
-    for group in range(len(state)):
-        if state[group] == UNFIT:
-            state[group] = FREE
-    for _ in range(SWEEPS):
-        if not _sweep(state, counts, problem, target, weight):
+            select(group, state, counts, problem)
+            total += problem.sizes[group]
+    _free_unfit(state)
+    for _ in range(MAX_PASSES):
+        if not _improve_shares(state, counts, problem, target, weight):
             break
     _reach_size(state, counts, problem, target, weight, size)
 
 
 @inner
-def _best_step(tag, room, state, counts, problem, target, weight, place, groups):
-    """Among the tag's next free groups, the one that brings the shares of all its tags nearest; -1 when none fits."""
-    best, best_gain, seen = -1, 0, 0
-    position, end = place[tag], problem.column_starts[tag + 1]
-    candidates = problem.scratch
-    while position < end and seen < CANDIDATES:
-        group = groups[position]
-        position += 1
-        if state[group] != FREE:
-            continue
-        if problem.sizes[group] > room or not fits(group, counts, problem):
-            state[group] = UNFIT
-            continue
+def _most_gain(candidates, counts, problem, target, weight):
+    """The group that brings the shares of all its tags nearest to their targets; -1 without candidates."""
+    best, best_gain = -1, 0
+    for group in candidates:
         gain = _gain(group, 1, counts, problem, target, weight)
         if best < 0 or gain > best_gain:
             best, best_gain = group, gain
-        candidates[seen] = group
-        seen += 1
-    place[tag] = position - seen
-    for index in range(seen):
-        groups[position - seen + index] = candidates[index]
     return best
 
 
 @inner
 def _gain(group, sign, counts, problem, target, weight):
-    """By how much drawing (+1) or putting back (-1) a group brings the shares nearer to their targets."""
+    """By how much selecting (+1) or putting back (-1) a group brings the shares nearer to their targets."""
     gain = 0
-    for entry in range(problem.starts[group], problem.starts[group + 1]):
+    for entry in entries_of(group, problem):
         tag = problem.tags[entry]
         before = counts[tag] * UNIT - target[tag]
         after = before + sign * problem.images[entry] * UNIT
@@ -139,41 +135,38 @@ def _gain(group, sign, counts, problem, target, weight):
 
 
 @inner
-def _loses_minimum(group, counts, problem):
-    for entry in range(problem.starts[group], problem.starts[group + 1]):
+def _needed(group, counts, problem):
+    """Whether a minimum would be missed without the group."""
+    for entry in entries_of(group, problem):
         if counts[problem.tags[entry]] - problem.images[entry] < problem.lower[problem.tags[entry]]:
             return True
     return False
 
 
 @inner
-def _sweep(state, counts, problem, target, weight):
-    """One pass over all groups: draw or put back each that brings the shares nearer; returns whether any did."""
+def _improve_shares(state, counts, problem, target, weight):
+    """Select or put back every group that brings the shares nearer, in one pass; returns whether there was any."""
     changed = False
     for group in range(len(problem.sizes)):
-        if state[group] == CHOSEN:
-            if _gain(group, -1, counts, problem, target, weight) > 0 and not _loses_minimum(group, counts, problem):
-                state[group] = FREE
-                move(group, -1, counts, problem)
-                changed = True
-        elif (
-            state[group] == FREE
-            and _gain(group, 1, counts, problem, target, weight) > 0
-            and fits(group, counts, problem)
-        ):
-            state[group] = CHOSEN
-            move(group, 1, counts, problem)
+        sign = -1 if state[group] == SELECTED else 1
+        if (sign > 0 and state[group] != FREE) or _gain(group, sign, counts, problem, target, weight) <= 0:
+            continue
+        if sign < 0 and not _needed(group, counts, problem):
+            put_back(group, state, counts, problem)
+            changed = True
+        elif sign > 0 and fits(group, counts, problem):
+            select(group, state, counts, problem)
             changed = True
     return changed
 
 
 @inner
 def _reach_size(state, counts, problem, target, weight, size):
-    """Draw or put back groups at the least cost to the shares until the size is reached, as far as bounds allow."""
+    """Select or put back the groups that change the shares least until the size is reached, as far as bounds allow."""
     total = images_in(state, problem)
     if total == size:
         return
-    sign, movable = (1, FREE) if total < size else (-1, CHOSEN)
+    sign, movable = (1, FREE) if total < size else (-1, SELECTED)
     costs = np.empty(len(problem.sizes), dtype=np.int64)
     for group in range(len(problem.sizes)):
         costs[group] = -_gain(group, sign, counts, problem, target, weight) // problem.sizes[group]
@@ -182,10 +175,9 @@ def _reach_size(state, counts, problem, target, weight, size):
             return
         if state[group] != movable or problem.sizes[group] > abs(size - total):
             continue
-        if sign > 0 and not fits(group, counts, problem):
-            continue
-        if sign < 0 and _loses_minimum(group, counts, problem):
-            continue
-        state[group] = CHOSEN if sign > 0 else FREE
-        move(group, sign, counts, problem)
-        total += sign * problem.sizes[group]
+        if sign > 0 and fits(group, counts, problem):
+            select(group, state, counts, problem)
+            total += problem.sizes[group]
+        elif sign < 0 and not _needed(group, counts, problem):
+            put_back(group, state, counts, problem)
+            total -= problem.sizes[group]

@@ -1,9 +1,9 @@
-"""Draw groups of images so that every tag's count lies between its bounds: compiled, whole numbers only, O(entries).
+"""Samples groups of images so that every tag's count lies within its bounds, in compiled code and O(entries).
 
-The steps: meet the minimums, rarest tag first; repair those that failed by exchanging groups; drop what the minimums
-do not need; then fill up to the size, either raising the smallest counts first (`balanced`) or towards even shares
-(`proportional`). Groups are visited in the order of the matrix, which is a seeded order of their ids: nothing depends
-on the order of rows, and no step computes with fractions, so every machine draws the same.
+The steps: cover the minimums, rarest tag first; repair those that failed by swapping groups; drop what no minimum
+needs; then fill up to the size, by raising the smallest counts first (`balanced`) or towards even shares
+(`proportional`). Groups are visited in the order of the matrix, a seeded order of their ids, so nothing depends on the
+order of rows. All numbers are integers, so every machine selects the same groups.
 """
 
 from dataclasses import dataclass
@@ -12,15 +12,25 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-from pipeline.splits import cover_minimums as drawing
-from pipeline.splits import fill_to_size as filling
+from pipeline.splits.cover_minimums import (
+    EXCLUDED,
+    FREE,
+    KEPT,
+    SELECTED,
+    Problem,
+    cover_minimums,
+    drop_redundant,
+    repair,
+    swap_for_fewer_images,
+)
+from pipeline.splits.fill_to_size import CANDIDATES, fill_balanced, fill_proportional
 
 
 @dataclass(frozen=True)
 class TagMatrix:
     """Images per group and tag, sparse by rows: the entries of group g are `starts[g]` to `starts[g + 1]`.
 
-    `sizes` are images per group. Groups and tags are numbered in a decided order.
+    `sizes` are images per group. Groups are numbered in a seeded order, tags by id.
     """
 
     starts: np.ndarray
@@ -30,21 +40,21 @@ class TagMatrix:
     n_tags: int
 
     def images_per_tag(self, groups: np.ndarray | None = None) -> np.ndarray:
-        """Images of every tag, in all groups or in those of a mask."""
+        """Images of every tag, in all groups or in those of the mask `groups`."""
         weights = self.counts if groups is None else self.counts * np.repeat(groups, np.diff(self.starts))
         return np.bincount(self.tags, weights=weights, minlength=self.n_tags).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Least and most images per tag, and how many images are wanted in all."""
+    """The least and the most images per tag, and how many images are wanted in total."""
 
     lower: np.ndarray
     upper: np.ndarray
     size: int
 
 
-def draw(
+def sample_groups(
     matrix: TagMatrix,
     bounds: Bounds,
     objective: Literal["balanced", "proportional"],
@@ -52,42 +62,39 @@ def draw(
     kept: np.ndarray | None = None,
     free: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A mask of the groups drawn, those of `kept` included; others come only from `free` (None: all).
+    """A mask of the selected groups: those of `kept`, and others from `free` only (None: from all).
 
-    No upper bound is exceeded but by `kept` itself. A lower bound that stays unmet is for the caller to report
-    (`reachable` says whether the tag alone could meet it).
+    Only `kept` itself can exceed an upper bound. Lower bounds may stay unmet; the caller reports them (`reachable`
+    tells whether the tag alone could meet its bound).
     """
-    n_groups = len(matrix.sizes)
-    state = np.full(n_groups, drawing.FREE, dtype=np.int8)
+    state = np.full(len(matrix.sizes), FREE, dtype=np.int8)
     if free is not None:
-        state[~free] = drawing.BARRED
+        state[~free] = EXCLUDED
     if kept is not None:
-        state[kept] = drawing.KEPT
+        state[kept] = KEPT
     problem = _problem(matrix, bounds)
-    counts = matrix.images_per_tag(state == drawing.KEPT)
-    drawing.meet_minimums(state, counts, problem)
+    counts = matrix.images_per_tag(state == KEPT)
+    cover_minimums(state, counts, problem)
     if (counts < problem.lower).any():
-        drawing.repair(state, counts, problem)
-    drawing.drop_needless(state, counts, problem)
-    if matrix.sizes[(state == drawing.CHOSEN) | (state == drawing.KEPT)].sum() > bounds.size:
-        drawing.exchange_for_fewer(state, counts, problem)
-    place, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
+        repair(state, counts, problem)
+    drop_redundant(state, counts, problem)
+    if matrix.sizes[(state == SELECTED) | (state == KEPT)].sum() > bounds.size:
+        swap_for_fewer_images(state, counts, problem)
     if objective == "balanced":
-        waiting, worth = problem.order.copy(), np.zeros(matrix.n_tags, dtype=np.int64)
-        filling.fill_balanced(state, counts, problem, bounds.size, waiting, worth, place, groups)
+        fill_balanced(state, counts, problem, bounds.size)
     else:
-        drawable = state != drawing.BARRED
-        per_tag, images = matrix.images_per_tag(drawable), int(matrix.sizes[drawable].sum())
-        filling.fill_proportional(state, counts, problem, bounds.size, per_tag, images, place, groups)
-    return (state == drawing.CHOSEN) | (state == drawing.KEPT)
+        usable = state != EXCLUDED
+        per_tag, n_images = matrix.images_per_tag(usable), int(matrix.sizes[usable].sum())
+        fill_proportional(state, counts, problem, bounds.size, per_tag, n_images)
+    return (state == SELECTED) | (state == KEPT)
 
 
-def _problem(matrix: TagMatrix, bounds: Bounds) -> drawing.Problem:
-    """What a draw is made from, with the matrix by columns too; of one type throughout, so that it compiles once."""
+def _problem(matrix: TagMatrix, bounds: Bounds) -> Problem:
+    """The matrix by rows and by columns with the bounds; every array has the same type, so the steps compile once."""
     n_groups = len(matrix.sizes)
     shape = (n_groups, matrix.n_tags)
     columns = csr_array((np.ones(len(matrix.tags), np.int8), matrix.tags, matrix.starts), shape=shape).tocsc()
-    return drawing.Problem(
+    return Problem(
         starts=matrix.starts.astype(np.int64),
         tags=matrix.tags.astype(np.int64),
         images=matrix.counts.astype(np.int64),
@@ -97,16 +104,16 @@ def _problem(matrix: TagMatrix, bounds: Bounds) -> drawing.Problem:
         lower=bounds.lower.astype(np.int64),
         upper=bounds.upper.astype(np.int64),
         order=np.argsort(np.diff(columns.indptr), kind="stable"),
-        scratch=np.zeros(max(n_groups, filling.CANDIDATES), dtype=np.int64),
+        scratch=np.zeros(max(n_groups, CANDIDATES), dtype=np.int64),
     )
 
 
 def reachable(
     matrix: TagMatrix, upper: np.ndarray, tag: int, kept: np.ndarray | None = None, free: np.ndarray | None = None
 ) -> int:
-    """The most images of one tag that any draw can hold without exceeding an upper bound, were there no other minimum.
+    """The most images of one tag that any selection can hold within the upper bounds, if no other tag had a minimum.
 
-    An independent check by subset sums over the groups that fit at all; a lower bound above it cannot be met.
+    An independent check, by subset sums over the groups that fit; a lower bound above the result cannot be met.
     """
     already = matrix.images_per_tag(kept) if kept is not None else np.zeros(matrix.n_tags, dtype=np.int64)
     room = int(upper[tag] - already[tag])

@@ -1,4 +1,4 @@
-"""The inner test and validation: drawn from what the outer test leaves, in whole groups, within every bound."""
+"""The inner test and validation: sampled from what the outer test leaves, in whole groups, within all bounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import polars as pl
 
 from pipeline import DATASET_SPLITS
 from pipeline.settings import SplitSettings
-from pipeline.splits.group_sampling import Bounds, TagMatrix, draw, reachable
+from pipeline.splits.group_sampling import Bounds, TagMatrix, reachable, sample_groups
 from pipeline.splits.placement import place_images
 from pipeline.splits.provider_features import seeded_order
 from pipeline.tables import SPLIT_TABLE, SPLIT_TAGS
 
-DRAWN = {
+REASONS = {
     "inner_test": "drawn for the inner test",
     "validation": "drawn for validation",
     "train": "not drawn for a test",
@@ -23,7 +23,7 @@ DRAWN = {
 
 @dataclass(frozen=True)
 class Splits:
-    """`splits` in SPLIT_TABLE, `split_tags` in SPLIT_TAGS, and `moved`: older images whose split is another one now.
+    """The tables SPLIT_TABLE and SPLIT_TAGS, and `moved`: older images whose split has changed.
 
     `moved` has record_id, view, before, after, reason; it is empty unless outer providers or groups have changed.
     """
@@ -43,61 +43,55 @@ def make_splits(
     settings: SplitSettings,
     previous: pl.DataFrame | None = None,
 ) -> Splits:
-    """The split of every image whose record has tags, and how every tag fares (protocol, section 4).
+    """The split of every image whose record has tags, and the counts and bounds of every tag (protocol, section 4).
 
     Groups stay whole. Images of `previous` (an earlier SPLIT_TABLE) keep their split. The result depends on the
-    content of the tables and on the seed, never on the order of rows. Raises SplitError where a table has gaps.
+    content of the tables and on the seed, not on the order of rows. Raises SplitError if a table has a gap.
     """
     outer = provider_distances.filter(pl.col("chosen").is_not_null())["data_provider"].unique().sort().to_list()
     placed = place_images(images, groups, records, record_tags, outer, previous)
     tag_table = tags.select("tag_id", "facet").sort("tag_id")
-    inner = placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(DRAWN)))
+    inner = placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(REASONS)))
     units = group_units(inner, settings.seed)
     pairs = numbered_tags(placed, record_tags, tag_table["tag_id"])
     matrix = tag_matrix(inner.join(_record_numbers(placed), on="record_id"), units, pairs, tag_table.height)
     sizes = wanted_sizes(placed, settings)
-    drawn = draw_inner(matrix, units["split"].to_list(), tag_table["facet"].to_list(), sizes, settings)
-    decided = units.select("group_id", drawn=pl.Series(drawn.splits, dtype=pl.String))
+    sampled = sample_inner(matrix, units["split"].to_list(), tag_table["facet"].to_list(), sizes, settings)
+    decided = units.select("group_id", sampled=pl.Series(sampled.splits, dtype=pl.String))
     splits = _split_table(placed.join(decided, on="group_id", how="left", maintain_order="left"))
     split_tags = _tag_counts(splits, pairs, tag_table).with_columns(
-        n_left=pl.Series(drawn.n_left), minimum=pl.Series(drawn.lower), maximum=pl.Series(drawn.upper)
+        n_left=pl.Series(sampled.n_left), minimum=pl.Series(sampled.lower), maximum=pl.Series(sampled.upper)
     )
-    split_tags = split_tags.with_columns(problem=pl.Series(_problems(split_tags, drawn), dtype=pl.String))
+    problems = [_problem(number, row, sampled) for number, row in enumerate(split_tags.iter_rows(named=True))]
+    split_tags = split_tags.with_columns(problem=pl.Series(problems, dtype=pl.String))
     return Splits(splits.select(SPLIT_TABLE.schema.names), split_tags.select(SPLIT_TAGS.schema.names), _moved(splits))
 
 
 def wanted_sizes(placed: pl.DataFrame, settings: SplitSettings) -> dict[str, int]:
-    """How many images the inner test and validation shall have: shares of all images that are not left out."""
-    split = placed["split"]
-    n_images = placed.height - int((split == "left_out").sum())
-    n_outer = int((split == "outer_test").sum())
+    """The target sizes of inner test and validation, in images: shares of all images that are not left out."""
+    n_images = placed.height - placed.filter(split="left_out").height
+    n_outer = placed.filter(split="outer_test").height
     test = 0 if settings.size == "minimal" else max(_part(settings.test_share, n_images) - n_outer, 0)
     return {"inner_test": test, "validation": _part(settings.validation_share, n_images)}
 
 
 def _part(share: float, n: int) -> int:
-    """That share of n, rounded down; the share is read as it is written, so 0.33 of 100 is 33 on every machine."""
+    """`share` of n, rounded down. The share counts as its decimal digits say, so 0.33 of 100 is 33 on every machine."""
     return int(Fraction(str(share)) * n)
 
 
 def group_units(inner: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """One row per group in seeded order: group_id, split (null when it is to be drawn), n images."""
+    """One row per group in seeded order: group_id, split (null if it is to be sampled), n images."""
     units = inner.group_by("group_id").agg(pl.col("split").first(), n=pl.len().cast(pl.Int64)).sort("group_id")
     order = pl.Series("order", seeded_order(seed, units["group_id"]))
     return units.with_columns(order).sort("order", "group_id").drop("order")
 
 
 def numbered_tags(placed: pl.DataFrame, record_tags: pl.DataFrame, tag_ids: pl.Series) -> pl.DataFrame:
-    """The tags of the placed images' records as numbers: record (its place among the sorted ids) and tag."""
-    record_numbers = _record_numbers(placed)
+    """The tags of the placed images' records as numbers: record (index among the sorted ids) and tag."""
     tag_numbers = pl.DataFrame({"tag_id": tag_ids}).select("tag_id", tag=pl.int_range(pl.len(), dtype=pl.Int32))
-    return (
-        record_tags.select("record_id", "tag_id")
-        .join(tag_numbers, on="tag_id")
-        .select("record_id", "tag")
-        .join(record_numbers, on="record_id")
-        .select("record", "tag")
-    )
+    tags_of_records = record_tags.select("record_id", "tag_id").join(tag_numbers, on="tag_id").drop("tag_id")
+    return tags_of_records.join(_record_numbers(placed), on="record_id").select("record", "tag")
 
 
 def _record_numbers(placed: pl.DataFrame) -> pl.DataFrame:
@@ -107,7 +101,7 @@ def _record_numbers(placed: pl.DataFrame) -> pl.DataFrame:
 
 
 def tag_matrix(inner: pl.DataFrame, units: pl.DataFrame, pairs: pl.DataFrame, n_tags: int) -> TagMatrix:
-    """Images per group (numbered as in `units`) and tag: `inner` has record and group_id of each image to count."""
+    """Images per group (numbered as in `units`) and tag; `inner` has record and group_id of every image to count."""
     group_numbers = units.select("group_id", group=pl.int_range(pl.len(), dtype=pl.Int64))
     images = inner.join(group_numbers, on="group_id").group_by("record", "group").agg(n=pl.len().cast(pl.Int32))
     entries = (
@@ -123,8 +117,11 @@ def tag_matrix(inner: pl.DataFrame, units: pl.DataFrame, pairs: pl.DataFrame, n_
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The split of every group, and per tag: images left by the outer test, bounds, and what could be reached."""
+class Sampled:
+    """The split of every group, and per tag the images outside the outer test and the bounds.
+
+    `test_reachable` and `validation_reachable` have the tags below their minimum: how many images they could have.
+    """
 
     splits: list[str]
     n_left: np.ndarray
@@ -135,17 +132,17 @@ class Drawn:
     validation_reachable: dict[int, int]
 
 
-def draw_inner(
+def sample_inner(
     matrix: TagMatrix,
     earlier: Sequence[str | None],
     facets: Sequence[str],
     sizes: dict[str, int],
     settings: SplitSettings,
-) -> Drawn:
-    """Draw the inner test, then validation from what it leaves; groups with an earlier split keep it.
+) -> Sampled:
+    """Samples the inner test, then validation from what it leaves; groups with an earlier split keep it.
 
-    `earlier` is the split of every group or None, `facets` that of every tag. Validation has the same minimums and may
-    take no more than leaves training its share of every tag (1 - 2 · max_tag_share).
+    `earlier` is the split of every group or None, `facets` the facet of every tag. Validation has the same minimums
+    and leaves training its share of every tag (1 - 2 · max_tag_share).
     """
     n_left = matrix.images_per_tag()
     most = Fraction(str(settings.max_tag_share))
@@ -153,45 +150,42 @@ def draw_inner(
     minimums = np.array([settings.min_test_images[facet] for facet in facets], dtype=np.int64)
     lower = np.minimum(minimums, upper)
     held = np.array([split or "" for split in earlier], dtype=object)
-    free, kept = held == "", held == "inner_test"
-    bounds = Bounds(lower, upper, sizes["inner_test"])
-    test = draw(matrix, bounds, settings.objective, kept=kept, free=free)
-    in_test = matrix.images_per_tag(test)
-    unmet = _reachable(matrix, lower, upper, in_test, kept, free)
 
+    def sampled(
+        split: str, lower: np.ndarray, upper: np.ndarray, free: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, dict[int, int]]:
+        """A mask of the groups of a split, its images per tag, and what each tag below its minimum could reach."""
+        kept, bounds = held == split, Bounds(lower, upper, sizes[split])
+        mask = sample_groups(matrix, bounds, settings.objective, kept=kept, free=free)
+        counts = matrix.images_per_tag(mask)
+        return (
+            mask,
+            counts,
+            {int(tag): reachable(matrix, upper, int(tag), kept, free) for tag in np.flatnonzero(counts < lower)},
+        )
+
+    free = held == ""
+    test, in_test, test_reachable = sampled("inner_test", lower, upper, free)
     for_training = -(-n_left * (most.denominator - 2 * most.numerator) // most.denominator)
-    upper_validation = np.clip(np.minimum(upper, n_left - in_test - for_training), 0, None)
-    lower_validation = np.minimum(minimums, upper_validation)
-    kept, free = held == "validation", free & ~test
-    bounds = Bounds(lower_validation, upper_validation, sizes["validation"])
-    validation = draw(matrix, bounds, settings.objective, kept=kept, free=free)
-    in_validation = matrix.images_per_tag(validation)
-    unmet_validation = _reachable(matrix, lower_validation, upper_validation, in_validation, kept, free)
+    validation_upper = np.clip(np.minimum(upper, n_left - in_test - for_training), 0, None)
+    validation_lower = np.minimum(minimums, validation_upper)
+    validation, _, validation_reachable = sampled("validation", validation_lower, validation_upper, free & ~test)
     splits = np.where(test, "inner_test", np.where(validation, "validation", "train")).tolist()
-    return Drawn(splits, n_left, lower, upper, lower_validation, unmet, unmet_validation)
-
-
-def _reachable(
-    matrix: TagMatrix, lower: np.ndarray, upper: np.ndarray, found: np.ndarray, kept: np.ndarray, free: np.ndarray
-) -> dict[int, int]:
-    """For every tag below its minimum, what it could reach were it alone."""
-    missing = np.flatnonzero(found < lower)
-    return {int(tag): reachable(matrix, upper, int(tag), kept, free) for tag in missing}
+    return Sampled(splits, n_left, lower, upper, validation_lower, test_reachable, validation_reachable)
 
 
 def _split_table(placed: pl.DataFrame) -> pl.DataFrame:
-    """SPLIT_TABLE from what was decided and what was drawn."""
-    reasons = pl.col("drawn").replace_strict(DRAWN, default=None, return_dtype=pl.String)
-    split = pl.coalesce("split", "drawn")
+    """The rows of SPLIT_TABLE, from the splits that were decided (`split`) and sampled (`sampled`)."""
+    reasons = pl.col("sampled").replace_strict(REASONS, default=None, return_dtype=pl.String)
     return (
-        placed.with_columns(split=split, reason=pl.coalesce("reason", reasons))
+        placed.with_columns(split=pl.coalesce("split", "sampled"), reason=pl.coalesce("reason", reasons))
         .with_columns(suite=pl.when(pl.col("split") == "outer_test").then("data_provider").otherwise("split"))
         .sort("record_id", "view")
     )
 
 
 def _tag_counts(splits: pl.DataFrame, pairs: pl.DataFrame, tag_table: pl.DataFrame) -> pl.DataFrame:
-    """Images per tag and split; `scored` where training has any."""
+    """Images per tag and split; a tag is `scored` if training has any."""
     per_record = splits.join(_record_numbers(splits), on="record_id").group_by("record", "split").len()
     n_records, record, tag = splits["record_id"].n_unique(), pairs["record"].to_numpy(), pairs["tag"].to_numpy()
     table = tag_table
@@ -204,21 +198,17 @@ def _tag_counts(splits: pl.DataFrame, pairs: pl.DataFrame, tag_table: pl.DataFra
     return table.with_columns(scored=pl.col("train") > 0)
 
 
-def _problems(split_tags: pl.DataFrame, drawn: Drawn) -> list[str | None]:
-    """Why a tag's bounds do not hold, in words, or None."""
-    return [_problem(number, row, drawn) for number, row in enumerate(split_tags.iter_rows(named=True))]
-
-
-def _problem(tag: int, row: dict[str, int], drawn: Drawn) -> str | None:
+def _problem(tag: int, row: dict[str, int], sampled: Sampled) -> str | None:
+    """Why the bounds of a tag do not hold, or None."""
     if row["n_left"] == 0:
         return "all its images are in the outer test" if row["outer_test"] else "none of its images is in a split"
     if row["inner_test"] < row["minimum"]:
-        return _unmet("inner test", row["inner_test"], row["minimum"], drawn.test_reachable[tag])
+        return _unmet("inner test", row["inner_test"], row["minimum"], sampled.test_reachable[tag])
     if row["inner_test"] > row["maximum"]:
         return f"the earlier splits hold {row['inner_test']} inner test images, the maximum is {row['maximum']} now"
-    least = int(drawn.validation_lower[tag])
+    least = int(sampled.validation_lower[tag])
     if row["validation"] < least:
-        return _unmet("validation", row["validation"], least, drawn.validation_reachable[tag])
+        return _unmet("validation", row["validation"], least, sampled.validation_reachable[tag])
     if row["train"] == 0:
         return "the earlier splits leave it no image for training"
     return None

@@ -1,21 +1,20 @@
-"""What must hold of the splits: each function recounts it from the tables and says in sentences what does not."""
+"""What must hold for the splits: every function recounts it from the tables and returns a sentence per violation."""
 
-from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import polars as pl
 
 from pipeline import DATASET_SPLITS, SPLITS
 from pipeline.settings import CurationSettings, SplitSettings
 
-# Images that are left out are in no file, so they cannot leak.
-NAMED = 5  # examples that a sentence names
+MAX_NAMED = 5  # records that a sentence names
 
 
 def tags_with_too_few_images(
     tags: pl.DataFrame, record_tags: pl.DataFrame, images: pl.DataFrame, settings: CurationSettings
 ) -> list[str]:
-    """Every released tag has at least `min_images_per_tag` usable images, exact duplicates counted once."""
+    """Every released tag has at least `min_images_per_tag` usable images; exact duplicates count once."""
     counted = (
         record_tags.select("record_id", "tag_id")
         .join(images.select("record_id", "image_id"), on="record_id")
@@ -39,24 +38,24 @@ def records_in_two_splits(splits: pl.DataFrame) -> list[str]:
 
 
 def images_in_two_splits(splits: pl.DataFrame, images: pl.DataFrame) -> list[str]:
-    """No image, told by the hash of its bytes, is in two splits."""
+    """No image, identified by the hash of its bytes, is in two splits."""
     hashes = images.select("record_id", "view", "image_id")
     return _in_two_splits(splits.join(hashes, on=["record_id", "view"]), "image_id", "Image")
 
 
 def _in_two_splits(rows: pl.DataFrame, column: str, noun: str) -> list[str]:
-    found = (
-        rows.filter(pl.col("split").is_in(list(DATASET_SPLITS)))
+    torn = (
+        rows.filter(pl.col("split").is_in(list(DATASET_SPLITS)))  # images left out are in no file, so they cannot leak
         .group_by(column)
         .agg(pl.col("split").unique().sort())
         .filter(pl.col("split").list.len() > 1)
         .sort(column)
     )
-    return [f"{noun} {row[column]} is in {' and '.join(row['split'])}." for row in found.to_dicts()]
+    return [f"{noun} {row[column]} is in {' and '.join(row['split'])}." for row in torn.to_dicts()]
 
 
 def images_not_placed(splits: pl.DataFrame, images: pl.DataFrame, record_tags: pl.DataFrame) -> list[str]:
-    """Every image whose record has tags is in the table once, and no other image is."""
+    """Every image of a record with tags is in the table exactly once, and no other image is."""
     key = ["record_id", "view"]
     tagged = images.select(key).join(record_tags.select("record_id"), on="record_id", how="semi")
     missing = tagged.join(splits, on=key, how="anti")
@@ -78,14 +77,14 @@ def excluded_providers_in_splits(splits: pl.DataFrame, records: pl.DataFrame, se
 
 
 def withdrawn_records_in_splits(splits: pl.DataFrame, tombstones: pl.DataFrame) -> list[str]:
-    """No record that was withdrawn is in a split."""
+    """No withdrawn record is in a split."""
     return _about(splits.join(tombstones, on="record_id", how="semi"), "was withdrawn and is in the splits")
 
 
 def outer_providers_elsewhere(
     splits: pl.DataFrame, records: pl.DataFrame, provider_distances: pl.DataFrame
 ) -> list[str]:
-    """The outer test has the images of the chosen providers and no others, and they are nowhere else."""
+    """The outer test holds the images of the chosen providers and no others; no other split holds any of them."""
     chosen = provider_distances.filter(pl.col("chosen").is_not_null())["data_provider"].unique()
     rows = splits.join(records.select("record_id", "data_provider"), on="record_id", how="left")
     is_outer = pl.col("data_provider").is_in(chosen.implode()).fill_null(False)
@@ -100,34 +99,39 @@ def outer_providers_elsewhere(
 def tags_out_of_bounds(
     splits: pl.DataFrame, split_tags: pl.DataFrame, record_tags: pl.DataFrame, settings: SplitSettings
 ) -> list[str]:
-    """Every tag lies within its bounds or says why not; the counts are those of the splits, recounted here.
+    """Every tag is within its bounds or says why not, and its counts are those of the splits.
 
-    No `problem` excuses more test images than the maximum, unless earlier splits hold them.
+    More test images than the maximum are a violation whatever `problem` says, unless earlier splits hold them.
     """
     counted = _images_per_tag(splits, record_tags)
-    most = Fraction(str(settings.max_tag_share))
     sentences = []
     for row in split_tags.sort("tag_id").to_dicts():
-        name, in_split = row["tag_id"], {split: counted.get((row["tag_id"], split), 0) for split in DATASET_SPLITS}
-        n_left = in_split["train"] + in_split["validation"] + in_split["inner_test"]
-        maximum = n_left * most.numerator // most.denominator
-        minimum = min(settings.min_test_images[row["facet"]], maximum)
-        recounted = {**in_split, "n_left": n_left, "minimum": minimum, "maximum": maximum}
-        wrong = [column for column, value in recounted.items() if row[column] != value]
+        in_split = {split: counted.get((row["tag_id"], split), 0) for split in DATASET_SPLITS}
+        wrong = _wrong_of_tag(row, in_split, settings)
         if wrong:
-            column = wrong[0]
-            sentences.append(
-                f"Tag {name}: {column} is {row[column]} in split_tags, but {recounted[column]} as counted."
-            )
-        elif row["scored"] != (in_split["train"] > 0):
-            sentences.append(f"Tag {name}: scored is {row['scored']}, with {in_split['train']} training images.")
-        elif in_split["inner_test"] > maximum and "earlier splits" not in (row["problem"] or ""):
-            sentences.append(f"Tag {name}: {in_split['inner_test']} inner test images are more than {maximum}.")
-        elif row["problem"] is None and in_split["inner_test"] < minimum:
-            sentences.append(f"Tag {name}: {in_split['inner_test']} inner test images are fewer than {minimum}.")
-        elif row["problem"] is None and in_split["train"] == 0:
-            sentences.append(f"Tag {name} has no training image, and no reason is given.")
+            sentences.append(f"Tag {row['tag_id']}{wrong}")
     return sentences
+
+
+def _wrong_of_tag(row: dict[str, Any], in_split: dict[str, int], settings: SplitSettings) -> str | None:
+    """What is wrong with a row of split_tags, given its images in every split as recounted; the end of a sentence."""
+    most = Fraction(str(settings.max_tag_share))
+    n_train, n_test = in_split["train"], in_split["inner_test"]
+    n_left = n_train + in_split["validation"] + n_test
+    maximum = n_left * most.numerator // most.denominator
+    minimum = min(settings.min_test_images[row["facet"]], maximum)
+    for column, value in {**in_split, "n_left": n_left, "minimum": minimum, "maximum": maximum}.items():
+        if row[column] != value:
+            return f": {column} is {row[column]} in split_tags, but {value} as counted."
+    if row["scored"] != (n_train > 0):
+        return f": scored is {row['scored']}, with {n_train} training images."
+    if n_test > maximum and "earlier splits" not in (row["problem"] or ""):
+        return f": {n_test} inner test images are more than {maximum}."
+    if row["problem"] is None and n_test < minimum:
+        return f": {n_test} inner test images are fewer than {minimum}."
+    if row["problem"] is None and n_train == 0:
+        return " has no training image, and no reason is given."
+    return None
 
 
 def _images_per_tag(splits: pl.DataFrame, record_tags: pl.DataFrame) -> dict[tuple[str, str], int]:
@@ -141,16 +145,12 @@ def _images_per_tag(splits: pl.DataFrame, record_tags: pl.DataFrame) -> dict[tup
 
 
 def _about(rows: pl.DataFrame, what: str) -> list[str]:
-    """One sentence on the images of these rows, naming the first of them."""
+    """One sentence about the records of these rows, naming the first ones."""
     if rows.is_empty():
         return []
-    names = rows["record_id"].unique().sort()
-    more = f" and {len(names) - NAMED} more records" if len(names) > NAMED else ""
-    return [f"Record {_listed(names.head(NAMED).to_list())}{more} {what}."]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    names = rows["record_id"].unique().sort().to_list()
+    more = f" and {len(names) - MAX_NAMED} more records" if len(names) > MAX_NAMED else ""
+    return [f"Record {', '.join(names[:MAX_NAMED])}{more} {what}."]
 
 
 def broken(
@@ -165,7 +165,7 @@ def broken(
     curation: CurationSettings,
     settings: SplitSettings,
 ) -> list[str]:
-    """Every sentence of every function here: empty when all of it holds."""
+    """The sentences of all functions of this module; empty if everything holds."""
     return [
         *tags_with_too_few_images(tags, record_tags, images, curation),
         *images_not_placed(splits, images, record_tags),

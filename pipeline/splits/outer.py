@@ -1,4 +1,4 @@
-"""The outer test: every provider's distance to the whole, and the rule that picks two of them."""
+"""The outer test: the distance of every provider to the whole dataset, and the rule that chooses two providers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from pipeline.settings import SplitSettings
-from pipeline.splits import frechet, many_sets
+from pipeline.splits import frechet
 from pipeline.splits.provider_features import (
+    DIVERSITY_FACET,
     extractors_of,
     feature_matrix,
     provider_images,
@@ -19,7 +20,7 @@ from pipeline.splits.provider_features import (
 )
 from pipeline.tables import PROVIDER_DISTANCES
 
-DIGITS = 6  # significant digits in the published table: last bits differ between machines
+DIGITS = 6  # significant digits in the published table; the last bits differ between machines
 
 
 def provider_distances(
@@ -30,11 +31,11 @@ def provider_distances(
     settings: SplitSettings,
     previous: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """PROVIDER_DISTANCES: every provider's size, diversity and distances for every extractor, and which are chosen.
+    """PROVIDER_DISTANCES: size, diversity and distances of every provider for every extractor, and the chosen ones.
 
-    The choice is made by the features of `settings.outer_extractor` (where there are none, by the first extractor by
-    name) and shown in the rows of every extractor. `previous` is the earlier PROVIDER_DISTANCES or SPLIT_TABLE: its
-    outer providers stay, unless `settings.reselect`. Raises DistanceError for images without features.
+    The features of `settings.outer_extractor` decide the choice (without any, those of the first extractor by name);
+    the rows of every extractor show it. `previous` is the earlier PROVIDER_DISTANCES or SPLIT_TABLE: its outer
+    providers stay chosen unless `settings.reselect` is set. Raises DistanceError for images without features.
     """
     rows = provider_images(images, records, record_tags, settings.seed)
     if rows.is_empty():
@@ -42,22 +43,22 @@ def provider_distances(
     providers = mark_eligible(provider_sizes(rows, record_tags), settings)
     names = extractors_of(features)
     deciding = settings.outer_extractor if settings.outer_extractor in names else names[0]
-    measured = measure(feature_matrix(features, deciding, rows["image_id"]), rows, providers, deciding, settings)
     kept = [] if settings.reselect else chosen_before(previous)
-    chosen = choose(measured.table, measured.distances_from, settings, kept)
-    tables = [_explained(measured, chosen, kept, deciding, settings)]
-    for name in names:
-        if name != deciding:
-            measured = measure(feature_matrix(features, name, rows["image_id"]), rows, providers, name, settings)
-            tables.append(_explained(measured, chosen, kept, name, settings))
+    chosen: list[str] | None = None
+    tables = []
+    for name in sorted(names, key=lambda name: name != deciding):
+        matrix = feature_matrix(features, name, rows["image_id"])
+        measured = measure(matrix, rows, providers, name, settings)
+        if chosen is None:
+            chosen = choose(measured.table, measured.distances_from, settings, kept)
+        tables.append(_explained(measured, chosen, kept, name, settings))
     return pl.concat(tables).sort("data_provider", "extractor")
 
 
 def mark_eligible(sizes: pl.DataFrame, settings: SplitSettings) -> pl.DataFrame:
-    """Adds `eligible` and `reason`: the share must be in range, and the object types diverse enough.
+    """Adds `eligible` and `reason`: the share must be in range and the entropy high enough.
 
-    Where fewer providers than are needed reach the entropy, the next by entropy are let in, and their reason says
-    `relaxed`.
+    If too few providers reach the entropy, those next in entropy are eligible as well; their reason says `relaxed`.
     """
     low, high = settings.outer_min_share, settings.outer_max_share
     bits, needed = settings.outer_min_entropy_bits, settings.outer_providers
@@ -68,7 +69,7 @@ def mark_eligible(sizes: pl.DataFrame, settings: SplitSettings) -> pl.DataFrame:
     relaxed = in_range["data_provider"].to_list()[len(diverse) : max(needed, len(diverse))]
     reasons = []
     for row in sizes.iter_rows(named=True):
-        types = f"{row['entropy']:.3g} bits of object types"
+        types = f"{row['entropy']:.3g} bits of {DIVERSITY_FACET.plural}"
         if row["share"] < low:
             reasons.append(f"share {row['share']:.2%} is below {low:.2%}")
         elif row["share"] > high:
@@ -85,7 +86,7 @@ def mark_eligible(sizes: pl.DataFrame, settings: SplitSettings) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Measured:
-    """Providers with their distances to the whole (`table`), and the way to get those to one provider."""
+    """`table` has the providers' distances to the whole; `distances_from` computes those to one provider, by name."""
 
     table: pl.DataFrame
     distances_from: Callable[[str], list[float]]
@@ -94,48 +95,42 @@ class Measured:
 def measure(
     matrix: np.ndarray, rows: pl.DataFrame, providers: pl.DataFrame, extractor: str, settings: SplitSettings
 ) -> Measured:
-    """Distances of every provider to the whole, from the feature rows [n, d] sorted as `rows`."""
+    """The distance of every provider to the whole, from the feature rows [n, d] sorted as `rows`."""
     names = providers["data_provider"].to_list()
     ends = providers["n"].cum_sum().to_list()
     starts = [0, *ends[:-1]]
     sets = [matrix[start:end] for start, end in zip(starts, ends, strict=True)]
-    whole, each = many_sets.moments_of_sets(sets)
+    whole, each = frechet.moments_of_sets(sets)
     to_whole = frechet.reference(whole)
-    distances = many_sets.distances_to(to_whole, sets, each)
+    distances = frechet.distances_to(to_whole, sets, each)
+    seeds = seeded_order(settings.seed, pl.Series([f"{extractor} {name}" for name in names]))
 
     def interval(index: int) -> frechet.Interval | None:
-        seed = int(seeded_order(settings.seed, pl.Series([f"{extractor} {names[index]}"]))[0])
+        generator = np.random.Generator(np.random.PCG64(int(seeds[index])))
         return frechet.resampling_interval(
-            sets[index],
-            distances[index],
-            to_whole,
-            resamples=settings.bootstrap,
-            generator=np.random.Generator(np.random.PCG64(seed)),
+            sets[index], distances[index], to_whole, resamples=settings.bootstrap, generator=generator
         )
 
     sample = np.sort(rows["order"].arg_sort()[: settings.kid_subset].to_numpy())
 
     def kernel(index: int) -> float | None:
-        drawn = np.arange(starts[index], min(ends[index], starts[index] + settings.kid_subset))
-        same = drawn[:, None] == sample[None, :]
-        return frechet.kernel_distance(matrix[drawn], matrix[sample], same)
+        subset = np.arange(starts[index], min(ends[index], starts[index] + settings.kid_subset))
+        return frechet.kernel_distance(matrix[subset], matrix[sample], same=subset[:, None] == sample[None, :])
 
     @cache
     def distances_from(name: str) -> list[float]:
         first = names.index(name)
-        known = each[first]
-        to_first = frechet.reference(frechet.moments(sets[first]) if known is None else known)
-        found = many_sets.distances_to(to_first, sets, each)
-        found[first] = 0.0
-        return found
+        moments = each[first] or frechet.moments(sets[first])
+        to_first = frechet.distances_to(frechet.reference(moments), sets, each)
+        to_first[first] = 0.0
+        return to_first
 
-    indices = range(len(names))
-    intervals = many_sets.in_threads(interval, indices)
+    intervals = frechet.in_threads(interval, range(len(names)))
     table = providers.with_columns(
         frechet_to_whole=pl.Series(distances, dtype=pl.Float64),
-        low=pl.Series([found.low if found else None for found in intervals], dtype=pl.Float64),
-        high=pl.Series([found.high if found else None for found in intervals], dtype=pl.Float64),
-        kid=pl.Series(many_sets.in_threads(kernel, indices), dtype=pl.Float64),
+        low=pl.Series([one.low if one else None for one in intervals], dtype=pl.Float64),
+        high=pl.Series([one.high if one else None for one in intervals], dtype=pl.Float64),
+        kid=pl.Series(frechet.in_threads(kernel, range(len(names))), dtype=pl.Float64),
         fewer_images_than_dimensions=pl.col("n") < matrix.shape[1],
     ).with_columns(pl.col("entropy", "share", "frechet_to_whole", "low", "high", "kid").round_sig_figs(DIGITS))
     order = table.filter(pl.col("kid").is_not_null()).sort("kid", "data_provider", descending=[True, False])
@@ -156,10 +151,10 @@ def chosen_before(previous: pl.DataFrame | None) -> list[str]:
 def choose(
     table: pl.DataFrame, distances_from: Callable[[str], list[float]], settings: SplitSettings, kept: Sequence[str] = ()
 ) -> list[str]:
-    """The outer providers in their order, at most `settings.outer_providers`; ties go by name.
+    """The outer providers in order of choice, at most `settings.outer_providers`; ties go by name.
 
     The first is the eligible provider farthest from the whole, the next the farthest from (or nearest to) the first.
-    Those in `kept` come before any other, while they still have images.
+    Providers in `kept` that still have images come before all others.
     """
     present = set(table["data_provider"].to_list())
     chosen = [name for name in kept if name in present][: settings.outer_providers]
@@ -181,7 +176,7 @@ def _ranked(table: pl.DataFrame, column: str, *, farthest: bool) -> list[str]:
 def _explained(
     measured: Measured, chosen: Sequence[str], kept: Sequence[str], extractor: str, settings: SplitSettings
 ) -> pl.DataFrame:
-    """The table with the choice, the distances to the first, and the reason of each row."""
+    """The table with the choice, the distances to the first provider, and the reason of every row."""
     table = measured.table
     names = table["data_provider"].to_list()
     to_first = measured.distances_from(chosen[0]) if chosen else [None] * len(names)

@@ -1,4 +1,4 @@
-"""What is decided before anything is drawn: outer images, images that keep their split, and those left out."""
+"""What is decided before sampling: images of the outer test, images that keep their split, and images left out."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from pipeline import DATASET_SPLITS
 
 
 class SplitError(ValueError):
-    """Tables from which no split can be made; the message names the image and what to do."""
+    """The tables have a gap, so no split can be made; the message names the image and what to do."""
 
 
 OUTER = "its provider is an outer test"
@@ -30,54 +30,64 @@ def place_images(
 ) -> pl.DataFrame:
     """One row per image with tags: record_id, view, data_provider, group_id, before, split, reason.
 
-    `split` is null for what is still to be drawn: whole groups without an older or outer image. `before` is the split
-    it had, and a new image joins the split of its group's older ones. Where a new image bridges older ones of different
-    splits, it is left out, and they keep their earlier group. An image that keeps its split keeps the reason for it, so
-    that a refresh in which nothing changed gives the same bytes. Raises SplitError for an image without group or
-    provider.
+    `split` is null for images still to be sampled: those of groups without older or outer images. `before` is the
+    earlier split; a new image joins the split of its group's older images. A new image that connects older images of
+    different splits is left out, and they keep their earlier group. Images that keep their split keep its reason, so
+    that a refresh without changes gives the same bytes. Raises SplitError for an image without group or provider.
     """
     rows = _rows(images, groups, records, record_tags, previous)
     outer = pl.col("data_provider").is_in(list(outer_providers))
     was_outer = pl.col("before") == "outer_test"
     undecided = pl.col("before").is_null() | (pl.col("before") == "left_out") | (was_outer & ~outer)
     anchor = pl.when(undecided).then(None).when(outer).then(pl.lit("outer_test")).otherwise("before")
-    rows = _with_group_facts(rows.with_columns(outer=outer, anchor=anchor))
+    rows = _with_group_facts(rows.with_columns(outer=outer, anchor=anchor)).with_columns(reason=_reason())
+    reason = pl.col("reason")
+    split = (
+        pl.when(reason == OUTER)
+        .then(pl.lit("outer_test"))
+        .when(reason == KEPT)
+        .then("anchor")
+        .when(reason == JOINED)
+        .then("last_anchor")
+        .when(reason.is_not_null())
+        .then(pl.lit("left_out"))
+    )
+    bridged = pl.col("anchor").is_not_null() & (pl.col("n_anchors") > 1) & ~pl.col("torn")
+    return rows.select(
+        "record_id",
+        "view",
+        "data_provider",
+        pl.when(bridged).then("group_before").otherwise("group_id").alias("group_id"),
+        "before",
+        split.alias("split"),
+        pl.when(reason == KEPT).then(pl.coalesce("reason_before", reason)).otherwise(reason).alias("reason"),
+    )
+
+
+def _reason() -> pl.Expr:
+    """Why an image has its split or is left out; null if it is still to be sampled."""
+    outer, beside_outer = pl.col("outer"), pl.col("last_anchor") == "outer_test"
     old, several = pl.col("anchor").is_not_null(), pl.col("n_anchors") > 1
-    bridged, beside_old = several & ~pl.col("torn"), pl.col("n_anchors") > 0
-    beside_outer = pl.col("last_anchor") == "outer_test"
-    reason = (
-        pl.when(old & several & pl.col("torn") & (pl.col("anchor") != pl.col("last_anchor")))
+    displaced = several & pl.col("torn") & (pl.col("anchor") != pl.col("last_anchor"))
+
+    def either(condition: pl.Expr, one: str, other: str) -> pl.Expr:
+        return pl.when(condition).then(pl.lit(one)).otherwise(pl.lit(other))
+
+    return (
+        pl.when(old & displaced)
         .then(pl.lit(TORN))
         .when(old)
-        .then(pl.when("outer").then(pl.lit(OUTER)).otherwise(pl.lit(KEPT)))
-        .when(bridged)
+        .then(either(outer, OUTER, KEPT))
+        .when(several & ~pl.col("torn"))
         .then(pl.lit(BRIDGE))
-        .when(beside_old & pl.col("outer"))
-        .then(pl.when(beside_outer).then(pl.lit(OUTER)).otherwise(pl.lit(NEAR_INNER)))
-        .when(beside_old)
-        .then(pl.when(beside_outer).then(pl.lit(NEAR_OUTER)).otherwise(pl.lit(JOINED)))
-        .when(pl.col("outer"))
+        .when((pl.col("n_anchors") > 0) & outer)
+        .then(either(beside_outer, OUTER, NEAR_INNER))
+        .when(pl.col("n_anchors") > 0)
+        .then(either(beside_outer, NEAR_OUTER, JOINED))
+        .when(outer)
         .then(pl.lit(OUTER))
         .when("touches_outer")
         .then(pl.lit(NEAR_OUTER))
-    )
-    split = (
-        pl.when(pl.col("reason") == OUTER)
-        .then(pl.lit("outer_test"))
-        .when(pl.col("reason") == KEPT)
-        .then("anchor")
-        .when(pl.col("reason") == JOINED)
-        .then("last_anchor")
-        .when(pl.col("reason").is_not_null())
-        .then(pl.lit("left_out"))
-    )
-    return (
-        rows.with_columns(reason=reason)
-        .with_columns(split=split, group_id=pl.when(bridged & old).then("group_before").otherwise("group_id"))
-        .with_columns(
-            reason=pl.when(pl.col("reason") == KEPT).then(pl.coalesce("reason_before", "reason")).otherwise("reason")
-        )
-        .select("record_id", "view", "data_provider", "group_id", "before", "split", "reason")
     )
 
 
@@ -88,26 +98,18 @@ def _rows(
     record_tags: pl.DataFrame,
     previous: pl.DataFrame | None,
 ) -> pl.DataFrame:
-    """Images of tagged records with provider, group, and what the earlier splits say of them, sorted by key."""
+    """Images of tagged records with provider, group, and split, group and reason of the earlier splits, by key."""
     key = ["record_id", "view"]
-    earlier = (
-        pl.DataFrame(schema={"record_id": pl.String, "view": images.schema["view"]}) if previous is None else previous
-    )
-    for column in ("split", "group_id", "reason"):
-        if column not in earlier.columns:
-            earlier = earlier.with_columns(pl.lit(None, dtype=pl.String).alias(column))
+    before = {"split": "before", "group_id": "group_before", "reason": "reason_before"}
+    empty = pl.DataFrame(schema={**images.select(key).schema, **dict.fromkeys(before, pl.String)})
+    earlier = empty if previous is None else pl.concat([empty, previous], how="diagonal_relaxed")
     rows = (
         images.select(key)
         .join(record_tags.select("record_id").unique(), on="record_id", how="semi")
         .sort(key)
         .join(records.select("record_id", "data_provider"), on="record_id", how="left", maintain_order="left")
         .join(groups.select(*key, "group_id"), on=key, how="left", maintain_order="left")
-        .join(
-            earlier.select(*key, before="split", group_before="group_id", reason_before="reason"),
-            on=key,
-            how="left",
-            maintain_order="left",
-        )
+        .join(earlier.select(*key, *before).rename(before), on=key, how="left", maintain_order="left")
     )
     for column, remedy in (("data_provider", "curate the records again"), ("group_id", "group the images again")):
         without = rows.filter(pl.col(column).is_null())
@@ -117,29 +119,28 @@ def _rows(
 
 
 def _with_group_facts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds, per group: how many splits its older images hold, the last by precedence, whether an image is outer.
+    """Adds per group: n_anchors (splits of its older images), last_anchor (in order of splits), touches_outer, torn.
 
     `torn`: the older images cannot keep their splits, because no new image explains why they are one group now, or
     because they were one group before.
     """
-    ranks = {name: rank for rank, name in enumerate(DATASET_SPLITS)}
-    names = dict(enumerate(DATASET_SPLITS))
-    rows = rows.with_columns(rank=pl.col("anchor").replace_strict(ranks, default=None, return_dtype=pl.Int8))
-    before = (
-        rows.filter(pl.col("rank").is_not_null())
+    rows = rows.with_columns(anchor=pl.col("anchor").cast(pl.Enum(DATASET_SPLITS)))
+    was_torn = (
+        rows.filter(pl.col("anchor").is_not_null())
         .group_by("group_before")
-        .agg(was_torn=pl.col("rank").min() != pl.col("rank").max())
+        .agg(was_torn=pl.col("anchor").n_unique() > 1)
     )
     facts = (
-        rows.join(before, on="group_before", how="left")
+        rows.join(was_torn, on="group_before", how="left")
         .group_by("group_id")
         .agg(
-            n_anchors=pl.col("rank").drop_nulls().n_unique(),
-            last_rank=pl.col("rank").max(),
+            n_anchors=pl.col("anchor").drop_nulls().n_unique(),
+            last_anchor=pl.col("anchor").max(),
             touches_outer=pl.col("outer").any(),
-            torn=pl.col("rank").is_not_null().all() | pl.col("was_torn").fill_null(False).any(),
+            torn=pl.col("anchor").is_not_null().all() | pl.col("was_torn").fill_null(False).any(),
         )
-        .with_columns(last_anchor=pl.col("last_rank").replace_strict(names, default=None, return_dtype=pl.String))
-        .drop("last_rank")
+        .with_columns(pl.col("last_anchor").cast(pl.String))
     )
-    return rows.join(facts, on="group_id", how="left", maintain_order="left")
+    return rows.with_columns(pl.col("anchor").cast(pl.String)).join(
+        facts, on="group_id", how="left", maintain_order="left"
+    )

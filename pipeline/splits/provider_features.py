@@ -1,4 +1,4 @@
-"""Which images a provider has, how diverse their types are, and their feature vectors as one matrix."""
+"""The images of every provider, the diversity of their tags, and their feature vectors as one matrix."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,24 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.facets import ALL_FACETS
 from pipeline.splits.frechet import DistanceError
+
+DIVERSITY_FACET = ALL_FACETS[0]  # its stated tags measure how diverse a provider's images are
 
 
 def seeded_order(seed: int, ids: pl.Series) -> np.ndarray:
-    """A 64-bit number per id that depends on nothing but the seed and the id: an order that no row order can change."""
+    """A 64-bit number per id, from seed and id alone: sorting by it gives the same order for any row order."""
     salt = seed.to_bytes(8, "little", signed=True)
     digests = (hashlib.blake2b(name.encode(), digest_size=8, salt=salt).digest() for name in ids)
     return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
 def provider_images(images: pl.DataFrame, records: pl.DataFrame, record_tags: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """One row per provider and distinct image with tags: data_provider, order, image_id, record_id, sorted so.
+    """One row per provider and distinct image with tags: data_provider, order, image_id, record_id, sorted by these.
 
-    An image that a provider delivers in several records counts once, for the record of the smallest id.
+    An image in several records of a provider counts once, for the record with the smallest id.
     """
     tagged = record_tags.select("record_id").unique()
     rows = (
@@ -42,22 +43,22 @@ def provider_images(images: pl.DataFrame, records: pl.DataFrame, record_tags: pl
 
 
 def provider_sizes(rows: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFrame:
-    """One row per provider, by name: n, share of all images, and entropy of its images' object-type sets in bits.
+    """One row per provider, by name: n, share of all images, and entropy of its images' tag sets in bits.
 
-    The set is that of the stated object types of the image's record; images without one share the empty set.
+    A tag set holds the stated tags of DIVERSITY_FACET of the image's record; images without any share the empty set.
     """
     sets = (
-        record_tags.filter((pl.col("facet") == "object_types") & pl.col("stated"))
+        record_tags.filter((pl.col("facet") == DIVERSITY_FACET.key) & pl.col("stated"))
         .sort("record_id", "tag_id")
         .group_by("record_id", maintain_order=True)
-        .agg(types=pl.col("tag_id").str.join(" "))
+        .agg(tag_set=pl.col("tag_id").str.join(" "))
     )
     counts = (
         rows.join(sets, on="record_id", how="left")
-        .with_columns(pl.col("types").fill_null(""))
-        .group_by("data_provider", "types")
+        .with_columns(pl.col("tag_set").fill_null(""))
+        .group_by("data_provider", "tag_set")
         .agg(count=pl.len().cast(pl.Float64))
-        .sort("data_provider", "count", "types")
+        .sort("data_provider", "count", "tag_set")
     )
     probability = pl.col("count") / pl.col("count").sum()
     return (
@@ -69,7 +70,7 @@ def provider_sizes(rows: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFram
 
 
 def extractors_of(features: Path | pl.DataFrame) -> list[str]:
-    """The names of the networks whose features are there, sorted."""
+    """The names of the extractors that have features, sorted."""
     if isinstance(features, pl.DataFrame):
         return sorted(features["extractor"].unique().to_list())
     names = (
@@ -79,19 +80,21 @@ def extractors_of(features: Path | pl.DataFrame) -> list[str]:
 
 
 def feature_matrix(features: Path | pl.DataFrame, extractor: str, image_ids: pl.Series) -> np.ndarray:
-    """The vectors of the images, in the order given: float16 [n, d], 1.4 GB for 346,324 images of 2048.
+    """The vectors of the images, in the given order: float16 [n, d], 1.4 GB for 346,324 images of 2048 dimensions.
 
-    Shards are read one by one. Raises DistanceError when an image has no vector.
+    Shards are read one by one. Raises DistanceError if an image has no vector.
     """
     wanted = pl.DataFrame({"image_id": image_ids}).with_row_index("row")
     matrix, filled = None, np.zeros(len(image_ids), dtype=bool)
-    for found_ids, vectors in _blocks(features, extractor):
-        found = pl.DataFrame({"image_id": found_ids}).with_row_index("source")
-        places = wanted.join(found, on="image_id", how="inner")
+    for block in _blocks(features):
+        of_extractor = block.filter(extractor=extractor)
+        if of_extractor.is_empty():
+            continue
         if matrix is None:
-            matrix = np.zeros((len(image_ids), vectors.shape[1]), dtype=np.float16)
-        rows = places["row"].to_numpy()
-        matrix[rows] = vectors[places["source"].to_numpy()]
+            matrix = np.zeros((len(image_ids), len(of_extractor["vector"][0])), dtype=np.float16)
+        known = wanted.join(of_extractor, on="image_id")
+        rows = known["row"].to_numpy()
+        matrix[rows] = known["vector"].explode().to_numpy().reshape(len(rows), -1)
         filled[rows] = True
     if matrix is None or not filled.all():
         missing = image_ids.filter(pl.Series(~filled))
@@ -101,26 +104,15 @@ def feature_matrix(features: Path | pl.DataFrame, extractor: str, image_ids: pl.
     return matrix
 
 
-def _blocks(features: Path | pl.DataFrame, extractor: str) -> Iterator[tuple[pl.Series, np.ndarray]]:
-    """Image ids and their vectors of one extractor, a block at a time."""
-    for table in _tables(features):
-        mask = pc.equal(table["extractor"], extractor)
-        if not pc.any(mask).as_py():
-            continue
-        chosen = table.filter(mask).combine_chunks()
-        vectors = chosen["vector"].chunk(0)
-        flat = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float16, copy=False)
-        yield pl.Series(chosen["image_id"].to_pylist(), dtype=pl.String), flat.reshape(len(vectors), -1)
-
-
-def _tables(features: Path | pl.DataFrame) -> Iterator[pa.Table]:
+def _blocks(features: Path | pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The rows of the `features` table, a block at a time."""
     if isinstance(features, pl.DataFrame):
-        yield features.select("image_id", "extractor", "vector").to_arrow()
+        yield features
         return
     for shard in _shards(features):
         with pq.ParquetFile(shard) as file:
             for batch in file.iter_batches(batch_size=8_192, columns=["image_id", "extractor", "vector"]):
-                yield pa.Table.from_batches([batch])
+                yield pl.DataFrame(batch)
 
 
 def _shards(folder: Path) -> list[Path]:

@@ -1,7 +1,7 @@
-"""A second look at pictures that seem alike: laid over each other to a fraction of a point, then compared.
+"""Verifies pairs of similar pictures on their pixels: aligned to a fraction of a pixel, then compared.
 
-Two photographs of the same kind of thing before the same cloth agree in their outlines. Copies of one photograph agree
-in every small block of it, and one colour correction maps all of the one to all of the other.
+Two photographs of similar objects before the same background agree in their outlines. Copies of one photograph agree in
+every small block, and a single colour correction maps one to the other.
 """
 
 import os
@@ -12,79 +12,79 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.compiled import compiled
 
-SIDE = 128  # points of a picture's square in which two are compared
-HALF_ROUNDS, ROUNDS = 4, 3  # of the fit of the window, first at every second point
-HOPELESS = 0.5  # agreement at every second point below which a closer fit does not help
+SIDE = 128  # pixels of the square in which two pictures are compared
+HALF_ROUNDS, ROUNDS = 4, 3  # of the fit of the window, first at every second pixel
+HOPELESS = 0.5  # agreement at every second pixel; below it a closer fit does not help
 LONGEST_STEP = 0.03  # of the window in one round, as a share of the side
-LEAST_CONTRAST = 0.2  # below it the two have nothing in common to fit
+LEAST_CONTRAST = 0.2  # below it the two pictures have nothing in common to fit
 RIDGE = 1e-3  # a picture without any edge fits everywhere
-SETTLED = 2e-4  # a step, as a share of the side, after which the next would not be seen
+SETTLED = 2e-4  # a step, as a share of the side, after which the next would make no difference
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
-BLOCK = 8  # points of a block's side
-FLAT = 3.0  # spread of grey levels below which a block shows nothing
-BLEACHED, BLACKENED = 240.0, 12.0  # a change of light may have taken what a block of such a mean showed
-FORGIVEN = 3  # rows of blocks, side by side, in which a line of text may be
-IN_A_LINE = 0.25  # where less is left, the picture was in those rows and not a text
-WORST = 0.05  # the share of what is left that may disagree
+BLOCK = 8  # pixels of a block's side
+FLAT = 3.0  # standard deviation of grey levels; a block below it shows nothing
+BLEACHED, BLACKENED = 240.0, 12.0  # mean levels of blocks whose content a change of light may have removed
+FORGIVEN = 3  # adjacent rows of blocks in which a line of text may be
+IN_A_LINE = 0.25  # where less is left, those rows held the picture and not a text
+WORST = 0.05  # the share of the remaining blocks that may disagree
 
-CELL = 4  # points of a cell's side; colours are compared by cells
+CELL = 4  # pixels of a cell's side; colours are compared by cells
 FORGIVEN_CELLS = FORGIVEN * BLOCK // CELL  # rows, as high as the forgiven blocks
 CORRECTIONS = 6  # rounds of the fit of the colour correction
-NOTICED, BY_CONTRAST = 7.0, 0.2  # levels of difference that count as one, and how many more by those of an edge
-SHOWN = 20.0  # levels of contrast from which on a cell counts in full: a wide plain ground may not outvote the object
+NOTICED, BY_CONTRAST = 7.0, 0.2  # levels of difference that count as one, and how many more per level of contrast
+SHOWN = 20.0  # levels of contrast from which a cell counts fully: a large plain ground must not outweigh the object
 
 
-def second_look(
-    pictures: np.ndarray, wholes: np.ndarray, larges: np.ndarray, windows: np.ndarray, most: float
+def pixel_differences(
+    pictures: np.ndarray, templates: np.ndarray, images: np.ndarray, windows: np.ndarray, most: float
 ) -> np.ndarray:
-    """How far the whole of one picture differs from a window of another one, float64 [m]; 0 for the same picture.
+    """How much the whole of a picture, the template, differs from a window of another, float64 [m]; 0 for equal ones.
 
-    `pictures` is uint8 [n, SIDE, SIDE, 3], `wholes` and `larges` are row numbers [m], `windows` [m, 4] left, top, width
-    and height as shares of the side, near where the two fit. The difference is what the correlation of their blocks
-    lacks to 1, and what a correction of colours leaves. Beyond `most` it is not measured to the end, and may be larger,
-    or infinite.
+    `pictures` is uint8 [n, SIDE, SIDE, 3], `templates` and `images` are row numbers [m], `windows` [m, 4] are left,
+    top, width and height as shares of the side, near the best fit. The difference is 1 less the correlation of their
+    blocks, plus the difference of colours after correction. Beyond `most` it is not measured to the end: it may be
+    larger, or infinite.
     """
-    differences = np.full(len(wholes), np.inf)
+    differences = np.full(len(templates), np.inf)
 
-    def look(part: np.ndarray) -> None:
+    def compare(part: np.ndarray) -> None:
         for pair in part:
-            whole = pictures[wholes[pair]].astype(np.float32)
-            large = pictures[larges[pair]].astype(np.float32)
-            grey, grey_large = _blurred(whole @ GREY), _blurred(large @ GREY)
-            half, half_large = _halved(grey), _halved(grey_large)
-            window = fitted(_blurred(half), _blurred(half_large), windows[pair], HALF_ROUNDS)
-            if agreement(half, sampled(half_large, window)) < HOPELESS:
+            template = pictures[templates[pair]].astype(np.float32)
+            image = pictures[images[pair]].astype(np.float32)
+            grey, grey_image = _blurred(template @ GREY), _blurred(image @ GREY)
+            half, half_image = _halved(grey), _halved(grey_image)
+            window = fitted(_blurred(half), _blurred(half_image), windows[pair], HALF_ROUNDS)
+            if agreement(half, sampled(half_image, window)) < HOPELESS:
                 continue
-            window = fitted(_blurred(grey), _blurred(grey_large), window, ROUNDS)
-            piece = sampled(large, window)
+            window = fitted(_blurred(grey), _blurred(grey_image), window, ROUNDS)
+            piece = sampled(image, window)
             differences[pair] = 1 - agreement(grey, _blurred(piece @ GREY))
             if differences[pair] <= most:
-                differences[pair] += colour_difference(_cells(whole), _cells(piece))
+                differences[pair] += colour_difference(_cells(template), _cells(piece))
 
     workers = len(os.sched_getaffinity(0))
     with threadpool_limits(1), ThreadPoolExecutor(workers) as threads:
-        list(threads.map(look, np.array_split(np.arange(len(wholes)), 16 * workers)))
+        list(threads.map(compare, np.array_split(np.arange(len(templates)), 16 * workers)))
     return differences
 
 
-def fitted(whole: np.ndarray, large: np.ndarray, window: np.ndarray, rounds: int) -> np.ndarray:
-    """The window of `large` that fits `whole` best, near the given one, by least squares of the grey levels.
+def fitted(template: np.ndarray, image: np.ndarray, window: np.ndarray, rounds: int) -> np.ndarray:
+    """The window of `image` that fits `template` best, near the given one, by least squares of the grey levels.
 
-    Gauss and Newton's steps (Lucas and Kanade 1981) over the window's four numbers, contrast and brightness; points
-    that fit badly weigh less, so that a watermark does not pull.
+    Gauss-Newton steps (Lucas and Kanade 1981) over the four numbers of the window, contrast and brightness; pixels that
+    fit badly weigh less, so that a watermark does not distort the fit.
     """
     contrast, brightness, usual = 1.0, 0.0, np.inf
     for _ in range(rounds):
         squares, products = np.zeros((6, 6)), np.zeros(6)
-        usual = _normal_equations(whole, large, window, contrast, brightness, usual, squares, products)
+        usual = _normal_equations(template, image, window, contrast, brightness, usual, squares, products)
         squares += np.triu(squares, 1).T + RIDGE * np.eye(6)
-        found = np.linalg.solve(squares, products)
-        contrast, brightness = float(found[4]), float(found[5])
+        solution = np.linalg.solve(squares, products)
+        contrast, brightness = float(solution[4]), float(solution[5])
         if contrast < LEAST_CONTRAST:
             return window
-        moved = window + np.clip(found[[0, 2, 1, 3]] / contrast, -LONGEST_STEP, LONGEST_STEP)
-        moved[2:] = np.clip(moved[2:], 0.5, 1.02)  # a little beyond the rim, where a copy was framed
+        moved = window + np.clip(solution[[0, 2, 1, 3]] / contrast, -LONGEST_STEP, LONGEST_STEP)
+        moved[2:] = np.clip(moved[2:], 0.5, 1.02)  # a little beyond the rim, for copies with a frame
         moved[:2] = np.clip(moved[:2], -0.01, 1.01 - moved[2:])
         settled = np.abs(moved - window).max() < SETTLED
         window = moved
@@ -94,20 +94,18 @@ def fitted(whole: np.ndarray, large: np.ndarray, window: np.ndarray, rounds: int
 
 
 @compiled
-def _normal_equations(  # type: ignore[no-untyped-def]
-    whole, large, window, contrast, brightness, usual, squares, products
-):
-    """Add up the least squares of one step, upper triangle; the mean difference that contrast and brightness leave.
+def _normal_equations(template, image, window, contrast, brightness, usual, squares, products):
+    """Adds up the normal equations of one step, upper triangle; returns the mean difference at the given parameters.
 
-    Weighed by the `usual` difference of the step before. Unknowns: left, width, top, height, contrast, brightness.
+    Weights depend on `usual`, the mean of the step before. Unknowns: left, width, top, height, contrast, brightness.
     """
-    side = len(whole)
+    side = len(template)
     piece, lines = np.empty((side, side), np.float32), np.empty((side, side), np.float32)
     for row in range(side):
         y = min(max((window[1] + (row + 0.5) / side * window[3]) * side - 0.5, 0.0), side - 1.0)
         upper = min(int(y), side - 2)
         for column in range(side):
-            above, below = large[upper, column], large[upper + 1, column]
+            above, below = image[upper, column], image[upper + 1, column]
             lines[row, column] = above + (below - above) * np.float32(y - upper)
     for column in range(side):
         x = min(max((window[0] + (column + 0.5) / side * window[2]) * side - 0.5, 0.0), side - 1.0)
@@ -119,7 +117,7 @@ def _normal_equations(  # type: ignore[no-untyped-def]
     for row in range(1, side - 1):
         for column in range(1, side - 1):
             value = piece[row, column]
-            rest = abs(whole[row, column] - contrast * value - brightness)
+            rest = abs(template[row, column] - contrast * value - brightness)
             total += rest
             weight = 1 / (1 + (rest / (2 * usual + 1)) ** 2)
             slope[0] = (piece[row, column + 1] - piece[row, column - 1]) * (0.5 * side / window[2])
@@ -129,17 +127,17 @@ def _normal_equations(  # type: ignore[no-untyped-def]
             slope[4] = value
             for one in range(6):
                 weighted = slope[one] * weight
-                products[one] += weighted * whole[row, column]
+                products[one] += weighted * template[row, column]
                 for other in range(one, 6):
                     squares[one, other] += weighted * slope[other]
     return total / ((side - 2) * (side - 2))
 
 
 def sampled(picture: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """The window of the picture on as many points as the picture has, bilinearly."""
+    """The window of the picture, sampled bilinearly at as many pixels as the picture has."""
     side = len(picture)
-    left, across = _places(window[0], window[2], side)
-    top, along = _places(window[1], window[3], side)
+    left, across = _positions(window[0], window[2], side)
+    top, along = _positions(window[1], window[3], side)
     channels = (1,) * (picture.ndim - 2)
     above = picture[top]
     lines = above + (picture[top + 1] - above) * along.reshape(-1, 1, *channels)
@@ -147,42 +145,40 @@ def sampled(picture: np.ndarray, window: np.ndarray) -> np.ndarray:
     return before + (lines[:, left + 1] - before) * across.reshape(1, -1, *channels)
 
 
-def _places(start: float, size: float, side: int) -> tuple[np.ndarray, np.ndarray]:
-    places = np.clip((start + (np.arange(side) + 0.5) / side * size) * side - 0.5, 0, side - 1)
-    before = np.minimum(places.astype(np.int64), side - 2)
-    return before, (places - before).astype(np.float32)
+def _positions(start: float, size: float, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel of a window's side: the source pixel before it, and the weight of the next one."""
+    positions = np.clip((start + (np.arange(side) + 0.5) / side * size) * side - 0.5, 0, side - 1)
+    before = np.minimum(positions.astype(np.int64), side - 2)
+    return before, (positions - before).astype(np.float32)
 
 
-def agreement(whole: np.ndarray, piece: np.ndarray) -> float:
-    """The correlation that all but the worst blocks of two grey pictures reach; 0 where they show nothing."""
-    one, other = _blocks(whole), _blocks(piece)
+def agreement(template: np.ndarray, piece: np.ndarray) -> float:
+    """The correlation that all but the worst blocks of two grey pictures reach; 0 if they show nothing."""
+    one, other = _blocks(template), _blocks(piece)
     mean_one, mean_other = one.mean(2), other.mean(2)
     one, other = one - mean_one[..., None], other - mean_other[..., None]
     spread_one, spread_other = np.sqrt((one**2).mean(2)), np.sqrt((other**2).mean(2))
-    # the constant is the variance of a JPEG's noise: what is faint may not decide
+    # the constant is the variance of JPEG noise: faint structure must not decide
     correlation = ((one * other).mean(2) + 4) / (spread_one * spread_other + 4)
     extreme = (np.maximum(mean_one, mean_other) > BLEACHED) | (np.minimum(mean_one, mean_other) < BLACKENED)
     least, most = np.minimum(spread_one, spread_other), np.maximum(spread_one, spread_other)
     weight = np.where((most > FLAT) & ~(extreme & (least < FLAT)), np.sqrt(np.minimum(most, 20)), 0)
     kept = _without_a_line(weight, (1 - correlation) * weight, FORGIVEN)
-    return _weighted_quantile(correlation.ravel(), kept.ravel(), WORST)
-
-
-def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> float:
+    values, weights = correlation.ravel(), kept.ravel()
     if weights.sum() < 1:
         return 0.0
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][np.searchsorted(reached, share)])
+    return float(values[order][np.searchsorted(reached, WORST)])
 
 
 def colour_difference(whole: np.ndarray, piece: np.ndarray) -> float:
-    """What is left between two pictures [n, n, 3] after the best colour correction: a mean of fourth powers.
+    """The difference of two pictures [n, n, 3] after the best colour correction: a mean of fourth powers.
 
-    A difference of a few levels counts as 1, more beside edges, where half a point of shift makes as much. The
+    A difference of a few levels counts as 1; beside edges it takes more, because a shift by half a pixel causes it. The
     correction is one affine map of the three channels, fitted where neither picture is bleached or blackened.
     """
-    if _clipped(piece) > _clipped(whole):  # the correction goes towards the one that lost more
+    if _clipped(piece) > _clipped(whole):  # corrected towards the picture that lost more
         whole, piece = piece, whole
     corrected, rest = _corrected(whole.reshape(-1, 3) / 255, piece.reshape(-1, 3) / 255)
     n = len(whole)
@@ -195,7 +191,7 @@ def colour_difference(whole: np.ndarray, piece: np.ndarray) -> float:
 
 
 def _without_a_line(weight: np.ndarray, badness: np.ndarray, rows: int) -> np.ndarray:
-    """The weights [n, n], 0 in the rows side by side that are worst; all of them where little else would be left."""
+    """The weights [n, n], 0 in the worst adjacent rows; unchanged if little else would be left."""
     worst = np.convolve(badness.sum(1), np.ones(rows), "valid").argmax()
     kept = weight.copy()
     kept[worst : worst + rows] = 0
@@ -203,9 +199,9 @@ def _without_a_line(weight: np.ndarray, badness: np.ndarray, rows: int) -> np.nd
 
 
 def _corrected(whole: np.ndarray, piece: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The piece in the whole's colours, and the difference left at each cell; both of levels 0 to 1."""
+    """The piece in the colours of the whole, and the remaining difference of every cell; levels are 0 to 1."""
     inputs = np.concatenate([piece, np.ones((len(piece), 1))], axis=1)
-    ridge = np.diag([1.0, 1.0, 1.0, 0.1])  # towards no correction
+    ridge = np.diag([1.0, 1.0, 1.0, 0.1])  # pulls towards no correction
     weights, corrected, rest = np.ones_like(whole), piece, np.zeros(len(whole))
     for _ in range(CORRECTIONS):
         squares = np.einsum("ni,nj,nc->cij", inputs, inputs, weights) + ridge
@@ -224,7 +220,7 @@ def _clipped(picture: np.ndarray) -> float:
 
 
 def _contrast(picture: np.ndarray) -> np.ndarray:
-    """The range of levels among a cell and its neighbours, of the channel where it is widest."""
+    """The range of levels among a cell and its neighbours, in the channel where it is widest."""
     n = len(picture)
     padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
     around = np.stack([padded[row : row + n, column : column + n] for row in range(3) for column in range(3)])

@@ -1,7 +1,7 @@
-"""The compiled search for the part of one miniature that agrees best with the whole of another.
+"""The compiled search for the window of one miniature that agrees best with the whole of another, the template.
 
-Sums are kept per column and added up last, so that the loops run in vectors without reordering any addition: every
-machine finds the same. Plain loops over few arrays compile in seconds where whole-array expressions take a minute.
+Sums are kept per column and added up last, so that the loops are vectorised without reordering any addition: every
+machine finds the same. Plain loops over few arrays compile in seconds, whole-array expressions take a minute.
 """
 
 import numpy as np
@@ -11,58 +11,50 @@ from pipeline.images.verify import MINIATURE as SIDE
 
 COARSE = 2  # every second row and column is compared first
 HALF = SIDE // COARSE
-WORTH_CLIMBING = 0.6  # correlation at the best coarse window below which no shift of a few per cent helps
-WORTH_REFINING = 0.5  # agreement of gradients after the coarse climb below which no step of a few per cent helps
-# Steps of the climb, as shares of the side: first between every second point in grey levels, then finely in gradients.
+WORTH_CLIMBING = 0.6  # correlation at the best coarse window; below it no shift of a few per cent helps
+WORTH_REFINING = 0.5  # agreement of gradients after the coarse climb; below it no step of a few per cent helps
+# Steps of the climb, as shares of the side: first on every second point in grey levels, then on all in gradients.
 STRIDES, STEPS = np.array([COARSE, COARSE, 1, 1]), np.array([0.04, 0.02, 0.01, 0.005])
 ROUNDS = 8
-BETTER = 1e-6  # a smaller gain is rounding
+BETTER = 1e-6  # a smaller gain is a rounding error
 # Layers of the working memory, each SIDE x SIDE float32.
-WHOLE, LARGE, PART, BLURRED, RIGHT, DOWN, LINES = range(7)
+TEMPLATE, IMAGE, PART, BLURRED, RIGHT, DOWN, LINES = range(7)
 # Lines of the last layer.
 SHARE, ROW, DOT, NORM = range(4)
 SUMS = HALF * HALF  # the row behind the parts' points
 
 
-def likenesses_of_parts(
-    pictures: np.ndarray, wholes: np.ndarray, larges: np.ndarray, windows: np.ndarray, smallest_part: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The agreement of each whole picture with the best part of its large one, and the window [m, 4] of that part.
-
-    Quickest when sorted by the large.
-    """
-    found, where = np.empty(len(wholes)), np.zeros((len(wholes), 4))
-    work, places = np.zeros((7, SIDE, SIDE), np.float32), np.zeros(SIDE, np.int32)
-    parts, window = np.zeros((SUMS + 1, len(windows)), np.float32), np.zeros(4)
-    _compare(pictures, wholes, larges, windows, smallest_part, work, places, parts, window, found, where)
-    return found, where
-
-
 @compiled
-def _compare(  # type: ignore[no-untyped-def]
-    pictures, wholes, larges, windows, smallest_part, work, places, parts, window, found, where
-):
-    """Fill `found` and `where`; the other arrays behind `smallest_part` are working memory."""
-    cut = -1
-    for pair in range(len(wholes)):
-        if larges[pair] != cut:
-            cut = larges[pair]
-            for row in range(SIDE):
-                for column in range(SIDE):
-                    work[LARGE, row, column] = pictures[cut, row, column]
-            _cut_parts(work, places, windows, parts)
-        for row in range(SIDE):
-            for column in range(SIDE):
-                work[WHOLE, row, column] = pictures[wholes[pair], row, column]
-        found[pair] = _likeness(work, places, windows, parts, window, smallest_part)
-        where[pair] = window
+def search_templates(pictures, templates, images, windows, smallest_part, agreements, best_windows):
+    """Write the best agreement [m] of every template with a window of its image, and that window [m, 4].
+
+    `templates` and `images` are row numbers [m] of `pictures`; the search is fastest if they are sorted by `images`.
+    """
+    work, sources = np.zeros((7, SIDE, SIDE), np.float32), np.zeros(SIDE, np.int32)
+    parts, window = np.zeros((SUMS + 1, len(windows)), np.float32), np.zeros(4)
+    loaded = -1
+    for pair in range(len(templates)):
+        if images[pair] != loaded:
+            loaded = images[pair]
+            _copy(pictures[loaded], work[IMAGE])
+            _cut_parts(work, sources, windows, parts)
+        _copy(pictures[templates[pair]], work[TEMPLATE])
+        agreements[pair] = _search_template(work, sources, windows, parts, window, smallest_part)
+        best_windows[pair] = window
 
 
 @inner
-def _cut_parts(work, places, windows, parts):  # type: ignore[no-untyped-def]
-    """Every coarse window of the large picture, less its mean and over its norm; nothing where it is flat."""
+def _copy(source, target):
+    for row in range(SIDE):
+        for column in range(SIDE):
+            target[row, column] = source[row, column]
+
+
+@inner
+def _cut_parts(work, sources, windows, parts):
+    """Every coarse window of the image, less its mean and divided by its norm; zeros if it is flat."""
     for number in range(len(windows)):
-        _sample(work, places, windows[number], STRIDES[0])
+        _sample(work, sources, windows[number], STRIDES[0])
         mean = 0.0
         for row in range(HALF):
             for column in range(HALF):
@@ -79,36 +71,36 @@ def _cut_parts(work, places, windows, parts):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _likeness(work, places, windows, parts, window, smallest_part):  # type: ignore[no-untyped-def]
-    """The agreement of the whole with the best part: a coarse search, then a climb in smaller steps."""
+def _search_template(work, sources, windows, parts, window, smallest_part):
+    """The agreement of the template with the best window: a coarse search, then a climb in smaller steps."""
     best, start = _best_window(work, parts)
     if best < WORTH_CLIMBING:
         return -1.0
     for edge in range(4):
         window[edge] = windows[start, edge]
-    _gradients_of_whole(work)
+    _gradients_of_template(work)
     agreement = 1.0
     for level in range(len(STEPS)):
         if agreement >= WORTH_REFINING:
-            agreement = _climb(work, places, window, level, smallest_part)
+            agreement = _climb(work, sources, window, level, smallest_part)
     return agreement
 
 
 @inner
-def _best_window(work, parts):  # type: ignore[no-untyped-def]
-    """The correlation of the whole with the coarse window that fits best, and which it is."""
+def _best_window(work, parts):
+    """The correlation of the template with the best coarse window, and the number of that window."""
     n_windows = parts.shape[1]
     for number in range(n_windows):
         parts[SUMS, number] = 0.0
     mean = 0.0
     for row in range(0, SIDE, COARSE):
         for column in range(0, SIDE, COARSE):
-            mean += work[WHOLE, row, column]
+            mean += work[TEMPLATE, row, column]
     mean /= HALF * HALF
     norm = 0.0
     for row in range(HALF):
         for column in range(HALF):
-            value = np.float32(work[WHOLE, row * COARSE, column * COARSE] - mean)
+            value = np.float32(work[TEMPLATE, row * COARSE, column * COARSE] - mean)
             norm += float(value) ** 2
             for number in range(n_windows):
                 parts[SUMS, number] += value * parts[row * HALF + column, number]
@@ -120,10 +112,10 @@ def _best_window(work, parts):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _climb(work, places, window, level, smallest_part):  # type: ignore[no-untyped-def]
-    """Move each edge of the window by a step while that helps; changes `window`, returns the agreement reached."""
+def _climb(work, sources, window, level, smallest_part):
+    """Move the edges of the window by a step while that helps; changes `window`, returns the agreement reached."""
     stride, step = STRIDES[level], STEPS[level]
-    best = _agreement(work, places, window, stride)
+    best = _agreement(work, sources, window, stride)
     if best < WORTH_REFINING:
         return best
     for _ in range(ROUNDS):
@@ -135,11 +127,11 @@ def _climb(work, places, window, level, smallest_part):  # type: ignore[no-untyp
                 window[axis] += by
                 by = -by
             window[2 + axis] += by
-            found = -2.0
+            moved = -2.0
             if _inside(window[axis], window[2 + axis], smallest_part):
-                found = _agreement(work, places, window, stride)
-            if found > best + BETTER:
-                best, improved = found, True
+                moved = _agreement(work, sources, window, stride)
+            if moved > best + BETTER:
+                best, improved = moved, True
             else:
                 window[axis], window[2 + axis] = start, size
         if not improved:
@@ -148,20 +140,20 @@ def _climb(work, places, window, level, smallest_part):  # type: ignore[no-untyp
 
 
 @inner
-def _inside(start, size, smallest_part):  # type: ignore[no-untyped-def]
+def _inside(start, size, smallest_part):
     return start >= -1e-9 and start + size <= 1.0 + 1e-9 and size >= smallest_part - 0.05
 
 
 @inner
-def _agreement(work, places, window, stride):  # type: ignore[no-untyped-def]
-    """How far the whole agrees with the window of the large picture: in gradients, or coarsely in grey levels."""
-    _sample(work, places, window, stride)
+def _agreement(work, sources, window, stride):
+    """The agreement of the template with a window of the image: in gradients, or coarsely in grey levels."""
+    _sample(work, sources, window, stride)
     if stride == 1:
         return _agreement_of_gradients(work)
     sum_a = sum_b = sum_aa = sum_bb = sum_ab = 0.0
     for row in range(HALF):
         for column in range(HALF):
-            a, b = work[WHOLE, row * COARSE, column * COARSE], work[PART, row, column]
+            a, b = work[TEMPLATE, row * COARSE, column * COARSE], work[PART, row, column]
             sum_a += a
             sum_b += b
             sum_aa += a * a
@@ -175,29 +167,29 @@ def _agreement(work, places, window, stride):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _sample(work, places, window, stride):  # type: ignore[no-untyped-def]
-    """Layer PART: the window of the large picture on a grid of SIDE / stride points a side, sampled bilinearly."""
+def _sample(work, sources, window, stride):
+    """Layer PART: the window of the image, sampled bilinearly at SIDE / stride points a side."""
     left, top, width, height = window[0], window[1], window[2], window[3]
     for column in range(SIDE // stride):
         x = min(max((left + (column * stride + 0.5) / SIDE * width) * SIDE - 0.5, 0.0), SIDE - 1.0)
-        places[column] = min(int(x), SIDE - 2)
-        work[LINES, SHARE, column] = x - places[column]
+        sources[column] = min(int(x), SIDE - 2)
+        work[LINES, SHARE, column] = x - sources[column]
     for row in range(SIDE // stride):
         y = min(max((top + (row * stride + 0.5) / SIDE * height) * SIDE - 0.5, 0.0), SIDE - 1.0)
         upper = min(int(y), SIDE - 2)
         lower_share = np.float32(y - upper)
         for column in range(SIDE):
-            above, below = work[LARGE, upper, column], work[LARGE, upper + 1, column]
+            above, below = work[IMAGE, upper, column], work[IMAGE, upper + 1, column]
             work[LINES, ROW, column] = above + (below - above) * lower_share
         for column in range(SIDE // stride):
-            place = places[column]
-            before, behind = work[LINES, ROW, place], work[LINES, ROW, place + 1]
+            source = sources[column]
+            before, behind = work[LINES, ROW, source], work[LINES, ROW, source + 1]
             work[PART, row, column] = before + (behind - before) * work[LINES, SHARE, column]
 
 
 @inner
-def _blur_part(work):  # type: ignore[no-untyped-def]
-    """Layer BLURRED: PART after a 3 x 3 binomial blur inside: part of a picture is coarser than the whole."""
+def _blur_part(work):
+    """Layer BLURRED: PART after a 3 x 3 binomial blur, the rim unchanged; parts of a picture are coarser."""
     for column in range(SIDE):
         work[BLURRED, 0, column] = work[PART, 0, column]
         work[BLURRED, SIDE - 1, column] = work[PART, SIDE - 1, column]
@@ -214,18 +206,16 @@ def _blur_part(work):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _root(value):  # type: ignore[no-untyped-def]
+def _root(value):
     """The fourth root with the sign of the value."""
     root = np.sqrt(np.sqrt(abs(value)))
     return root if value >= 0 else -root
 
 
 @inner
-def _gradients_of_whole(work):  # type: ignore[no-untyped-def]
-    """Layers RIGHT and DOWN: the roots of the whole's differences to right and lower neighbours, of norm 1 in all."""
-    for row in range(SIDE):
-        for column in range(SIDE):
-            work[PART, row, column] = work[WHOLE, row, column]
+def _gradients_of_template(work):
+    """Layers RIGHT and DOWN: roots of the template's differences to right and lower neighbours, of norm 1 together."""
+    _copy(work[TEMPLATE], work[PART])
     _blur_part(work)
     norm = 0.0
     for row in range(SIDE):
@@ -246,8 +236,8 @@ def _gradients_of_whole(work):  # type: ignore[no-untyped-def]
 
 
 @inner
-def _agreement_of_gradients(work):  # type: ignore[no-untyped-def]
-    """The cosine between the gradients' roots of the whole and of layer PART."""
+def _agreement_of_gradients(work):
+    """The cosine between the roots of the gradients of the template and of layer PART."""
     _blur_part(work)
     for column in range(SIDE):
         work[LINES, DOT, column] = work[LINES, NORM, column] = 0.0

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import linalg
+from threadpoolctl import threadpool_limits
 
-from pipeline.splits import frechet, many_sets
+from pipeline.splits import frechet
 
 DIMENSIONS = 24
 
@@ -32,6 +33,12 @@ def rows(n: int, seed: int, rank: int = DIMENSIONS) -> np.ndarray:
     mixing = np.linalg.qr(np.random.default_rng(99).standard_normal((DIMENSIONS, DIMENSIONS)))[0]
     latent = rng.standard_normal((n, rank)) * np.geomspace(1, 0.05, rank) * np.exp(0.3 * rng.standard_normal(rank))
     return latent @ mixing[:rank] + 0.3 * rng.standard_normal(DIMENSIONS)
+
+
+def distances_to_whole(sets: list[np.ndarray], workers: int = frechet.WORKERS) -> list[float]:
+    """The distance of every set to the union of all."""
+    whole, each = frechet.moments_of_sets(sets, workers)
+    return frechet.distances_to(frechet.reference(whole), sets, each, workers)
 
 
 WHOLE = rows(800, seed=0)
@@ -106,10 +113,10 @@ def test_merging_leaves_its_parts_alone():
 def test_distances_of_many_sets_are_those_of_each_to_their_union():
     sets = [rows(n, seed=n).astype(np.float16) for n in (1, 2, 7, 23, 24, 90, 300)]
     union = np.concatenate(sets).astype(float)
-    found = many_sets.distances_to_whole(sets)
+    found = distances_to_whole(sets)
     for one, distance in zip(sets[1:], found[1:], strict=True):
         assert distance == pytest.approx(slow_distance(one.astype(float), union), rel=1e-6)
-    assert many_sets.distances_to_whole(sets, workers=1) == found
+    assert distances_to_whole(sets, workers=1) == found
 
 
 def test_no_rows_and_numbers_that_are_none_are_refused():
@@ -152,12 +159,13 @@ def test_the_interval_is_as_wide_as_distances_of_new_samples_vary(n):
     mixing = np.linalg.qr(np.random.default_rng(99).standard_normal((DIMENSIONS, DIMENSIONS)))[0]
     rng = np.random.default_rng(8)
     widths, distances = [], []
-    for _ in range(60):
-        sample = rng.standard_normal((n, DIMENSIONS)) * np.geomspace(1, 0.05, DIMENSIONS) @ mixing + 0.2
-        distance = frechet.frechet_distance_of_rows(sample, whole)
-        interval = frechet.resampling_interval(sample, distance, whole, resamples=20, generator=rng)
-        distances.append(distance)
-        widths.append((interval.high - interval.low) / (2 * 1.96))
+    with threadpool_limits(limits=1, user_api="blas"):  # as in `in_threads`; on small matrices threads only wait
+        for _ in range(60):
+            sample = rng.standard_normal((n, DIMENSIONS)) * np.geomspace(1, 0.05, DIMENSIONS) @ mixing + 0.2
+            distance = frechet.frechet_distance_of_rows(sample, whole)
+            interval = frechet.resampling_interval(sample, distance, whole, resamples=20, generator=rng)
+            distances.append(distance)
+            widths.append((interval.high - interval.low) / (2 * 1.96))
     assert np.mean(widths) / np.std(distances) == pytest.approx(1.1, abs=0.35)
 
 

@@ -1,4 +1,4 @@
-"""The draw: bounds, groups and order, against brute force on small cases and counted anew on larger ones."""
+"""Sampling groups: bounds and objectives, against brute force on small cases and recounted on larger ones."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.splits.group_sampling import Bounds, TagMatrix, draw, reachable
+from pipeline.splits.group_sampling import Bounds, TagMatrix, reachable, sample_groups
 
 
 def matrix_of(groups: list[dict[int, int]], n_tags: int, sizes: list[int] | None = None) -> TagMatrix:
@@ -46,9 +46,10 @@ SMALL_GROUPS = st.lists(
 def feasible(matrix: TagMatrix, lower: np.ndarray, upper: np.ndarray) -> list[np.ndarray]:
     """The counts of every choice of groups within the upper bounds, by trying all."""
     n = len(matrix.sizes)
-    masks = (np.array(mask) for mask in itertools.product([False, True], repeat=n))
-    counts = (matrix.images_per_tag(mask) for mask in masks)
-    return [found for found in counts if (found <= upper).all() and (found >= lower).all()]
+    table = np.zeros((n, matrix.n_tags), dtype=int)
+    table[np.repeat(np.arange(n), np.diff(matrix.starts)), matrix.tags] = matrix.counts
+    counts = np.array(list(itertools.product([0, 1], repeat=n))) @ table
+    return list(counts[((counts >= lower) & (counts <= upper)).all(axis=1)])
 
 
 @settings(deadline=None, max_examples=150)
@@ -62,8 +63,8 @@ def feasible(matrix: TagMatrix, lower: np.ndarray, upper: np.ndarray) -> list[np
 def test_no_maximum_is_exceeded_and_a_tag_called_unreachable_is_so(groups, lower, room, size, objective):
     matrix = matrix_of(groups, 4)
     low, high = np.array(lower), np.array(lower) + np.array(room)
-    drawn = matrix.images_per_tag(draw(matrix, Bounds(low, high, size), objective))
-    assert (drawn <= high).all()
+    selected = matrix.images_per_tag(sample_groups(matrix, Bounds(low, high, size), objective))
+    assert (selected <= high).all()
     choices = feasible(matrix, np.zeros(4, dtype=int), high)
     for tag in range(4):
         assert reachable(matrix, high, tag) >= max(found[tag] for found in choices)
@@ -84,7 +85,7 @@ def test_minimums_that_can_be_met_together_nearly_always_are():
         if not feasible(matrix, lower, upper):
             continue
         tried += 1
-        met += bool((matrix.images_per_tag(draw(matrix, Bounds(lower, upper, 0), "balanced")) >= lower).all())
+        met += bool((matrix.images_per_tag(sample_groups(matrix, Bounds(lower, upper, 0), "balanced")) >= lower).all())
     assert met >= 190
 
 
@@ -93,21 +94,21 @@ def test_minimums_that_can_be_met_together_nearly_always_are():
 def test_long_tailed_tags_keep_all_their_bounds(seed, objective):
     matrix = long_tailed(3_000, seed)
     bounds = bounds_of(matrix, minimum=5, size=400)
-    drawn = draw(matrix, bounds, objective)
-    counts = matrix.images_per_tag(drawn)
+    selected = sample_groups(matrix, bounds, objective)
+    counts = matrix.images_per_tag(selected)
     assert (counts <= bounds.upper).all()
     assert (counts >= bounds.lower).all()
-    assert matrix.sizes[drawn].sum() == 400
+    assert matrix.sizes[selected].sum() == 400
 
 
-def test_a_minimal_draw_is_near_the_optimum():
+def test_a_minimal_selection_is_near_the_optimum():
     from scipy.optimize import Bounds as Range
     from scipy.optimize import LinearConstraint, milp
     from scipy.sparse import csr_matrix
 
     matrix = long_tailed(1_500, seed=3)
     bounds = bounds_of(matrix, minimum=5, size=0)
-    ours = matrix.sizes[draw(matrix, bounds, "balanced")].sum()
+    ours = matrix.sizes[sample_groups(matrix, bounds, "balanced")].sum()
     table = csr_matrix((matrix.counts, matrix.tags, matrix.starts), shape=(len(matrix.sizes), matrix.n_tags)).T
     optimum = milp(
         matrix.sizes.astype(float),
@@ -124,7 +125,7 @@ def test_balanced_counts_are_more_even_and_proportional_shares_nearer():
     bounds = bounds_of(matrix, minimum=5, size=600)
     n_images, counts = matrix.images_per_tag(), {}
     for objective in ("balanced", "proportional"):
-        counts[objective] = matrix.images_per_tag(draw(matrix, bounds, objective))
+        counts[objective] = matrix.images_per_tag(sample_groups(matrix, bounds, objective))
     target = np.clip(n_images * 600 / matrix.sizes.sum(), bounds.lower, bounds.upper)
     deviation = {name: np.abs(found - target).mean() for name, found in counts.items()}
     assert deviation["proportional"] < 1.0 < deviation["balanced"]
@@ -132,24 +133,24 @@ def test_balanced_counts_are_more_even_and_proportional_shares_nearer():
     assert counts["balanced"][rarer_half].mean() > 2 * counts["proportional"][rarer_half].mean()
 
 
-def test_an_exchange_meets_a_minimum_that_greed_alone_misses():
-    # tag 0 needs its one free group, but that group holds tag 1, which is full once the better-looking group is drawn
+def test_a_swap_meets_a_minimum_that_greed_alone_misses():
+    # tag 0 needs its one free group, but that group holds tag 1, full once the better-looking group is selected
     matrix = matrix_of([{0: 1, 1: 1}, {1: 1, 2: 1, 3: 1}, {2: 1}, {3: 1}], 4)
     bounds = Bounds(np.array([1, 1, 1, 1]), np.array([1, 1, 1, 1]), 0)
-    assert matrix.images_per_tag(draw(matrix, bounds, "balanced")).tolist() == [1, 1, 1, 1]
+    assert matrix.images_per_tag(sample_groups(matrix, bounds, "balanced")).tolist() == [1, 1, 1, 1]
 
 
-def test_kept_groups_stay_and_barred_groups_are_not_drawn():
+def test_kept_groups_stay_and_excluded_groups_are_not_selected():
     matrix = long_tailed(1_000, seed=2)
     bounds = bounds_of(matrix, minimum=5, size=150)
     kept, free = np.zeros(1_000, dtype=bool), np.ones(1_000, dtype=bool)
     kept[[3, 500]] = True
     free[[1, 2, 3, 500]] = False
-    drawn = draw(matrix, bounds, "balanced", kept=kept, free=free)
-    assert drawn[[3, 500]].all()
-    assert not drawn[[1, 2]].any()
+    selected = sample_groups(matrix, bounds, "balanced", kept=kept, free=free)
+    assert selected[[3, 500]].all()
+    assert not selected[[1, 2]].any()
 
 
-def test_nothing_is_drawn_from_nothing():
+def test_nothing_is_selected_from_nothing():
     empty = matrix_of([], 3)
-    assert draw(empty, Bounds(np.zeros(3, int), np.zeros(3, int), 5), "proportional").tolist() == []
+    assert sample_groups(empty, Bounds(np.zeros(3, int), np.zeros(3, int), 5), "proportional").tolist() == []

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.settings import CurationSettings, SplitSettings
 from pipeline.splits import invariants
-from pipeline.splits.inner import make_splits
+from pipeline.splits.inner import Splits, make_splits
 
 SPLITS = pl.DataFrame(
     {
@@ -17,6 +17,12 @@ SPLITS = pl.DataFrame(
 )
 IMAGES = SPLITS.select("record_id", "view", image_id=pl.Series(["one", "two", "two", "four"]))
 RECORDS = SPLITS.select("record_id", data_provider=pl.Series(["m", "m", "m", "outer"]))
+
+
+@pytest.fixture(scope="module")
+def made(museum) -> Splits:
+    """The splits of the museum."""
+    return make_splits(*museum.all(), SplitSettings())
 
 
 def moved(record: str, split: str) -> pl.DataFrame:
@@ -89,8 +95,7 @@ def test_duplicates_do_not_make_ten_images():
         ({"scored": False}, "Tag t00: scored is False, with"),
     ],
 )
-def test_counts_and_bounds_are_recounted(museum, change, sentence):
-    made = make_splits(*museum.all(), SplitSettings())
+def test_counts_and_bounds_are_recounted(museum, made, change, sentence):
     first = pl.col("tag_id") == "t00"
     edited = made.split_tags.with_columns(
         pl.when(first).then(pl.lit(value)).otherwise(pl.col(column)).alias(column) for column, value in change.items()
@@ -100,8 +105,7 @@ def test_counts_and_bounds_are_recounted(museum, change, sentence):
     assert found[0].startswith(sentence)
 
 
-def test_too_many_test_images_are_told_whatever_the_table_says(museum):
-    made = make_splits(*museum.all(), SplitSettings())
+def test_too_many_test_images_are_told_whatever_the_table_says(museum, made):
     stricter = SplitSettings(max_tag_share=0.01)
     found = invariants.tags_out_of_bounds(made.splits, made.split_tags, museum.record_tags, stricter)
     assert len(found) == made.split_tags.height

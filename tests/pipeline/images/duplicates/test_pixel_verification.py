@@ -1,11 +1,11 @@
-"""What the second look finds in two pictures that seem alike."""
+"""Whether two similar pictures are copies of one, decided on their pixels."""
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from pipeline.images.duplicates.near_duplicates import stored_pictures
-from pipeline.images.duplicates.pixel_verification import SIDE, agreement, fitted, sampled, second_look
+from pipeline.images.duplicates.pixel_verification import SIDE, agreement, fitted, pixel_differences, sampled
 from tests.pipeline.images.duplicates.test_near_duplicates import grouped, picture, row
 
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0])
@@ -21,7 +21,7 @@ def grey(image: Image.Image) -> np.ndarray:
 
 def difference(one: Image.Image, other: Image.Image, window: np.ndarray = WHOLE) -> float:
     pictures = np.stack([square(one), square(other)])
-    return float(second_look(pictures, np.array([0]), np.array([1]), window[None], 1.0)[0])
+    return float(pixel_differences(pictures, np.array([0]), np.array([1]), window[None], 1.0)[0])
 
 
 def drawn(fill: tuple[int, int, int], shift: int = 0) -> Image.Image:
