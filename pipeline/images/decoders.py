@@ -3,14 +3,12 @@
 import asyncio
 import json
 import os
-import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.images.verify import MINIATURE, Limits, Picture, Rejected
-from pipeline.images.worker import ANSWER, QUESTION
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,15 +86,13 @@ class Decoders:
 
 async def _ask(process: asyncio.subprocess.Process, content: Content, may_be_placeholder: bool) -> Picture:
     questions, answers = _streams(process)
-    if content.data is not None:
-        questions.write(QUESTION.pack(len(content.data), may_be_placeholder) + content.data)
-    else:
-        path = str(content.file).encode()
-        questions.write(QUESTION.pack(-1, may_be_placeholder) + struct.pack("<I", len(path)) + path)
+    data = content.data or b""
+    path = None if content.file is None else str(content.file)
+    asked = {"size": len(data), "path": path, "may_be_placeholder": may_be_placeholder}
+    questions.write(json.dumps(asked).encode() + b"\n" + data)
     await questions.drain()
-    head_size, jpeg_size = ANSWER.unpack(await answers.readexactly(ANSWER.size))
-    head = json.loads(await answers.readexactly(head_size))
-    pictures = await answers.readexactly(jpeg_size)
+    head = json.loads(await answers.readuntil(b"\n"))
+    pictures = await answers.readexactly(head.pop("size"))
     reason = head.pop("reason")
     if reason is not None:
         raise Rejected(reason)

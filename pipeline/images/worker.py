@@ -1,19 +1,15 @@
 """The process that decodes third-party files; if one of them crashes it, nothing else is affected.
 
-Protocol on the standard streams: first a line of JSON with the limits. Then, per picture, a frame with `length`,
-`may_be_placeholder` and the bytes (or a path, if the length is -1), answered by a frame of JSON, miniature and JPEG.
+Protocol on the standard streams: first a line of JSON with the limits. Then, per picture, a line of JSON with `size`,
+`path` and `may_be_placeholder` and, without a path, the bytes; the answer is a line of JSON, miniature and JPEG.
 """
 
 import json
 import resource
-import struct
 import sys
 from pathlib import Path
 
 from pipeline.images.verify import Limits, Rejected, verify
-
-QUESTION = struct.Struct("<q?")
-ANSWER = struct.Struct("<II")
 
 
 def main() -> None:
@@ -25,16 +21,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limits = Limits(**given)
-    while frame := questions.read(QUESTION.size):
-        length, may_be_placeholder = QUESTION.unpack(frame)
-        if length >= 0:
-            data = questions.read(length)
-        else:
-            (size,) = struct.unpack("<I", questions.read(4))
-            data = Path(questions.read(size).decode()).read_bytes()
-        head, pictures = _answer(data, limits, may_be_placeholder)
-        text = json.dumps(head).encode()
-        answers.write(ANSWER.pack(len(text), len(pictures)) + text + pictures)
+    for line in iter(questions.readline, b""):
+        asked = json.loads(line)
+        data = Path(asked["path"]).read_bytes() if asked["path"] else questions.read(asked["size"])
+        head, pictures = _answer(data, limits, asked["may_be_placeholder"])
+        answers.write(json.dumps(head | {"size": len(pictures)}).encode() + b"\n" + pictures)
         answers.flush()
 
 

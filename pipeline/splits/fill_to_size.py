@@ -15,23 +15,20 @@ UNIT = 1 << 16  # shares are compared in this fraction of an image
 def fill_balanced(state, counts, problem, size):
     """Fill up to `size` images: the tag with the smallest count is next, with the group that helps others most."""
     total = images_in(state, problem)
-    waiting, n_waiting = problem.order.copy(), len(problem.order)
     next_index, groups = problem.column_starts[:-1].copy(), problem.column_groups.copy()
-    worth = UNIT // (1 + counts)
-    while total < size and n_waiting > 0:
-        smallest = 0
-        for index in range(1, n_waiting):
-            if counts[waiting[index]] < counts[waiting[smallest]]:
-                smallest = index
-        tag = waiting[smallest]
-        group = -1
+    worth, finished = UNIT // (1 + counts), np.zeros(len(counts), dtype=np.bool_)
+    while total < size:
+        tag, group = -1, -1
+        for other in problem.order:
+            if not finished[other] and (tag < 0 or counts[other] < counts[tag]):
+                tag = other
+        if tag < 0:
+            break
         if counts[tag] < problem.upper[tag]:
             n_candidates = _find_candidates(tag, size - total, state, counts, problem, next_index, groups)
             group = _most_worth(problem.scratch[:n_candidates], problem, worth)
         if group < 0:
-            n_waiting -= 1
-            for index in range(smallest, n_waiting):
-                waiting[index] = waiting[index + 1]
+            finished[tag] = True
             continue
         select(group, state, counts, problem)
         total += problem.sizes[group]

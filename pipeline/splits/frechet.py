@@ -197,17 +197,9 @@ def _blocks_across(sets: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.concatenate(waiting)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A 95 % interval."""
-
-    low: float
-    high: float
-
-
 def resampling_interval(
     rows: np.ndarray, distance: float, to: Reference, *, resamples: int, generator: np.random.Generator, size: int = 256
-) -> Interval | None:
+) -> tuple[float, float] | None:
     """A 95 % interval around the distance of a set, from subsamples of half its rows; None for fewer than four rows.
 
     Subsamples are drawn without replacement and have at most `size` rows, so that each needs one small Gram matrix for
@@ -221,7 +213,7 @@ def resampling_interval(
     m = min(n // 2, size)
     values = [frechet_distance_of_rows(rows[generator.permutation(n)[:m]], to) for _ in range(resamples)]
     margin = 1.96 * float(np.std(values, ddof=1)) * float(np.sqrt(m / (n - m)))
-    return Interval(max(distance - margin, 0.0), distance + margin)
+    return max(distance - margin, 0.0), distance + margin
 
 
 def kernel_distance(one: np.ndarray, other: np.ndarray, same: np.ndarray | None = None) -> float | None:

@@ -105,7 +105,7 @@ def measure(
     distances = frechet.distances_to(to_whole, sets, each)
     seeds = seeded_order(settings.seed, pl.Series([f"{extractor} {name}" for name in names]))
 
-    def interval(index: int) -> frechet.Interval | None:
+    def interval(index: int) -> tuple[float, float] | None:
         generator = np.random.Generator(np.random.PCG64(int(seeds[index])))
         return frechet.resampling_interval(
             sets[index], distances[index], to_whole, resamples=settings.bootstrap, generator=generator
@@ -125,11 +125,11 @@ def measure(
         to_first[first] = 0.0
         return to_first
 
-    intervals = frechet.in_threads(interval, range(len(names)))
+    intervals = [pair or (None, None) for pair in frechet.in_threads(interval, range(len(names)))]
     table = providers.with_columns(
         frechet_to_whole=pl.Series(distances, dtype=pl.Float64),
-        low=pl.Series([one.low if one else None for one in intervals], dtype=pl.Float64),
-        high=pl.Series([one.high if one else None for one in intervals], dtype=pl.Float64),
+        low=pl.Series([low for low, _ in intervals], dtype=pl.Float64),
+        high=pl.Series([high for _, high in intervals], dtype=pl.Float64),
         kid=pl.Series(frechet.in_threads(kernel, range(len(names))), dtype=pl.Float64),
         fewer_images_than_dimensions=pl.col("n") < matrix.shape[1],
     ).with_columns(pl.col("entropy", "share", "frechet_to_whole", "low", "high", "kid").round_sig_figs(DIGITS))

@@ -128,7 +128,8 @@ def _climb(work, sources, window, level, smallest_part):
                 by = -by
             window[2 + axis] += by
             moved = -2.0
-            if _inside(window[axis], window[2 + axis], smallest_part):
+            left, width = window[axis], window[2 + axis]
+            if left >= -1e-9 and left + width <= 1.0 + 1e-9 and width >= smallest_part - 0.05:
                 moved = _agreement(work, sources, window, stride)
             if moved > best + BETTER:
                 best, improved = moved, True
@@ -137,11 +138,6 @@ def _climb(work, sources, window, level, smallest_part):
         if not improved:
             break
     return best
-
-
-@inner
-def _inside(start, size, smallest_part):
-    return start >= -1e-9 and start + size <= 1.0 + 1e-9 and size >= smallest_part - 0.05
 
 
 @inner
