@@ -1,4 +1,4 @@
-"""Single images with what a row suggests for them, each suggestion judged against the record's own tags."""
+"""Single images with the tags that a row suggests for them, judged against the record's own tags."""
 
 import base64
 import hashlib
@@ -15,7 +15,6 @@ from PIL import Image
 from ml.dataset.ground_truth import Dataset, Truth, load_truth, split_files
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.prediction_reader import open_predictions
-from pipeline import FACETS
 
 SHOWN = 5  # suggestions per facet
 WIDTH = 220  # px, of the images in the report
@@ -25,7 +24,7 @@ CORRECT, NEAR, WRONG, NOT_ANNOTATED, PLAUSIBLE = "correct", "near", "wrong", "no
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One tag a model suggests, and how it stands to the record's tags."""
+    """One tag that a model suggests, judged against the record's tags."""
 
     tag_id: str
     label: str
@@ -51,49 +50,60 @@ def examples(
     labels: dict[str, str],
     accepted: frozenset[tuple[str, str]] = frozenset(),
 ) -> list[Example]:
-    """`n` images of both tests, half of each, chosen by a hash of their id among those with most facets annotated.
+    """`n` images of both tests, half of each, chosen by a hash of their id among those with two facets annotated.
 
     `labels` by tag id; `accepted` are pairs of record and tag that a person accepted in the assistant.
     """
-    found = []
+    shown = []
     for split, wanted in (("inner_test", n - n // 2), ("outer_test", n // 2)):
         truth = load_truth(dataset, split)
         chosen = choose(truth, wanted)
-        scores = {tags.facet: _best_tags(predictions, dataset, truth, tags, chosen) for tags in _lists(dataset)}
+        lists = [tags for tags in dataset.tag_lists.values() if len(tags)]
+        best = {tags.facet: _best_tags(predictions, dataset, truth, tags, chosen) for tags in lists}
         pictures = _pictures(dataset.folder, split, [truth.images.row(i)[:2] for i in chosen])
-        for at, image in enumerate(chosen):
+        for number, image in enumerate(chosen):
             record_id, view, _, provider, _ = truth.images.row(image)
+            plausible = {tag for record, tag in accepted if record == record_id}
             stated, suggestions = {}, {}
-            for facet in FACETS:
-                tags, right = dataset.tag_lists[facet], _relevant(truth, facet, image)
-                stated[facet] = _stated_paths(truth, facet, image, tags, labels)
-                judged = [(t, judge(t, right, tags.parents)) for t in (scores[facet][at] if facet in scores else [])]
-                suggestions[facet] = [
-                    Suggestion(
-                        tags.tag_ids[t],
-                        labels.get(tags.tag_ids[t], tags.tag_ids[t]),
-                        PLAUSIBLE if j != CORRECT and (record_id, tags.tag_ids[t]) in accepted else j,
-                    )
-                    for t, j in judged
-                ]
-            found.append(Example(record_id, provider, split, pictures[record_id, view], stated, suggestions))
-    return found
+            for facet, tags in dataset.tag_lists.items():
+                suggested = best[facet][number] if facet in best else []
+                stated[facet], suggestions[facet] = _judged(truth, tags, image, suggested, labels, plausible)
+            shown.append(Example(record_id, provider, split, pictures[record_id, view], stated, suggestions))
+    return shown
 
 
 def choose(truth: Truth, n: int) -> list[int]:
-    """Images with most facets annotated first, then by a hash of their id: the same ones each time, none preferred."""
-    facets = np.stack([np.diff(truth.relevance[facet].starts) > 0 for facet in FACETS]).sum(0)
-    ids = truth.images["record_id"].to_list()
+    """Images with two facets annotated first, then with one, each in the order of a hash of their id."""
+    facets = np.stack([np.diff(relevance.starts) > 0 for relevance in truth.relevance.values()]).sum(0)
     keys = [
-        (-int(facets[i]) if facets[i] < 2 else -2, hashlib.sha256(ids[i].encode()).hexdigest()) for i in range(len(ids))
+        (-min(int(count), 2), hashlib.sha256(record_id.encode()).hexdigest())
+        for count, record_id in zip(facets, truth.images["record_id"], strict=True)
     ]
-    return sorted(range(len(ids)), key=keys.__getitem__)[:n]
+    return sorted(range(len(keys)), key=keys.__getitem__)[:n]
+
+
+def _judged(
+    truth: Truth, tags: FacetTags, image: int, suggested: Sequence[int], labels: dict[str, str], plausible: set[str]
+) -> tuple[list[list[str]], list[Suggestion]]:
+    """The stated tags of an image in one facet as paths of labels, and the suggested ones with a judgement."""
+    relevance = truth.relevance[tags.facet]
+    where = slice(relevance.starts[image], relevance.starts[image + 1])
+    right = relevance.tags[where].tolist()
+    names = [labels.get(tag_id, tag_id) for tag_id in tags.tag_ids]
+    stated = [right[i] for i in np.flatnonzero(relevance.stated[where])]
+    suggestions = []
+    for tag in suggested:
+        judgement, tag_id = judge(tag, set(right), tags.parents), tags.tag_ids[tag]
+        if judgement != CORRECT and tag_id in plausible:
+            judgement = PLAUSIBLE
+        suggestions.append(Suggestion(tag_id, names[tag], judgement))
+    return [[names[step] for step in tags.paths[tag]] for tag in stated], suggestions
 
 
 def judge(tag: int, right: set[int], parents: Sequence[int]) -> str:
-    """How a suggested tag stands to the right ones: correct; near for a sibling, a cousin or a narrower term; wrong.
+    """Judge a suggested tag against the right ones: correct; near for a sibling, a cousin or a narrower term; wrong.
 
-    A facet without a right tag is not annotated: nothing is known there.
+    In a facet without a right tag nothing is known: it is not annotated.
     """
     if not right:
         return NOT_ANNOTATED
@@ -109,29 +119,10 @@ def judge(tag: int, right: set[int], parents: Sequence[int]) -> str:
 
 def _ancestors(tag: int, parents: Sequence[int]) -> list[int]:
     """From the parent upwards."""
-    found = []
+    ancestors = []
     while (tag := int(parents[tag])) >= 0:
-        found.append(tag)
-    return found
-
-
-def _lists(dataset: Dataset) -> list[FacetTags]:
-    return [dataset.tag_lists[facet] for facet in FACETS if len(dataset.tag_lists[facet])]
-
-
-def _relevant(truth: Truth, facet: str, image: int) -> set[int]:
-    r = truth.relevance[facet]
-    return set(r.tags[r.starts[image] : r.starts[image + 1]].tolist())
-
-
-def _stated_paths(truth: Truth, facet: str, image: int, tags: FacetTags, labels: dict[str, str]) -> list[list[str]]:
-    r = truth.relevance[facet]
-    where = slice(r.starts[image], r.starts[image + 1])
-    return [
-        [labels.get(tags.tag_ids[step], tags.tag_ids[step]) for step in tags.paths[tag]]
-        for tag, stated in zip(r.tags[where], r.stated[where], strict=True)
-        if stated
-    ]
+        ancestors.append(tag)
+    return ancestors
 
 
 def _best_tags(
@@ -151,7 +142,7 @@ def _best_tags(
 def _pictures(folder: Path, split: str, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Small copies of the images as data: URLs."""
     wanted = pl.DataFrame(keys, schema={"record_id": pl.String, "view": pl.Int16}, orient="row")
-    found = {}
+    pictures = {}
     for file in split_files(folder, split):
         with pq.ParquetFile(file) as parquet:
             for group in range(parquet.metadata.num_row_groups):
@@ -161,8 +152,8 @@ def _pictures(folder: Path, split: str, keys: Sequence[tuple[str, int]]) -> dict
                     continue
                 images = parquet.read_row_group(group, columns=["image"]).column("image")
                 for row, record_id, view in rows.iter_rows():
-                    found[record_id, view] = thumbnail(images[row].as_py()["bytes"])
-    return found
+                    pictures[record_id, view] = thumbnail(images[row].as_py()["bytes"])
+    return pictures
 
 
 def thumbnail(data: bytes) -> str:

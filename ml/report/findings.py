@@ -1,17 +1,66 @@
-"""The claims of the paper's section 5.3, each held against this run's paired differences."""
+"""The claims of the paper's section 5.3, tested with the paired differences of this run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
-from ml.report.results import FACET_TITLES, SPLIT_TITLES, lookup, points, title
+from ml.evaluation.evaluate import facets_of
+from ml.report.results import SPLIT_TITLES, lookup, points, title
+from pipeline import TEST_SPLITS
+from pipeline.facets import ALL_FACETS, FACET_OF
 from pipeline.settings import EvaluationSettings
 
 Verdict = Literal["holds", "fails", "undecided", "not tested"]
 VISION = ("multilabel", "softmax", "softmax_wce", "hsoftmax_nodes", "hsoftmax_levels")
 TUNED_CLIP = ("clip_1_tag", "clip_all_tags", "clip_1_tag_prompt")
+BEST_VISION, BEST_CLIP = "best vision model", "best CLIP"  # of this run, on the split of the pair
+
+
+class Claim(NamedTuple):
+    """A claim that holds if the first row of every pair is ahead of the second: (first, second, split)."""
+
+    text: str
+    pairs: tuple[tuple[str, str, str], ...]
+    price: tuple[str, str, str] | None = None  # a row and a single model on a split, whose costs stand in the finding
+
+
+SINGLE_HEAD = "multilabel_materials"
+SINGLE_HEAD_CLAIM = "One head for materials alone does as well as a head for every facet."
+CLAIMS = (
+    Claim(
+        "Softmax is the best single vision model on the inner test.",
+        tuple(("softmax", row, "inner_test") for row in VISION if row != "softmax"),
+    ),
+    Claim(
+        "Every fine-tuned CLIP is better than CLIP without training, on both tests.",
+        tuple((row, "clip_zero_shot", split) for split in TEST_SPLITS for row in TUNED_CLIP),
+    ),
+    Claim(
+        "Among the CLIP rows, the one trained with a prompt is best on the inner test.",
+        tuple(("clip_1_tag_prompt", row, "inner_test") for row in TUNED_CLIP[:2]),
+    ),
+    Claim(
+        "On the inner test the best vision model is ahead of the best CLIP.",
+        ((BEST_VISION, BEST_CLIP, "inner_test"),),
+    ),
+    Claim(
+        "On the outer test, at museums never seen in training, the best CLIP is ahead of the best vision model.",
+        ((BEST_CLIP, BEST_VISION, "outer_test"),),
+    ),
+    Claim(
+        "Ensembles are balanced: the one with CLIP is ahead of the best CLIP on the inner test and of the best vision "
+        "model on the outer test.",
+        (("ensemble_ml_s_clip", BEST_CLIP, "inner_test"), ("ensemble_ml_s_clip", BEST_VISION, "outer_test")),
+        price=("ensemble_ml_s_clip", BEST_VISION, "outer_test"),
+    ),
+    Claim(
+        "The ensemble of two vision models is ahead of its better member on the inner test.",
+        tuple(("ensemble_ml_s", row, "inner_test") for row in ("multilabel", "softmax")),
+        price=("ensemble_ml_s", "softmax", "inner_test"),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +78,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim, what this run says to it, and the differences it rests on."""
+    """A claim, the verdict of this run, and the differences it rests on."""
 
     claim: str
     verdict: Verdict
@@ -43,109 +92,59 @@ def findings(
     settings: EvaluationSettings,
     costs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Finding]:
-    """Every claim with its verdict. `comparisons` has all pairs of rows on both tests, `results` the figures.
+    """Every claim with its verdict. `comparisons` has all pairs of rows on both tests.
 
-    `costs` are the rows' parameters and times, for the claim that weighs them.
+    `costs` are the rows' parameters and times, for the claims that weigh them.
     """
-    pairs = _Pairs(comparisons)
-    best_vision = {split: _best(results, VISION, split) for split in SPLIT_TITLES}
-    best_clip = {split: _best(results, TUNED_CLIP, split) for split in SPLIT_TITLES}
-    others = [row for row in VISION if row != "softmax"]
-    return [
-        _equal(
-            "One head for materials alone does as well as a head for every facet.",
-            pairs.get("multilabel", "multilabel_materials", "inner_test", "materials"),
-            settings.equal_within,
-        ),
-        _ahead(
-            "Softmax is the best single vision model on the inner test.",
-            [pairs.get("softmax", row, "inner_test") for row in others],
-        ),
-        _ahead(
-            "Every fine-tuned CLIP is better than CLIP without training, on both tests.",
-            [pairs.get(row, "clip_zero_shot", split) for split in ("inner_test", "outer_test") for row in TUNED_CLIP],
-        ),
-        _ahead(
-            "Among the CLIP rows, the one trained with a prompt is best on the inner test.",
-            [pairs.get("clip_1_tag_prompt", row, "inner_test") for row in TUNED_CLIP[:2]],
-        ),
-        _ahead(
-            "On the inner test the best vision model is ahead of the best CLIP.",
-            [pairs.get(best_vision["inner_test"], best_clip["inner_test"], "inner_test")],
-        ),
-        _ahead(
-            "On the outer test, at museums never seen in training, the best CLIP is ahead of the best vision model.",
-            [pairs.get(best_clip["outer_test"], best_vision["outer_test"], "outer_test")],
-        ),
-        _with_cost(
-            _ahead(
-                "Ensembles are balanced: the one with CLIP is ahead of the best CLIP on the inner test and of the best "
-                "vision model on the outer test.",
-                [
-                    pairs.get("ensemble_ml_s_clip", best_clip["inner_test"], "inner_test"),
-                    pairs.get("ensemble_ml_s_clip", best_vision["outer_test"], "outer_test"),
-                ],
-            ),
-            "ensemble_ml_s_clip",
-            best_vision["outer_test"],
-            costs or {},
-        ),
-        _with_cost(
-            _ahead(
-                "The ensemble of two vision models is ahead of its better member on the inner test.",
-                [pairs.get("ensemble_ml_s", row, "inner_test") for row in ("multilabel", "softmax")],
-            ),
-            "ensemble_ml_s",
-            "softmax",
-            costs or {},
-        ),
-        _rare(results, settings),
-    ]
+    pairs = _Pairs(comparisons, results)
+    single_head = pairs.get("multilabel", SINGLE_HEAD, "inner_test", facets_of(SINGLE_HEAD)[0])
+    tested = [_equal(SINGLE_HEAD_CLAIM, single_head, settings.equal_within)]
+    for claim in CLAIMS:
+        finding = _ahead(claim.text, [pairs.get(*pair) for pair in claim.pairs])
+        if claim.price:
+            row, single, split = claim.price
+            finding = _with_cost(finding, row, pairs.row(single, split), costs or {})
+        tested.append(finding)
+    return [*tested, _rare(results, settings)]
 
 
 class _Pairs:
     """R-Precision differences by pair of rows, in either order."""
 
-    def __init__(self, comparisons: pl.DataFrame) -> None:
+    def __init__(self, comparisons: pl.DataFrame, results: pl.DataFrame) -> None:
         rows = comparisons.filter(pl.col("metric") == "r_precision").iter_rows(named=True)
-        self.found = {(r["first"], r["second"], r["split"], r["facet"]): r for r in rows}
+        self.rows = {(r["first"], r["second"], r["split"], r["facet"]): r for r in rows}
+        self.cells = lookup(results)
 
-    def get(self, first: str | None, second: str | None, split: str, facet: str = "mean") -> Difference | str:
-        """The difference, or the sentence that says why there is none."""
+    def row(self, name: str, split: str) -> str | None:
+        """The row of that name; for BEST_VISION and BEST_CLIP the best by mean R-Precision, None without one."""
+        rows = {BEST_VISION: VISION, BEST_CLIP: TUNED_CLIP}.get(name)
+        if rows is None:
+            return name
+        cells = [(self.cells.get((row, split, "mean", "r_precision")), row) for row in rows]
+        values = {row: cell.value for cell, row in cells if cell and cell.value is not None}
+        return max(values, key=values.__getitem__, default=None)
+
+    def get(self, first_name: str, second_name: str, split: str, facet: str = "mean") -> Difference | str:
+        """The difference, or the reason why there is none."""
+        first, second = self.row(first_name, split), self.row(second_name, split)
         if first is None or second is None:
             return "this run has no row for one side of it"
-        if (first, second, split, facet) in self.found:
-            r = self.found[first, second, split, facet]
+        if r := self.rows.get((first, second, split, facet)):
             return Difference(first, second, split, facet, r["difference"], r["low"], r["high"])
-        if (second, first, split, facet) in self.found:
-            r = self.found[second, first, split, facet]
+        if r := self.rows.get((second, first, split, facet)):
             return Difference(first, second, split, facet, -r["difference"], -r["high"], -r["low"])
         return f"this run does not have both {title(first)} and {title(second)} on the {SPLIT_TITLES[split].lower()}"
 
 
-def _best(results: pl.DataFrame, rows: Sequence[str], split: str) -> str | None:
-    cells = lookup(results)
-    values = {
-        row: cell.value
-        for row in rows
-        if (cell := cells.get((row, split, "mean", "r_precision"))) and cell.value is not None
-    }
-    return max(values, key=lambda row: values[row] or 0.0) if values else None
-
-
-def _missing(differences: Sequence[Difference | str]) -> str | None:
-    return next((entry for entry in differences if isinstance(entry, str)), None)
-
-
 def _ahead(claim: str, differences: Sequence[Difference | str]) -> Finding:
-    """Holds when every interval lies above 0, fails when one lies below, else undecided."""
+    """Holds if every interval lies above 0, fails if one lies below, else undecided."""
     known = tuple(entry for entry in differences if isinstance(entry, Difference))
     against = [d for d in known if d.high < 0]
     if against:
         worst = min(against, key=lambda d: d.difference)
         return Finding(claim, "fails", f"{_name(worst.second)} is surely better than {_name(worst.first)}.", known)
-    missing = _missing(differences)
-    if missing:
+    if missing := next((entry for entry in differences if isinstance(entry, str)), None):
         return Finding(claim, "not tested", f"It cannot be tested in full: {missing}.", known)
     open_ = [d for d in known if d.low <= 0]
     if open_:
@@ -156,12 +155,12 @@ def _ahead(claim: str, differences: Sequence[Difference | str]) -> Finding:
 
 
 def _with_cost(finding: Finding, row: str, single: str | None, costs: Mapping[str, Mapping[str, Any]]) -> Finding:
-    """The finding with what the row costs beside a single model, where both say it."""
+    """The finding with the cost of the row beside that of a single model, if both are known."""
     both = [costs.get(row, {}), costs.get(single or "", {})]
-    figures = [(each.get("parameters_m"), each.get("ms_per_image")) for each in both]
-    if single is None or any(figure is None for pair in figures for figure in pair):
+    numbers = [(cost.get("parameters_m"), cost.get("ms_per_image")) for cost in both]
+    if single is None or any(number is None for pair in numbers for number in pair):
         return finding
-    (size, time), (size_of_one, time_of_one) = figures
+    (size, time), (size_of_one, time_of_one) = numbers
     price = (
         f"It costs {time:.3g} ms an image and {size:.3g} million parameters, where {title(single)} alone costs "
         f"{time_of_one:.3g} ms and {size_of_one:.3g} million."
@@ -170,7 +169,7 @@ def _with_cost(finding: Finding, row: str, single: str | None, costs: Mapping[st
 
 
 def _equal(claim: str, difference: Difference | str, within: float) -> Finding:
-    """Holds when the whole interval lies within the margin, fails when it lies outside, else undecided."""
+    """Holds if the whole interval lies within the margin, fails if it lies outside, else undecided."""
     if isinstance(difference, str):
         return Finding(claim, "not tested", f"It cannot be tested: {difference}.", ())
     margin = f"{100 * within:g} points"
@@ -182,28 +181,31 @@ def _equal(claim: str, difference: Difference | str, within: float) -> Finding:
 
 
 def _rare(results: pl.DataFrame, settings: EvaluationSettings) -> Finding:
-    """Where a tag is rare, its parent is found more often: a hierarchy helps even where the exact tag is missed."""
+    """Parents of rare tags are found more often than the tags: a hierarchy helps where the exact tag is missed.
+
+    The paper shows it for the first facet.
+    """
+    facet = ALL_FACETS[0]
     claim = (
         f"For tags with at most {settings.rare_tag_images} training images, their parent term is found more often "
         "than the tag itself."
     )
     gains = results.filter(
-        (pl.col("metric") == "rare_tag_parent_gain")
-        & pl.col("baseline").is_in(VISION)
-        & (pl.col("split") == "inner_test")
-        & (pl.col("facet") == "object_types")
-        & pl.col("value").is_not_null()
-    ).sort("baseline")
-    found = [
+        pl.col("baseline").is_in(VISION) & pl.col("value").is_not_null(),
+        metric="rare_tag_parent_gain",
+        split="inner_test",
+        facet=facet.key,
+    )
+    differences = [
         Difference(f"{r['baseline']}: parents", "the tags", r["split"], r["facet"], r["value"], r["low"], r["high"])
-        for r in gains.iter_rows(named=True)
+        for r in gains.sort("baseline").iter_rows(named=True)
     ]
-    if not found:
-        missing = "no vision row has rare object types with a parent on the inner test"
+    if not differences:
+        missing = f"no vision row has rare {facet.plural} with a parent on the inner test"
         return Finding(claim, "not tested", f"It cannot be tested: {missing}.", ())
-    finding = _ahead(claim, found)
+    finding = _ahead(claim, differences)
     if finding.verdict == "fails":
-        against = [_name(d.first).partition(":")[0] for d in found if d.high < 0]
+        against = [_name(d.first).partition(":")[0] for d in differences if d.high < 0]
         return replace(finding, because=f"With {', '.join(against)} the tags are surely found more often.")
     if finding.verdict == "undecided":
         return replace(finding, because="At least one interval holds zero: too close for these images to decide.")
@@ -219,7 +221,7 @@ def describe(difference: Difference) -> str:
     """The difference as a sentence, in points of R-Precision."""
     where = SPLIT_TITLES[difference.split].lower()
     if difference.facet != "mean":
-        where = f"{where}, {FACET_TITLES[difference.facet].lower()}"
+        where = f"{where}, {FACET_OF[difference.facet].plural}"
     return (
         f"{_name(difference.first)} − {_name(difference.second)} ({where}): {points(difference.difference)} points, "
         f"95 % interval {points(difference.low)} to {points(difference.high)}"

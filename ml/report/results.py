@@ -1,8 +1,8 @@
-"""The paper's tables with this run's rows: as frames, Markdown, LaTeX, and for the console."""
+"""The results as people read them: names, the paper's printed rows, costs, and the table for the terminal."""
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,15 @@ from rich.table import Table as RichTable
 from ml.baselines import BASELINES
 from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import ORACLE, PRIOR
-from pipeline import FACETS
+from pipeline import TEST_SPLITS
+from pipeline.facets import ALL_FACETS, FACET_OF
 
 PUBLISHED_FILE = Path(__file__).with_name("published.csv")
 METRICS = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")
 SHORT_METRICS = {"r_precision": "R-Prec", "acc_at_1": "Acc@1", "acc_at_10": "Acc@10", "avg_rank_position": "Rank"}
 CONSOLE_METRICS = {"r_precision": "R-P", "acc_at_1": "A@1", "acc_at_10": "A@10", "avg_rank_position": "Rank"}
-FACET_TITLES = {
-    "object_types": "Object types",
-    "materials": "Materials",
-    "classifications": "Disciplines",
-    "subjects": "Subjects",
-    "mean": "Mean of the facets",
-}
+CONSOLE_WIDTH = 80
+FACET_TITLES = {facet.key: facet.title for facet in ALL_FACETS} | {"mean": "Mean of the facets"}
 SPLIT_TITLES = {"inner_test": "Inner test", "outer_test": "Outer test", "validation": "Validation"}
 TITLES = {
     PRIOR: "Label prior",
@@ -54,14 +50,11 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of a table, with its interval where there is one; `tied` with the best of its column or not."""
+    """One figure of a table, with its interval where there is one."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
-    n: int | None = None
-    best: bool = False
-    tied: bool = False
 
 
 def title(baseline: str) -> str:
@@ -78,56 +71,55 @@ def published() -> pl.DataFrame:
 
 
 def ordered_baselines(baselines: Sequence[str]) -> list[str]:
-    """Rows in the order of the paper's tables, then by name; the reference rows are not among them."""
+    """Rows in the order of the paper's tables, then by name, without the reference rows."""
     order = {key: number for number, key in enumerate(BASELINES)}
     wanted = sorted(set(baselines) - {PRIOR, ORACLE})
     return sorted(wanted, key=lambda key: (order.get(key, len(order)), key))
 
 
-def lookup(frame: pl.DataFrame, policy: str | None = IGNORE_UNSEEN) -> dict[tuple[str, str, str, str], Cell]:
-    """Cells by (baseline, split, facet, metric)."""
-    if policy is not None and "policy" in frame.columns:
-        frame = frame.filter(pl.col("policy") == policy)
-    cells = {}
-    for row in frame.iter_rows(named=True):
-        key = (row["baseline"], row["split"], row["facet"], row["metric"])
-        cells[key] = Cell(row["value"], row.get("low"), row.get("high"), row.get("n"))
-    return cells
+def facets_in(results: pl.DataFrame) -> list[str]:
+    """The facets that the results are about, in the order of the paper's tables."""
+    present = set(results["facet"])
+    return [facet.key for facet in ALL_FACETS if facet.key in present]
 
 
-def show(metric: str, value: float | None, digits: int = 2) -> str:
+def lookup(frame: pl.DataFrame) -> dict[tuple[str, str, str, str], Cell]:
+    """Cells by (baseline, split, facet, metric); unseen tags are ignored."""
+    if "policy" in frame.columns:
+        frame = frame.filter(policy=IGNORE_UNSEEN)
+    return {
+        (row["baseline"], row["split"], row["facet"], row["metric"]): Cell(
+            row["value"], row.get("low"), row.get("high")
+        )
+        for row in frame.iter_rows(named=True)
+    }
+
+
+def show(metric: str, value: float | None) -> str:
     """A figure as the paper prints it: two decimals without the leading zero, ranks with one decimal."""
     if value is None:
         return "–"
     if metric == "avg_rank_position":
         return f"{value:.1f}"
-    text = f"{value:.{digits}f}"
+    text = f"{value:.2f}"
     return text[1:] if text.startswith("0.") else text
 
 
-def weights_of(storage: Path, baseline: str) -> str:
-    """Where a model's weights come from, as its model.json says; empty without one, and for an ensemble, which has none
-    of its own."""
-    file = storage / "models" / baseline / "model.json"
-    model = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return "" if "members" in model else str(model.get("weights", ""))
+def read_models(storage: Path, baselines: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The model.json of every row that has one."""
+    files = {baseline: storage / "models" / baseline / "model.json" for baseline in baselines}
+    return {row: json.loads(file.read_text(encoding="utf-8")) for row, file in files.items() if file.exists()}
 
 
-def weights_of_all(storage: Path, baselines: Sequence[str]) -> str:
-    """One sentence on where the models' weights come from."""
-    found = sorted({weights for baseline in baselines if (weights := weights_of(storage, baseline))})
-    return "; ".join(found) or "not stated"
+def weights_of(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Where the weights of the models come from; an ensemble has none of its own."""
+    sources = {str(model.get("weights", "")) for model in models.values() if "members" not in model}
+    return "; ".join(sorted(sources - {""})) or "not stated"
 
 
-def read_costs(storage: Path, baselines: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What each row's model.json says of its cost and weights, for the rows that have one."""
-    found = {}
-    for baseline in baselines:
-        file = storage / "models" / baseline / "model.json"
-        if file.exists():
-            model = json.loads(file.read_text(encoding="utf-8"))
-            found[baseline] = {"weights": model.get("weights", ""), **(model.get("cost") or {})}
-    return found
+def costs_of(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What each model.json says of the row's cost and weights."""
+    return {row: {"weights": model.get("weights", ""), **(model.get("cost") or {})} for row, model in models.items()}
 
 
 @dataclass(frozen=True)
@@ -137,21 +129,21 @@ class AgainstPrior:
     difference: float
     low: float
     high: float
-    facet: str  # mean, or the only facet the row predicts
+    facet: str  # mean, or the only facet that the row predicts
 
     @property
     def verdict(self) -> str:
-        """Better or worse than the prior where the whole interval says so."""
+        """Better or worse than the prior if the whole interval says so."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "not surely"
 
 
 def against_prior(comparisons: pl.DataFrame) -> dict[tuple[str, str], AgainstPrior]:
-    """By row and split the paired difference to the label prior; of the mean, or of a single head's one facet."""
+    """By row and split the paired difference to the label prior, of the mean or of a single head's facet."""
     rows = comparisons.filter(metric="r_precision", second=PRIOR).filter(pl.col("difference").is_not_null())
-    found: dict[tuple[str, str], AgainstPrior] = {}
-    for r in rows.sort(pl.col("facet") == "mean", "facet").iter_rows(named=True):  # the mean last, so that it wins
-        found[r["first"], r["split"]] = AgainstPrior(r["difference"], r["low"], r["high"], r["facet"])
-    return found
+    return {
+        (r["first"], r["split"]): AgainstPrior(r["difference"], r["low"], r["high"], r["facet"])
+        for r in rows.sort(pl.col("facet") == "mean", "facet").iter_rows(named=True)  # the mean comes last and wins
+    }
 
 
 def points(value: float) -> str:
@@ -159,66 +151,63 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "−")
 
 
-def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Path | None = None) -> Group:
+def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Path) -> Group:
     """The benchmark for a terminal, 80 columns wide: this run, its reference rows, and the paper's rows, kept apart.
 
-    Then, for each row, how far it is ahead of the label prior, with the interval, and what it costs.
+    Below, for each row, how far it is ahead of the label prior, with the interval, and what it costs.
     """
-    baselines = ordered_baselines(results["baseline"].to_list())
-    weights = "" if storage is None else f", weights: {weights_of_all(storage, baselines)}"
-    paper = published()
+    baselines, paper = ordered_baselines(results["baseline"].to_list()), published()
+    models, facets = read_models(storage, baselines), facets_in(results)
+    not_comparable = "The paper's rows (other images and splits: not to be compared row by row)"
     return Group(
         "Means over facets, inner (in) and outer (out) test; R-P by facet: inner test.",
-        _section(f"This run{weights}", baselines, results),
-        _section("Reference rows of this run", [PRIOR, ORACLE], results),
-        _section(
-            "The paper's rows (other images and splits: not to be compared row by row)",
-            ordered_baselines(paper["baseline"].to_list()),
-            paper,
-        ),
-        _prior_section(baselines, comparisons, {} if storage is None else read_costs(storage, baselines)),
+        _results_section(f"This run, weights: {weights_of(models)}", baselines, facets, results),
+        _results_section("Reference rows of this run", [PRIOR, ORACLE], facets, results),
+        _results_section(not_comparable, ordered_baselines(paper["baseline"].to_list()), facets, paper),
+        _prior_section(baselines, comparisons, costs_of(models)),
     )
 
 
-def _prior_section(baselines: Sequence[str], comparisons: pl.DataFrame, costs: dict[str, dict[str, Any]]) -> RichTable:
+def _section(heading: str, columns: Sequence[tuple[str, int]]) -> RichTable:
+    """An empty table under a heading: a column of names, then those of the given titles and widths."""
     table = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    heading = "Ahead of the label prior? R-Precision in points, paired, 95 % interval"
     table.title, table.title_justify, table.title_style = f"\n{heading}", "left", "bold"
-    table.add_column("", width=18, no_wrap=True)
-    for split in ("inner test", "outer test"):
-        table.add_column(split, justify="right", no_wrap=True, width=22)
-    table.add_column("train\ns", justify="right", no_wrap=True, width=6)
-    table.add_column("ms an\nimage", justify="right", no_wrap=True, width=6)
-    found = against_prior(comparisons)
-    marks = {"better": "[green]✓[/]", "worse": "[red]✗[/]", "not surely": "·"}
-    for baseline in baselines:
-        cells = []
-        for split in ("inner_test", "outer_test"):
-            each = found.get((baseline, split))
-            interval = f"{points(each.low)}…{points(each.high)}" if each else ""
-            cells.append(f"{points(each.difference)} ({interval}) {marks[each.verdict]}" if each else "–")
-        cost = costs.get(baseline, {})
-        figures = [cost.get("training_s"), cost.get("ms_per_image")]
-        table.add_row(title(baseline), *cells, *("–" if f is None else f"{f:,.0f}" for f in figures))
-    table.caption = "✓ surely better, ✗ surely worse, · not to be told with these images"
-    table.caption_justify = "left"
+    widths = [width + 1 for _, width in columns]
+    table.add_column("", width=max(8, min(18, CONSOLE_WIDTH - sum(widths))), no_wrap=True)
+    for name, width in columns:
+        table.add_column(name, justify="right", no_wrap=True, width=width)
     return table
 
 
-def _section(heading: str, baselines: Sequence[str], frame: pl.DataFrame) -> RichTable:
-    table = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    table.title, table.title_justify, table.title_style = f"\n{heading}", "left", "bold"
-    table.add_column("", width=18, no_wrap=True)
-    for split in ("in", "out"):
-        for metric in METRICS:
-            table.add_column(
-                f"{CONSOLE_METRICS[metric]}\n{split}", justify="right", no_wrap=True, width=4 + (metric == METRICS[-1])
-            )
-    for facet in ("obj", "mat", "disc", "subj"):
-        table.add_column(f"R-P\n{facet}", justify="right", no_wrap=True, width=4)
+def _results_section(heading: str, baselines: Sequence[str], facets: Sequence[str], frame: pl.DataFrame) -> RichTable:
+    columns = [
+        (f"{CONSOLE_METRICS[metric]}\n{at}", 4 + (metric == METRICS[-1])) for at in ("in", "out") for metric in METRICS
+    ]
+    table = _section(heading, [*columns, *((f"R-P\n{FACET_OF[facet].short}", 4) for facet in facets)])
     cells = lookup(frame)
     for baseline in baselines:
-        keys = [(baseline, split, "mean", metric) for split in ("inner_test", "outer_test") for metric in METRICS]
-        keys += [(baseline, "inner_test", facet, "r_precision") for facet in FACETS]
+        keys = [(baseline, split, "mean", metric) for split in TEST_SPLITS for metric in METRICS]
+        keys += [(baseline, "inner_test", facet, "r_precision") for facet in facets]
         table.add_row(title(baseline), *(show(key[3], cells[key].value if key in cells else None) for key in keys))
+    return table
+
+
+def _prior_section(
+    baselines: Sequence[str], comparisons: pl.DataFrame, costs: Mapping[str, Mapping[str, Any]]
+) -> RichTable:
+    columns = [("inner test", 22), ("outer test", 22), ("train\ns", 6), ("ms an\nimage", 6)]
+    table = _section("Ahead of the label prior? R-Precision in points, paired, 95 % interval", columns)
+    differences = against_prior(comparisons)
+    marks = {"better": "[green]✓[/]", "worse": "[red]✗[/]", "not surely": "·"}
+    for baseline in baselines:
+        cells = []
+        for split in TEST_SPLITS:
+            d = differences.get((baseline, split))
+            text = f"{points(d.difference)} ({points(d.low)}…{points(d.high)}) {marks[d.verdict]}" if d else "–"
+            cells.append(text)
+        cost = costs.get(baseline, {})
+        numbers = [cost.get("training_s"), cost.get("ms_per_image")]
+        table.add_row(title(baseline), *cells, *("–" if n is None else f"{n:,.0f}" for n in numbers))
+    table.caption = "✓ surely better, ✗ surely worse, · not to be told with these images"
+    table.caption_justify = "left"
     return table

@@ -1,41 +1,40 @@
-"""What the report's page says, section by section: sentences, facts, charts and examples."""
+"""What the report's page shows, section by section; its sentences are in page/report.html."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
-from markupsafe import Markup
 
 from ml.dataset.ground_truth import Dataset
+from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import PRIOR
 from ml.evaluation.score_run import Benchmark
-from ml.report import charts as draw
-from ml.report.charts import Figure, figure
-from ml.report.dataset_section import dataset_figures, sample_view, show_samples, vocabulary_trees
+from ml.report import charts
+from ml.report.charts import Chart, page_chart
+from ml.report.dataset_section import dataset_charts, vocabulary_trees
 from ml.report.examples import PLAUSIBLE, Example, examples
-from ml.report.findings import Finding, describe
+from ml.report.findings import Finding
 from ml.report.results import (
-    FACET_TITLES,
     SPLIT_TITLES,
+    Cell,
     against_prior,
+    costs_of,
+    facets_in,
     lookup,
     ordered_baselines,
-    read_costs,
-    show,
+    read_models,
     title,
-    weights_of_all,
+    weights_of,
 )
+from ml.report.samples import sample_records
 from ml.report.tables import ShownTable, closer_table, cost_table
-from pipeline import FACETS, TEST_SPLITS
+from pipeline import TEST_SPLITS
 from pipeline.curation.corrections import decisions_as_corrections
+from pipeline.facets import FACET_OF
 from pipeline.release.folder import labels_by_language, preferred_label
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import (
-    CATALOGUER_DECISIONS,
-    SPLIT_TABLE,
-    TAGS,
-)
+from pipeline.tables import CATALOGUER_DECISIONS, SPLIT_TABLE, TAGS
 
 
 def best_row(results: pl.DataFrame, split: str) -> str | None:
@@ -54,197 +53,110 @@ def build_page(
     dataset: Dataset,
     benchmark: Benchmark,
     tables: Sequence[ShownTable],
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     """Everything the template shows."""
-    results, breakdowns = benchmark.results, benchmark.breakdowns
+    results = benchmark.results
     rows = ordered_baselines(results["baseline"].to_list())
     best = best_row(results, "inner_test") or rows[0]
-    costs = read_costs(storage, rows)
+    largest = max(dataset.tag_lists, key=lambda facet: len(dataset.tag_lists[facet]))
+    models = read_models(storage, rows)
     shown = show_examples(storage, dataset, best, settings)
     return {
-        "title": "EUFCC: how well do models tag museum objects?",
-        "subtitle": f"Run {dataset.run}. Weights: {weights_of_all(storage, rows)}.",
-        "sections": SECTIONS,
-        "notices": notices(storage, rows, results),
-        "facts": facts(storage, dataset),
-        "summary": [*summary(results), *ahead_of_prior(benchmark.comparisons)],
+        "dataset": dataset,
+        "settings": settings,
+        "weights": weights_of(models),
+        "unannotated": unannotated(results),
+        "images": images_by_split(storage),
+        "n_tags": sum(len(tags) for tags in dataset.tag_lists.values()),
+        "best_rows": best_rows(results),
+        "better": better_than_prior(benchmark.comparisons),
         "tables": tables,
-        "unseen": unseen(results),
-        "findings": [
-            {
-                "claim": f.claim,
-                "verdict": f.verdict,
-                "because": f.because,
-                "differences": [describe(d) for d in f.differences],
-            }
-            for f in found
-        ],
+        "ignored": ignored_shares(results),
+        "findings": findings,
         "closer": closer_table(results),
-        "cost": cost_table(costs) if costs else None,
-        "figures": row_figures(storage, dataset, results, breakdowns, rows, best),
-        "dataset": dataset_figures(storage),
+        "cost": cost_table(costs_of(models)) if models else None,
+        "best": title(best),
+        "largest": FACET_OF[largest].plural,
+        "charts": row_charts(storage, dataset, benchmark, rows, best, largest),
+        "dataset_charts": dataset_charts(storage),
         "vocabulary": vocabulary_trees(storage),
-        "samples": [sample_view(sample) for sample in show_samples(storage)],
-        "examples": [example_view(example) for example in shown],
-        "examples_row": title(best),
+        "samples": sample_records(storage, dataset),
+        "examples": shown,
         "any_plausible": any(s.judgement == PLAUSIBLE for e in shown for t in e.suggestions.values() for s in t),
-        "about": about(dataset, settings),
-        "footer": FOOTER,
     }
 
 
-SECTIONS = (
-    ("summary", "In short"),
-    ("results", "Results"),
-    ("findings", "Claims"),
-    ("closer", "A closer look"),
-    ("dataset", "Dataset"),
-    ("training", "Training"),
-    ("examples", "Examples"),
-    ("about", "About"),
-)
-FOOTER = (
-    "Rows marked as the paper's are from Net, Folia, Casals, Bagdanov and Gómez, EUFCC-340K: A Faceted Hierarchical "
-    "Dataset for Metadata Annotation in GLAM Collections (arXiv 2406.02380; Multimedia Tools and Applications 2025)."
-)
+def unannotated(results: pl.DataFrame) -> list[str]:
+    """The facets in which no image of the inner test is annotated."""
+    inner = results.filter(metric="r_precision", split="inner_test", policy=IGNORE_UNSEEN)
+    return [FACET_OF[facet].plural for facet in facets_in(results) if inner.filter(facet=facet)["n"].sum() == 0]
 
 
-def notices(storage: Path, rows: Sequence[str], results: pl.DataFrame) -> list[str]:
-    """What a reader must know before reading a figure."""
-    found = []
-    weights = weights_of_all(storage, rows)
-    if "random" in weights:
-        found.append(
-            "At least one model here started from random weights: its figures show that everything runs, not what "
-            "such models can do."
-        )
-    lacking = [
-        FACET_TITLES[facet].lower()
-        for facet in FACETS
-        if results.filter(facet=facet, metric="r_precision", split="inner_test", policy="ignore_unseen")["n"].sum() == 0
-    ]
-    if lacking:
-        found.append(f"No image of the inner test is annotated in {', '.join(lacking)}; means leave that out.")
-    return found
+def images_by_split(storage: Path) -> dict[str, int]:
+    """The number of images of every split, by its title."""
+    if not (storage / "splits.parquet").exists():
+        return {}
+    counts = dict(SPLIT_TABLE.read(storage / "splits.parquet").group_by("split").len().iter_rows())
+    names = {"train": "Training", "validation": "Validation", "left_out": "Left out"} | SPLIT_TITLES
+    return {name: counts[split] for split, name in names.items() if split in counts}
 
 
-def facts(storage: Path, dataset: Dataset) -> list[tuple[str, str]]:
-    """Numbers for the top of the page."""
-    splits = SPLIT_TABLE.read(storage / "splits.parquet") if (storage / "splits.parquet").exists() else None
-    found = []
-    if splits is not None:
-        counts = dict(splits.group_by("split").len().iter_rows())
-        names = {"train": "Training", "validation": "Validation", "left_out": "Left out"} | SPLIT_TITLES
-        found = [(f"{names[s]} images", f"{counts[s]:,}") for s in (*names,) if s in counts]
-    return [*found, ("Tags", f"{sum(len(tags) for tags in dataset.tag_lists.values()):,}")]
+class BestRow(NamedTuple):
+    """The best row of a test, beside the label prior."""
+
+    split: str
+    name: str
+    cell: Cell
+    prior: Cell
 
 
-def summary(results: pl.DataFrame) -> list[str]:
-    """The outcome in a few sentences."""
+def best_rows(results: pl.DataFrame) -> list[BestRow]:
+    """The best row of each test by mean R-Precision; none for a test where no row has a mean."""
     cells = lookup(results)
-    sentences = []
-    for split in TEST_SPLITS:
-        row = best_row(results, split)
-        if row is None:
-            continue
-        best, prior = cells[row, split, "mean", "r_precision"], cells[PRIOR, split, "mean", "r_precision"]
-        where = {
-            "inner_test": "On the inner test, with museums that were also in training",
-            "outer_test": "On the outer test, with museums never seen in training",
-        }[split]
-        sentences.append(
-            f"{where}, {title(row)} does best: R-Precision {show('r_precision', best.value)} "
-            f"(95 % interval {show('r_precision', best.low)} to {show('r_precision', best.high)}). "
-            f"Ranking the tags by how frequent they are, without looking, reaches {show('r_precision', prior.value)}."
-        )
-    return sentences
-
-
-def ahead_of_prior(comparisons: pl.DataFrame) -> list[str]:
-    """How many rows are surely better than the label prior, on each test."""
-    found = against_prior(comparisons)
-    parts = []
-    for split in TEST_SPLITS:
-        verdicts = [each.verdict for (_, where), each in found.items() if where == split]
-        if verdicts:
-            parts.append(f"{verdicts.count('better')} of {len(verdicts)} rows on the {SPLIT_TITLES[split].lower()}")
-    return [f"Surely better than that ranking by frequency are {' and '.join(parts)}."] if parts else []
-
-
-def unseen(results: pl.DataFrame) -> str:
-    """How much the policy on unseen tags matters here."""
-    parts = []
-    for split in TEST_SPLITS:
-        rows = results.filter(split=split, facet="mean", metric="r_precision", policy="ignore_unseen", baseline=PRIOR)
-        if not rows.is_empty() and rows["ignored_share"][0] is not None:
-            parts.append(f"{100 * rows['ignored_share'][0]:.1f} % on the {SPLIT_TITLES[split].lower()}")
-    shares = " and ".join(parts) or "none"
-    return (
-        f"Tags without training images are ignored, as in the paper: {shares} of the right tags. The file "
-        "results.parquet also has every figure with them counted as missed (policy count_unseen)."
-    )
-
-
-def about(dataset: Dataset, settings: EvaluationSettings) -> list[str]:
-    """How the figures were made."""
+    best = [(split, row) for split in TEST_SPLITS if (row := best_row(results, split))]
     return [
-        "A tag is a term of the Art & Architecture Thesaurus, and a record's tags include the broader terms above "
-        "them. A facet counts only the images that are annotated in it; the mean over facets is unweighted.",
-        "Equal scores count as their expected value over all orders of the tied tags, so that no figure depends on the "
-        "order of a list.",
-        f"Intervals come from {settings.resamples:,} resamples of whole groups of near-duplicate images. Rows are "
-        "compared on the same resamples; p-values come from flipping the signs of whole groups and are corrected by "
-        "Holm's method.",
-        f"Split {dataset.split_hash}; tag list {dataset.tag_list_hash}. Figures compare only where both are the same.",
+        BestRow(split, title(row), *(cells[key, split, "mean", "r_precision"] for key in (row, PRIOR)))
+        for split, row in best
     ]
 
 
-def row_figures(
-    storage: Path, dataset: Dataset, results: pl.DataFrame, breakdowns: pl.DataFrame, rows: list[str], best: str
-) -> dict[str, Figure | None]:
-    """The charts about rows of the benchmark."""
-    deepest = max(FACETS, key=lambda facet: len(dataset.tag_lists[facet]))
-    listed = dataset.tag_lists[deepest]
-    tags = {t: (label, n) for t, label, n in zip(listed.tag_ids, listed.labels, listed.n_train, strict=True)}
-    facet = FACET_TITLES[deepest].lower()
-    return {
-        "rows": figure(
-            "rows",
-            "Every row on both tests",
-            "Mean R-Precision over the facets; bars are 95 % intervals.",
-            draw.rows_chart(results),
-        ),
-        "depth": figure(
-            "depth",
-            f"From general to specific terms: {facet}",
-            "R-Precision among the tags of each depth alone, inner test.",
-            draw.depth_chart(breakdowns, deepest),
-        ),
-        "tags": figure(
-            "tags",
-            f"How often each tag is found: {facet}",
-            f"Each point is a tag; {title(best)}, inner test.",
-            draw.tag_chart(breakdowns, tags, best, deepest),
-        ),
-        "providers": figure(
-            "providers",
-            f"Museums differ: {facet}",
-            f"R-Precision of {title(best)} for the museums with most test images.",
-            draw.provider_chart(breakdowns, best, deepest),
-        ),
-        "curves": figure(
-            "curves",
-            "Learning curves",
-            "R-Precision on the validation images after each epoch, mean over the facets of the row.",
-            draw.learning_curves(storage, rows),
-        ),
+def better_than_prior(comparisons: pl.DataFrame) -> list[tuple[int, int, str]]:
+    """For each test, how many rows are surely better than the label prior, and of how many."""
+    differences = against_prior(comparisons)
+    counts = []
+    for split in TEST_SPLITS:
+        verdicts = [difference.verdict for (_, where), difference in differences.items() if where == split]
+        if verdicts:
+            counts.append((verdicts.count("better"), len(verdicts), split))
+    return counts
+
+
+def ignored_shares(results: pl.DataFrame) -> list[tuple[float, str]]:
+    """The share of the right tags on each test that have no training images."""
+    rows = results.filter(facet="mean", metric="r_precision", policy=IGNORE_UNSEEN, baseline=PRIOR)
+    shares = {split: rows.filter(split=split)["ignored_share"].to_list() for split in TEST_SPLITS}
+    return [(share[0], split) for split, share in shares.items() if share and share[0] is not None]
+
+
+def row_charts(
+    storage: Path, dataset: Dataset, benchmark: Benchmark, rows: list[str], best: str, facet: str
+) -> dict[str, Chart | None]:
+    """The charts about rows of the benchmark; some about the best row, some about one facet alone."""
+    breakdowns = benchmark.breakdowns
+    figures = {
+        "rows": charts.rows_chart(benchmark.results),
+        "depth": charts.depth_chart(breakdowns, facet),
+        "tags": charts.tag_chart(breakdowns, dataset.tag_lists[facet], best),
+        "providers": charts.provider_chart(breakdowns, best, facet),
+        "curves": charts.learning_curves(storage, rows),
     }
+    return {name: page_chart(name, figure) for name, figure in figures.items()}
 
 
 def show_examples(storage: Path, dataset: Dataset, row: str, settings: EvaluationSettings) -> list[Example]:
-    """Example images of the best row, with what cataloguers accepted where the assistant was used."""
+    """Example images with the suggestions of a row; those that a cataloguer accepted in the assistant are marked."""
     labels = {
         t: label for tags in dataset.tag_lists.values() for t, label in zip(tags.tag_ids, tags.labels, strict=True)
     }
@@ -257,23 +169,3 @@ def show_examples(storage: Path, dataset: Dataset, row: str, settings: Evaluatio
         decided = decisions_as_corrections(CATALOGUER_DECISIONS.read(file)).filter(action="add")
         accepted = frozenset(decided.select("record_id", "tag_id").iter_rows())
     return examples(dataset, storage / "predictions" / row, settings.example_images, labels, accepted)
-
-
-def example_view(example: Example) -> dict[str, Any]:
-    """An example as the template reads it; facets without tags in the list are left out."""
-    facets = [
-        {
-            "title": FACET_TITLES[facet],
-            "suggestions": example.suggestions[facet],
-            "stated": example.stated[facet],
-        }
-        for facet in FACETS
-        if example.suggestions[facet] or example.stated[facet]
-    ]
-    return {
-        "image": Markup(example.image),  # noqa: S704
-        "record_id": example.record_id,
-        "data_provider": example.data_provider,
-        "split": SPLIT_TITLES[example.split].lower(),
-        "facets": facets,
-    }

@@ -1,7 +1,7 @@
 """The report's tables as rows of cells, which become HTML, Markdown or LaTeX."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -14,6 +14,7 @@ from ml.report.results import (
     SPLIT_TITLES,
     Cell,
     against_prior,
+    facets_in,
     lookup,
     ordered_baselines,
     points,
@@ -21,7 +22,13 @@ from ml.report.results import (
     show,
     title,
 )
-from pipeline import FACETS
+from ml.report.templates import render
+from pipeline import TEST_SPLITS
+from pipeline.facets import FACET_OF
+
+SIGNIFICANCE = 0.05
+Column = tuple[str, str, str]  # split, facet, metric
+Cells = Mapping[tuple[str, str, str, str], Cell]  # by baseline and column
 
 
 class HeadCell(NamedTuple):
@@ -54,43 +61,45 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class ShownTable:
-    """A table for people."""
+    """A table as it is shown."""
 
     name: str
     caption: str
     head: tuple[tuple[HeadCell, ...], ...]
-    rows: tuple[ShownRow, ...] = field(default=())
+    rows: tuple[ShownRow, ...] = ()
 
     @property
     def width(self) -> int:
         """Columns, the name's included."""
-        return 1 + max((len(row.cells) for row in self.rows), default=0)
+        return len(self.head[-1])
 
-
-Columns = Sequence[tuple[str, str, str]]  # split, facet, metric
+    @property
+    def columns(self) -> list[str]:
+        """The headings of the columns on one line: those that stand above several columns come first."""
+        above = [f"{cell.text}: " for cell in self.head[0] if cell.span > 1 for _ in range(cell.span)]
+        names = [cell.text for cell in self.head[-1]]
+        return [names[0], *map("".join, zip(above or [""] * (len(names) - 1), names[1:], strict=True))]
 
 
 def prior_table(comparisons: pl.DataFrame) -> ShownTable:
     """Which rows beat the label prior: paired differences of mean R-Precision on both tests."""
-    found = against_prior(comparisons)
-    splits = ("inner_test", "outer_test")
+    differences = against_prior(comparisons)
     rows = []
-    for baseline in ordered_baselines([row for row, _ in found]):
+    for baseline in ordered_baselines([row for row, _ in differences]):
         cells: list[ShownCell] = []
-        facet = "mean"
-        for split in splits:
-            each = found.get((baseline, split))
-            if each is None:
+        alone = ""
+        for split in TEST_SPLITS:
+            d = differences.get((baseline, split))
+            if d is None:
                 cells += [ShownCell("–"), ShownCell("–")]
                 continue
-            facet = each.facet
-            interval = f"{points(each.low)} to {points(each.high)}"
-            cells += [ShownCell(points(each.difference), interval), ShownCell(each.verdict, kind=each.verdict)]
-        of = "" if facet == "mean" else f" ({FACET_TITLES[facet].lower()} alone)"
-        rows.append(ShownRow(title(baseline) + of, tuple(cells)))
+            alone = "" if d.facet == "mean" else f" ({FACET_OF[d.facet].plural} alone)"
+            interval = f"{points(d.low)} to {points(d.high)}"
+            cells += [ShownCell(points(d.difference), interval), ShownCell(d.verdict, kind=d.verdict)]
+        rows.append(ShownRow(title(baseline) + alone, tuple(cells)))
     head = (
-        (HeadCell(""), *(HeadCell(SPLIT_TITLES[split], 2) for split in splits)),
-        (HeadCell("Row"), *(HeadCell(text) for _ in splits for text in ("Points", "Better?"))),
+        (HeadCell(""), *(HeadCell(SPLIT_TITLES[split], 2) for split in TEST_SPLITS)),
+        (HeadCell("Row"), *(HeadCell(text) for _ in TEST_SPLITS for text in ("Points", "Better?"))),
     )
     caption = "Which rows beat the label prior: R-Precision, difference on the same images, in points"
     return ShownTable("prior", caption, head, tuple(rows))
@@ -100,57 +109,45 @@ def paper_tables(
     results: pl.DataFrame, comparisons: pl.DataFrame, costs: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[ShownTable]:
     """Tables 1, 2 and 3 of the paper: inner per facet, outer per facet, and the means of both with the rows' cost."""
-    means: Columns = [(split, "mean", metric) for split in ("inner_test", "outer_test") for metric in METRICS]
-    spans = tuple(HeadCell(FACET_TITLES[facet], len(METRICS)) for facet in FACETS)
-    tables = [
-        _results_table(
-            "table_3",
-            "Table 3. Mean over the facets, inner and outer test",
-            means,
-            (HeadCell(""), HeadCell("Inner test", len(METRICS)), HeadCell("Outer test", len(METRICS))),
-            results,
-            comparisons,
-            costs or {},
-        )
+
+    def table(name: str, caption: str, over: Sequence[tuple[str, str, str]], **extra: Any) -> ShownTable:
+        columns = [(split, facet, metric) for _, split, facet in over for metric in METRICS]
+        first_line = (HeadCell(""), *(HeadCell(heading, len(METRICS)) for heading, _, _ in over))
+        return _results_table(name, caption, first_line, columns, results, comparisons, **extra)
+
+    means = [(SPLIT_TITLES[split], split, "mean") for split in TEST_SPLITS]
+    inner, outer = ([(FACET_TITLES[facet], split, facet) for facet in facets_in(results)] for split in TEST_SPLITS)
+    return [
+        table("table_3", "Table 3. Mean over the facets, inner and outer test", means, costs=costs or {}),
+        table("table_1", "Table 1. Inner test, by facet", inner),
+        table("table_2", "Table 2. Outer test, by facet (the paper prints only the means)", outer),
     ]
-    for name, split, caption in (
-        ("table_1", "inner_test", "Table 1. Inner test, by facet"),
-        ("table_2", "outer_test", "Table 2. Outer test, by facet (the paper prints only the means)"),
-    ):
-        columns: Columns = [(split, facet, metric) for facet in FACETS for metric in METRICS]
-        tables.append(_results_table(name, caption, columns, (HeadCell(""), *spans), results, comparisons))
-    return tables
 
 
 def _results_table(
     name: str,
     caption: str,
-    columns: Columns,
     first_line: tuple[HeadCell, ...],
+    columns: Sequence[Column],
     results: pl.DataFrame,
     comparisons: pl.DataFrame,
     costs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> ShownTable:
-    """`costs`, where given, stand in three columns more."""
+    """`costs`, where given, fill three more columns."""
     cells, paper = lookup(results), lookup(published())
     baselines = ordered_baselines(results["baseline"].to_list())
     best = {column: _best(cells, baselines, column) for column in columns}
     tied = _tied(comparisons, best)
     rows = [ShownRow(heading="This run")]
     for b in baselines:
-        cost = _figures_of(costs.get(b, {}), BRIEF_COST) if costs is not None else []
-        rows.append(ShownRow(title(b), (*(_cell(cells, b, c, best, tied) for c in columns), *map(ShownCell, cost))))
+        cost = _cost_cells(costs.get(b, {}), BRIEF_COST) if costs is not None else []
+        rows.append(ShownRow(title(b), (*(_cell(cells, b, column, best, tied) for column in columns), *cost)))
     rows += [ShownRow(heading="For reference, on the same images: one ranking for all by frequency, and a perfect one")]
-    rows += [
-        ShownRow(label, tuple(_cell(cells, b, c, {}, set()) for c in columns), "ref")
-        for b, label in ((PRIOR, "Label prior"), (ORACLE, "Oracle"))
-    ]
-    printed = [
-        b for b in ordered_baselines(published()["baseline"].to_list()) if any((b, *c) in paper for c in columns)
-    ]
+    rows += [ShownRow(title(b), _plain_cells(cells, b, columns), "ref") for b in (PRIOR, ORACLE)]
+    printed = [b for b in ordered_baselines([key[0] for key in paper]) if any((b, *c) in paper for c in columns)]
     if printed:
         rows += [ShownRow(heading="The paper, on its own images and splits: not to be compared row by row")]
-        rows += [ShownRow(title(b), tuple(_cell(paper, b, c, {}, set()) for c in columns), "paper") for b in printed]
+        rows += [ShownRow(title(b), _plain_cells(paper, b, columns), "paper") for b in printed]
     second_line = (HeadCell("Row"), *(HeadCell(SHORT_METRICS[metric]) for _, _, metric in columns))
     if costs is not None:
         first_line = (*first_line, HeadCell("Cost", len(BRIEF_COST)))
@@ -158,11 +155,15 @@ def _results_table(
     return ShownTable(name, caption, (first_line, second_line), tuple(rows))
 
 
+def _plain_cells(cells: Cells, baseline: str, columns: Sequence[Column]) -> tuple[ShownCell, ...]:
+    return tuple(_cell(cells, baseline, column, {}, set()) for column in columns)
+
+
 def _cell(
-    cells: dict[tuple[str, str, str, str], Cell],
+    cells: Cells,
     baseline: str,
-    column: tuple[str, str, str],
-    best: dict[tuple[str, str, str], str | None],
+    column: Column,
+    best: Mapping[Column, str | None],
     tied: set[tuple[str, str, str, str]],
 ) -> ShownCell:
     cell = cells.get((baseline, *column), Cell(None))
@@ -175,50 +176,43 @@ def _cell(
     return ShownCell(show(metric, cell.value), interval, is_best, (baseline, *column) in tied and not is_best)
 
 
-def _best(cells: dict[Any, Cell], baselines: Sequence[str], column: tuple[str, str, str]) -> str | None:
-    """The row with the best figure; the first of equals."""
-    values = [(cells[b, *column].value, b) for b in baselines if (b, *column) in cells]
-    known = [(value, b) for value, b in values if value is not None]
-    if not known:
-        return None
+def _best(cells: Cells, baselines: Sequence[str], column: Column) -> str | None:
+    """The row with the best figure, the first of equals."""
+    values = {b: cells[b, *column].value for b in baselines if (b, *column) in cells}
+    known = {b: value for b, value in values.items() if value is not None}
     sign = -1 if column[2] != "avg_rank_position" else 1
-    return min(known, key=lambda pair: sign * pair[0])[1]
+    return min(known, key=lambda b: sign * known[b], default=None)
 
 
-def _tied(
-    comparisons: pl.DataFrame, best: dict[tuple[str, str, str], str | None], level: float = 0.05
-) -> set[tuple[str, str, str, str]]:
+def _tied(comparisons: pl.DataFrame, best: Mapping[Column, str | None]) -> set[tuple[str, str, str, str]]:
     """Rows that the paired test does not tell from the best of their column."""
-    found = set()
+    ties = set()
     for r in comparisons.iter_rows(named=True):
         column = (r["split"], r["facet"], r["metric"])
         top = best.get(column)
-        if top in (r["first"], r["second"]) and r["p_holm"] is not None and r["p_holm"] >= level:
-            other = r["second"] if r["first"] == top else r["first"]
-            found.add((other, *column))
-    return found
+        if top in (r["first"], r["second"]) and r["p_holm"] is not None and r["p_holm"] >= SIGNIFICANCE:
+            ties.add((r["second"] if r["first"] == top else r["first"], *column))
+    return ties
 
 
-CLOSER = (
-    ("leaf_r_precision", "Narrowest tags"),
-    ("hierarchical_f", "Hierarchical F"),
-    ("head_recall", "Frequent"),
-    ("medium_recall", "Middle"),
-    ("tail_recall", "Rare"),
-    ("calibration_error", "Calibration error"),
-    ("coherence_violations", "Incoherent"),
-)
+CLOSER = {
+    "leaf_r_precision": "Narrowest tags",
+    "hierarchical_f": "Hierarchical F",
+    "head_recall": "Frequent",
+    "medium_recall": "Middle",
+    "tail_recall": "Rare",
+    "calibration_error": "Calibration error",
+    "coherence_violations": "Incoherent",
+}
 
 
-def closer_table(results: pl.DataFrame, split: str = "inner_test") -> ShownTable:
-    """What the paper's metrics hide, as means over facets."""
-    cells = lookup(results)
-    rows = [
-        ShownRow(title(b), tuple(_cell(cells, b, (split, "mean", metric), {}, set()) for metric, _ in CLOSER))
-        for b in ordered_baselines(results["baseline"].to_list())
-    ]
-    head = (HeadCell("Row"), *(HeadCell(text) for _, text in CLOSER))
-    return ShownTable("closer", "A closer look, inner test, mean over facets", (head,), tuple(rows))
+def closer_table(results: pl.DataFrame) -> ShownTable:
+    """Metrics beyond the paper's, as means over facets on the inner test."""
+    cells, columns = lookup(results), [("inner_test", "mean", metric) for metric in CLOSER]
+    baselines = ordered_baselines(results["baseline"].to_list())
+    rows = tuple(ShownRow(title(b), _plain_cells(cells, b, columns)) for b in baselines)
+    head = (HeadCell("Row"), *map(HeadCell, CLOSER.values()))
+    return ShownTable("closer", "A closer look, inner test, mean over facets", (head,), rows)
 
 
 COST = (
@@ -229,79 +223,29 @@ COST = (
     ("images_per_s", "Images/s in training"),
     ("best_epoch", "Best epoch"),
 )
-
-
 BRIEF_COST = (("parameters_m", "Par. (M)"), ("training_s", "Train (s)"), ("ms_per_image", "ms/image"))
 
 
-def _figures_of(cost: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
-    figures = [cost.get(name) for name, _ in columns]
-    return ["–" if f is None else f"{f:,.0f}" if abs(f) >= 100 else f"{f:.3g}" for f in figures]
+def _cost_cells(cost: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[ShownCell]:
+    numbers = [cost.get(name) for name, _ in columns]
+    return [ShownCell("–" if n is None else f"{n:,.0f}" if abs(n) >= 100 else f"{n:.3g}") for n in numbers]
 
 
 def cost_table(costs: Mapping[str, Mapping[str, Any]]) -> ShownTable:
     """What every row costs, as its model.json says."""
     rows = []
     for baseline in ordered_baselines(list(costs)):
-        shown = [*_figures_of(costs[baseline], COST), str(costs[baseline].get("weights") or "–")]
-        rows.append(ShownRow(title(baseline), tuple(ShownCell(text) for text in shown)))
+        weights = ShownCell(str(costs[baseline].get("weights") or "–"))
+        rows.append(ShownRow(title(baseline), (*_cost_cells(costs[baseline], COST), weights)))
     head = (HeadCell("Row"), *(HeadCell(text) for _, text in COST), HeadCell("Weights"))
     return ShownTable("cost", "What each row costs", (head,), tuple(rows))
 
 
 def as_markdown(tables: Iterable[ShownTable]) -> str:
     """The tables for a README; the best of this run in bold, ties marked ≈."""
-    parts = []
-    for table in tables:
-        spans = [cell for cell in table.head[0] if cell.span > 1]
-        names = [cell.text for cell in table.head[-1]]
-        if spans:
-            groups = [span.text for span in spans for _ in range(span.span)]
-            names = [names[0], *(f"{group}: {name}" for group, name in zip(groups, names[1:], strict=True))]
-        lines = [f"### {table.caption}", "", f"| {' | '.join(names)} |", "|---" + "|--:" * (len(names) - 1) + "|"]
-        for row in table.rows:
-            cells = [f"**{c.text}**" if c.best else f"{c.text} ≈" if c.tied else c.text for c in row.cells]
-            name = f"*{row.heading}*" if row.heading else row.name
-            lines.append(f"| {' | '.join([name, *cells])}{' |' * (len(names) - 1 - len(cells))} |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    return render("tables.md", tables=tables)
 
 
 def as_latex(tables: Iterable[ShownTable]) -> str:
     """The tables for a paper (booktabs); the best of this run in bold."""
-    parts = []
-    for table in tables:
-        lines = [
-            r"\begin{table}",
-            rf"\caption{{{_tex(table.caption)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (table.width - 1)}}}",
-        ]
-        lines.append(r"\toprule")
-        for line in table.head:
-            cells = [
-                rf"\multicolumn{{{cell.span}}}{{c}}{{{_tex(cell.text)}}}" if cell.span > 1 else _tex(cell.text)
-                for cell in line
-            ]
-            lines.append(" & ".join(cells) + r" \\")
-        for row in table.rows:
-            if row.heading:
-                lines.append(rf"\midrule \multicolumn{{{table.width}}}{{l}}{{\emph{{{_tex(row.heading)}}}}} \\")
-                continue
-            cells = [rf"\textbf{{{_tex(c.text)}}}" if c.best else _tex(c.text) for c in row.cells]
-            lines.append(" & ".join([_tex(row.name), *cells]) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}"]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
-
-
-def _tex(text: str) -> str:
-    for plain, escaped in (
-        ("\\", r"\textbackslash "),
-        ("&", r"\&"),
-        ("%", r"\%"),
-        ("_", r"\_"),
-        ("#", r"\#"),
-        ("–", "--"),
-    ):
-        text = text.replace(plain, escaped)
-    return text
+    return render("tables.tex", tables=tables)

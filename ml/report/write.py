@@ -3,31 +3,30 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
-import jinja2
 import plotly.offline
 from markupsafe import Markup
 
 from ml.dataset.open import load_dataset
 from ml.evaluation.score_run import Benchmark, evaluate_benchmark
-from ml.report.findings import findings
-from ml.report.results import console_table, ordered_baselines, read_costs
+from ml.report.findings import Verdict, describe, findings
+from ml.report.results import SPLIT_TITLES, console_table, costs_of, ordered_baselines, read_models, show
 from ml.report.sections import best_row, build_page
 from ml.report.tables import as_latex, as_markdown, closer_table, cost_table, paper_tables, prior_table
+from ml.report.templates import PAGE, render
 from pipeline import TEST_SPLITS
+from pipeline.facets import FACET_OF
 from pipeline.files import write_text
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
 
 __all__ = ["ReportSummary", "console_table", "write_report"]
 
-PAGE = Path(__file__).with_name("page")
-
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What a report says, in short, and the files it is in."""
+    """A short summary of a report, and its files."""
 
     page: Path
     files: tuple[Path, ...]
@@ -45,44 +44,45 @@ def write_report(
 ) -> ReportSummary:
     """Write results, breakdowns and comparisons (Parquet), tables.md, tables.tex, findings.json and report.html.
 
-    `storage` holds dataset/, predictions/ and models/ and the tables of the pipeline; tables that are missing only
-    leave out their charts. Without `benchmark` the predictions are scored first. Raises EvaluationError.
+    `storage` holds dataset/, predictions/ and models/ and the tables of the pipeline; charts of missing tables are left
+    out. Without `benchmark` the predictions are scored first. Raises EvaluationError.
     """
     settings = settings or EvaluationSettings()
     benchmark = benchmark or evaluate_benchmark(storage, settings)
-    results, breakdowns, comparisons = benchmark.results, benchmark.breakdowns, benchmark.comparisons
-    dataset = load_dataset(storage / "dataset")
-    costs = read_costs(storage, results["baseline"].unique().sort().to_list())
-    found = findings(comparisons, results, settings, costs)
+    results, comparisons = benchmark.results, benchmark.comparisons
+    frames = ((RESULTS, results), (BREAKDOWNS, benchmark.breakdowns), (COMPARISONS, comparisons))
+    rows = ordered_baselines(results["baseline"].to_list())
+    costs = costs_of(read_models(storage, rows))
+    tested = findings(comparisons, results, settings, costs)
     tables = [prior_table(comparisons), *paper_tables(results, comparisons, costs)]
-    page = build_page(storage, dataset, benchmark, tables, found, settings)
-    RESULTS.write(results, out / "results.parquet")
-    BREAKDOWNS.write(breakdowns, out / "breakdowns.parquet")
-    COMPARISONS.write(comparisons, out / "comparisons.parquet")
+    page = build_page(storage, load_dataset(storage / "dataset"), benchmark, tables, tested, settings)
+    all_tables = [*tables, closer_table(results), cost_table(costs)]
     texts = {
-        "tables.md": as_markdown([*tables, closer_table(results), cost_table(costs)]),
-        "tables.tex": as_latex([*tables, closer_table(results), cost_table(costs)]),
-        "findings.json": json.dumps([asdict(finding) for finding in found], indent=1, ensure_ascii=False) + "\n",
-        "report.html": render(page),
+        "tables.md": as_markdown(all_tables),
+        "tables.tex": as_latex(all_tables),
+        "findings.json": json.dumps([asdict(finding) for finding in tested], indent=1, ensure_ascii=False) + "\n",
+        "report.html": render_page(page),
     }
+    for table, frame in frames:
+        table.write(frame, out / f"{table.name}.parquet")
     for name, text in texts.items():
         write_text(text, out / name)
-    files = tuple(out / name for name in ("results.parquet", "breakdowns.parquet", "comparisons.parquet", *texts))
-    verdicts = {v: sum(f.verdict == v for f in found) for v in ("holds", "fails", "undecided", "not tested")}
-    rows = ordered_baselines(results["baseline"].to_list())
-    best = {split: best_row(results, split) for split in TEST_SPLITS}
-    return ReportSummary(out / "report.html", files, len(rows), best["inner_test"], best["outer_test"], verdicts)
-
-
-def render(page: dict[str, Any]) -> str:
-    """The page with its style, its script and plotly.js inside, so that it opens anywhere, without a network."""
-    files = {name: (PAGE / f"report.{name}").read_text(encoding="utf-8") for name in ("css", "js", "html")}
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    return ReportSummary(
+        page=out / "report.html",
+        files=tuple(out / name for name in (*(f"{table.name}.parquet" for table, _ in frames), *texts)),
+        n_rows=len(rows),
+        best_inner=best_row(results, TEST_SPLITS[0]),
+        best_outer=best_row(results, TEST_SPLITS[1]),
+        verdicts={verdict: sum(finding.verdict == verdict for finding in tested) for verdict in get_args(Verdict)},
     )
+
+
+def render_page(page: dict[str, object]) -> str:
+    """The page with its style, its script and plotly.js inside, so that it opens anywhere, without a network."""
     inside = {
-        "css": Markup(files["css"]),  # noqa: S704
-        "js": Markup(files["js"]),  # noqa: S704
-        "plotly": Markup(plotly.offline.get_plotlyjs()),  # noqa: S704
+        name: Markup((PAGE / f"report.{name}").read_text(encoding="utf-8"))  # noqa: S704
+        for name in ("css", "js")
     }
-    return environment.from_string(files["html"]).render(page=page | inside)
+    plotly_js = Markup(plotly.offline.get_plotlyjs())  # noqa: S704
+    words = {"facets": FACET_OF, "split_titles": SPLIT_TITLES, "show": show, "describe": describe}
+    return render("report.html", page=page, plotly=plotly_js, **inside, **words)
