@@ -1,4 +1,4 @@
-// Images for the queue: files chosen, dropped or pasted, the dataset, or an address elsewhere.
+// Adds images to the queue: files (chosen, dropped or pasted), images of the dataset, or images of another server.
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { has, t, whole } from "./i18n.js";

@@ -1,4 +1,4 @@
-// The desk's API. Every refusal is an ApiError with a code; no answer at all has the code "unreachable".
+// The API of the assistant. A refusal is an ApiError with a code; the code "unreachable" means that there was no answer.
 export class ApiError extends Error {
   constructor(status, body) {
     super(body.message || String(status));

@@ -1,15 +1,15 @@
-// Language, colours, the models to choose from, and the table of keys.
+// Language, colours, the list of models, and the table of shortcuts.
 import { $, h } from "./dom.js";
 import { LANGUAGES, currentLanguage, nameOfLanguage, t, translatePage, useLanguage, whole } from "./i18n.js";
-import { standingNote } from "./images.js";
+import { suggestionsNote } from "./images.js";
 import { renderQueue, takeProgress } from "./queue.js";
 import { note, renderActs, renderChosen, renderStage } from "./stage.js";
-import { desk, remember, remembered } from "./state.js";
+import { facets, remember, remembered, state } from "./state.js";
 
 const KEYS = [
   [["↑", "↓", "←", "→"], () => t("key.move")], [["Home", "End"], () => t("key.ends")], [["*"], () => t("key.all")],
   [["a", () => t("key.space")], () => t("accept")], [["r", () => t("key.delete")], () => t("reject")], [["i"], () => t("about_tag")], [["u"], () => t("undo")],
-  [["d"], () => t("done")], [["n", "p"], () => `${t("next")}, ${t("previous")}`], [["1", "2", "3", "4"], () => t("key.facets")], [["/"], () => t("key.search")],
+  [["d"], () => t("done")], [["n", "p"], () => `${t("next")}, ${t("previous")}`], [() => facets().slice(0, 9).map((_, index) => String(index + 1)), () => t("key.facets")], [["/"], () => t("key.search")],
   [["?"], () => t("shortcuts")], [["…"], () => t("key.typeahead")],
 ];
 
@@ -29,25 +29,25 @@ export function translate(search) {
   translatePage();
   search.translate();
   $("language").value = language;
-  $("coverage").textContent = t("coverage", { n: whole(desk.about.labelled[language]), all: whole(desk.about.tags), language: nameOfLanguage(language) });
+  $("coverage").textContent = t("coverage", { n: whole(state.about.labelled[language]), all: whole(state.about.tags), language: nameOfLanguage(language) });
   $("who").placeholder = t("anonymous");
-  $("drop-hint").textContent = t("drop_hint", { mb: Math.floor(desk.about.max_upload_bytes / 1e6) });
+  $("drop-hint").textContent = t("drop_hint", { mb: Math.floor(state.about.max_upload_bytes / 1e6) });
   renderTheme();
   renderKeys();
   renderModels();
-  takeProgress(desk.progress);
+  takeProgress(state.progress);
   renderQueue();
-  if (desk.image) {
+  if (state.image) {
     renderStage();
     renderChosen();
     renderActs();
-    note(standingNote());
+    note(suggestionsNote());
   }
-  for (const tree of Object.values(desk.trees)) tree.render();
+  for (const tree of Object.values(state.trees)) tree.render();
 }
 
 function renderModels() {
-  const { models, default_model: best } = desk.about;
+  const { models, default_model: best } = state.about;
   const chosen = $("model").value || remembered("model", best ?? "");
   const option = ({ key, description, note: remark }) =>
     h("option", { value: key, title: [description, remark].filter(Boolean).join(" · ") }, key.replaceAll("_", " "));
@@ -74,6 +74,6 @@ function renderTheme() {
 
 function renderKeys() {
   const word = (text) => (typeof text === "function" ? text() : text);
-  const row = ([keys, meaning]) => [h("dt", {}, keys.flatMap((key, at) => [at ? " " : "", h("kbd", {}, word(key))])), h("dd", {}, meaning())];
+  const row = ([keys, meaning]) => [h("dt", {}, word(keys).flatMap((key, at) => [at ? " " : "", h("kbd", {}, word(key))])), h("dd", {}, meaning())];
   $("keys").replaceChildren(...KEYS.flatMap(row));
 }

@@ -1,24 +1,24 @@
-// Decisions: one after the other, each with the version it saw, saved before it is shown as done.
+// Sends decisions one after the other, each with the version of the image that it is based on.
 import { reasonOf } from "./adding.js";
 import { api } from "./api.js";
 import { $ } from "./dom.js";
 import { labelOf, t } from "./i18n.js";
 import { renderQueue, takeProgress } from "./queue.js";
 import { notice, renderActs, renderChosen, say } from "./stage.js";
-import { desk, standOf, who } from "./state.js";
+import { state, verdictOf, who } from "./state.js";
 
 let saving = Promise.resolve();
 
 export const allSaved = () => saving;
 
 const stepBody = () => ({
-  who: who(), version: desk.annotation.version, key: crypto.randomUUID(), opened_at: desk.openedAt, clicks: desk.clicks, showing_id: desk.showing?.showing_id ?? null,
+  who: who(), version: state.annotation.version, key: crypto.randomUUID(), opened_at: state.openedAt, clicks: state.clicks, showing_id: state.showing?.showing_id ?? null,
 });
 
 export function step(send, saidWhenDone) {
-  const on = desk.image.image_id;
+  const on = state.image.image_id;
   saving = saving.then(async () => {
-    if (desk.image?.image_id !== on) return;
+    if (state.image?.image_id !== on) return;
     $("saved").textContent = t("saving");
     const body = stepBody();
     await attempt(() => send(on, body), saidWhenDone, () => step(send, saidWhenDone));
@@ -29,7 +29,7 @@ export function step(send, saidWhenDone) {
 async function attempt(request, saidWhenDone, restart) {
   try {
     const answer = await request();
-    desk.clicks = 0;
+    state.clicks = 0;
     takeAnnotation(answer.annotation);
     if (answer.progress) takeProgress(answer.progress);
     $("saved").textContent = t("saved");
@@ -40,7 +40,7 @@ async function attempt(request, saidWhenDone, restart) {
       takeAnnotation(error.body.annotation);
       notice(conflictText(error.body), [[t("do_it_anyway"), restart]]);
     } else if (["unreachable", "store_away"].includes(error.code) || error.status === 429) {
-      notice(reasonOf(error), [[t("try_again"), () => attempt(request, saidWhenDone, restart)]]); // the same key: it counts once
+      notice(reasonOf(error), [[t("try_again"), () => attempt(request, saidWhenDone, restart)]]); // with the same key, so that it counts once
     } else if (error.code !== "nothing_to_undo") {
       notice(reasonOf(error), []);
     }
@@ -48,41 +48,41 @@ async function attempt(request, saidWhenDone, restart) {
 }
 
 function conflictText(body) {
-  const nodeOf = (tag) => body.annotation.nodes[tag] ?? Object.values(desk.trees).map((tree) => tree.nodes.get(tag)).find(Boolean);
+  const nodeOf = (tag) => body.annotation.nodes[tag] ?? Object.values(state.trees).map((tree) => tree.nodes.get(tag)).find(Boolean);
   const nameOf = (tag) => (nodeOf(tag) ? labelOf(nodeOf(tag)).text : `aat:${tag}`);
   const what = body.since.map(({ kind, changes: [first] }) => (first ? t(`change.${first.action}`, { tag: nameOf(first.tag_id) }) : t(`change.${kind}`)));
   return t("conflict", { who: [...new Set(body.since.map((line) => line.who))].join(", "), what: what.join("; ") });
 }
 
 export function takeAnnotation(next) {
-  desk.annotation = next;
-  for (const tree of Object.values(desk.trees)) {
+  state.annotation = next;
+  for (const tree of Object.values(state.trees)) {
     tree.learn(next.nodes);
     for (const tag of [...next.accepted, ...next.rejected]) if (tree.nodes.has(tag)) tree.reveal(tag);
     tree.render();
   }
-  const entry = desk.queue.find((each) => each.image_id === next.image_id);
+  const entry = state.queue.find((each) => each.image_id === next.image_id);
   if (entry && entry.state !== next.state) { entry.state = next.state; renderQueue(); }
-  desk.image.state = next.state;
+  state.image.state = next.state;
   renderChosen();
   renderActs();
 }
 
-// What is read aloud: the decision, and the tags that fell with it.
+// The text for screen readers: the decision, and the tags that were taken back with it.
 function said(word, node) {
-  const { accepted, nodes } = desk.annotation;
+  const { accepted, nodes } = state.annotation;
   return (after) => {
-    const fell = accepted.filter((tag) => tag !== node.tag_id && !after.accepted.includes(tag)).map((tag) => labelOf(nodes[tag] ?? desk.trees[node.facet].nodes.get(tag)).text);
+    const fell = accepted.filter((tag) => tag !== node.tag_id && !after.accepted.includes(tag)).map((tag) => labelOf(nodes[tag] ?? state.trees[node.facet].nodes.get(tag)).text);
     const text = t(`said.${word}`, { tag: labelOf(node).text });
     return fell.length ? `${text}; ${t("said.fell", { tags: fell.join(", ") })}` : text;
   };
 }
 
-// `wanted` is accept or reject; what stands so already is withdrawn.
+// `wanted` is accept or reject; a tag that is so already is withdrawn.
 export function decide(node, wanted) {
-  const action = standOf(node.tag_id) === { accept: "accepted", reject: "rejected" }[wanted] ? "withdraw" : wanted;
-  desk.trees[node.facet].learn({ [node.tag_id]: node });
+  const action = verdictOf(node.tag_id) === { accept: "accepted", reject: "rejected" }[wanted] ? "withdraw" : wanted;
+  state.trees[node.facet].learn({ [node.tag_id]: node });
   return step((id, body) => api.decide(id, { ...body, tag_id: node.tag_id, action }), said(action, node));
 }
 
-export const undo = () => desk.annotation?.can_undo && step((id, body) => api.undo(id, body), () => t("said.undo"));
+export const undo = () => state.annotation?.can_undo && step((id, body) => api.undo(id, body), () => t("said.undo"));

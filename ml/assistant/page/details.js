@@ -1,9 +1,10 @@
-// What is known about a tag: path, scope note, synonyms, labels, examples, its address in the AAT.
+// The dialog about a tag: path, scope note, synonyms, labels, examples, and a link to the AAT.
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { LANGUAGES, currentLanguage, labelOf, nameOfLanguage, t } from "./i18n.js";
+import { facetLabel } from "./state.js";
 
-export async function showTag(node, acts, stand) {
+export async function showTag(node, acts, verdict) {
   const tag = await api.tag(node.tag_id);
   const label = labelOf(tag);
   const language = currentLanguage();
@@ -15,11 +16,11 @@ export async function showTag(node, acts, stand) {
   const gallery = h("div", { class: "gallery" });
   $("tag").replaceChildren(
     h("h2", { id: "tag-title", lang: label.language }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null),
-    h("p", { class: "crumbs" }, `${t(`facet.${tag.facet}`)} › ${tag.path.map((step) => labelOf(step).text).join(" › ")}`),
+    h("p", { class: "crumbs" }, `${facetLabel(tag.facet)} › ${tag.path.map((step) => labelOf(step).text).join(" › ")}`),
     h("p", {}, h("a", { href: tag.uri.replace("http:", "https:"), target: "_blank", rel: "noopener noreferrer" }, `AAT ${tag.tag_id}`), tag.in_model ? "" : ` · ${t("not_in_model")}`),
     h("div", { class: "acts" },
-      h("button", { type: "button", class: "primary", onclick: () => { close(); acts.accept(node); } }, stand === "accepted" ? t("withdraw") : t("accept")),
-      h("button", { type: "button", onclick: () => { close(); acts.reject(node); } }, stand === "rejected" ? t("withdraw") : t("reject"))),
+      h("button", { type: "button", class: "primary", onclick: () => { close(); acts.accept(node); } }, verdict === "accepted" ? t("withdraw") : t("accept")),
+      h("button", { type: "button", onclick: () => { close(); acts.reject(node); } }, verdict === "rejected" ? t("withdraw") : t("reject"))),
     h("section", {}, h("h3", {}, t("scope_note")), h("p", { lang: noteLanguage }, note ?? t("no_scope_note"))),
     synonyms.length ? h("section", {}, h("h3", {}, t("synonyms")), h("p", {}, synonyms.slice(0, 12).join(" · "))) : "",
     others.length ? h("section", {}, h("h3", {}, t("labels")), h("dl", { class: "languages" }, others.flatMap((code) => [h("dt", {}, nameOfLanguage(code)), h("dd", { lang: code }, tag.labels[code])]))) : "",

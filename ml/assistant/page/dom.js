@@ -1,4 +1,4 @@
-// Elements by one call, so that no text ever becomes markup.
+// Creates elements from values, so that no text becomes markup.
 export function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {

@@ -1,7 +1,7 @@
-// The dialog that offers what was decided as files.
+// The dialog with the export files.
 import { $, h } from "./dom.js";
 import { currentLanguage, t } from "./i18n.js";
-import { desk } from "./state.js";
+import { state } from "./state.js";
 
 const FORMATS = ["csv", "edm", "webannotation", "lido"];
 
@@ -13,7 +13,7 @@ export function openExport() {
 
 function renderLinks() {
   const query = new URLSearchParams({ lang: currentLanguage() });
-  if (document.querySelector('[name="what"]:checked').value === "one" && desk.image) query.set("image_id", desk.image.image_id);
+  if (document.querySelector('[name="what"]:checked').value === "one" && state.image) query.set("image_id", state.image.image_id);
   if ($("export-machine").checked) query.set("machine", "true");
   $("formats").replaceChildren(...FORMATS.map((format) => h("li", {}, h("a", { href: `/api/export?format=${format}&${query}`, download: "" }, t(`export.${format}`)))));
 }

@@ -1,4 +1,4 @@
-// Words of the interface and labels of tags in the chosen language, each with its visible fallback.
+// Texts of the page and labels of tags in the chosen language; a label in another language is marked.
 export const LANGUAGES = ["ca", "es", "en", "de", "nl", "fr"];
 const words = {};
 let language = "en";
@@ -26,7 +26,7 @@ export function nameOfLanguage(code) {
   return new Intl.DisplayNames([language], { type: "language" }).of(code) ?? code;
 }
 
-// Asked language, English, any, bare id; `fallback` is the language shown instead, or null.
+// The label in the chosen language, English, any other language, or the bare id; `fallback` is the other language, or null.
 export function labelOf(node) {
   const found = [language, "en", ...Object.keys(node.labels).sort()].find((code) => node.labels[code]);
   if (!found) return { text: `aat:${node.tag_id}`, language: null, fallback: null };

@@ -1,4 +1,4 @@
-// The desk in the browser: one image at a time, four trees beside it, every step saved before it is shown as done.
+// The page: one image at a time beside one tree per facet; a step counts as done after it was saved.
 import { startAdding } from "./adding.js";
 import { api } from "./api.js";
 import { changeLanguage, offerLanguages, switchTheme, translate } from "./appearance.js";
@@ -11,7 +11,7 @@ import { finish, neighbour, openImage, suggest } from "./images.js";
 import { refreshQueue } from "./queue.js";
 import { startSearch } from "./search.js";
 import { say } from "./stage.js";
-import { FACETS, desk, remember, remembered, standOf, who } from "./state.js";
+import { facets, remember, remembered, state, verdictOf, who } from "./state.js";
 import { FacetTree } from "./tree.js";
 
 const singleKeys = () => $("single-keys").checked;
@@ -23,48 +23,47 @@ const KEYS = {
   p: () => neighbour(-1),
   "/": () => $("search").focus(),
   "?": () => $("dialog-shortcuts").showModal(),
-  ...Object.fromEntries(FACETS.map((facet, place) => [String(place + 1), () => desk.trees[facet].focus()])),
 };
 
-desk.acts = {
+state.acts = {
   accept: (node) => decide(node, "accept"),
   reject: (node) => decide(node, "reject"),
-  about: (node) => showTag(node, desk.acts, standOf(node.tag_id)),
+  about: (node) => showTag(node, state.acts, verdictOf(node.tag_id)),
   open: openImage,
   add: () => $("dialog-add").showModal(),
   export: openExport,
   singleKeys,
   isGlobal: (key) => key in KEYS,
-  clicked: () => { desk.clicks += 1; },
+  clicked: () => { state.clicks += 1; },
 };
 
 function onKey(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.target.closest("input, select, textarea") || !singleKeys()) return;
   const run = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : null;
-  if (!run || (!desk.image && event.key !== "?")) return;
+  if (!run || (!state.image && event.key !== "?")) return;
   event.preventDefault();
-  desk.acts.clicked();
+  state.acts.clicked();
   run();
 }
 
 function listen(search) {
   const on = (id, kind, run) => $(id).addEventListener(kind, run);
   on("undo", "click", undo);
-  on("done", "click", () => finish(desk.image.state === "open" ? "done" : "reopen"));
+  on("done", "click", () => finish(state.image.state === "open" ? "done" : "reopen"));
   on("skip-image", "click", () => finish("skip"));
   on("previous", "click", () => neighbour(-1));
   on("next", "click", () => neighbour(1));
   on("language", "change", () => changeLanguage($("language").value, search));
-  on("model", "change", () => { remember("model", $("model").value); if (desk.image) suggest(); });
+  on("model", "change", () => { remember("model", $("model").value); if (state.image) suggest(); });
   on("who", "change", () => remember("who", $("who").value.trim()));
   on("export", "click", openExport);
   on("shortcuts", "click", () => $("dialog-shortcuts").showModal());
   on("single-keys", "change", () => remember("single_keys", singleKeys() ? "on" : "off"));
   on("theme", "click", switchTheme);
-  addEventListener("pointerdown", desk.acts.clicked, { capture: true });
+  addEventListener("pointerdown", state.acts.clicked, { capture: true });
   addEventListener("keydown", onKey);
-  addEventListener("hashchange", () => { const id = imageInAddress(); if (id && id !== desk.image?.image_id) openImage(id); });
+  addEventListener("hashchange", () => { const id = imageInAddress(); if (id && id !== state.image?.image_id) openImage(id); });
 }
 
 const imageInAddress = () => /^#image=([0-9a-f]{64})$/.exec(location.hash)?.[1];
@@ -75,27 +74,28 @@ const nodesOf = (hit) => Object.fromEntries([...hit.above, hit].map((node) => [n
 async function start() {
   if (remembered("theme")) document.documentElement.dataset.theme = remembered("theme");
   const wished = remembered("language") || navigator.languages.map((each) => each.slice(0, 2)).find((each) => LANGUAGES.includes(each)) || "en";
-  [desk.about] = await Promise.all([api.about(), useLanguage(wished)]);
+  [state.about] = await Promise.all([api.about(), useLanguage(wished)]);
   offerLanguages();
   $("who").value = remembered("who");
   $("single-keys").checked = remembered("single_keys", "on") === "on";
-  $("from-dataset").hidden = !desk.about.dataset;
-  $("from-elsewhere").hidden = !desk.about.fetches;
+  $("from-dataset").hidden = !state.about.dataset;
+  $("from-remote").hidden = !state.about.fetches;
   const search = startSearch({
     say,
-    goTo: (hit) => desk.trees[hit.facet].goTo(hit.tag_id, nodesOf(hit)),
-    accept: (hit) => { desk.trees[hit.facet].learn(nodesOf(hit)); decide(hit, "accept"); },
+    goTo: (hit) => state.trees[hit.facet].goTo(hit.tag_id, nodesOf(hit)),
+    accept: (hit) => { state.trees[hit.facet].learn(nodesOf(hit)); decide(hit, "accept"); },
   });
-  for (const facet of FACETS) {
-    desk.trees[facet] = new FacetTree(facet, desk.about.facets[facet], desk.acts, standOf);
-    $("trees").append(desk.trees[facet].section);
+  for (const [index, facet] of facets().entries()) {
+    if (index < 9) KEYS[index + 1] = () => state.trees[facet].focus();
+    state.trees[facet] = new FacetTree(facet, state.about.facets[facet], state.acts, verdictOf);
+    $("trees").append(state.trees[facet].section);
   }
   startAdding({ who, say, added });
   listen(search);
   await refreshQueue();
   translate(search);
   const asked = imageInAddress();
-  const first = desk.queue.find((each) => each.image_id === asked) ?? desk.queue.find((each) => each.state === "open") ?? desk.queue[0];
+  const first = state.queue.find((each) => each.image_id === asked) ?? state.queue.find((each) => each.state === "open") ?? state.queue[0];
   if (asked || first) await openImage(asked ?? first.image_id).catch(() => first && openImage(first.image_id));
   document.body.dataset.ready = "true";
 }
@@ -103,7 +103,7 @@ async function start() {
 async function added(images) {
   await refreshQueue();
   say(t("added", { n: whole(images.length) }));
-  if (!desk.image || desk.image.state !== "open") openImage(images[0].image_id);
+  if (!state.image || state.image.state !== "open") openImage(images[0].image_id);
 }
 
 start();

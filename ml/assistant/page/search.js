@@ -1,7 +1,8 @@
-// The search box: a combobox whose list is filled as one types.
+// The search box: a combobox whose list changes while typing.
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { currentLanguage, labelOf, t } from "./i18n.js";
+import { facetLabel } from "./state.js";
 
 const WAIT_MS = 60;
 
@@ -44,7 +45,7 @@ export function startSearch(acts) {
     const matched = hit.matched.text !== label.text ? ` ← ${hit.matched.text}${hit.matched.language ? ` (${hit.matched.language})` : ""}` : "";
     return h("li", { role: "option", id: `hit-${place}`, "aria-selected": "false", onmousedown: (event) => event.preventDefault(), onclick: (event) => take(hit, event.shiftKey) },
       h("span", { lang: label.language }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null, h("span", { class: "quiet" }, matched)),
-      h("span", { class: "of" }, t(`facet.${hit.facet}`)),
+      h("span", { class: "of" }, facetLabel(hit.facet)),
       h("span", { class: "where" }, hit.path.slice(0, -1).map((step) => labelOf(step).text).join(" › "), hit.in_model ? "" : ` · ${t("not_in_model")}`));
   }
 
@@ -60,7 +61,7 @@ export function startSearch(acts) {
     const turn = ++asked;
     if (!text) return close();
     const answer = await api.search(text, currentLanguage());
-    if (turn !== asked) return; // an older question answered late
+    if (turn !== asked) return; // the answer to an older query
     hits = answer.hits;
     show();
   }

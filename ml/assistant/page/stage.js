@@ -1,9 +1,9 @@
-// Beside the trees: the picture, the tags that were chosen, and what the desk has to say.
+// Beside the trees: the picture, its tags, and messages.
 import { $, h } from "./dom.js";
 import { labelOf, t, whole } from "./i18n.js";
-import { FACETS, desk, placeInQueue, standOf } from "./state.js";
+import { facetLabel, facets, placeInQueue, state, verdictOf } from "./state.js";
 
-// For screen readers; the same words twice are said twice.
+// For screen readers. Clearing the text first makes them read the same text twice.
 export function say(text) {
   $("live").textContent = "";
   requestAnimationFrame(() => { $("live").textContent = text; });
@@ -14,7 +14,7 @@ export function note(text) {
   $("model-note").textContent = text;
 }
 
-// `choices`: [label, what it runs]
+// `choices`: pairs of a label and a function
 export function notice(text, choices) {
   const box = h("div", {}, h("p", {}, text));
   for (const [label, run] of [...choices, [t("dismiss"), () => {}]]) {
@@ -24,7 +24,7 @@ export function notice(text, choices) {
 }
 
 export function renderStage() {
-  const { image } = desk;
+  const { image } = state;
   const title = image.title || t("untitled");
   const picture = $("picture");
   picture.src = `/api/images/${image.image_id}/picture`;
@@ -38,17 +38,17 @@ export function renderStage() {
 export function renderActs() {
   const at = placeInQueue();
   $("previous").disabled = at <= 0;
-  $("next").disabled = at < 0 || at >= desk.queue.length - 1;
-  $("undo").disabled = !desk.annotation?.can_undo;
-  $("done").textContent = desk.image?.state === "open" ? t("done") : t("reopen");
-  $("skip-image").hidden = desk.image?.state !== "open";
+  $("next").disabled = at < 0 || at >= state.queue.length - 1;
+  $("undo").disabled = !state.annotation?.can_undo;
+  $("done").textContent = state.image?.state === "open" ? t("done") : t("reopen");
+  $("skip-image").hidden = state.image?.state !== "open";
 }
 
 export function renderChosen() {
-  const { accepted, rejected, nodes } = desk.annotation;
-  const parts = FACETS.map((facet) => {
+  const { accepted, rejected, nodes } = state.annotation;
+  const parts = facets().map((facet) => {
     const tags = accepted.filter((tag) => nodes[tag]?.facet === facet);
-    return tags.length ? h("div", {}, h("h4", {}, t(`facet.${facet}`)), tags.map((tag) => chip(nodes[tag]))) : null;
+    return tags.length ? h("div", {}, h("h4", {}, facetLabel(facet)), tags.map((tag) => chip(nodes[tag]))) : null;
   }).filter(Boolean);
   if (!parts.length) parts.push(h("p", { class: "quiet" }, t("no_tags")));
   const wrong = rejected.map((tag) => nodes[tag]).filter(Boolean);
@@ -58,15 +58,15 @@ export function renderChosen() {
 }
 
 function chip(node) {
-  const { nodes } = desk.annotation;
+  const { nodes } = state.annotation;
   const label = labelOf(node);
   const above = [];
   for (let up = nodes[node.parent]; up; up = nodes[up.parent]) above.unshift(labelOf(up).text);
   const word = t("withdraw_tag", { tag: label.text });
-  const withdraw = () => desk.acts[standOf(node.tag_id) === "rejected" ? "reject" : "accept"](node);
+  const withdraw = () => state.acts[verdictOf(node.tag_id) === "rejected" ? "reject" : "accept"](node);
   return h("div", { class: "chip" },
     h("span", { class: "text" },
-      h("button", { type: "button", class: "go", lang: label.language, onclick: () => desk.trees[node.facet].goTo(node.tag_id, nodes) }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null),
+      h("button", { type: "button", class: "go", lang: label.language, onclick: () => state.trees[node.facet].goTo(node.tag_id, nodes) }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null),
       above.length ? h("span", { class: "path" }, above.join(" › ")) : null),
     h("button", { type: "button", "aria-label": word, title: word, onclick: withdraw }, h("span", { "aria-hidden": "true" }, "×")));
 }

@@ -1,15 +1,16 @@
-// One facet as a WAI-ARIA tree: suggestions in place, the branches to them open, all else behind "+".
+// One facet as a WAI-ARIA tree: suggestions and the branches to them are open, the rest is behind "+".
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { compare, labelOf, nameOfLanguage, number, t, whole } from "./i18n.js";
+import { facetLabel } from "./state.js";
 
 const PAGE = 100; // rows that "more" adds
-const IMPLIED = "✓"; // what was stated shows on its button
+const IMPLIED = "✓"; // for tags without a decision of their own
 
 export class FacetTree {
-  // `acts`: accept(node), reject(node), about(node), say(text); `standOf(tag)`: accepted, implied, rejected or undefined.
-  constructor(facet, nRoots, acts, standOf) {
-    Object.assign(this, { facet, nRoots, acts, standOf });
+  // `acts`: accept(node), reject(node), about(node), say(text); `verdictOf(tag)`: accepted, implied, rejected or undefined.
+  constructor(facet, nRoots, acts, verdictOf) {
+    Object.assign(this, { facet, nRoots, acts, verdictOf });
     this.nodes = new Map();
     this.children = new Map(); // parent ("" for the top) -> ids, once loaded
     this.element = h("ul", { role: "tree", "aria-multiselectable": "true", id: `tree-${facet}`, "aria-labelledby": `title-${facet}` });
@@ -49,7 +50,7 @@ export class FacetTree {
     for (const node of Object.values(nodes)) if (node.facet === this.facet) this.nodes.set(node.tag_id, node);
   }
 
-  // Make a tag visible: it and the branch to it belong to what is in focus.
+  // Show a tag and the branch to it.
   reveal(tag) {
     let node = this.nodes.get(tag);
     while (node) {
@@ -83,7 +84,7 @@ export class FacetTree {
 
   render() {
     const focused = this.element.contains(document.activeElement);
-    this.title.textContent = t(`facet.${this.facet}`);
+    this.title.textContent = facetLabel(this.facet);
     const marked = this.threshold !== null && this.suggested.size > 0;
     const never = marked && this.threshold >= 1;
     this.hint.textContent = never ? t("never_sure") : marked ? t("sure_from", { score: number(this.threshold) }) : "";
@@ -120,18 +121,18 @@ export class FacetTree {
     const score = this.scoreOf(tag);
     const sure = this.threshold === null || score === null || score >= this.threshold;
     const turns = depth > 0 && parentSure && !sure;
-    const stand = this.standOf(tag) ?? (excludedAbove ? "excluded" : "none");
+    const verdict = this.verdictOf(tag) ?? (excludedAbove ? "excluded" : "none");
     const open = this.expanded.has(tag);
     const hasChildren = node.n_children > 0;
     const text = [label.text];
     if (label.fallback) text.push(t("fallback", { language: nameOfLanguage(label.fallback) }));
     if (suggestion) text.push(t("suggested", { rank: suggestion.rank, score: number(suggestion.score) }));
     if (turns) text.push(t("unsure"));
-    if (stand !== "none") text.push(t(`state.${stand}`));
+    if (verdict !== "none") text.push(t(`state.${verdict}`));
     const item = h("li", {
-      role: "treeitem", class: `${stand}${suggestion ? " suggested" : ""}${sure ? "" : " low"}`, id: `item-${tag}`, tabindex: -1,
+      role: "treeitem", class: `${verdict}${suggestion ? " suggested" : ""}${sure ? "" : " low"}`, id: `item-${tag}`, tabindex: -1,
       "data-key": tag, "aria-level": depth + 1, "aria-posinset": place, "aria-setsize": size, "aria-label": text.join(", "),
-      "aria-selected": stand === "accepted" || stand === "implied" ? "true" : "false", "aria-expanded": hasChildren ? String(open) : null,
+      "aria-selected": verdict === "accepted" || verdict === "implied" ? "true" : "false", "aria-expanded": hasChildren ? String(open) : null,
     });
     const toggle = hasChildren
       ? h("button", { type: "button", class: "toggle", tabindex: -1, "data-act": "toggle", "aria-hidden": "true" }, open ? "−" : "+")
@@ -143,12 +144,12 @@ export class FacetTree {
       h("button", { type: "button", class: kind, tabindex: -1, "data-act": act, "aria-label": t(word, { tag: label.text }), title: t(word, { tag: label.text }) }, h("span", { "aria-hidden": "true" }, sign));
     item.append(
       h("div", { class: "node", vars: { "--depth": depth } }, toggle, name, score === null ? null : this.scoreBar(score),
-        h("span", { class: "mark", "aria-hidden": "true" }, stand === "implied" ? IMPLIED : ""),
+        h("span", { class: "mark", "aria-hidden": "true" }, verdict === "implied" ? IMPLIED : ""),
         h("span", { class: "choices" },
-          choice("accept", "✓", "yes", stand === "accepted" ? "withdraw_tag" : "accept_tag"),
-          choice("reject", "✕", "no", stand === "rejected" ? "withdraw_tag" : "reject_tag"),
+          choice("accept", "✓", "yes", verdict === "accepted" ? "withdraw_tag" : "accept_tag"),
+          choice("reject", "✕", "no", verdict === "rejected" ? "withdraw_tag" : "reject_tag"),
           choice("about", "i", "about", "about_this"))));
-    if (hasChildren && open) item.append(h("ul", { role: "group" }, this.level(tag, depth + 1, sure && score !== null, stand === "rejected" || stand === "excluded")));
+    if (hasChildren && open) item.append(h("ul", { role: "group" }, this.level(tag, depth + 1, sure && score !== null, verdict === "rejected" || verdict === "excluded")));
     return item;
   }
 
@@ -288,7 +289,7 @@ export class FacetTree {
     const from = text.length > 1 ? at : at + 1;
     const order = [...items.slice(from), ...items.slice(0, from)];
     const found = order.find((item) => this.nodes.has(item.dataset.key) && fold(labelOf(this.nodes.get(item.dataset.key)).text).startsWith(text));
-    if (!found && event.key === " ") return false; // no label goes on so: the space is a choice
+    if (!found && event.key === " ") return false; // no label continues like this: the space accepts the tag
     this.typed = { text, at: event.timeStamp };
     found?.focus();
     found?.scrollIntoView({ block: "nearest" });
