@@ -90,10 +90,10 @@ def audit(
     """Look for records, images and near-duplicate groups that lie in two splits; exit code 1 where there are any."""
     from pipeline.splits.audit import audit_folder
 
-    found = audit_folder(folder)
-    for sentence in found.sentences:
+    audited = audit_folder(folder)
+    for sentence in audited.sentences:
         answers.print(sentence, markup=False, soft_wrap=True)
-    raise typer.Exit(0 if found.found.is_empty() else 1)
+    raise typer.Exit(0 if audited.leaks.is_empty() else 1)
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""Images: fetched politely, verified, stored in shards, near-duplicates found."""
+"""Fetching, verifying and storing images, and finding near-duplicates among them."""

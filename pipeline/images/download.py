@@ -83,11 +83,7 @@ class Downloader:
         self._images = images
         self._hosts = http.hosts
         self._incoming = incoming
-        self._headers = {
-            "User-Agent": http.user_agent,
-            "Accept": accept,
-            "Accept-Encoding": "identity",
-        }
+        self._headers = {"User-Agent": http.user_agent, "Accept": accept, "Accept-Encoding": "identity"}
         self._timeout = httpx.Timeout(http.read_timeout_s, connect=http.connect_timeout_s).as_dict()
         self.requests = 0
 

@@ -1,1 +1,1 @@
-"""Outer, inner and validation split, and what must hold for them."""
+"""The outer test, inner test and validation split, and checks of what must hold for them."""

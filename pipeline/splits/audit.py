@@ -24,30 +24,30 @@ class AuditError(ValueError):
 
 @dataclass(frozen=True)
 class Audit:
-    """`images`: the number of images per split; `leaks`: one row per kind of key and pair of splits.
+    """`images`: the number of images per split; `comparisons`: one row per kind of key and pair of splits.
 
-    `leaks` has kind, one, other, keys (number shared), images_of_one, images_of_other (with such a key), examples.
+    `comparisons` has kind, one, other, keys (shared), images_of_one, images_of_other (with such a key), examples.
     """
 
     folder: Path
     images: dict[str, int]
-    leaks: pl.DataFrame
+    comparisons: pl.DataFrame
 
     @property
-    def found(self) -> pl.DataFrame:
-        """The rows of `leaks` with shared keys."""
-        return self.leaks.filter(pl.col("keys") > 0)
+    def leaks(self) -> pl.DataFrame:
+        """The comparisons with shared keys."""
+        return self.comparisons.filter(pl.col("keys") > 0)
 
     @property
     def sentences(self) -> list[str]:
         """The result in words: a sentence per kind and pair that leaks, or one sentence if nothing does."""
-        if self.found.is_empty():
-            kinds = ", ".join(self.leaks["kind"].unique(maintain_order=True))
+        if self.leaks.is_empty():
+            kinds = ", ".join(self.comparisons["kind"].unique(maintain_order=True))
             return [f"{sum(self.images.values())} images in {len(self.images)} splits: none shares its {kinds}."]
         return [
             f"{row['keys']} × the same {row['kind']} in {row['one']} ({row['images_of_one']} images) "
             f"and {row['other']} ({row['images_of_other']}), for example {row['examples'][0]}."
-            for row in self.found.to_dicts()
+            for row in self.leaks.to_dicts()
         ]
 
 
@@ -77,7 +77,7 @@ def audit_folder(folder: Path) -> Audit:
 def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
     """What every two splits share, for every column but `split`: each is a kind of key. Null keys are not compared."""
     names = rows["split"].unique(maintain_order=True).to_list()
-    leaks = []
+    comparisons = []
     for kind in [column for column in rows.columns if column != "split"]:
         counts = {
             name: rows.filter((pl.col("split") == name) & pl.col(kind).is_not_null()).group_by(kind).len()
@@ -85,7 +85,7 @@ def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
         }
         for one, other in combinations(names, 2):
             both = counts[one].join(counts[other], on=kind, suffix="_other").sort(kind)
-            leaks.append(
+            comparisons.append(
                 {
                     "kind": kind.replace("_", " "),
                     "one": one,
@@ -96,7 +96,7 @@ def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
                     "examples": both[kind].head(EXAMPLES).to_list(),
                 }
             )
-    return pl.DataFrame(leaks, schema_overrides={"examples": pl.List(pl.String)})
+    return pl.DataFrame(comparisons, schema_overrides={"examples": pl.List(pl.String)})
 
 
 def _own_rows(split: str, files: Iterable[Path]) -> pl.DataFrame:

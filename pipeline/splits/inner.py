@@ -214,10 +214,12 @@ def _problem(tag: int, row: dict[str, int], sampled: Sampled) -> str | None:
     return None
 
 
-def _unmet(split: str, found: int, minimum: int, reachable_images: int) -> str:
+def _unmet(split: str, n_images: int, minimum: int, reachable_images: int) -> str:
     if reachable_images < minimum:
-        return f"{split} has {found} of {minimum} images: groups stay whole, and those that fit hold {reachable_images}"
-    return f"{split} has {found} of {minimum} images: the other tags of its images are at their maximum"
+        return (
+            f"{split} has {n_images} of {minimum} images: groups stay whole, and those that fit hold {reachable_images}"
+        )
+    return f"{split} has {n_images} of {minimum} images: the other tags of its images are at their maximum"
 
 
 def _moved(splits: pl.DataFrame) -> pl.DataFrame:

@@ -1,1 +1,1 @@
-"""Near-duplicates: candidates by hash and vector, confirmed on the pixels."""
+"""Near-duplicates: candidates by hash and embedding, verified on the pixels."""

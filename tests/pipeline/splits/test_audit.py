@@ -41,7 +41,7 @@ def own(folder: Path, **splits: list[tuple[str, str, str, bytes]]) -> Path:
 
 def found(folder: Path) -> set[tuple[str, str, str, int, int, int]]:
     columns = ["kind", "one", "other", "keys", "images_of_one", "images_of_other"]
-    return set(audit_folder(folder).found.select(columns).iter_rows())
+    return set(audit_folder(folder).leaks.select(columns).iter_rows())
 
 
 def test_the_same_picture_behind_two_addresses_is_found(tmp_path):
@@ -114,4 +114,4 @@ def test_real_rows_of_the_published_test_are_read(shared, tmp_path):
     (tmp_path / "train.csv").write_bytes(b"\n".join([rows[0], *rows[-60:]]))
     audit = audit_folder(tmp_path)
     assert audit.images["test_id.csv"] == 400
-    assert audit.found.filter(kind="record")["keys"].item() == audit.images["train.csv"] > 50
+    assert audit.leaks.filter(kind="record")["keys"].item() == audit.images["train.csv"] > 50
