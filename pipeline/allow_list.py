@@ -1,4 +1,4 @@
-"""Which hosts this machine may hand its data to: buckets and webhooks, named one by one."""
+"""The allow-list of hosts that data may be sent to: buckets and webhooks."""
 
 import os
 from collections.abc import Mapping

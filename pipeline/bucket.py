@@ -1,9 +1,8 @@
 """The storage in an S3-compatible bucket, shared by machines that each have a scratch folder of their own.
 
 What lies there: every table and folder under its usual name, and beside them `.made/<name>.json`, the note that says
-how it was made and lists its files with their sha256. The note goes first and comes last: it is taken away before a
-file is replaced and written again when all are there. So a kill in between leaves no note, nobody reads what lies
-there, and the step that makes it runs again.
+how it was made and lists its files with their sha256. The note is deleted before the first file is replaced and
+written after the last, so a kill in between leaves no note: the files are not read, and their step runs again.
 """
 
 import json
@@ -21,7 +20,7 @@ import pyarrow.fs
 from pipeline.allow_list import check_allowed
 from pipeline.files import sha256_of, whole_file
 
-AT_ONCE = 8  # files on their way side by side
+AT_ONCE = 8  # concurrent transfers
 BLOCK = 8 << 20
 ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
@@ -40,7 +39,7 @@ class Bucket:
     root: str
 
     def note(self, name: str) -> dict[str, Any] | None:
-        """How the table of that name was made, or None when it is not there whole."""
+        """How the table of that name was made, or None when it is not there completely."""
         try:
             with self.files.open_input_stream(self._note(name)) as source:
                 return json.loads(source.read())
@@ -50,7 +49,7 @@ class Bucket:
             raise self._trouble(error) from error
 
     def upload(self, name: str, place: Path, key: str, note: Mapping[str, Any]) -> None:
-        """Make `key` in the bucket what `place`, a file or a folder, is here; what did not change is not sent again."""
+        """Make `key` in the bucket what `place`, a file or a folder, is here; unchanged files are not sent again."""
         before = (self.note(name) or {}).get("files", {})
         here = _files(place, key)
         digests = {key_of: sha256_of(file) for key_of, file in here.items()}
@@ -67,7 +66,7 @@ class Bucket:
             raise self._trouble(error) from error
 
     def download(self, note: Mapping[str, Any], place: Path, key: str) -> None:
-        """Make `place` what the note says of `key`: files with the same bytes stay, others come, further ones go.
+        """Make `place` what the note says of `key`: changed files are fetched, others removed.
 
         Raises BucketError when a file is not the one that the note lists.
         """
@@ -102,7 +101,7 @@ class Bucket:
 
     def _objects(self, key: str) -> set[str]:
         below = pyarrow.fs.FileSelector(f"{self.root}/{key}", recursive=True, allow_not_found=True)
-        return {found.path.lstrip("/") for found in self.files.get_file_info(below) if found.is_file}
+        return {entry.path.lstrip("/") for entry in self.files.get_file_info(below) if entry.is_file}
 
     def _write(self, key: str, content: bytes) -> None:
         with self.files.open_output_stream(key) as target:

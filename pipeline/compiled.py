@@ -1,4 +1,4 @@
-"""How loops over numbers are compiled: what Python calls is kept on disk, what only compiled code calls is cheap."""
+"""Numba decorators: `compiled` for functions that Python calls, `inner` for those that only compiled code calls."""
 
 from typing import Any
 

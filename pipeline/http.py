@@ -1,4 +1,4 @@
-"""How servers are spoken to: one client with timeouts, retries, rate limits, a host map, redaction and typed errors."""
+"""The HTTP client for every server: timeouts, retries, rate limits, a host map, redaction and typed errors."""
 
 import json
 import secrets as randomness
@@ -43,22 +43,22 @@ MOST_REDIRECTS = 5
 
 
 class HttpError(Exception):
-    """A request that brought nothing; the message is one sentence for people, without any key.
+    """A request that failed; the message is one sentence for people, without any API key.
 
-    `transient`: the same request may bring something later.
+    `transient`: the same request may succeed later.
     """
 
     transient = False
 
 
 class Unreachable(HttpError):
-    """No answer came, after every attempt."""
+    """No attempt got a response."""
 
     transient = True
 
 
 class GaveUp(HttpError):
-    """Answers came, after every attempt none of use: server errors, bodies cut short, limits that do not end."""
+    """No attempt got a usable response: server errors, truncated bodies, or a rate limit that does not end."""
 
     transient = True
 
@@ -79,7 +79,7 @@ class Refused(HttpError):
 
 @dataclass(frozen=True)
 class Response:
-    """An answer, read whole."""
+    """A response with its whole body."""
 
     url: str  # as asked for, not where the host map led to
     status: int
@@ -117,7 +117,7 @@ class _Request:
 
 
 class _TryAgain(Exception):
-    """A failure that may pass."""
+    """A failure that may go away: the request is repeated."""
 
     def __init__(self, reason: str, *, answered: bool) -> None:
         super().__init__(reason)
@@ -125,7 +125,7 @@ class _TryAgain(Exception):
 
 
 def mapped(url: str, hosts: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Where to connect for a URL, and the headers that tell the original host.
+    """The address to connect to for a URL, and the headers that name the original host.
 
     `hosts` maps an origin (`https://api.europeana.eu`), or `*` for any other, to the address that answers for it.
     """
@@ -140,7 +140,7 @@ def mapped(url: str, hosts: Mapping[str, str]) -> tuple[str, dict[str, str]]:
 class HttpClient:
     """A synchronous client that may be shared by threads.
 
-    A request is repeated, with exponential waits and jitter, after: no connection, a connection cut, a timeout, HTTP
+    A request is retried, with exponential backoff and jitter, after: no connection, a lost connection, a timeout, HTTP
     499, 500, 502, 503 and 504, a 400 with 503-SA or 504-SA, a body that is not JSON where JSON was asked for (by the
     `Accept` header), and a body that `check` finds broken. After HTTP 429 it waits as the `RateLimit` header says
     (there is no Retry-After), without using up an attempt. Everything else is raised at once.
@@ -158,8 +158,8 @@ class HttpClient:
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._settings = settings
-        self._clock = clock or SystemClock()
+        self.settings = settings
+        self.clock = clock or SystemClock()
         self._budgets_folder = budgets
         self._budgets: dict[str, Budget] = {}
         self._secrets: list[str] = []
@@ -188,16 +188,6 @@ class HttpClient:
         """Close the connections."""
         self._client.close()
 
-    @property
-    def settings(self) -> HttpSettings:
-        """How this client speaks."""
-        return self._settings
-
-    @property
-    def clock(self) -> Clock:
-        """The time this client goes by."""
-        return self._clock
-
     def redact(self, text: str) -> str:
         """The text without any key this client has been given."""
         return redact(text, self._secrets)
@@ -205,18 +195,18 @@ class HttpClient:
     def get(
         self,
         url: str,
-        params: Sequence[tuple[str, str]] | Mapping[str, str] | None = None,
+        params: list[tuple[str, str]] | Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         *,
         check: Callable[[Response], None] | None = None,
         redirects: bool = False,
     ) -> Response:
-        """GET; with `redirects` up to five are followed, none to another origin when a key is sent along.
+        """GET; with `redirects` up to five redirects are followed, but never to another origin with a key.
 
-        `check` raises ValueError when the body is broken and worth asking for again.
+        `check` raises ValueError when the body is broken and the request should be retried.
         Raises Unreachable, GaveUp, WrongKey or Refused.
         """
-        full = str(httpx.URL(url, params=_pairs(params))) if params else url
+        full = str(httpx.URL(url, params=params)) if params else url
         return self._followed(_Request("GET", full, dict(headers or {}), {}, check), redirects)
 
     def post(
@@ -252,27 +242,27 @@ class HttpClient:
     def _retried(self, request: _Request) -> Response:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgain),
-            stop=tenacity.stop_after_attempt(self._settings.attempts),
+            stop=tenacity.stop_after_attempt(self.settings.attempts),
             wait=self._backoff,
-            sleep=self._clock.sleep,
+            sleep=self.clock.sleep,
             reraise=True,
         )
         try:
             return retrying(self._attempt, request)
         except _TryAgain as failure:
             kind, happened = (GaveUp, "gives no usable answer") if failure.answered else (Unreachable, "is not reached")
-            times = f"after {self._settings.attempts} attempts: {failure}"
+            times = f"after {self.settings.attempts} attempts: {failure}"
             advice = "try again later" if failure.answered else "look at the network, then try again"
             raise kind(self._sentence(request.url, f"{happened} {times}; {advice}")) from None
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
         """Seconds before the next attempt: doubling up to the cap, the upper half of it random."""
-        longest = min(self._settings.backoff_cap_s, self._settings.backoff_first_s * 2.0 ** (state.attempt_number - 1))
+        longest = min(self.settings.backoff_cap_s, self.settings.backoff_first_s * 2.0 ** (state.attempt_number - 1))
         return longest * self._jitter.uniform(0.5, 1.0)
 
     def _attempt(self, request: _Request) -> Response:
         budget = self._budget(request)
-        for _ in range(self._settings.rate_limit_waits + 1):
+        for _ in range(self.settings.rate_limit_waits + 1):
             budget.take()
             response = self._send(request)
             limit = read_rate_limit(response.headers.get("ratelimit"))
@@ -281,12 +271,12 @@ class HttpClient:
                     budget.told(limit)
                 return self._judged(response, request)
             budget.refused(limit)
-        raise _TryAgain(f"HTTP 429 again after {self._settings.rate_limit_waits} waits", answered=True)
+        raise _TryAgain(f"HTTP 429 again after {self.settings.rate_limit_waits} waits", answered=True)
 
     def _send(self, request: _Request) -> Response:
         url = request.url
-        address, original = mapped(url, self._settings.hosts)
-        deadline = self._clock.now() + self._settings.total_timeout_s
+        address, original = mapped(url, self.settings.hosts)
+        deadline = self.clock.now() + self.settings.total_timeout_s
         try:
             headers = {**request.headers, **original}
             built = self._client.build_request(request.method, address, headers=headers, **request.body)
@@ -296,10 +286,10 @@ class HttpClient:
                 for block in answer.iter_bytes():
                     content += block
                     # httpx's timeout is per read: a server that drips bytes would hold us for ever.
-                    if self._clock.now() > deadline:
-                        raise _TryAgain(f"no whole answer within {self._settings.total_timeout_s:g} s", answered=True)
-                    if len(content) > self._settings.max_body_bytes:
-                        text = f"answers with more than {self._settings.max_body_bytes} bytes"
+                    if self.clock.now() > deadline:
+                        raise _TryAgain(f"no whole answer within {self.settings.total_timeout_s:g} s", answered=True)
+                    if len(content) > self.settings.max_body_bytes:
+                        text = f"answers with more than {self.settings.max_body_bytes} bytes"
                         raise Refused(answer.status_code, None, self._sentence(url, text))
             finally:
                 answer.close()
@@ -341,7 +331,7 @@ class HttpClient:
         raise Refused(response.status, code, self._sentence(response.url, f"refuses the request: {what}"))
 
     def _sentence(self, url: str, what: str) -> str:
-        address, _ = mapped(url, self._settings.hosts)
+        address, _ = mapped(url, self.settings.hosts)
         where = url if _origin(address) == _origin(url) else f"{url} (at {_origin(address)})"
         return self.redact(f"{where} {what}.")
 
@@ -353,10 +343,10 @@ class HttpClient:
 
     def _budget(self, request: _Request) -> Budget:
         """The budget of the server that is really called and of the key that is sent."""
-        origin = _origin(mapped(request.url, self._settings.hosts)[0])
+        origin = _origin(mapped(request.url, self.settings.hosts)[0])
         name = "\n".join((origin, _origin(request.url), *request.keys))
         if name not in self._budgets:
-            new = Budget(name, self._settings.requests_per_second, self._clock, self._budgets_folder)
+            new = Budget(name, self.settings.requests_per_second, self.clock, self._budgets_folder)
             return self._budgets.setdefault(name, new)  # one step, so that threads agree on one
         return self._budgets[name]
 
@@ -364,10 +354,6 @@ class HttpClient:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _pairs(params: Sequence[tuple[str, str]] | Mapping[str, str] | None) -> list[tuple[str, str]]:
-    return list(params.items()) if isinstance(params, Mapping) else list(params or ())
 
 
 def _error_body(response: Response) -> tuple[str | None, str | None]:

@@ -1,4 +1,4 @@
-"""Parquet files written whole or not at all, sorted and cast to a schema: equal content is equal bytes."""
+"""Parquet files written atomically, sorted and cast to a schema: equal content is equal bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,23 +66,20 @@ class Table:
         return table
 
     def write(self, rows: pl.DataFrame | pa.Table, file: Path, *, row_group_size: int = ROWS_PER_GROUP) -> str:
-        """Write the rows whole or not at all; returns the sha256 of the file."""
+        """Write the rows atomically; returns the sha256 of the file."""
         return write_parquet(self.conform(rows), file, row_group_size=row_group_size)
 
     def read(self, file: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """All rows of the file, or of the shards when `file` is a folder; only the given columns, if given."""
         schema = self.schema if columns is None else pa.schema([self.schema.field(name) for name in columns])
         try:
-            frame = pl.from_arrow(pq.read_table(file, schema=schema, columns=schema.names))
+            return pl.DataFrame(pq.read_table(file, schema=schema, columns=schema.names))
         except FileNotFoundError:
             raise
         except (pa.ArrowInvalid, OSError) as error:
             raise TableError(
                 f"{self.name}: {file} is damaged ({error}): delete it, then run the job again that makes it."
             ) from error
-        if not isinstance(frame, pl.DataFrame):
-            raise TableError(f"{self.name}: {file} is not a table.")
-        return frame
 
     def empty(self) -> pl.DataFrame:
         """A frame without rows, with this table's columns."""
@@ -90,10 +87,7 @@ class Table:
 
     def frame(self, rows: list[dict[str, object]]) -> pl.DataFrame:
         """The given rows as a frame with this table's columns; a missing value is null."""
-        frame = pl.from_arrow(pa.Table.from_pylist(rows, schema=self.schema))
-        if not isinstance(frame, pl.DataFrame):
-            raise TableError(f"{self.name}: rows are not a table.")
-        return frame
+        return pl.DataFrame(pa.Table.from_pylist(rows, schema=self.schema))
 
     def ascends(self, table: pa.Table) -> bool:
         """Whether every row's key is greater than the one before, so that the table is sorted and no key repeats."""
@@ -103,17 +97,15 @@ class Table:
             larger = larger | (equal & (pl.col(name) > before))
             equal = equal & (pl.col(name) == before)
         for start in range(0, table.num_rows, SLICE):  # in slices, so that no second copy of long keys is made
-            keys = pl.from_arrow(table.select(list(self.key)).slice(max(0, start - 1), SLICE + 1))
-            if not isinstance(keys, pl.DataFrame) or any(keys.null_count().row(0)):
+            keys = pl.DataFrame(table.select(list(self.key)).slice(max(0, start - 1), SLICE + 1))
+            if any(keys.null_count().row(0)):
                 return False
             if not keys.select(larger.slice(1).all()).item():
                 return False
         return True
 
     def _check_key(self, table: pa.Table) -> None:
-        keys = pl.from_arrow(table.select(list(self.key)))
-        if not isinstance(keys, pl.DataFrame) or keys.is_empty():
-            return
+        keys = pl.DataFrame(table.select(list(self.key)))
         if any(keys.null_count().row(0)):
             raise TableError(f"{self.name}: a row without a value in its key {self.key}.")
         repeated = keys.filter(keys.is_duplicated())
@@ -122,7 +114,7 @@ class Table:
 
 
 def write_parquet(table: pa.Table, file: Path, *, row_group_size: int) -> str:
-    """Write an Arrow table to a Parquet file, whole or not at all; returns the sha256 of the file."""
+    """Write an Arrow table to a Parquet file atomically; returns the sha256 of the file."""
     with whole_file(file) as temporary:
         pq.write_table(
             table,

@@ -1,4 +1,4 @@
-"""Secrets taken out of anything that is written, shown or logged."""
+"""Removes secrets from everything that is written, shown or logged."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ def _spellings(secrets: Iterable[str]) -> list[str]:
 
 def _in_base64(secret: str) -> list[str]:
     """The base64 of the secret, alone and as it looks inside a longer text, at each of the three alignments."""
-    found = []
+    spellings = []
     for data in (secret.encode(), quote(secret, safe="").encode()):
         for skipped in range(3):
             encoded = base64.b64encode(b"\0" * skipped + data).decode().rstrip("=")
@@ -57,12 +57,12 @@ def _in_base64(secret: str) -> list[str]:
             last = len(encoded) if (skipped + len(data)) % 3 == 0 else len(encoded) - 1
             middle = encoded[first:last]
             if len(middle) >= SHORTEST_REPLACED_EVERYWHERE:
-                found += [middle, middle.replace("+", "-").replace("/", "_")]
-    return found
+                spellings += [middle, middle.replace("+", "-").replace("/", "_")]
+    return spellings
 
 
 class RedactingFilter(logging.Filter):
-    """Takes the secrets out of the records of one logger."""
+    """Redacts the secrets in the records of one logger."""
 
     def __init__(self, secrets: set[str]) -> None:
         super().__init__()

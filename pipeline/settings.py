@@ -3,7 +3,7 @@
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -39,13 +39,13 @@ class SettingsError(ValueError):
 
 
 class Section(BaseModel):
-    """A part of the settings: unknown names fail, values do not change."""
+    """A section of the settings: unknown names are errors, values are frozen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class HttpSettings(Section):
-    """How every server is spoken to."""
+    """The HTTP client, for every server."""
 
     user_agent: str = "eufcc/0.1 (+https://github.com/eufcc/eufcc; research dataset builder)"  # ours
     connect_timeout_s: float = 10.0  # ours
@@ -54,10 +54,10 @@ class HttpSettings(Section):
     backoff_first_s: float = 1.0  # ours
     backoff_cap_s: float = 60.0  # ours: dossier, section 1.9
     requests_per_second: float = 5.0  # ours: a polite rate per API host
-    total_timeout_s: float = 180.0  # ours: for one whole answer, however slowly it drips
+    total_timeout_s: float = 180.0  # ours: for a whole response, however slowly it arrives
     max_body_bytes: int = 200_000_000  # ours
-    step_retries: int = Field(default=2, ge=0)  # ours: how often a step whose server did not answer is run again
-    step_retry_delay_s: float = 30.0  # ours: before the first of these; then twice as long each
+    step_retries: int = Field(default=2, ge=0)  # ours: retries of a step whose server did not answer
+    step_retry_delay_s: float = 30.0  # ours: before the first retry; doubled for each further one
     rate_limit_waits: int = 24  # ours: how often one request waits for the window to end after HTTP 429
     # Where a host is reached, when not at its own address: {"https://api.europeana.eu": "http://127.0.0.1:8765"}.
     # The real URLs stay in the data; only the connection goes elsewhere.
@@ -65,7 +65,7 @@ class HttpSettings(Section):
 
 
 class HarvestSettings(Section):
-    """What is asked of Europeana's Search API."""
+    """The searches of a harvest in Europeana's Search API."""
 
     api: str = "https://api.europeana.eu"
     collections: tuple[str, ...] = PUBLISHED_COLLECTIONS  # ours: read off the published ids
@@ -76,10 +76,10 @@ class HarvestSettings(Section):
     image_source: Literal["thumbnail", "original"] = "thumbnail"  # ours: all published test images are thumbnails
     max_records_per_collection: int | None = None  # ours
     max_records_per_provider: int | None = None  # ours
-    split_above: int = 5_000  # ours: a larger collection is walked in several chains side by side
-    chains: int = 8  # ours: parts walked side by side; what is asked in all is bounded by `http.requests_per_second`
+    split_above: int = 5_000  # ours: a larger collection is walked in several chunks
+    chains: int = 8  # ours: chunks walked at the same time; `http.requests_per_second` bounds them together
     refresh_overlap_hours: int = 48  # ours: `timestamp_update` windows overlap by this much
-    doubts: int = 2  # ours: how often a page that ends a walk too early is asked for again
+    doubts: int = 2  # ours: how often a page that ends a walk too early is requested again
     max_missing_share: float = 0.01  # ours: of the announced total; more is an error, less is index drift
     max_withdrawn_share: float = 0.05  # ours: more missing at once is a fault of the listing, not a withdrawal
     as_of: datetime | None = None  # the moment a harvest declares; None: when it starts
@@ -95,9 +95,7 @@ class VocabularySettings(Section):
     sparql_endpoint: str = "https://vocab.getty.edu/sparql"
     dumps: tuple[Path, ...] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
     batch_size: int = Field(default=100, ge=1, le=200)  # ours: ids per VALUES query
-    cache_days: int = Field(
-        default=180, ge=0
-    )  # ours: after so many days an id is asked for again; Getty publishes monthly
+    cache_days: int = Field(default=180, ge=0)  # ours: after so many days an id is asked for again
     languages: tuple[str, ...] = ("ca", "es", "en", "de", "nl", "fr")  # ours
     follow_close_matches: bool = False  # ours: exactMatch only
     rules_file: Path = RULES_FILE
@@ -105,7 +103,7 @@ class VocabularySettings(Section):
 
 
 class CurationSettings(Section):
-    """Which records and tags stay."""
+    """Which records and tags are kept."""
 
     min_images_per_tag: int = Field(default=10, ge=1)  # paper, section 3
     excluded_providers: tuple[str, ...] = ("Mobilier National",)  # paper, section 3
@@ -121,7 +119,7 @@ class ImageSettings(Section):
     short_side: int = 256  # ours: never enlarged
     min_short_side: int = 16  # ours: smaller is a counting pixel, not a picture
     jpeg_quality: int = 90  # ours
-    slices: int = Field(default=64, ge=1, le=256)  # ours: by a hash of the URL; another count, all anew
+    slices: int = Field(default=64, ge=1, le=256)  # ours: by a hash of the URL; another count fetches all images again
     rows_per_shard: int = 2_000  # ours
     max_shard_mb: int = 250  # ours: the Hugging Face viewer fails from 300 MB
     rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
@@ -215,7 +213,7 @@ class BenchmarkSettings(Section):
 
 
 class StepNeeds(Section):
-    """What a step is given by a cluster; 0 gigabytes: nothing is reserved."""
+    """The resources that a cluster reserves for a step; 0 GB reserves no memory."""
 
     cpus: float = Field(default=1.0, ge=0)  # ours
     gpus: float = Field(default=0.0, ge=0)  # ours
@@ -223,7 +221,7 @@ class StepNeeds(Section):
 
 
 class ClusterSettings(Section):
-    """What steps need on a Ray cluster (docs/scaling.md); on one machine nothing is asked."""
+    """Resources of steps on a Ray cluster (docs/scaling.md); ignored on one machine."""
 
     stages: dict[str, StepNeeds] = {}  # ours: {"training": {"gpus": 1, "memory_gb": 16}}
     others: StepNeeds = StepNeeds()  # ours: stages not named
@@ -246,9 +244,6 @@ class Settings(Section):
     cluster: ClusterSettings = ClusterSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     release: ReleaseSettings = ReleaseSettings()
-
-
-SECTIONS = tuple(Section.__subclasses__())
 
 
 def full() -> Settings:
@@ -286,7 +281,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the environment asks for: a profile, then what a file and single variables change in it.
+    """The settings of the environment: a profile, overridden by a file, overridden by single variables.
 
     EUFCC_PROFILE names the profile; MUSEUM, MUSEUM_ADDRESS and WEIGHTS belong to the demo, where weight files that
     lie beside the museum folder are used without being asked for. EUFCC_SETTINGS is a TOML file with a table per
@@ -316,7 +311,7 @@ def _changed(settings: Settings, environ: Mapping[str, str]) -> Settings:
     values = settings.model_dump()
     for where, section, name, value in [*_from_file(environ.get("EUFCC_SETTINGS")), *_from_variables(environ)]:
         if not isinstance(values.get(section), dict):
-            sections = ", ".join(name for name, kind in Settings.model_fields.items() if kind.annotation in SECTIONS)
+            sections = ", ".join(name for name, value in values.items() if isinstance(value, dict))
             raise SettingsError(f"{where}: there is no section `{section}` in the settings; there are {sections}.")
         values[section][name] = value
     try:
@@ -326,30 +321,24 @@ def _changed(settings: Settings, environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"The setting {'.'.join(map(str, first['loc']))} cannot be used: {first['msg']}.") from None
 
 
-def _from_file(file: str | None) -> list[tuple[str, str, str, Any]]:
-    if not file:
-        return []
+def _from_file(file: str | None) -> Iterator[tuple[str, str, str, Any]]:
     try:
-        told = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        tables = tomllib.loads(Path(file).read_text(encoding="utf-8")) if file else {}
     except (OSError, ValueError) as error:
         raise SettingsError(f"EUFCC_SETTINGS is {file}, which cannot be read: {error}.") from None
-    loose = [name for name, table in told.items() if not isinstance(table, dict)]
-    if loose:
-        raise SettingsError(f"{file}: `{loose[0]}` stands in no section; write it below a line like [splits].")
-    return [(file, section, name, value) for section, table in told.items() for name, value in table.items()]
+    for section, table in tables.items():
+        if not isinstance(table, dict):
+            raise SettingsError(f"{file}: `{section}` stands in no section; write it below a line like [splits].")
+        yield from ((str(file), section, name, value) for name, value in table.items())
 
 
-def _from_variables(environ: Mapping[str, str]) -> list[tuple[str, str, str, Any]]:
-    found = []
-    for variable in sorted(environ):
-        if variable.startswith("EUFCC__"):
-            section, _, name = variable.removeprefix("EUFCC__").lower().partition("__")
-            try:
-                value = json.loads(environ[variable])
-            except ValueError:
-                value = environ[variable]
-            found.append((variable, section, name, value))
-    return found
+def _from_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
+    for variable in sorted(name for name in environ if name.startswith("EUFCC__")):
+        section, _, name = variable.removeprefix("EUFCC__").lower().partition("__")
+        try:
+            yield variable, section, name, json.loads(environ[variable])
+        except ValueError:
+            yield variable, section, name, environ[variable]
 
 
 # The local museum's harvests all declare this day, so that repeating one gives the same bytes.

@@ -62,14 +62,17 @@ class _Report:
     stage: str
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, rule: str, reason: str, records: tuple[int, int], pairs: tuple[int, int], round_: int = 0) -> None:
+    def add(
+        self, rule: str, records: tuple[int, int], pairs: tuple[int, int], round_: int = 0, reason: str | None = None
+    ) -> None:
+        """Note a rule with its reason, or one of STEPS; `records` and `pairs` are counts before and after."""
         self.rows.append(
             {
                 "stage": self.stage,
                 "round": round_,
                 "position": len(self.rows) + 1,
                 "rule": rule,
-                "reason": reason,
+                "reason": reason or STEPS[rule],
                 "records_before": records[0],
                 "records_after": records[1],
                 "record_tags_before": pairs[0],
@@ -80,9 +83,9 @@ class _Report:
     def add_rounds(self, rounds: Iterable[Round]) -> None:
         for number, each in enumerate(rounds, 1):
             kept = (each.records_before, each.records_before)
-            self.add("few_images", STEPS["few_images"], kept, (each.pairs_before, each.pairs_after), number)
+            self.add("few_images", kept, (each.pairs_before, each.pairs_after), number)
             left = (each.records_before, each.records_after)
-            self.add("no_tags", STEPS["no_tags"], left, (each.pairs_after, each.pairs_after), number)
+            self.add("no_tags", left, (each.pairs_after, each.pairs_after), number)
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -117,7 +120,7 @@ def select_records(
         report,
     )
     stated, closed, ignored = _correct(stated, records["record_id"], alive, corrections, tree, report)
-    report.add("no_tags", STEPS["no_tags"], (int(alive.sum()), tagging.distinct_rows(closed)), (len(closed),) * 2)
+    report.add("no_tags", (int(alive.sum()), tagging.distinct_rows(closed)), (len(closed),) * 2)
     kept, rounds = tagging.keep_frequent(
         closed, lambda pairs: tagging.records_per_tag(pairs, len(tree.ids)), settings.min_images_per_tag
     )
@@ -142,7 +145,7 @@ def curate_usable(
     has_image = np.diff(of_records.offsets) > 0
     usable = closed[has_image[tagging.rows_of(closed)]]
     counts = (len(ids), int(has_image.sum())), (len(closed), len(usable))
-    report.add("no_usable_image", STEPS["no_usable_image"], *counts)
+    report.add("no_usable_image", *counts)
     kept, rounds = tagging.keep_frequent(
         usable, lambda pairs: of_records.per_tag(pairs, len(tree.ids)), settings.min_images_per_tag
     )
@@ -177,7 +180,7 @@ def _numbered(record_tags: pl.DataFrame, tree: TagTree) -> tuple[pl.Series, Pair
 def _statements(records: pl.DataFrame, alignments: pl.DataFrame) -> pl.DataFrame:
     """The distinct pairs of a record's row and an AAT concept that it states, through any of its URIs."""
     table = alignments.lazy().select("uri", "concept_id")
-    found = [
+    by_column = [
         records.lazy()
         .select(row=pl.row_index().cast(pl.UInt32), uri=pl.col(column))
         .filter(pl.col("uri").list.len() > 0)
@@ -186,13 +189,13 @@ def _statements(records: pl.DataFrame, alignments: pl.DataFrame) -> pl.DataFrame
         .select("row", "concept_id")
         for column in ("concept_uris", "type_uris", "subject_uris")
     ]
-    return pl.concat(found).unique().sort("row", "concept_id").collect()
+    return pl.concat(by_column).unique().sort("row", "concept_id").collect()
 
 
 def _apply_record_rules(
     records: pl.DataFrame, statements: pl.DataFrame, given: Circumstances, report: _Report
 ) -> np.ndarray:
-    """Which records the rules leave."""
+    """A mask of the records that the rules keep."""
     per_record = np.bincount(statements["row"].to_numpy(), minlength=records.height)
     alive = np.ones(records.height, bool)
     for rule in RECORD_RULES:
@@ -200,7 +203,7 @@ def _apply_record_rules(
         left = np.flatnonzero(alive)
         alive[left[rule(records[left], given).to_numpy()]] = False
         after = int(alive.sum()), int(per_record[alive].sum())
-        report.add(rule.__name__, reason_of(rule), (before[0], after[0]), (before[1], after[1]))
+        report.add(rule.__name__, (before[0], after[0]), (before[1], after[1]), reason=reason_of(rule))
     return alive
 
 
@@ -226,12 +229,12 @@ def _tags_of_statements(
     counts = dict(joined.group_by("rule").len().iter_rows())
     left = joined.height
     names = {rule.name: rule.reason for rule in rules.rules if rule.action in ("cut", "exclude", "heading")}
-    for name, reason in {**names, **{step: STEPS[step] for step in ("unlisted_subject", "outside_facets")}}.items():
-        report.add(name, reason, (n_records, n_records), (left, left - counts.get(name, 0)))
+    for name, reason in {**names, "unlisted_subject": None, "outside_facets": None}.items():
+        report.add(name, (n_records, n_records), (left, left - counts.get(name, 0)), reason=reason)
         left -= counts.get(name, 0)
     standing = joined.filter(pl.col("tag") >= 0)
     pairs = tagging.pairs_of(standing["row"].to_numpy(), standing["tag"].to_numpy())
-    report.add("tag_above", STEPS["tag_above"], (n_records, n_records), (left, len(pairs)))
+    report.add("tag_above", (n_records, n_records), (left, len(pairs)))
     return pairs
 
 
@@ -256,14 +259,14 @@ def _correct(
     n_records = (int(alive.sum()),) * 2
     before = len(stated)
     stated = tagging.united(stated, _pairs_of_corrections(known.filter(pl.col("action") == "add")))
-    report.add("corrections_added", STEPS["corrections_added"], n_records, (before, len(stated)))
+    report.add("corrections_added", n_records, (before, len(stated)))
     closed = tagging.close_upwards(stated, tree)
-    report.add("closed_upwards", STEPS["closed_upwards"], n_records, (len(stated), len(closed)))
+    report.add("closed_upwards", n_records, (len(stated), len(closed)))
     removals = _pairs_of_corrections(known.filter(pl.col("action") == "remove"))
     rows = [(row, below) for row, tag in _each(removals) for below in tree.below[tag]]
     barred = tagging.pairs_of(*np.array(rows, np.int64).reshape(-1, 2).T)
     left = closed[~tagging.contains(barred, closed)]
-    report.add("corrections_removed", STEPS["corrections_removed"], n_records, (len(closed), len(left)))
+    report.add("corrections_removed", n_records, (len(closed), len(left)))
     return _restated_after_removal(stated, barred, left, tree), left, ignored
 
 
@@ -352,7 +355,7 @@ def _tags(tree: TagTree, n_images: np.ndarray, concepts: pl.DataFrame) -> pl.Dat
     labels = dict(concepts.select("concept_id", "labels").iter_rows())
     rows = []
     for tag in np.flatnonzero(n_images).tolist():
-        path = tagging.path_ids(tree, tag)
+        path = [tree.ids[each] for each in reversed(tree.upwards(tag))]
         rows.append(
             {
                 "tag_id": tree.ids[tag],

@@ -1,4 +1,4 @@
-"""Which records stay, before tags are looked at: one function per rule, its docstring the reason, effects counted."""
+"""The rules that remove records before tags are looked at; the docstring of a rule is its reason in the report."""
 
 import hashlib
 from collections.abc import Callable

@@ -95,11 +95,15 @@ def figures(
         "images_per_tag": frequency_curve(images_per_tag(tags)),
     }
     stated = stated_images(record_tags, images)
-    for facet in FACETS:
-        of_facet = tags.filter(facet=facet)
-        if not of_facet.is_empty():
-            drawn[f"sunburst_{facet}"] = sunburst(of_facet, stated, facet, language)
+    for facet, of_facet in _by_facet(tags):
+        drawn[f"sunburst_{facet}"] = sunburst(of_facet, stated, facet, language)
     return drawn
+
+
+def _by_facet(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    """The facets that have rows, with these."""
+    parts = rows.partition_by("facet", as_dict=True)
+    return [(facet, parts[facet,]) for facet in FACETS if (facet,) in parts]
 
 
 def provider_bars(per_provider: pl.DataFrame, top: int = 30) -> go.Figure:
@@ -128,18 +132,15 @@ def facets_bars(per_image: pl.DataFrame) -> go.Figure:
 
 def distribution(per_image: pl.DataFrame) -> go.Figure:
     """Images by the number of tags, a row of bars for each facet."""
-    rows = [(facet, per_image.filter(facet=facet)) for facet in FACETS]
     bars = [
         go.Bar(name=facet, x=row["n_tags"].to_list(), y=row["n_images"].to_list(), marker_color=FACET_OF[facet].colour)
-        for facet, row in rows
-        if not row.is_empty()
+        for facet, row in _by_facet(per_image)
     ]
     return _figure("Tags of an image, those above them counted", "tags of the facet", "images", bars)
 
 
 def frequency_curve(per_tag: pl.DataFrame) -> go.Figure:
     """Images of each tag against its rank in its facet, both on logarithmic axes."""
-    rows = [(facet, per_tag.filter(facet=facet)) for facet in FACETS]
     curves = [
         go.Scatter(
             name=facet,
@@ -148,8 +149,7 @@ def frequency_curve(per_tag: pl.DataFrame) -> go.Figure:
             mode="lines+markers",
             line_color=FACET_OF[facet].colour,
         )
-        for facet, row in rows
-        if not row.is_empty()
+        for facet, row in _by_facet(per_tag)
     ]
     figure = _figure("Images of each tag, most frequent first", "rank of the tag in its facet", "images", curves)
     return figure.update_xaxes(type="log").update_yaxes(type="log")

@@ -1,6 +1,6 @@
 """From stated concepts to tags: the tag tree, closure upwards, and the fixed point of the rule of few images."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,18 +54,18 @@ class TagTree:
     @cached_property
     def below(self) -> tuple[list[int], ...]:
         """For each tag itself and all tags below it."""
-        found: tuple[list[int], ...] = tuple([] for _ in self.ids)
+        below: tuple[list[int], ...] = tuple([] for _ in self.ids)
         for tag in range(len(self.ids)):
             for above in self.upwards(tag):
-                found[above].append(tag)
-        return found
+                below[above].append(tag)
+        return below
 
     def nearest(self, kept: np.ndarray) -> np.ndarray:
         """For each tag the nearest kept one among itself and those above it, -1 when there is none."""
-        found = np.full(len(self.ids), -1, np.int64)
+        nearest = np.full(len(self.ids), -1, np.int64)
         for tag in range(len(self.ids)):
-            found[tag] = next((each for each in self.upwards(tag) if kept[each]), -1)
-        return found
+            nearest[tag] = next((each for each in self.upwards(tag) if kept[each]), -1)
+        return nearest
 
 
 def tag_tree(concepts: pl.DataFrame, excluded: Iterable[str] = ()) -> TagTree:
@@ -88,9 +88,9 @@ def tag_tree(concepts: pl.DataFrame, excluded: Iterable[str] = ()) -> TagTree:
     stands_for: dict[str, int] = {}
     for concept_id in thesaurus.kinds:
         upwards = [concept_id, *thesaurus.preferred_ancestors(concept_id)]
-        found = next((number[each] for each in upwards if each in number), None)
-        if found is not None and (concept_id in number or barred.isdisjoint(upwards)):
-            stands_for[concept_id] = found
+        nearest = next((number[each] for each in upwards if each in number), None)
+        if nearest is not None and (concept_id in number or barred.isdisjoint(upwards)):
+            stands_for[concept_id] = nearest
     return TagTree(ids, facets, parent, stands_for)
 
 
@@ -188,7 +188,7 @@ def records_per_tag(closed: Pairs, n_tags: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ImagesOfRecords:
-    """Which images each record row has, as numbers that exact duplicates share: `images[offsets[r]:offsets[r + 1]]`."""
+    """The images of each record row, as numbers that exact duplicates share: `images[offsets[r]:offsets[r + 1]]`."""
 
     offsets: np.ndarray
     images: np.ndarray
@@ -218,10 +218,5 @@ def contains(pairs: Pairs, wanted: Pairs) -> np.ndarray:
     if len(pairs) == 0:
         return np.zeros(len(wanted), bool)
     at = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
-    found: np.ndarray = pairs[at] == wanted
-    return found
-
-
-def path_ids(tree: TagTree, tag: int) -> Sequence[str]:
-    """Tag ids from the top down to this one."""
-    return [tree.ids[each] for each in reversed(tree.upwards(tag))]
+    present: np.ndarray = pairs[at] == wanted
+    return present

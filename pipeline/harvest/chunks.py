@@ -16,7 +16,7 @@ COUNTS = 3  # how often counts that do not add up are taken again: the index may
 
 @dataclass(frozen=True)
 class Chunk:
-    """What one chain walks: a window of a collection, from its beginning, up to `limit` records."""
+    """A window of a collection that is walked by one thread, up to `limit` records."""
 
     name: str
     window: Window
@@ -27,8 +27,7 @@ class Chunk:
 def plan_chunks(client: EuropeanaClient, collection: str, window: Window, settings: HarvestSettings) -> list[Chunk]:
     """The chunks of a collection, in a fixed order; one alone when it is small.
 
-    Caps make chunks that end early: with a cap on the collection it is one chain, with a cap on providers each that is
-    above it is a chunk of its own.
+    A cap ends chunks early: a collection above its cap is a single chunk, and so is each provider above its cap.
     """
     total = client.count(collection, window)
     most = settings.max_records_per_collection
@@ -39,8 +38,8 @@ def plan_chunks(client: EuropeanaClient, collection: str, window: Window, settin
     windows = _halved(client, collection, rest, count, settings)
     limits = [None] * len(windows) + [settings.max_records_per_provider] * len(limited)
     return [
-        Chunk(f"part-{number:03d}", chunk, found, limit)
-        for number, ((chunk, found), limit) in enumerate(zip([*windows, *limited], limits, strict=True))
+        Chunk(f"part-{number:03d}", chunk, size, limit)
+        for number, ((chunk, size), limit) in enumerate(zip([*windows, *limited], limits, strict=True))
     ]
 
 
@@ -84,7 +83,7 @@ class _Piece:
     ends: tuple[datetime, datetime] | None = None
 
     def can_be_cut(self, largest: int) -> bool:
-        """It is too large, and not all of one moment."""
+        """Whether it is too large and spans more than one moment."""
         return self.count > largest and self.ends is not None and self.ends[1] - self.ends[0] > FINEST
 
 
@@ -97,7 +96,7 @@ def _with_ends(client: EuropeanaClient, collection: str, name: str, largest: int
 
 
 def _cut(client: EuropeanaClient, collection: str, name: str, largest: int, piece: _Piece) -> list[_Piece]:
-    """The two halves of a piece that are not empty; the piece, for good, when the server does not cut as asked."""
+    """The non-empty halves of a piece; the piece itself, for good, when the counts of its halves do not add up."""
     if not piece.can_be_cut(largest) or piece.ends is None:
         return [piece]
     begin, end = piece.ends
@@ -111,7 +110,7 @@ def _cut(client: EuropeanaClient, collection: str, name: str, largest: int, piec
 
 
 def _two(window: Window, name: str, at: datetime) -> tuple[Window, Window]:
-    """Both sides of a moment; the outer ends stay as they are, so that nothing falls outside."""
+    """The window before and after a moment; its outer bounds stay, so that no record is lost."""
     moment = solr_time(at)
     if name == "timestamp_created":
         before = dataclasses.replace(window, created_before=moment)
@@ -123,9 +122,9 @@ def _two(window: Window, name: str, at: datetime) -> tuple[Window, Window]:
 def _adding_up(
     client: EuropeanaClient, collection: str, whole: _Piece, halves: tuple[Window, Window]
 ) -> tuple[int, int] | None:
-    """The counts of the two halves, once they add up to the whole; None when they never do.
+    """The counts of the two halves if they add up to the whole, else None.
 
-    A few records may come or go while we count; ranges that the server does not understand are off by far more.
+    A few records may come or go between requests; a range that the server misunderstands is off by far more.
     """
     total = whole.count
     for _ in range(COUNTS):

@@ -10,8 +10,8 @@ _CONCEPT = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)/?",
 
 def europeana_concept(uri: str) -> str | None:
     """The newer spelling `concept/N` when the URI names a concept of Europeana (older: `concept/base/N`), else None."""
-    found = _CONCEPT.fullmatch(uri.strip())
-    return f"http://data.europeana.eu/concept/{found.group(1)}" if found else None
+    match = _CONCEPT.fullmatch(uri.strip())
+    return f"http://data.europeana.eu/concept/{match.group(1)}" if match else None
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EntityConcept:
 
 
 def read_concepts(answer: object) -> list[EntityConcept]:
-    """Every concept in an answer: a list, a result page with `items`, or one concept."""
+    """The concepts of a response: a list, a result page with `items`, or one concept."""
     if isinstance(answer, Mapping) and "items" in answer:
         answer = answer["items"]
     entities = answer if isinstance(answer, list) else [answer]
@@ -40,14 +40,14 @@ def read_concepts(answer: object) -> list[EntityConcept]:
 def read_concept(entity: Mapping[str, Any], uri: str | None = None) -> EntityConcept:
     """One concept; the Entity API calls its URI `id` and gives one label a language, the Record API `about` and lists.
 
-    `uri` names it otherwise than it names itself. Raises ValueError when it has no URI.
+    `uri` overrides the concept's own URI. Raises ValueError when there is none.
     """
-    found = uri or _uri(entity)
-    if not found:
+    own_uri = uri or _uri(entity)
+    if not own_uri:
         raise ValueError("a concept without `id` or `about`.")
     labels = {language: _first(texts) for language, texts in sorted((entity.get("prefLabel") or {}).items())}
     return EntityConcept(
-        uri=found,
+        uri=own_uri,
         labels={language: text for language, text in labels.items() if text},
         exact_match=_links(entity.get("exactMatch")),
         close_match=_links(entity.get("closeMatch")),
@@ -69,8 +69,5 @@ def _links(value: object) -> tuple[str, ...]:
     """URIs of a property: a text, a list, or a language map of lists; in order, each once."""
     if isinstance(value, str):
         return (value,)
-    if isinstance(value, Mapping):
-        return tuple(dict.fromkeys(uri for part in value.values() for uri in _links(part)))
-    if isinstance(value, list):
-        return tuple(dict.fromkeys(uri for part in value for uri in _links(part)))
-    return ()
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return tuple(dict.fromkeys(uri for part in parts for uri in _links(part)))

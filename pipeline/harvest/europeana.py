@@ -1,4 +1,4 @@
-"""Europeana's APIs as a harvest uses them: Search by cursor, counts, facets, entities in batches, single records."""
+"""A client of Europeana's APIs: Search by cursor, counts, facets, entities in batches, single records."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,24 +24,24 @@ CONCEPT_PATH = re.compile(r"/concept/(?:base/)?(\d+)/?$")
 
 @dataclass(frozen=True)
 class Window:
-    """Which records of a collection are meant; without any bound, all of them. Times are as Solr writes them."""
+    """A selection of a collection's records; without bounds, all of them. Times are in Solr's format."""
 
     created_from: str | None = None  # included
     created_before: str | None = None  # excluded
     updated_from: str | None = None  # included
     updated_before: str | None = None  # excluded
-    provider: str | None = None  # of this data provider alone
+    provider: str | None = None  # only of this data provider
     without_providers: tuple[str, ...] = ()
 
     def refinements(self) -> list[str]:
         """The `qf` parameters."""
-        found = [
+        refinements = [
             *_range("timestamp_created", self.created_from, self.created_before),
             *_range("timestamp_update", self.updated_from, self.updated_before),
         ]
         if self.provider is not None:
-            found.append(f"DATA_PROVIDER:{_phrase(self.provider)}")
-        return found
+            refinements.append(f"DATA_PROVIDER:{_phrase(self.provider)}")
+        return refinements
 
 
 EVERYTHING = Window()
@@ -49,7 +49,7 @@ EVERYTHING = Window()
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of the Search API, the key taken out."""
+    """One response of the Search API, with the key removed."""
 
     request: str  # the URL that was asked
     items: list[dict[str, Any]]
@@ -65,7 +65,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Record:
-    """One answer of the Record API, as far as the search does not tell it."""
+    """One response of the Record API: what the Search API does not give."""
 
     record_id: str
     rights_uri: str | None
@@ -78,14 +78,14 @@ ROLES = ("dcType", "dcSubject", "dcFormat", "dctermsMedium", "edmHasType")
 
 
 class EuropeanaClient:
-    """Asks Europeana; the key goes to the host of `settings.api` alone, in the header X-Api-Key.
+    """Sends requests to Europeana; the key goes only to the host of `settings.api`, in the header X-Api-Key.
 
-    `key` may be None only where the host map leads to a local museum. May be shared by threads; as a context it closes
-    its connections.
+    `key` may be None only where the host map leads to a local museum. Threads may share it; as a context
+    manager it closes its connections.
     """
 
     def __init__(self, http: HttpClient, settings: HarvestSettings, key: str | None) -> None:
-        self._http = http
+        self.http = http
         self._settings = settings
         self._api = settings.api.rstrip("/")
         self._key = (key or "").strip() or None
@@ -94,12 +94,7 @@ class EuropeanaClient:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._http.close()
-
-    @property
-    def http(self) -> HttpClient:
-        """The client underneath."""
-        return self._http
+        self.http.close()
 
     def search(
         self, collection: str, cursor: str = FIRST_CURSOR, window: Window | None = None, *, profile: str = "rich"
@@ -138,7 +133,7 @@ class EuropeanaClient:
         return {entry["label"]: int(entry["count"]) for facet in facets for entry in facet.get("fields") or []}
 
     def question(self, collection: str, window: Window | None = None) -> list[tuple[str, str]]:
-        """The parameters that say which records are meant, without paging."""
+        """The parameters that select the records, without paging."""
         window = window or EVERYTHING
         refinements = [f"TYPE:{self._settings.media_type}", *window.refinements()]
         return [
@@ -155,21 +150,21 @@ class EuropeanaClient:
     def concepts(self, uris: Iterable[str]) -> list[EntityConcept]:
         """Europeana's own concepts behind the URIs (either spelling), sorted; those it does not know are left out.
 
-        Asked for in batches; what a batch does not bring is asked for alone. A concept that was merged into another
-        is given under the URI it was asked by.
+        Requested in batches; a concept that a batch does not return is requested alone. A concept that was merged
+        into another is returned under the requested URI.
         """
         wanted = sorted({uri: None for given in uris if (uri := europeana_concept(given))})
-        found: dict[str, EntityConcept] = {}
+        concepts: dict[str, EntityConcept] = {}
         for start in range(0, len(wanted), ENTITIES_PER_REQUEST):
             batch = wanted[start : start + ENTITIES_PER_REQUEST]
-            found.update(self._retrieve(batch))
+            concepts.update(self._retrieve(batch))
             for uri in batch:
-                if uri not in found and (concept := self._concept(uri)) is not None:
-                    found[uri] = concept
-        return [found[uri] for uri in wanted if uri in found]
+                if uri not in concepts and (concept := self._concept(uri)) is not None:
+                    concepts[uri] = concept
+        return [concepts[uri] for uri in wanted if uri in concepts]
 
     def record(self, record_id: str) -> Record | None:
-        """One record by its id (`/dataset/local`), or None when Europeana has none such."""
+        """One record by its id (`/dataset/local`), or None when Europeana does not have it."""
         if not re.fullmatch(r"/[^/\s]+/[^/\s]+", record_id):
             raise ValueError(f"{record_id!r} is not a Europeana id; `/dataset/local` is.")
         try:
@@ -193,18 +188,18 @@ class EuropeanaClient:
         response = self._get("/record/v2/search.json", params, check=_check_search)
         answer = response.json()
         return Page(
-            request=self._http.redact(response.url),
+            request=self.http.redact(response.url),
             items=answer.get("items") or [],
             total=answer["totalResults"],
             next_cursor=answer.get("nextCursor"),
-            body=self._http.redact(response.text),
+            body=self.http.redact(response.text),
         )
 
     def _retrieve(self, uris: Sequence[str]) -> dict[str, EntityConcept]:
-        """A batch by POST; empty where the server does not offer that, or knows none of them."""
+        """A batch by POST; empty when the server has no such endpoint or knows none of the URIs."""
         headers = {**JSON, **self._key_header()}
         try:
-            response = self._http.post(f"{self._api}/entity/retrieve", json=list(uris), headers=headers)
+            response = self.http.post(f"{self._api}/entity/retrieve", json=list(uris), headers=headers)
         except WrongKey as error:
             raise self._explained(error) from None
         except Refused:
@@ -226,16 +221,16 @@ class EuropeanaClient:
                 raise
         return read_concept(response.json(), uri=uri)
 
-    def _get(self, path: str, params: Sequence[tuple[str, str]], check: Any = None) -> Response:
+    def _get(self, path: str, params: list[tuple[str, str]], check: Any = None) -> Response:
         headers = {**JSON, **self._key_header()}
         try:
-            return self._http.get(urljoin(self._api + "/", path.lstrip("/")), params, headers, check=check)
+            return self.http.get(urljoin(self._api + "/", path.lstrip("/")), params, headers, check=check)
         except WrongKey as error:
             raise self._explained(error) from None
 
     def _key_header(self) -> dict[str, str]:
         if self._key is None:
-            if mapped(self._api, self._http.settings.hosts)[0] == self._api:
+            if mapped(self._api, self.http.settings.hosts)[0] == self._api:
                 raise WrongKey(
                     "EUROPEANA_API_KEY is not set: put your Europeana API key into that environment variable"
                     " (a key is free, see https://apis.europeana.eu)."
@@ -285,7 +280,7 @@ def _terms(proxies: Sequence[Mapping[str, Any]], role: str) -> tuple[str, ...]:
 
 
 def _check_search(response: Response) -> None:
-    """Raises ValueError for what is no search answer, though it may be JSON."""
+    """Raises ValueError for JSON that is not a search response."""
     answer = response.json()
     if not isinstance(answer, dict) or answer.get("success") is not True:
         raise ValueError("not a search answer that says success")

@@ -1,7 +1,7 @@
 """One item of a search answer as one row of `records`."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,37 +29,37 @@ def normalised_rights(uri: str) -> str:
     Only the families Europeana counts (Creative Commons, RightsStatements.org, its own) are rewritten.
     """
     text = uri.strip()
-    if found := _CREATIVE_COMMONS.fullmatch(text):
-        family, licence, version, _ = found.groups()
+    if match := _CREATIVE_COMMONS.fullmatch(text):
+        family, licence, version, _ = match.groups()
         return (
             "/".join(["http://creativecommons.org", family.lower(), licence.lower(), version or ""]).rstrip("/") + "/"
         )
-    if found := _RIGHTS_STATEMENT.fullmatch(text):
-        return f"http://rightsstatements.org/vocab/{found[1]}/{found[2]}/"
-    if found := _EUROPEANA_RIGHTS.fullmatch(text):
-        return f"http://www.europeana.eu/rights/{found[1]}/"
+    if match := _RIGHTS_STATEMENT.fullmatch(text):
+        return f"http://rightsstatements.org/vocab/{match[1]}/{match[2]}/"
+    if match := _EUROPEANA_RIGHTS.fullmatch(text):
+        return f"http://www.europeana.eu/rights/{match[1]}/"
     return text
 
 
 def rights_name(uri: str) -> str:
     """What people call the licence: `CC BY-SA 3.0 DE`, `CC0 1.0`; the URI itself where it has no such name."""
     text = uri.strip()
-    if found := _CREATIVE_COMMONS.fullmatch(text):
-        _, licence, version, port = found.groups()
+    if match := _CREATIVE_COMMONS.fullmatch(text):
+        _, licence, version, port = match.groups()
         name = _NAMES.get(licence.lower(), f"CC {licence.upper()}")
         return " ".join(part for part in (name, version, port and port.upper()) if part)
-    if found := _RIGHTS_STATEMENT.fullmatch(text):
-        return f"{found[1]} {found[2]}"
+    if match := _RIGHTS_STATEMENT.fullmatch(text):
+        return f"{match[1]} {match[2]}"
     return text
 
 
 def row_of_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of `records` that one item tells, timestamps in microseconds since 1970.
+    """The columns of `records` that one item gives, timestamps in microseconds since 1970.
 
     Raises KeyError when it has no id.
     """
     rights = _first(item, "rights")
-    types, subjects = _role(item, "dcTypeLangAware"), _role(item, "dcSubjectLangAware")
+    types, subjects = (list(_pairs(item.get(name))) for name in ("dcTypeLangAware", "dcSubjectLangAware"))
     return {
         "record_id": item["id"],
         "dataset": _first(item, "edmDatasetName"),
@@ -98,26 +98,19 @@ def _titles(item: Mapping[str, Any]) -> list[dict[str, str]]:
     return titles or _by_language((NO_LANGUAGE, text) for text in values_of(item.get("title")))
 
 
-def _role(item: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
-    """What is stated in a role: (language, text), URIs among the texts."""
-    return list(_pairs(item.get(name)))
-
-
 def _uris(pairs: Sequence[tuple[str, str]]) -> list[str]:
     return sorted({text.strip() for _, text in pairs if URI.fullmatch(text.strip())})
 
 
-def _pairs(language_map: object) -> Any:
-    if isinstance(language_map, Mapping):
-        for language, texts in language_map.items():
-            for text in values_of(texts):
-                yield language or NO_LANGUAGE, text
-    else:
-        for text in values_of(language_map):
-            yield NO_LANGUAGE, text
+def _pairs(language_map: object) -> Iterator[tuple[str, str]]:
+    """(language, text) for every text; texts outside a language map have the language `def`."""
+    by_language = language_map if isinstance(language_map, Mapping) else {NO_LANGUAGE: language_map}
+    for language, texts in by_language.items():
+        for text in values_of(texts):
+            yield language or NO_LANGUAGE, text
 
 
-def _by_language(pairs: Any) -> list[dict[str, str]]:
+def _by_language(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     """Distinct, sorted by language, then text."""
     distinct = sorted({(language, text.strip()) for language, text in pairs if text.strip()})
     return [{"language": language, "text": text} for language, text in distinct]
@@ -135,7 +128,7 @@ def _microseconds(item: Mapping[str, Any], name: str) -> int | None:
         try:
             return microseconds(datetime.fromisoformat(text))
         except ValueError:
-            pass  # the epoch beside it tells the same moment
+            pass  # the epoch beside it is the same moment
     return epoch * 1000 if isinstance(epoch, int) else None
 
 

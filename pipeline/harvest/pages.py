@@ -1,4 +1,4 @@
-"""The harvest of one keyword collection into raw pages: resumable, in chunks side by side, complete or an error."""
+"""Harvests a keyword collection into raw pages: in parallel chunks, resumable, complete or an error."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ PROFILES = {"whole": "rich", "refresh": "rich", "ids": "minimal"}
 
 @dataclass(frozen=True)
 class HarvestSummary:
-    """What a harvest of one collection brought."""
+    """The outcome of a harvest of one collection."""
 
     collection: str
     as_of: str
@@ -45,9 +45,9 @@ def harvest_collection(
 ) -> HarvestSummary:
     """Every record of a keyword collection as raw pages in the collection's folder.
 
-    A page is written, whole and with its cursor, before the next is asked for; a harvest that was stopped, even by
-    kill -9, goes on at its last page. One that is whole already asks nothing. When the search or the caps in settings
-    are others than the folder's, the folder is begun anew, once Europeana has answered the new search. Raises
+    Each page is written atomically, with its cursor, before the next is requested; a harvest that was stopped, even by
+    kill -9, resumes at its last page, and a complete one sends no request. When the search or the caps in the settings
+    differ from the folder's, the folder is replaced as soon as Europeana has answered the new search. Raises
     HarvestError when nothing is found or records stay missing, and the errors of `pipeline.http`.
     """
     with only_one(folder, collection):
@@ -87,7 +87,7 @@ def walk_generation(
     unfinished: Generation | None,
     updated_from: str | None = None,
 ) -> HarvestSummary:
-    """Walk a new generation of the collection, or the rest of an unfinished one; a finished one as it is."""
+    """Walk a new generation of the collection, or the rest of the unfinished one; a complete one is left as it is."""
     clock = client.http.clock
     started = clock.now()
     remove_left_overs(folder)
@@ -121,7 +121,7 @@ def _planned(
     kind: str,
     updated_from: str | None,
 ) -> Generation:
-    """A new generation, its chunks and its declared moment noted before the first page is asked for."""
+    """A new generation; its chunks and its declared moment are written before the first page is requested."""
     as_of = settings.as_of or datetime.fromtimestamp(client.http.clock.now(), UTC)
     chunks = plan_chunks(client, collection, Window(updated_from=updated_from), settings)
     total = sum(chunk.count for chunk in chunks)
@@ -177,7 +177,7 @@ def _walk_chunks(client: EuropeanaClient, generation: Generation, settings: Harv
 
 @contextmanager
 def only_one(folder: Path, collection: str) -> Iterator[None]:
-    """Hold the collection's folder; raises HarvestError while another process harvests into it."""
+    """Lock the collection's folder; raises HarvestError while another process harvests into it."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

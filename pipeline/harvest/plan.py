@@ -1,4 +1,4 @@
-"""What a harvest would cost, before anything is fetched: records, requests, hours and gigabytes per collection."""
+"""The cost of a harvest, before anything is fetched: records, requests, hours and gigabytes per collection."""
 
 import math
 
@@ -13,9 +13,10 @@ TOTAL = "(all)"
 def dry_run(client: EuropeanaClient, settings: HarvestSettings) -> pl.DataFrame:
     """One row per collection and one for all, by one count each (`rows=0`) and, with a provider cap, one facet.
 
-    Columns: collection, found (records the search finds), records (after the caps), requests, hours (the larger of
-    what the chains and what the key's hourly budget take), gigabytes_pages (raw pages) and gigabytes_images (one
-    thumbnail each). A record that several collections find is counted in each. Raises the errors of `pipeline.http`.
+    Columns: collection, found (records the search finds), records (after the caps), requests, hours (the longer of
+    the time the chunks take and the time the key's hourly budget takes), gigabytes_pages (raw pages) and
+    gigabytes_images (one thumbnail each). A record that several collections find is counted in each. Raises the errors
+    of `pipeline.http`.
     """
     rows = [_cost(name, *_counts(client, name, settings), settings) for name in settings.collections]
     whole = {name: sum(row[name] for row in rows) for name in rows[0] if name != "collection"} if rows else {}

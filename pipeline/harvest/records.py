@@ -6,7 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ ROWS_PER_RUN = 4_000  # sorted in memory at once
 ROWS_PER_READ = 100  # of each run, while they are merged
 ROWS_PER_GROUP = 4_000  # of the Parquet file
 
-# A row on its way: what an item tells, and where it was found. Times are microseconds, quicker than datetimes.
-_ON_THE_WAY = pa.schema(
+# A row before the merge: the item's columns and where it was found. Times are microseconds, quicker than datetimes.
+_RUN_SCHEMA = pa.schema(
     [
         *(
             pa.field(field.name, pa.int64() if pa.types.is_timestamp(field.type) else field.type)
@@ -48,14 +48,11 @@ def records_from_pages(folder: Path, settings: HarvestSettings | None = None) ->
     first harvested. Caps of the settings keep the first records by id. Raises HarvestError when there is no record, or
     a collection was not harvested to its end.
     """
-    frame = pl.from_arrow(pa.concat_tables(_tables(folder, settings or HarvestSettings())))
-    if not isinstance(frame, pl.DataFrame):
-        raise HarvestError(f"The pages in {folder} give no table.")
-    return frame
+    return pl.DataFrame(pa.concat_tables(_tables(folder, settings or HarvestSettings())))
 
 
 def write_records(folder: Path, file: Path, settings: HarvestSettings | None = None) -> str:
-    """The same rows written to a Parquet file, never all in memory; returns its sha256."""
+    """Write the same rows to a Parquet file without holding them all in memory; returns its sha256."""
     with whole_file(file) as temporary, pq.ParquetWriter(temporary, RECORDS.schema, compression="zstd") as writer:
         for table in _tables(folder, settings or HarvestSettings()):
             writer.write_table(table)
@@ -63,7 +60,7 @@ def write_records(folder: Path, file: Path, settings: HarvestSettings | None = N
 
 
 def _tables(folder: Path, settings: HarvestSettings) -> Iterator[pa.Table]:
-    """Sorted pieces of the table, in order; at least one."""
+    """The table in sorted pieces, in order; at least one."""
     harvests = _complete_harvests(folder)
     with tempfile.TemporaryDirectory(prefix="records-") as place:
         runs = [_write_run(rows, Path(place) / f"{n:06d}") for n, rows in enumerate(_runs(harvests))]
@@ -79,7 +76,7 @@ def _tables(folder: Path, settings: HarvestSettings) -> Iterator[pa.Table]:
 
 def _complete_harvests(folder: Path) -> list[Generation]:
     """Every finished harvest of every collection; a refresh that was not finished does not count yet."""
-    found: list[Generation] = []
+    complete: list[Generation] = []
     for place in sorted(folder.iterdir()) if folder.is_dir() else []:
         harvests = [harvest for harvest in generations(place) if harvest.kind != "ids"]
         if harvests and not harvests[0].complete:
@@ -87,8 +84,8 @@ def _complete_harvests(folder: Path) -> list[Generation]:
                 f"The collection {harvests[0].collection!r} was not harvested to its end: harvest it again,"
                 " it goes on at its last page."
             )
-        found += [harvest for harvest in harvests if harvest.complete]
-    return found
+        complete += [harvest for harvest in harvests if harvest.complete]
+    return complete
 
 
 def _runs(harvests: Iterable[Generation]) -> Iterator[list[dict[str, Any]]]:
@@ -97,7 +94,7 @@ def _runs(harvests: Iterable[Generation]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _rows(harvest: Generation) -> Iterator[dict[str, Any]]:
-    found = {
+    origin = {
         "collection": harvest.collection,
         "generation": int(harvest.folder.name.partition("-")[0]),
         "harvested_at": microseconds(datetime.fromisoformat(harvest.as_of)),
@@ -112,7 +109,7 @@ def _rows(harvest: Generation) -> Iterator[dict[str, Any]]:
             ) from error
         for item in items:
             if isinstance(item.get("id"), str):
-                yield {**row_of_item(item), **found}
+                yield {**row_of_item(item), **origin}
 
 
 def _order(row: dict[str, Any]) -> tuple[str, int, int, str]:
@@ -121,8 +118,8 @@ def _order(row: dict[str, Any]) -> tuple[str, int, int, str]:
 
 
 def _write_run(rows: list[dict[str, Any]], file: Path) -> Path:
-    table = pa.Table.from_pylist(sorted(rows, key=_order), schema=_ON_THE_WAY)
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, _ON_THE_WAY) as writer:
+    table = pa.Table.from_pylist(sorted(rows, key=_order), schema=_RUN_SCHEMA)
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, _RUN_SCHEMA) as writer:
         writer.write_table(table, max_chunksize=ROWS_PER_READ)
     return file
 
@@ -159,14 +156,9 @@ def _within_caps(rows: Iterable[dict[str, Any]], settings: HarvestSettings) -> I
 
 
 def _pieces(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    piece: list[dict[str, Any]] = []
-    for row in rows:
-        piece.append(row)
-        if len(piece) == size:
-            yield piece
-            piece = []
-    if piece:
-        yield piece
+    """The rows in lists of that size, the last one shorter."""
+    left = iter(rows)
+    return iter(lambda: list(islice(left, size)), [])
 
 
 def _conformed(rows: list[dict[str, Any]]) -> pa.Table:

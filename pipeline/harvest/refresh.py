@@ -44,16 +44,16 @@ def withdrawn(
             f"{len(missing)} of {len(known)} records are missing from Europeana's lists at once: that is rather a fault"
             " than a withdrawal, so nothing was changed; try again later, or raise `harvest.max_withdrawn_share`."
         )
-    found = [
+    gone = [
         {"record_id": record_id, "withdrawn_at": as_of, "reason": reason}
         for record_id in missing
         if (reason := _reason(client, record_id, open_rights)) is not None
     ]
-    return pl.concat([before, TOMBSTONES.frame(list(found))]).sort("record_id")
+    return pl.concat([before, TOMBSTONES.frame(list(gone))]).sort("record_id")
 
 
 def _listed(client: EuropeanaClient, folder: Path, settings: HarvestSettings) -> tuple[set[str], datetime]:
-    """The ids that the collections find now, and the latest moment of the listings."""
+    """The ids that the collections contain now, and the latest moment of the listings."""
     ids: set[str] = set()
     moments = []
     for place in sorted(folder.iterdir()) if folder.is_dir() else []:

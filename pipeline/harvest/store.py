@@ -1,4 +1,4 @@
-"""Raw pages on disk: written whole with the cursor that brought them, the key taken out, so that a walk can go on."""
+"""Raw pages on disk, each with the cursor that requested it and without the key, so that a walk can resume."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ COMPRESSION = 6
 
 @dataclass(frozen=True)
 class Head:
-    """First line of a page file; the second is the answer as it came."""
+    """The first line of a page file; the second line is the response's body."""
 
     request: str
     cursor: str
@@ -31,7 +31,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Generation:
-    """One harvest of a collection: the first is whole, those after it bring what was updated since."""
+    """One harvest of a collection: the first is whole, later ones hold what was updated since."""
 
     folder: Path
     collection: str
@@ -53,7 +53,7 @@ class Generation:
         return self.received is not None
 
     def finish(self, received: int, expected: int, repeated: int) -> "Generation":
-        """Note that it is complete, after its pages are safe on the disk."""
+        """Mark it as complete, after its pages are synced to disk."""
         for chunk in self.chunks:
             for page in page_files(self.folder / chunk.name):
                 sync(page)  # fsync of a path, file or folder
@@ -63,12 +63,12 @@ class Generation:
         return done
 
     def write(self) -> None:
-        """Note it in its folder."""
+        """Write the manifest into its folder."""
         content = {_IN_MANIFEST.get(name, name): value for name, value in asdict(self).items() if name != "folder"}
         write_text(json.dumps(content, ensure_ascii=False, indent=1), self.folder / MANIFEST)
 
     def pages(self) -> Iterator[Path]:
-        """Its page files, chunk by chunk, in the order they were asked for."""
+        """Its page files, chunk by chunk, in the order they were requested."""
         for chunk in self.chunks:
             yield from page_files(self.folder / chunk.name)
 
@@ -86,8 +86,8 @@ def read_generation(folder: Path) -> Generation | None:
 
 def generations(folder: Path) -> list[Generation]:
     """Every harvest of one collection, oldest first."""
-    found = [read_generation(place) for place in sorted(folder.iterdir()) if place.is_dir()] if folder.is_dir() else []
-    return [generation for generation in found if generation is not None]
+    read = [read_generation(place) for place in sorted(folder.iterdir()) if place.is_dir()] if folder.is_dir() else []
+    return [generation for generation in read if generation is not None]
 
 
 def _chunk(content: dict[str, Any]) -> Chunk:
@@ -97,15 +97,15 @@ def _chunk(content: dict[str, Any]) -> Chunk:
 
 
 def page_files(folder: Path) -> list[Path]:
-    """The pages of one chunk, in the order they were asked for."""
+    """The pages of one chunk, in the order they were requested."""
     return sorted(folder.glob("page-*.json.gz"))
 
 
 def write_page(folder: Path, number: int, page: Page, cursor: str, next_cursor: str | None, answered_at: str) -> None:
-    """One page, whole or not at all; the same answer gives the same bytes but for the time.
+    """Write one page atomically; the same response gives the same bytes, except for the time.
 
-    Not synced: that costs as much as the request. A kill loses nothing by it, and what a power cut damages is asked for
-    again (`unbroken`), for a harvest is complete only after all its pages were synced.
+    Not synced, because that takes as long as the request. A kill loses nothing, and pages that a power cut damages are
+    requested again (`unbroken`): a harvest is complete only after all its pages are synced.
     """
     head = Head(page.request, cursor, next_cursor, answered_at, page.total, tuple(page.ids))
     line = json.dumps(asdict(head), ensure_ascii=False, separators=(",", ":"))
@@ -131,7 +131,7 @@ def read_items(file: Path) -> list[dict[str, Any]]:
 
 
 def unbroken(files: Sequence[Path]) -> list[Head]:
-    """The heads of the pages from the first on, as far as each is whole and goes on where the one before it ended."""
+    """The heads of the leading pages that are undamaged and whose cursors follow each other."""
     heads: list[Head] = []
     cursor: str | None = FIRST_CURSOR
     for file in files:
@@ -148,6 +148,6 @@ def unbroken(files: Sequence[Path]) -> list[Head]:
 
 
 def remove_pages(files: Sequence[Path]) -> None:
-    """Remove pages, the last first: what a kill leaves is then still an unbroken walk."""
+    """Remove pages, the last first, so that a kill leaves an unbroken walk."""
     for file in sorted(files, reverse=True):
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One chain of pages, from cursor to cursor, that loses nothing when the server errs or this process is killed."""
+"""Walks one chunk page by page; nothing is lost when the server errs or the process is killed."""
 
 import threading
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from pipeline.harvest.store import page_files, remove_pages, unbroken, write_pag
 from pipeline.http import Refused
 from pipeline.settings import HarvestSettings
 
-RESTARTS = 2  # how often a chunk begins anew when the server no longer knows its cursor
+RESTARTS = 2  # how often a chunk is restarted when the server no longer knows its cursor
 
 
 @dataclass(frozen=True)
 class Walked:
-    """What one chain brought."""
+    """The outcome of walking one chunk."""
 
     received: int  # distinct records
     repeated: int  # items that came again
@@ -27,7 +27,7 @@ class Walked:
 
 
 class Walk:
-    """A chunk of a collection, walked into its folder; an earlier walk there is gone on with."""
+    """The walk of one chunk into its folder; it resumes an earlier walk there."""
 
     def __init__(
         self,
@@ -45,20 +45,20 @@ class Walk:
         self._settings = settings
         self._profile = profile
         self._requests = 0
-        self._begin_at_what_is_there()
+        self._resume()
 
     def run(self, stop: threading.Event) -> Walked:
-        """Ask page after page until the walk ends or `stop` is set. Raises HarvestError and `pipeline.http`'s."""
+        """Request page after page until the walk ends or `stop` is set. Raises HarvestError and `pipeline.http`'s."""
         while self._cursor is not None and not stop.is_set():
             self._next_page(self._cursor)
         return Walked(len(self._seen), self._repeated, self._expected(self._total), self._requests)
 
     @property
     def done(self) -> bool:
-        """The walk has come to its end."""
+        """Whether the walk has ended."""
         return self._cursor is None
 
-    def _begin_at_what_is_there(self) -> None:
+    def _resume(self) -> None:
         files = page_files(self._folder)
         heads = unbroken(files)
         remove_pages(files[len(heads) :])
@@ -78,13 +78,13 @@ class Walk:
         self._repeated += len(ids) - (len(self._seen) - before)
 
     def _next_page(self, cursor: str) -> None:
-        """Ask for the page at the cursor, write it, and move on."""
+        """Request the page at the cursor, write it, and move to the next."""
         try:
-            page, next_cursor = self._believable(cursor)
+            page, next_cursor = self._trusted_page(cursor)
         except Refused as refusal:
             if refusal.code != BAD_CURSOR:
                 raise
-            self._begin_anew(refusal)
+            self._restart(refusal)
             return
         self._pages += 1
         answered_at = datetime.fromtimestamp(self._client.http.clock.now(), UTC).isoformat(timespec="seconds")
@@ -93,8 +93,8 @@ class Walk:
         self._cursors.add(cursor)
         self._total, self._cursor = page.total, next_cursor
 
-    def _begin_anew(self, refusal: Refused) -> None:
-        """The server does not know our cursor any more: the pages so far may not fit those to come."""
+    def _restart(self, refusal: Refused) -> None:
+        """Start again: the server no longer knows the cursor, and earlier pages may not fit later ones."""
         self._restarts = getattr(self, "_restarts", 0) + 1
         if self._restarts > RESTARTS or self._cursor == FIRST_CURSOR:
             raise HarvestError(
@@ -103,13 +103,13 @@ class Walk:
                 transient=True,
             )
         remove_pages(page_files(self._folder))
-        self._begin_at_what_is_there()
+        self._resume()
 
-    def _believable(self, cursor: str) -> tuple[Page, str | None]:
-        """The page at the cursor with where to go on.
+    def _trusted_page(self, cursor: str) -> tuple[Page, str | None]:
+        """The page at the cursor, and the next cursor.
 
-        One that would end the walk before the announced total is reached, or leap over records, is asked for again:
-        a server under load may answer so. Raises HarvestError when records stay missing.
+        A page that ends the walk before the announced total, or that skips records, is requested again: a server under
+        load may give such pages. Raises HarvestError when records stay missing.
         """
         answers: list[tuple[Page, str | None]] = []
         for page in self._asked(cursor):
@@ -119,13 +119,13 @@ class Walk:
                 return answers[-1]
         page, next_cursor = max(answers, key=lambda answer: (answer[1] is not None, len(set(answer[0].ids))))
         if next_cursor is None:
-            self._must_be_the_end(page, min(self._expected(page.total) for page, _ in answers))
+            self._check_end(page, min(self._expected(page.total) for page, _ in answers))
         elif page.items:
             self._short_pages = True  # asked for again and still short: this server leaves some out
         return page, next_cursor
 
     def _asked(self, cursor: str) -> Iterator[Page]:
-        """The page at the cursor, once and as often again as `doubts` allows."""
+        """The page at the cursor, requested once and up to `doubts` times more."""
         for attempt in range(self._settings.doubts + 1):
             try:
                 self._requests += 1
@@ -135,7 +135,7 @@ class Walk:
                     raise
 
     def _where_next(self, page: Page, cursor: str) -> str | None:
-        """The next cursor; None at the end, which is an absent cursor or one that we have been at."""
+        """The next cursor; None at the end, when the cursor is absent or was seen before."""
         limit = self._chunk.limit
         if limit is not None and self._received_with(page) >= limit:
             return None
@@ -155,8 +155,8 @@ class Walk:
     def _expected(self, total: int) -> int:
         return total if self._chunk.limit is None else min(total, self._chunk.limit)
 
-    def _must_be_the_end(self, page: Page, announced: int) -> None:
-        """Accept the end when all but a little is there; the index may change while we walk."""
+    def _check_end(self, page: Page, announced: int) -> None:
+        """Accept the end if few records are missing: the index may change during the walk."""
         self._requests += 1
         counted = self._expected(self._client.count(self._collection, self._chunk.window))
         expected, received = min(announced, counted), self._received_with(page)

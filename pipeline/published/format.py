@@ -125,13 +125,13 @@ def published_tags(published: Published) -> pl.DataFrame:
 
     A label under two parents is two tags. The levels of a flat facet are tags side by side.
     """
-    found: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
+    stated_of: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
     for split, row, facet, path in published.stated.select("split", "row", "facet", "path").iter_rows():
         for tag, stated in _tags_of_path(facet, path):
             key = (split, row, facet, tag)
-            found[key] = found.get(key, False) or stated
+            stated_of[key] = stated_of.get(key, False) or stated
     return pl.DataFrame(
-        [(split, row, facet, list(tag), stated) for (split, row, facet, tag), stated in sorted(found.items())],
+        [(split, row, facet, list(tag), stated) for (split, row, facet, tag), stated in sorted(stated_of.items())],
         schema={
             "split": pl.String,
             "row": pl.Int64,

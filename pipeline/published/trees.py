@@ -67,13 +67,13 @@ def read_tree(file: Path, facet: str) -> list[Node]:
     tops: list[Node] = []
     open_nodes: list[Node] = []
     for number, line in enumerate(lines[1:], 2):
-        found = _LINE.fullmatch(line)
-        depth = len(found["indent"]) // _INDENT if found else -1
-        if not found or depth > len(open_nodes):
+        branch = _LINE.fullmatch(line)
+        depth = len(branch["indent"]) // _INDENT if branch else -1
+        if not branch or depth > len(open_nodes):
             raise PublishedError(f"{file.name}: line {number} is no branch of the tree: {line!r}.")
         del open_nodes[depth:]
         above = open_nodes[-1].path if open_nodes else ()
-        node = Node(facet, (*above, found["label"]), number)
+        node = Node(facet, (*above, branch["label"]), number)
         (open_nodes[-1].children if open_nodes else tops).append(node)
         open_nodes.append(node)
     return tops
@@ -95,13 +95,13 @@ def all_nodes(tops: Iterable[Node]) -> list[Node]:
 
 def read_candidates(file: Path) -> dict[tuple[str, tuple[str, ...]], dict[str, float]]:
     """Candidates of each node: {(facet, path): {AAT id: score}}, from the columns facet, path, aat_id, score."""
-    found: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
+    candidates: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
     with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             if row["aat_id"] and row["facet"] in _FACET_OF_FILE:
                 key = (_FACET_OF_FILE[row["facet"]], tuple(row["path"].split(" | ")))
-                found.setdefault(key, {})[row["aat_id"]] = float(row["score"])
-    return found
+                candidates.setdefault(key, {})[row["aat_id"]] = float(row["score"])
+    return candidates
 
 
 def match_published_trees(
@@ -132,9 +132,9 @@ def match_published_trees(
             else:
                 label = thesaurus.label(choice, "en").text if choice else None
                 unmatched.append((node.facet, list(node.path), node.label, how, choice, label))
-    found = pl.DataFrame(matched, schema=_schema("concept_id", "how"), orient="row")
+    matches = pl.DataFrame(matched, schema=_schema("concept_id", "how"), orient="row")
     left = pl.DataFrame(unmatched, schema=_schema("reason", "candidate", "candidate_label"), orient="row")
-    return Match(found, left, _coverage(found, left))
+    return Match(matches, left, _coverage(matches, left))
 
 
 class _Choices:
@@ -161,10 +161,10 @@ class _Choices:
 
     def of(self, node: Node) -> dict[str, float]:
         """The candidates of a node in its facet, with their scores."""
-        found = dict(self._candidates.get((node.facet, node.path), {}))
+        scores = dict(self._candidates.get((node.facet, node.path), {}))
         for each in self.of_label(node):
-            found[each] = found.get(each, 0.0) + CATALAN_LABEL
-        return {each: score for each, score in sorted(found.items()) if self._in_facet(each, node.facet)}
+            scores[each] = scores.get(each, 0.0) + CATALAN_LABEL
+        return {each: score for each, score in sorted(scores.items()) if self._in_facet(each, node.facet)}
 
     def of_label(self, node: Node) -> list[str]:
         """The ids whose own label is the node's: Catalan, or English after a leading `*`."""
@@ -244,12 +244,12 @@ def _largest(sums: Mapping[str | None, float]) -> str | None:
 
 
 def _index(labels: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    index: dict[str, list[str]] = {}
     for text, concept_id in labels:
-        ids = found.setdefault(_folded(text), [])
+        ids = index.setdefault(_folded(text), [])
         if concept_id not in ids:
             ids.append(concept_id)
-    return found
+    return index
 
 
 def _folded(label: str) -> str:

@@ -1,6 +1,6 @@
 """The dataset card: every number in it is computed from the tables."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,6 @@ class Facts:
     facets_per_image: dict[int, int]
     licences: dict[str, int]  # images by name of the licence
     languages: dict[str, int]  # tags with a label, by language
-
-    def as_json(self) -> dict[str, Any]:
-        """For release.json."""
-        return asdict(self)
 
 
 def licence_name(uri: str) -> str:

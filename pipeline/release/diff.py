@@ -57,7 +57,7 @@ def _read(folder: Path) -> pl.DataFrame:
     columns = ["record_id", "view", "image_id", *METADATA, *TAG_COLUMNS]
     parts = []
     for file in files:
-        frame = pl.DataFrame(pl.from_arrow(pq.read_table(file, columns=columns)))
+        frame = pl.DataFrame(pq.read_table(file, columns=columns))
         split = file.name.rsplit("-", 3)[0]
         parts.append(
             frame.with_columns(pl.col(name).list.join(" ") for name in TAG_COLUMNS).with_columns(split=pl.lit(split))

@@ -15,6 +15,7 @@ from pipeline import DATASET_SPLITS, FACETS
 from pipeline.files import whole_folder, write_json
 from pipeline.settings import ReleaseSettings
 from pipeline.tables import IMAGE, REJECTED_TAGS, SPLIT_TABLE
+from pipeline.vocabulary.thesaurus import labels_by_language
 
 CHUNK = 2_000  # rows in memory at a time, in the order of the output
 
@@ -49,13 +50,13 @@ def write_dataset(
     settings: ReleaseSettings | None = None,
     rejected_tags: pl.DataFrame | None = None,
 ) -> None:
-    """Write `folder` whole or not at all: `tag_list.json`, `splits.parquet`, and Parquet parts per split.
+    """Write `folder` atomically: `tag_list.json`, `splits.parquet`, and Parquet parts per split.
 
     With `rejected_tags` also a file of these: the verified negatives of training.
 
-    Images stream through in the order in which they lie, some thousand at a time, so that none is read twice and
-    memory does not grow with the dataset. Same tables, same
-    bytes. Raises DatasetError where an image of the splits is missing or a record has no row.
+    Images are streamed in their order on disk, some thousand at a time, so that none is read twice and memory does not
+    grow with the dataset. The same tables give the same bytes. Raises DatasetError where an image of the splits is
+    missing or a record has no row.
     """
     settings = settings or ReleaseSettings()
     with whole_folder(folder) as new:
@@ -102,14 +103,6 @@ def hash_tag_list(facets: dict[str, list[dict[str, Any]]]) -> str:
     """sha256 of the canonical JSON of every facet's tag ids and parents; labels may change without a new hash."""
     keys = {facet: [[tag["tag_id"], tag["parent"]] for tag in facets[facet]] for facet in FACETS}
     return hashlib.sha256(json.dumps(keys, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def labels_by_language(labels: Sequence[dict[str, str]] | None) -> dict[str, str]:
-    """One label per language, the first in the table's order (language, then text)."""
-    chosen: dict[str, str] = {}
-    for label in labels or ():
-        chosen.setdefault(label["language"], label["text"])
-    return chosen
 
 
 def preferred_label(labels: dict[str, str], tag_id: str, language: str = "en") -> str:
@@ -165,14 +158,14 @@ def find_images(rows: pl.DataFrame, shards: Sequence[Path]) -> np.ndarray:
 
 def _with_images(rows: pl.DataFrame, places: np.ndarray, shards: Sequence[Path]) -> pa.Table:
     """The rows with their image bytes; only the row groups that hold them are read."""
-    found, order = [], []
+    parts, order = [], []
     for number in np.unique(places[:, 0]):
         at = np.flatnonzero(places[:, 0] == number)
         at = at[np.argsort(places[at, 1], kind="stable")]
-        found.append(_read_rows(shards[int(number)], places[at, 1]))
+        parts.append(_read_rows(shards[int(number)], places[at, 1]))
         order.append(at)
     back = np.argsort(np.concatenate(order))
-    images = pa.concat_tables(found).take(pa.array(back))
+    images = pa.concat_tables(parts).take(pa.array(back))
     table = rows.to_arrow()
     for name in ("image_id", "image"):
         table = table.append_column(name, images.column(name))

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from pipeline.files import sha256_of, whole_folder, write_json, write_text
 from pipeline.published import format as published
 from pipeline.release.card import Facts, card, gather_facts
 from pipeline.release.croissant import croissant
-from pipeline.release.folder import dataset_schema, labels_by_language, preferred_label
+from pipeline.release.folder import dataset_schema, preferred_label
 from pipeline.release.linked import provenance, vocabulary
 from pipeline.settings import Settings
 from pipeline.tables import SPLIT_TABLE
+from pipeline.vocabulary.thesaurus import labels_by_language
 
 ABOUT_RECORD = (
     ("data_provider", pa.string()),
@@ -54,7 +55,7 @@ class ReleaseTables:
 
 
 def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: Settings) -> Facts:
-    """Write the release folder whole or not at all; returns the facts that its card states.
+    """Write the release folder atomically; returns the facts that its card states.
 
     Same dataset, tables and settings, same bytes. Raises ReleaseError for a record whose rights are not in the
     allow-list, that Europeana has withdrawn, or that the tables do not know.
@@ -79,7 +80,7 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
         files = data_files(new)
         described = croissant(files, facts, settings, release_schema(settings))
         write_json(described, new / "croissant.json", sort_keys=True)
-        write_json(facts.as_json(), new / "release.json", sort_keys=True)
+        write_json(asdict(facts), new / "release.json", sort_keys=True)
         write_checksums(new)
     return facts
 
@@ -94,7 +95,7 @@ def released_records(splits: pl.DataFrame, records: pl.DataFrame) -> pl.DataFram
 
 
 def check_rights(records: pl.DataFrame, settings: Settings) -> None:
-    """Every released record's rights URI is in the allow-list."""
+    """Raises ReleaseError when a released record's rights URI is not in the allow-list."""
     allowed = (*settings.curation.open_rights, *settings.curation.more_open_rights)
     open_ = pl.any_horizontal(pl.col("rights_uri").fill_null("").str.starts_with(uri) for uri in allowed)
     closed = records.filter(~open_)
@@ -107,7 +108,7 @@ def check_rights(records: pl.DataFrame, settings: Settings) -> None:
 
 
 def check_withdrawn(records: pl.DataFrame, tombstones: pl.DataFrame) -> None:
-    """No released record has been withdrawn."""
+    """Raises ReleaseError when a released record has been withdrawn."""
     gone = records.join(tombstones, on="record_id", how="semi")
     if not gone.is_empty():
         raise ReleaseError(f"{gone['record_id'][0]} was withdrawn from Europeana ({gone.height} such); curate again.")
@@ -214,7 +215,7 @@ def hub_features(schema: pa.Schema) -> dict[str, Any]:
 
 
 def write_attribution(records: pl.DataFrame, file: Path) -> None:
-    """What must be said beside each image, one line a record."""
+    """The attribution that must be shown beside each image, one line per record."""
     with file.open("w", encoding="utf-8", newline="") as target:
         writer = csv.writer(target, lineterminator="\n")
         writer.writerow(["record_id", "attribution", "rights_uri", "data_provider", "landing_page"])
@@ -248,8 +249,8 @@ def verify_checksums(folder: Path) -> list[str]:
     """A sentence for every file of a release that is missing, extra or changed; empty when it is as published."""
     lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     stated = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    found = dict(checksums(folder))
-    problems = [f"{name} is missing." for name in sorted(set(stated) - set(found))]
-    problems += [f"{name} is not part of the release." for name in sorted(set(found) - set(stated))]
-    problems += [f"{name} has changed." for name in sorted(stated) if name in found and stated[name] != found[name]]
+    actual = dict(checksums(folder))
+    problems = [f"{name} is missing." for name in sorted(set(stated) - set(actual))]
+    problems += [f"{name} is not part of the release." for name in sorted(set(actual) - set(stated))]
+    problems += [f"{name} has changed." for name in sorted(stated) if name in actual and stated[name] != actual[name]]
     return problems

@@ -54,7 +54,7 @@ def align_concepts(
     seen = uris_of_records(records)
     known = _entities(seen["uri"].to_list(), entities, settings, cache)
     matches = {uri: _matches(uri, known, settings.follow_close_matches) for uri in seen["uri"]}
-    ids = sorted({match.concept_id for found in matches.values() for match in found})
+    ids = sorted({match.concept_id for of_uri in matches.values() for match in of_uri})
     concepts = _labelled(vocabulary.concepts(ids), known, settings)
     if rules is not None:
         concepts = assign_facets(concepts, rules)
@@ -121,9 +121,9 @@ def _matches(uri: str, known: _Entities, follow_close: bool) -> list[_Match]:
     entity = known.get(europeana_concept(uri) or "")
     if entity is None:
         return []
-    found = {concept_id: "close" for each in entity.close_match if (concept_id := aat_id(each)) and follow_close}
-    found |= {concept_id: "exact" for each in entity.exact_match if (concept_id := aat_id(each))}
-    return [_Match(concept_id, match) for concept_id, match in sorted(found.items())]
+    match_of = {concept_id: "close" for each in entity.close_match if (concept_id := aat_id(each)) and follow_close}
+    match_of |= {concept_id: "exact" for each in entity.exact_match if (concept_id := aat_id(each))}
+    return [_Match(concept_id, match) for concept_id, match in sorted(match_of.items())]
 
 
 def _labelled(concepts: pl.DataFrame, known: _Entities, settings: VocabularySettings) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Answers of a server kept by id with the day they came, one JSON line each, in a file that a kill cannot spoil."""
+"""A cache of a server's answers by id, with their day: a file of JSON lines that a kill cannot corrupt."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def current_day() -> date:
 
 
 class DatedCache:
-    """What a server said about each id, None included; answers older than `days` count as missing.
+    """A server's answers by id, None included; answers older than `days` count as missing.
 
     The file is only ever appended to; a torn last line, which a kill leaves, is cut off when it is opened.
     Raises CacheError.
@@ -37,7 +37,7 @@ class DatedCache:
         return self._answers[key]
 
     def add(self, answers: Mapping[str, object]) -> None:
-        """Keep the answers, on disk before this returns."""
+        """Store the answers; they are on disk when this returns."""
         if not answers:
             return
         day = self._today().isoformat()

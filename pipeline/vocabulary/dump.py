@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
 
@@ -30,14 +31,11 @@ class DumpSource:
         if not paths:
             raise DumpError("No dump of the AAT was named; give at least one .nt, .nt.gz or .zip file.")
         self.paths = tuple(paths)
-        self._subjects: dict[str, Subject] | None = None
 
-    @property
+    @cached_property
     def subjects(self) -> dict[str, Subject]:
         """Every subject of the dumps, by id."""
-        if self._subjects is None:
-            self._subjects = read_dumps(self.paths)
-        return self._subjects
+        return read_dumps(self.paths)
 
     def concepts(self, ids: Sequence[str]) -> pl.DataFrame:
         """Rows of `concepts` for these ids, everything above them and what replaces them; unknown ids have no row.
@@ -66,12 +64,7 @@ def read_dumps(paths: Sequence[Path]) -> dict[str, Subject]:
         if node in texts:
             language, text = texts[node]
             subject.add_text(predicate, language, text)
-    return {concept_id: subject for concept_id, subject in collected.items() if _is_subject(subject)}
-
-
-def _is_subject(subject: Subject) -> bool:
-    """The AAT's namespace also holds terms, notes and sources; a subject stands in the hierarchy or has a type."""
-    return bool(subject.parents or subject.types)
+    return {concept_id: subject for concept_id, subject in collected.items() if subject.exists}
 
 
 def _read_triples(
@@ -113,12 +106,9 @@ def _add(
 ) -> None:
     if isinstance(value, ox.Literal):
         subject.add_text(predicate, value.language, value.value)
-    elif predicate == subjects.TYPE:
-        if isinstance(value, ox.NamedNode) and value.value.startswith(subjects.GVP):
-            subject.add_type(value.value)
-    elif predicate in subjects.PARENT or predicate == subjects.REPLACED_BY:
-        if isinstance(value, ox.NamedNode) and value.value.startswith(AAT):
-            subject.add_link(predicate, value.value[len(AAT) :])
+    elif predicate in subjects.URIS:
+        if isinstance(value, ox.NamedNode):
+            subject.add_uri(predicate, value.value)
     elif not isinstance(value, ox.Triple):
         waiting.append((subject, predicate, value.value))
 

@@ -1,4 +1,4 @@
-"""Which facet a concept falls under: its root in the AAT, then the experts' rules file, each rule counted."""
+"""The facet of each concept: by its root in the AAT, then by the experts' rules file; each rule's effect is counted."""
 
 import re
 import tomllib
@@ -165,9 +165,9 @@ def _problem(rule: Rule, decided: Mapping[str, int], thesaurus: Thesaurus) -> st
         return None if decided[rule.name] else "met nothing: no record reaches such a concept"
     if not decided[rule.name]:
         return "met nothing: another rule or the roots decide every concept it names"
-    found = thesaurus.label(rule.concept_id, "en")
-    if rule.label and found.fallback is None and _bare(found.text) != _bare(rule.label):
-        return f"the thesaurus calls it {found.text!r}, the rules file {rule.label!r}"
+    label = thesaurus.label(rule.concept_id, "en")
+    if rule.label and label.fallback is None and _bare(label.text) != _bare(rule.label):
+        return f"the thesaurus calls it {label.text!r}, the rules file {rule.label!r}"
     return None
 
 
@@ -233,8 +233,8 @@ class _Lines:
     def of_entry(self, action: str, index: int) -> int:
         """The line of the n-th `[[action]]`."""
         pattern = re.compile(rf"\s*\[\[\s*{re.escape(action)}\s*\]\]")
-        found = [number for number, line in enumerate(self.lines, 1) if pattern.match(line)]
-        return found[index] if index < len(found) else self.of(action)
+        numbers = [number for number, line in enumerate(self.lines, 1) if pattern.match(line)]
+        return numbers[index] if index < len(numbers) else self.of(action)
 
     def entries(self, action: str, entries: object) -> list[Mapping[str, object]]:
         """The entries of `[[action]]`; raises RulesError for an unknown action or a wrong shape."""

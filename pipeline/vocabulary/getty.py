@@ -3,8 +3,6 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import cache as once
-from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,12 +20,14 @@ from pipeline.vocabulary.cache import DatedCache, current_day
 from pipeline.vocabulary.identifiers import AAT, checked_ids
 from pipeline.vocabulary.subjects import Subject, concept_rows, with_ancestors
 
+QUERY = Template(Path(__file__).with_name("subjects.rq").read_text(encoding="utf-8"))
+
 
 class GettySource:
-    """Subjects asked of the endpoint in settings, one request after the other, politely.
+    """Subjects from the SPARQL endpoint of the settings, one request at a time.
 
     Raises pipeline.http's Unreachable, GaveUp or Refused when the endpoint does not answer, NotAnAatId for a malformed
-    id. What was answered before a failure stays in the cache.
+    id. Answers from before a failure stay in the cache.
     """
 
     def __init__(
@@ -45,20 +45,20 @@ class GettySource:
         missing = [each for each in ids if each not in self._cache]
         for start in range(0, len(missing), self._settings.batch_size):
             batch = missing[start : start + self._settings.batch_size]
-            found = self._ask(batch)
-            self._cache.add({each: found[each].to_json() if each in found else None for each in batch})
+            answered = self._ask(batch)
+            self._cache.add({each: answered[each].to_json() if each in answered else None for each in batch})
         stored = {each: self._cache[each] for each in ids}
         return {each: Subject.from_json(answer) for each, answer in stored.items() if isinstance(answer, dict)}
 
     def _ask(self, ids: list[str]) -> dict[str, Subject]:
         response = self._send(subjects_query(ids))
         asked = dict.fromkeys(ids)
-        found: dict[str, Subject] = {}
+        collected: dict[str, Subject] = {}
         for row in _rows(response):
             concept_id = row["subject"].value.removeprefix(AAT)
             if concept_id in asked:
-                _add(found.setdefault(concept_id, Subject()), row)
-        return {each: subject for each, subject in found.items() if subject.parents or subject.types}
+                _add(collected.setdefault(concept_id, Subject()), row)
+        return {each: subject for each, subject in collected.items() if subject.exists}
 
     def _send(self, query: str) -> Response:
         request = sparql_request(self._settings.sparql_endpoint, query, self._http.settings.user_agent)
@@ -74,7 +74,7 @@ class GettySource:
 
 def subjects_query(ids: Sequence[str]) -> str:
     """The query of subjects.rq for these ids; nothing but nine-digit ids is put into it. Raises NotAnAatId."""
-    return Template(_query_text()).substitute(subjects=" ".join(f"aat:{each}" for each in checked_ids(ids)))
+    return QUERY.substitute(subjects=" ".join(f"aat:{each}" for each in checked_ids(ids)))
 
 
 def sparql_request(endpoint: str, query: str, agent: str) -> Request:
@@ -82,7 +82,8 @@ def sparql_request(endpoint: str, query: str, agent: str) -> Request:
 
     Ours sends it: SPARQLWrapper's timeout covers only the connection, and a 301 drops its POST body.
     """
-    _refuse_other_addresses(endpoint)
+    if urlsplit(endpoint).scheme not in ("http", "https"):
+        raise ValueError(f"The SPARQL endpoint {endpoint!r} is no web address; it must begin with https://.")
     wrapper = SPARQLWrapper(endpoint, agent=agent)
     wrapper.setQuery(query)
     wrapper.setReturnFormat(JSON)
@@ -90,16 +91,6 @@ def sparql_request(endpoint: str, query: str, agent: str) -> Request:
     wrapper.setMethod(POST)
     request: Request = wrapper._createRequest()  # the one way to a request that is not sent at once
     return request
-
-
-def _refuse_other_addresses(endpoint: str) -> None:
-    if urlsplit(endpoint).scheme not in ("http", "https"):
-        raise ValueError(f"The SPARQL endpoint {endpoint!r} is no web address; it must begin with https://.")
-
-
-@once
-def _query_text() -> str:
-    return resources.files("pipeline.vocabulary").joinpath("subjects.rq").read_text(encoding="utf-8")
 
 
 def _refuse_other_answers(response: Response) -> None:
@@ -123,12 +114,8 @@ def _rows(response: Response) -> Sequence[Mapping[str, Value]]:
 
 def _add(subject: Subject, row: Mapping[str, Value]) -> None:
     predicate, value = row["property"].value, row["value"]
-    if predicate == subjects.TYPE:
-        if value.value.startswith(subjects.GVP):
-            subject.add_type(value.value)
-    elif predicate in subjects.PARENT or predicate == subjects.REPLACED_BY:
-        if value.value.startswith(AAT):
-            subject.add_link(predicate, value.value.removeprefix(AAT))
+    if predicate in subjects.URIS:
+        subject.add_uri(predicate, value.value)
     elif predicate in subjects.PROPERTIES:
         for text in (row.get("label"), row.get("note"), value if value.type in _LITERALS else None):
             if text is not None:

@@ -24,8 +24,8 @@ def aat_id(uri: str) -> str | None:
     """The nine-digit id when the URI names a subject of the AAT, in whatever spelling, else None."""
     text = uri.strip()
     for spelling in _AAT_SPELLINGS:
-        if found := spelling.fullmatch(text):
-            return found.group(1)
+        if match := spelling.fullmatch(text):
+            return match.group(1)
     return None
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from pipeline.tables import CONCEPTS
+from pipeline.vocabulary.identifiers import AAT
 
 GVP = "http://vocab.getty.edu/ontology#"
 SKOS = "http://www.w3.org/2004/02/skos/core#"
@@ -27,13 +28,15 @@ PARENT = frozenset(
         "broaderInstantial",
     )
 )
+LINKS = PARENT | {REPLACED_BY}
 # Each text is either a literal, or a node with the literal below it (skos-xl labels, scope notes).
 LABEL = frozenset((SKOS + "prefLabel", SKOS_XL + "prefLabel", GVP + "prefLabelGVP"))
 ALT_LABEL = frozenset((SKOS + "altLabel", SKOS_XL + "altLabel"))
 SCOPE_NOTE = frozenset((SKOS + "scopeNote",))
 TEXT_OF_NODE = frozenset((SKOS_XL + "literalForm", RDF + "value"))
 
-PROPERTIES = PARENT | LABEL | ALT_LABEL | SCOPE_NOTE | {TYPE, REPLACED_BY}
+URIS = LINKS | {TYPE}
+PROPERTIES = URIS | LABEL | ALT_LABEL | SCOPE_NOTE
 
 # The most special type decides; a subject of no more special type counts as a concept (protocol, section 2).
 _KINDS = (
@@ -48,7 +51,7 @@ Text = tuple[str, str]  # language tag in lower case (`def` for none), text
 
 @dataclass
 class Subject:
-    """The statements about one subject; `add_link` and `add_text` collect them in any order."""
+    """The statements about one subject; `add_uri` and `add_text` collect them in any order."""
 
     types: set[str] = field(default_factory=set)
     parents: set[str] = field(default_factory=set)
@@ -58,18 +61,15 @@ class Subject:
     alt_labels: set[Text] = field(default_factory=set)
     scope_notes: set[Text] = field(default_factory=set)
 
-    def add_type(self, type_uri: str) -> None:
-        """One rdf:type."""
-        self.types.add(type_uri)
-
-    def add_link(self, predicate: str, concept_id: str) -> None:
-        """One link to another subject of the AAT."""
-        if predicate == REPLACED_BY:
-            self.replaced_by.add(concept_id)
-            return
-        self.parents.add(concept_id)
-        if predicate == PREFERRED_PARENT:
-            self.preferred_parents.add(concept_id)
+    def add_uri(self, predicate: str, uri: str) -> None:
+        """One rdf:type of Getty's ontology, or one link to another subject of the AAT; other URIs are ignored."""
+        if predicate == TYPE and uri.startswith(GVP):
+            self.types.add(uri)
+        elif predicate in LINKS and uri.startswith(AAT):
+            concept_id = uri.removeprefix(AAT)
+            (self.replaced_by if predicate == REPLACED_BY else self.parents).add(concept_id)
+            if predicate == PREFERRED_PARENT:
+                self.preferred_parents.add(concept_id)
 
     def add_text(self, predicate: str, language: str | None, text: str) -> None:
         """One label or scope note."""
@@ -85,6 +85,11 @@ class Subject:
     def kind(self) -> str:
         """concept, guide_term, hierarchy, facet or obsolete."""
         return next((kind for kind, type_uri in _KINDS if type_uri in self.types), "concept")
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is a subject: the AAT's namespace also holds terms, notes and sources, without type or parent."""
+        return bool(self.parents or self.types)
 
     @property
     def linked(self) -> list[str]:
@@ -115,9 +120,9 @@ def with_ancestors(ids: Iterable[str], fetch: Callable[[list[str]], Mapping[str,
     wanted = sorted(set(ids))
     while wanted:
         asked.update(wanted)
-        found = fetch(wanted)
-        known.update(found)
-        wanted = sorted({above for subject in found.values() for above in subject.linked} - asked)
+        fetched = fetch(wanted)
+        known.update(fetched)
+        wanted = sorted({above for subject in fetched.values() for above in subject.linked} - asked)
     return known
 
 

@@ -52,7 +52,7 @@ class Thesaurus:
         for concept_id, kind, preferred, parents, labels, replaced_by in rows.iter_rows():
             self.kinds[concept_id] = kind
             self._stated[concept_id] = parents or []
-            self._labels[concept_id] = _first_by_language(labels or [])
+            self._labels[concept_id] = labels_by_language(labels)
             if preferred is not None:
                 self.preferred[concept_id] = preferred
             if replaced_by is not None:
@@ -81,14 +81,14 @@ class Thesaurus:
 
     def ancestors(self, concept_id: str) -> set[str]:
         """What stands above through any parent."""
-        found: set[str] = set()
+        higher: set[str] = set()
         waiting = list(self.parents.get(concept_id, ()))
         while waiting:
             above = waiting.pop()
-            if above not in found:
-                found.add(above)
+            if above not in higher:
+                higher.add(above)
                 waiting.extend(self.parents[above])
-        return found
+        return higher
 
     def path(self, concept_id: str) -> list[str]:
         """The concepts from the top down to this one, by preferred parent.
@@ -140,16 +140,16 @@ class Thesaurus:
 
 def graph_checks(concepts: pl.DataFrame) -> pl.DataFrame:
     """The checks of a thesaurus, one a row: check, n, examples."""
-    found = Thesaurus(concepts).report
+    report = Thesaurus(concepts).report
     listed = {
-        "orphans: no preferred parent, though neither facet nor obsolete": found.orphans,
-        "parents that have no row": [f"{child} < {parent}" for child, parent in found.missing_parents],
-        "cycles through other parents": [" ↔ ".join(cycle) for cycle in found.cycles],
-        "links cut to break them": [f"{child} < {parent}" for child, parent in found.cut],
-        "without any label": found.unlabelled,
+        "orphans: no preferred parent, though neither facet nor obsolete": report.orphans,
+        "parents that have no row": [f"{child} < {parent}" for child, parent in report.missing_parents],
+        "cycles through other parents": [" ↔ ".join(cycle) for cycle in report.cycles],
+        "links cut to break them": [f"{child} < {parent}" for child, parent in report.cut],
+        "without any label": report.unlabelled,
     }
-    rows = [(f"kind {kind}", number, "") for kind, number in found.n_by_kind.items()]
-    rows.append(("with several parents", found.n_several_parents, ""))
+    rows = [(f"kind {kind}", number, "") for kind, number in report.n_by_kind.items()]
+    rows.append(("with several parents", report.n_several_parents, ""))
     rows += [(check, len(found_here), ", ".join(found_here[:5])) for check, found_here in listed.items()]
     return pl.DataFrame(rows, schema={"check": pl.String, "n": pl.Int64, "examples": pl.String}, orient="row")
 
@@ -160,8 +160,8 @@ def fallback_label(labels: Mapping[str, str], concept_id: str, language: str, re
     A regional form (en-gb) stands in for its language (en).
     """
     for asked, fallback in ((language, None), ("en", "en")):
-        if found := _in_language(labels, asked):
-            return Label(labels[found], found, fallback)
+        if spelling := _in_language(labels, asked):
+            return Label(labels[spelling], spelling, fallback)
     if record_label:
         return Label(record_label, None, "record")
     if labels:
@@ -176,9 +176,10 @@ def _in_language(labels: Mapping[str, str], language: str) -> str | None:
     return min((each for each in labels if each.startswith(f"{language}-")), default=None)
 
 
-def _first_by_language(labels: list[dict[str, str]]) -> dict[str, str]:
+def labels_by_language(labels: Iterable[dict[str, str]] | None) -> dict[str, str]:
+    """One label per language, the first in the table's order (language, then text)."""
     first: dict[str, str] = {}
-    for label in labels:
+    for label in labels or ():
         first.setdefault(label["language"], label["text"])
     return first
 
@@ -205,10 +206,10 @@ def _refuse_circles(preferred: Mapping[str, str]) -> None:
 def _break_cycles(
     parents: Mapping[str, list[str]], preferred: Mapping[str, str]
 ) -> tuple[list[list[str]], list[tuple[str, str]]]:
-    """The cycles through all parents, and the fewest-first links whose removal breaks them.
+    """The cycles through all parents, and the links whose removal breaks them.
 
-    In each cycle the preferred links stay, then the others are let in by (child, parent) order while they close no
-    circle; the rest is cut. So the result depends on the data alone.
+    In each cycle the preferred links stay; the others are added in (child, parent) order unless they close a cycle, and
+    are cut if they do. So the result depends only on the data.
     """
     cycles = sorted(sorted(group) for group in _strongly_connected(parents) if len(group) > 1)
     cycles += [[each] for each in parents if each in parents[each]]
