@@ -66,19 +66,8 @@ class _Report:
         self, rule: str, records: tuple[int, int], pairs: tuple[int, int], round_: int = 0, reason: str | None = None
     ) -> None:
         """Note a rule with its reason, or one of STEPS; `records` and `pairs` are counts before and after."""
-        self.rows.append(
-            {
-                "stage": self.stage,
-                "round": round_,
-                "position": len(self.rows) + 1,
-                "rule": rule,
-                "reason": reason or STEPS[rule],
-                "records_before": records[0],
-                "records_after": records[1],
-                "record_tags_before": pairs[0],
-                "record_tags_after": pairs[1],
-            }
-        )
+        values = (self.stage, round_, len(self.rows) + 1, rule, reason or STEPS[rule], *records, *pairs)
+        self.rows.append(dict(zip(CURATION_REPORT.schema.names, values, strict=True)))
 
     def add_rounds(self, rounds: Iterable[Round]) -> None:
         for number, each in enumerate(rounds, 1):

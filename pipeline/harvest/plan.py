@@ -27,12 +27,8 @@ def dry_run(client: EuropeanaClient, settings: HarvestSettings) -> pl.DataFrame:
         rows,
         schema={
             "collection": pl.String,
-            "found": pl.Int64,
-            "records": pl.Int64,
-            "requests": pl.Int64,
-            "hours": pl.Float64,
-            "gigabytes_pages": pl.Float64,
-            "gigabytes_images": pl.Float64,
+            **dict.fromkeys(("found", "records", "requests"), pl.Int64),
+            **dict.fromkeys(("hours", "gigabytes_pages", "gigabytes_images"), pl.Float64),
         },
     )
 

@@ -132,13 +132,7 @@ def published_tags(published: Published) -> pl.DataFrame:
             stated_of[key] = stated_of.get(key, False) or stated
     return pl.DataFrame(
         [(split, row, facet, list(tag), stated) for (split, row, facet, tag), stated in sorted(stated_of.items())],
-        schema={
-            "split": pl.String,
-            "row": pl.Int64,
-            "facet": pl.String,
-            "path": pl.List(pl.String),
-            "stated": pl.Boolean,
-        },
+        schema={name: STATED_SCHEMA[name] for name in ("split", "row", "facet", "path")} | {"stated": pl.Boolean()},
         orient="row",
     )
 

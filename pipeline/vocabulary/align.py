@@ -31,10 +31,7 @@ class Alignment:
     concepts: pl.DataFrame
 
 
-@dataclass(frozen=True)
-class _Match:
-    concept_id: str
-    match: str  # exact or close
+_Matches = Mapping[str, str]  # of a URI: AAT id to `exact` or `close`, sorted by id
 
 
 def align_concepts(
@@ -54,7 +51,7 @@ def align_concepts(
     seen = uris_of_records(records)
     known = _entities(seen["uri"].to_list(), entities, settings, cache)
     matches = {uri: _matches(uri, known, settings.follow_close_matches) for uri in seen["uri"]}
-    ids = sorted({match.concept_id for of_uri in matches.values() for match in of_uri})
+    ids = sorted({concept_id for of_uri in matches.values() for concept_id in of_uri})
     concepts = _labelled(vocabulary.concepts(ids), known, settings)
     if rules is not None:
         concepts = assign_facets(concepts, rules)
@@ -114,16 +111,16 @@ def _from_json(uri: str, stored: Any) -> EntityConcept | None:
     return EntityConcept(uri, stored["labels"], tuple(stored["exact"]), tuple(stored["close"]))
 
 
-def _matches(uri: str, known: _Entities, follow_close: bool) -> list[_Match]:
+def _matches(uri: str, known: _Entities, follow_close: bool) -> _Matches:
     """The AAT ids that a URI stands for, as stated, obsolete ones too; an exact match hides a close one."""
     if direct := aat_id(uri):
-        return [_Match(direct, "exact")]
+        return {direct: "exact"}
     entity = known.get(europeana_concept(uri) or "")
     if entity is None:
-        return []
+        return {}
     match_of = {concept_id: "close" for each in entity.close_match if (concept_id := aat_id(each)) and follow_close}
     match_of |= {concept_id: "exact" for each in entity.exact_match if (concept_id := aat_id(each))}
-    return [_Match(concept_id, match) for concept_id, match in sorted(match_of.items())]
+    return dict(sorted(match_of.items()))
 
 
 def _labelled(concepts: pl.DataFrame, known: _Entities, settings: VocabularySettings) -> pl.DataFrame:
@@ -140,7 +137,7 @@ def _labelled(concepts: pl.DataFrame, known: _Entities, settings: VocabularySett
 
 def _resolve(
     seen: pl.DataFrame,
-    matches: Mapping[str, Sequence[_Match]],
+    matches: Mapping[str, _Matches],
     known: _Entities,
     concepts: pl.DataFrame,
     *,
@@ -155,9 +152,9 @@ def _resolve(
         concept = europeana_concept(uri)
         entity = known.get(concept or "")
         current: dict[str, str] = {}
-        for match in sorted(matches[uri], key=lambda each: each.match, reverse=True):  # exact overwrites close
-            if target := thesaurus.current(match.concept_id):
-                current[target] = "exact" if "exact" in (match.match, current.get(target)) else match.match
+        for concept_id, match in matches[uri].items():
+            if target := thesaurus.current(concept_id):
+                current[target] = "exact" if "exact" in (match, current.get(target)) else match
         evidence = "via_entity" if concept is not None else "direct" if linked else "proxy_only"
         alignments += [
             {"uri": uri, "concept_id": each, "evidence": evidence, "match": match} for each, match in current.items()
@@ -172,22 +169,22 @@ def _resolve(
 
 
 def _unmapped_because(
-    concept: str | None, entity: EntityConcept | None, matches: Sequence[_Match], thesaurus: Thesaurus
+    concept: str | None, entity: EntityConcept | None, matches: _Matches, thesaurus: Thesaurus
 ) -> str:
     if concept is not None and entity is None:
         return "not_found"
     if not matches:
         return "no_match" if concept is not None else "other_vocabulary"
-    if any(match.concept_id in thesaurus.kinds for match in matches):
+    if any(concept_id in thesaurus.kinds for concept_id in matches):
         return "obsolete_without_replacement"
     return "not_found"
 
 
-def _label(entity: EntityConcept | None, matches: Sequence[_Match], thesaurus: Thesaurus) -> str | None:
+def _label(entity: EntityConcept | None, matches: _Matches, thesaurus: Thesaurus) -> str | None:
     if entity is not None and entity.labels:
         return entity.labels.get("en") or entity.labels[min(entity.labels)]
-    for match in matches:
-        label = thesaurus.label(match.concept_id, "en")
+    for concept_id in matches:
+        label = thesaurus.label(concept_id, "en")
         if label.fallback != "id":
             return label.text
     return None
