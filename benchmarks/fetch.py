@@ -27,10 +27,10 @@ from PIL import Image
 
 from benchmarks.peer import peer_python, version
 from pipeline.images.fetch import fetch_images
-from pipeline.sandbox.faults import FAULTS, IMAGE, Faults
 from pipeline.sandbox.render import render_museum
-from pipeline.sandbox.server import running
 from pipeline.settings import RENDERED_MUSEUM, HttpSettings, ImageSettings
+from tests.support.faults import FAULTS, IMAGE, Faults
+from tests.support.museum_server import running
 
 IMAGES = 3_000
 REPEATS = 3

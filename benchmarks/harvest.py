@@ -19,9 +19,9 @@ from benchmarks.peer import peer_python, version
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import harvest_collection
 from pipeline.http import HttpClient
-from pipeline.sandbox.server import running
-from pipeline.sandbox.synthetic import SyntheticMuseum
 from pipeline.settings import HarvestSettings, HttpSettings
+from tests.support.museum_server import running
+from tests.support.synthetic import SyntheticMuseum
 
 RECORDS = 40_000
 REPEATS = 2

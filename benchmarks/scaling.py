@@ -52,11 +52,11 @@ def harvest(n: int, folder: Path) -> Measured:
     from pipeline.harvest.pages import harvest_collection
     from pipeline.harvest.records import write_records
     from pipeline.http import HttpClient
-    from pipeline.sandbox.server import running
-    from pipeline.sandbox.synthetic import SyntheticMuseum
     from pipeline.settings import HarvestSettings, HttpSettings
+    from tests.support.museum_server import running
+    from tests.support.synthetic import SyntheticMuseum
 
-    with running(SyntheticMuseum(n, preserialised=True)) as address:
+    with running(SyntheticMuseum(n), preserialised=True) as address:
         started = Started()
         http = HttpSettings(hosts={"*": address}, requests_per_second=1e6)
         settings = HarvestSettings(collections=("*",))

@@ -5,8 +5,8 @@ import gzip
 import json
 import os
 import re
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -19,52 +19,55 @@ RECORD_ID = re.compile(r"/[^/\s]+/[^/\s]+")
 AAT_URI = re.compile(r"https?://vocab\.getty\.edu/(?:aat/|page/aat/)(\d{9})/?\s*")
 ENTITY_URI = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)")
 IDS_PER_QUERY = 500
+LISTS = ("title", "dataProvider", "rights", "edmConcept", "edmIsShownBy", "edmPreview")
 
 
 class MuseumError(ValueError):
     """The museum folder cannot be used; the message names the file, the line and what to do."""
 
 
-@dataclass(frozen=True)
-class Museum:
-    """A museum folder in memory: where each record begins, what finds it, which file answers which URL."""
+class MuseumFolder:
+    """A museum folder in memory: where each record begins, what finds it, which file answers which URL.
 
-    folder: Path
-    index: Index
-    offsets: Sequence[tuple[int, int]]
-    entities: Mapping[str, dict[str, Any]]
-    media: Mapping[str, Path]
-    thesaurus: pyoxigraph.Store
-    open_rights: tuple[str, ...] = ()
-    _descriptor: list[int] = field(default_factory=list, repr=False)
+    The format is described in docs/museum-folder.md. Raises MuseumError with file and line for anything that could
+    not be served.
+    """
 
-    @classmethod
-    def load(cls, folder: Path) -> "Museum":
-        """Read and check a museum folder (format: design.md, "The museum folder").
-
-        Raises MuseumError with file and line for anything that could not be served.
-        """
+    def __init__(self, folder: Path) -> None:
         folder = Path(folder)
         if not folder.is_dir():
             raise MuseumError(
                 f"There is no museum folder at {folder}; render one with `python -m pipeline.sandbox render {folder}`."
             )
-        entities = _entities(folder / "entities.jsonl")
-        thesaurus = _thesaurus(folder)
-        open_rights = tuple(_lines(folder / "open_rights.txt"))
-        index, offsets = _records(folder / "records.jsonl", entities, thesaurus, open_rights)
-        return cls(
-            folder=folder,
-            index=index,
-            offsets=offsets,
-            entities=entities,
-            media=_media(folder),
-            thesaurus=thesaurus,
-            open_rights=open_rights,
-        )
+        self.entities = _entities(folder / "entities.jsonl")
+        self.thesaurus = _thesaurus(folder)
+        self.index = Index(tuple(_lines(folder / "open_rights.txt")))
+        self._lines = self._read_records(folder / "records.jsonl")
+        self.media = _media(folder)
+        self._records = os.open(folder / "records.jsonl", os.O_RDONLY)
+        weakref.finalize(self, os.close, self._records)
+
+    def _read_records(self, file: Path) -> list[tuple[int, int]]:
+        """Make every record findable, and give offset and length of its line; no record stays in memory."""
+        if not file.exists():
+            raise MuseumError(
+                f"{file} is missing; a museum folder needs a records.jsonl with one Search API item per line."
+            )
+        concepts = {uri for _, _, item in _items(file) for uri in item.get("edmConcept", [])}
+        labels = labels_of_concepts(concepts, self.entities, self.thesaurus)
+        read: list[tuple[int, int]] = []
+        for number, line, item in _items(file):
+            try:
+                self.index.add(item, labels)
+            except ValueError as error:
+                raise _line_error(file, number, str(error)) from error
+            read.append(line)
+        if not read:
+            raise MuseumError(f"{file} holds no record; a museum needs at least one line.")
+        return read
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self._lines)
 
     def find(self, search: Search) -> Sequence[int]:
         """Positions of the records that the search finds, in its order."""
@@ -80,10 +83,8 @@ class Museum:
 
     def item(self, position: int) -> dict[str, Any]:
         """The Search API item at a position, as the folder holds it."""
-        if not self._descriptor:
-            self._descriptor.append(os.open(self.folder / "records.jsonl", os.O_RDONLY))
-        start, length = self.offsets[position]
-        item: dict[str, Any] = json.loads(os.pread(self._descriptor[0], length, start))
+        start, length = self._lines[position]
+        item: dict[str, Any] = json.loads(os.pread(self._records, length, start))
         return item
 
     def facet(self, name: str, positions: Sequence[int]) -> list[tuple[str, int]]:
@@ -104,52 +105,27 @@ def find_entity(entities: Mapping[str, dict[str, Any]], uri: str) -> dict[str, A
     return next((entities[spelling] for spelling in spellings if spelling in entities), None)
 
 
-def _records(
-    file: Path,
-    entities: Mapping[str, dict[str, Any]],
-    thesaurus: pyoxigraph.Store,
-    open_rights: tuple[str, ...],
-) -> tuple[Index, list[tuple[int, int]]]:
-    """The searchable index over the records and where each line is; no record stays in memory."""
-    if not file.exists():
-        raise MuseumError(
-            f"{file} is missing; a museum folder needs a records.jsonl with one Search API item per line."
-        )
-    offsets: list[tuple[int, int]] = []
-    concepts = {uri for _, _, _, item in _items(file) for uri in item.get("edmConcept", [])}
-    index = Index(labels_of_concepts(concepts, entities, thesaurus), open_rights)
-    for number, start, length, item in _items(file):
-        try:
-            index.add(item)
-        except ValueError as error:
-            raise _line_error(file, number, str(error)) from error
-        offsets.append((start, length))
-    if not offsets:
-        raise MuseumError(f"{file} holds no record; a museum needs at least one line.")
-    index.finish()
-    return index, offsets
+def _items(file: Path) -> Iterator[tuple[int, tuple[int, int], dict[str, Any]]]:
+    """Line number, offset with length, and item of every record."""
+    for number, line, item in _json_lines(file):
+        record_id = item.get("id")
+        if not isinstance(record_id, str) or not RECORD_ID.fullmatch(record_id):
+            raise _line_error(file, number, f"its `id` is {record_id!r}, not `/dataset/local`")
+        for name in LISTS:
+            value = item.get(name, [])
+            if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+                raise _line_error(file, number, f"`{name}` must be a list of strings")
+        yield number, line, item
 
 
-def _items(file: Path) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
-    """Line number, byte offset, byte length and item of every record."""
+def _json_lines(file: Path) -> Iterator[tuple[int, tuple[int, int], dict[str, Any]]]:
+    """Line number, offset with length, and object of every line that is not blank."""
     start = 0
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield number, start, len(line), _checked_item(file, number, line)
+                yield number, (start, len(line)), _json_object(file, number, line)
             start += len(line)
-
-
-def _checked_item(file: Path, number: int, line: bytes) -> dict[str, Any]:
-    item = _json_object(file, number, line)
-    record_id = item.get("id")
-    if not isinstance(record_id, str) or not RECORD_ID.fullmatch(record_id):
-        raise _line_error(file, number, f"its `id` is {record_id!r}, not `/dataset/local`")
-    for name in ("title", "dataProvider", "rights", "edmConcept", "edmIsShownBy", "edmPreview"):
-        value = item.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-            raise _line_error(file, number, f"`{name}` must be a list of strings")
-    return item
 
 
 def _json_object(file: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -170,18 +146,12 @@ def _line_error(file: Path, number: int, what: str) -> MuseumError:
 
 def _entities(file: Path) -> dict[str, dict[str, Any]]:
     entities: dict[str, dict[str, Any]] = {}
-    if not file.exists():
-        return entities
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            entity = _json_object(file, number, line)
-            if not isinstance(entity.get("id"), str) or not ENTITY_URI.fullmatch(entity["id"]):
-                raise _line_error(file, number, f"its `id` is {entity.get('id')!r}, not a Europeana concept URI")
-            if entity["id"] in entities:
-                raise _line_error(file, number, f"a second entity {entity['id']}")
-            entities[entity["id"]] = entity
+    for number, _, entity in _json_lines(file) if file.exists() else ():
+        if not isinstance(entity.get("id"), str) or not ENTITY_URI.fullmatch(entity["id"]):
+            raise _line_error(file, number, f"its `id` is {entity.get('id')!r}, not a Europeana concept URI")
+        if entity["id"] in entities:
+            raise _line_error(file, number, f"a second entity {entity['id']}")
+        entities[entity["id"]] = entity
     return entities
 
 
@@ -229,8 +199,8 @@ def labels_of_concepts(
     uris: set[str], entities: Mapping[str, dict[str, Any]], thesaurus: pyoxigraph.Store
 ) -> dict[str, tuple[str, ...]]:
     """Preferred and alternative labels of each concept URI in all languages; the search looks into them."""
-    by_id: dict[str, list[str]] = {}
-    ids = {uri: match[1] for uri in sorted(uris) if (match := AAT_URI.fullmatch(uri))}
+    by_id: dict[str, set[str]] = {}
+    ids = {uri: match[1] for uri in uris if (match := AAT_URI.fullmatch(uri))}
     wanted = sorted(set(ids.values()))
     for first in range(0, len(wanted), IDS_PER_QUERY):
         values = " ".join(f"<http://vocab.getty.edu/aat/{name}>" for name in wanted[first : first + IDS_PER_QUERY])
@@ -239,11 +209,11 @@ def labels_of_concepts(
             f"SELECT ?x ?l {{ VALUES ?x {{ {values} }} ?x skos:prefLabel|skos:altLabel ?l }}"
         )
         for row in rows:  # type: ignore[union-attr]
-            by_id.setdefault(row["x"].value[-9:], []).append(row["l"].value)
+            by_id.setdefault(row["x"].value[-9:], set()).add(row["l"].value)
     labels: dict[str, tuple[str, ...]] = {}
     for uri in sorted(uris):
         if uri in ids:
-            labels[uri] = tuple(sorted(set(by_id.get(ids[uri], []))))
+            labels[uri] = tuple(sorted(by_id.get(ids[uri], ())))
         elif (entity := find_entity(entities, uri)) is not None:
             labels[uri] = tuple(_entity_labels(entity))
     return labels

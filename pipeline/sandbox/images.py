@@ -5,7 +5,7 @@ import io
 import mimetypes
 import re
 from collections.abc import Mapping
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from pipeline.sandbox.answers import not_modified
 from pipeline.sandbox.thumbnails import PLACEHOLDER
 
 WIDTHS = {"w200": 200, "w400": 400}
@@ -88,21 +89,8 @@ def _guessed_type(url: str) -> str:
 
 
 def _answer(request: Request, body: bytes, file: Path, content_type: str, headers: Mapping[str, str]) -> Response:
-    modified = int(file.stat().st_mtime)
     etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
-    headers = {**headers, "ETag": etag, "Last-Modified": formatdate(modified, usegmt=True)}
-    if unchanged(request, etag, modified):
+    headers = {**headers, "ETag": etag, "Last-Modified": formatdate(int(file.stat().st_mtime), usegmt=True)}
+    if not_modified(request, headers):
         return Response(None, 304, headers=headers)
     return Response(body, media_type=content_type, headers=headers)
-
-
-def unchanged(request: Request, etag: str, modified: int) -> bool:
-    """Whether the caller's copy is current; an ETag outweighs a date (RFC 9110, 13.2.2)."""
-    if "if-none-match" in request.headers:
-        known = [tag.strip().removeprefix("W/") for tag in request.headers["if-none-match"].split(",")]
-        return "*" in known or etag.removeprefix("W/") in known
-    since = request.headers.get("if-modified-since")
-    try:
-        return since is not None and modified <= parsedate_to_datetime(since).timestamp()
-    except ValueError:
-        return False

@@ -9,13 +9,12 @@ TOKEN = re.compile(
     | (?P<not>-(?=[\w"(])|NOT\b|!)
     | (?P<and>AND\b|&&|\+(?=[\w"(])) | (?P<or>OR\b|\|\|)
     | (?P<field>(?!https?://)[A-Za-z_][\w.]*):(?=\S)
-    | (?P<range>[\[{]\s*(?:"[^"]*"|\S+)\s+TO\s+(?:"[^"]*"|[^\s\]}]+)\s*[\]}])
+    | (?P<range>(?P<left>[\[{])\s*(?P<low>"[^"]*"|\S+)\s+TO\s+(?P<high>"[^"]*"|[^\s\]}]+)\s*(?P<right>[\]}]))
     | (?P<phrase>"(?:[^"\\]|\\.)*")
-    | (?P<word>(?:[^\s()"\\]|\\.)+)
+    | (?P<word>(?:[^\s()"\\]|\\.)+) | (?P<unreadable>(?s:.+))
     """,
     re.VERBOSE,
 )
-RANGE = re.compile(r'([\[{])\s*("[^"]*"|\S+)\s+TO\s+("[^"]*"|[^\s\]}]+)\s*([\]}])')
 ESCAPED = re.compile(r"\\(.)")
 
 
@@ -80,17 +79,16 @@ class Search:
     refinements: tuple[str, ...] = ()  # qf
     reusability: tuple[str, ...] = ()
     thumbnail: bool | None = None
-    media: bool | None = None
     sort: tuple[tuple[str, bool], ...] = ()  # (field, descending)
 
 
 def parse(text: str) -> Node:
     """The query as a tree; words side by side are joined by AND (`q.op=AND`). Raises QueryError."""
     # api2 rewrites https in field values: the index holds http URIs only.
-    tokens = _tokens(text.replace(":https://", ":http://"))
-    node, rest = _any_of(tokens, 0, None)
-    if rest != len(tokens):
-        raise QueryError(f"unexpected {tokens[rest][1]!r}")
+    parser = _Parser(text.replace(":https://", ":http://"))
+    node = parser.any_of(None)
+    if parser.kind is not None:
+        raise QueryError(f"unexpected {parser.text!r}")
     return node
 
 
@@ -103,67 +101,66 @@ def parse_refinements(refinements: tuple[str, ...]) -> Node:
     return All(tuple(Some(tuple(nodes)) for nodes in by_field.values()))
 
 
-def _tokens(text: str) -> list[tuple[str, str]]:
-    tokens, at = [], 0
-    while at < len(text):
-        match = TOKEN.match(text, at)
-        if match is None:
-            raise QueryError(f"cannot read {text[at:]!r}")
-        if match.lastgroup is not None:
-            tokens.append((match.lastgroup, match.group(match.lastgroup)))
-        at = match.end()
-    return tokens
+class _Parser:
+    """A recursive descent over the tokens of a query; `field` is the field that a bracket was opened in."""
 
+    def __init__(self, text: str) -> None:
+        self.tokens = [token for token in TOKEN.finditer(text) if token.lastgroup is not None]
+        self.at = 0
 
-def _any_of(tokens: list[tuple[str, str]], at: int, field: str | None) -> tuple[Node, int]:
-    part, at = _all_of(tokens, at, field)
-    parts = [part]
-    while at < len(tokens) and tokens[at][0] == "or":
-        part, at = _all_of(tokens, at + 1, field)
-        parts.append(part)
-    return (parts[0] if len(parts) == 1 else Some(tuple(parts))), at
+    @property
+    def kind(self) -> str | None:
+        """The kind of the next token; None at the end."""
+        return self.tokens[self.at].lastgroup if self.at < len(self.tokens) else None
 
+    @property
+    def text(self) -> str:
+        """The text of the next token."""
+        return self.tokens[self.at][self.kind or 0]
 
-def _all_of(tokens: list[tuple[str, str]], at: int, field: str | None) -> tuple[Node, int]:
-    part, at = _one(tokens, at, field)
-    parts = [part]
-    while at < len(tokens) and tokens[at][0] not in ("or", "close"):
-        if tokens[at][0] == "and":
-            at += 1
-        part, at = _one(tokens, at, field)
-        parts.append(part)
-    return (parts[0] if len(parts) == 1 else All(tuple(parts))), at
+    def any_of(self, field: str | None) -> Node:
+        """Parts joined by OR, which binds weaker than AND."""
+        parts = [self.all_of(field)]
+        while self.kind == "or":
+            self.at += 1
+            parts.append(self.all_of(field))
+        return parts[0] if len(parts) == 1 else Some(tuple(parts))
 
+    def all_of(self, field: str | None) -> Node:
+        """Parts joined by AND or by nothing."""
+        parts = [self.one(field)]
+        while self.kind not in ("or", "close", None):
+            self.at += self.kind == "and"
+            parts.append(self.one(field))
+        return parts[0] if len(parts) == 1 else All(tuple(parts))
 
-def _one(tokens: list[tuple[str, str]], at: int, field: str | None) -> tuple[Node, int]:
-    if at >= len(tokens):
-        raise QueryError("the query ends too early")
-    kind, text = tokens[at]
-    if kind == "and" and text == "+":
-        return _one(tokens, at + 1, field)
-    if kind == "not":
-        part, at = _one(tokens, at + 1, field)
-        return Not(part), at
-    if kind == "open":
-        part, at = _any_of(tokens, at + 1, field)
-        if at >= len(tokens) or tokens[at][0] != "close":
-            raise QueryError("a bracket is not closed")
-        return part, at + 1
-    if kind == "field":
-        return _one(tokens, at + 1, text)
-    if kind == "range":
-        return _range(text, field), at + 1
-    if kind == "phrase":
-        return Term(field, ESCAPED.sub(r"\1", text[1:-1]), phrase=True), at + 1
-    if kind == "word":
-        if text in ("*", "*:*"):
-            return (Everything() if field is None else Term(field, "*")), at + 1
-        return Term(field, ESCAPED.sub(r"\1", text)), at + 1
-    raise QueryError(f"unexpected {text!r}")
-
-
-def _range(text: str, field: str | None) -> Range:
-    match = RANGE.fullmatch(text)
-    if match is None or field is None:
-        raise QueryError(f"a range needs a field and two ends: {text!r}")
-    return Range(field, match[2].strip('"'), match[3].strip('"'), match[1] == "[", match[4] == "]")
+    def one(self, field: str | None) -> Node:
+        """A term, a range, a bracket, or one of them after NOT, + or a field's name."""
+        if self.kind is None:
+            raise QueryError("the query ends too early")
+        kind, text, token = self.kind, self.text, self.tokens[self.at]
+        self.at += 1
+        if kind == "and" and text == "+":
+            return self.one(field)
+        if kind == "not":
+            return Not(self.one(field))
+        if kind == "open":
+            node = self.any_of(field)
+            if self.kind != "close":
+                raise QueryError("a bracket is not closed")
+            self.at += 1
+            return node
+        if kind == "field":
+            return self.one(text)
+        if kind == "range":
+            if field is None:
+                raise QueryError(f"a range needs a field: {text!r}")
+            low, high = token["low"].strip('"'), token["high"].strip('"')
+            return Range(field, low, high, token["left"] == "[", token["right"] == "]")
+        if kind == "phrase":
+            return Term(field, ESCAPED.sub(r"\1", text[1:-1]), phrase=True)
+        if kind == "word" and text in ("*", "*:*"):
+            return Everything() if field is None else Term(field, "*")
+        if kind == "word":
+            return Term(field, ESCAPED.sub(r"\1", text))
+        raise QueryError(f"unexpected {text!r}")

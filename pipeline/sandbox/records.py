@@ -3,46 +3,59 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from email.utils import format_datetime
-from typing import Any, Protocol
+from typing import Any
 
 import pyoxigraph
+from starlette.requests import Request
+from starlette.responses import Response
 
+from pipeline.sandbox.answers import Refusal, json_answer, not_modified
 from pipeline.sandbox.folder import AAT_URI
 from pipeline.sandbox.index import moment
+from pipeline.sandbox.museum import Museum
 
 SKOS = "http://www.w3.org/2004/02/skos/core#"
 GVP = "http://vocab.getty.edu/ontology#"
 API_VERSION = "local-1"
 
 
-class Concepts(Protocol):
-    """What a museum knows about concepts."""
+class RecordApi:
+    """Answers for the records of a museum."""
 
-    @property
-    def thesaurus(self) -> pyoxigraph.Store: ...
+    def __init__(self, museum: Museum) -> None:
+        self.museum = museum
 
-    def entity(self, uri: str) -> dict[str, Any] | None: ...
+    async def record(self, request: Request, key: str) -> Response:
+        """`/record/v2/<dataset>/<local>.json`, or 304 when the caller has it already."""
+        record_id = f"/{request.path_params['dataset']}/{request.path_params['local'].removesuffix('.json')}"
+        position = self.museum.position(record_id)
+        if position is None:
+            raise Refusal(404, f"Invalid record identifier: {record_id}")
+        item = self.museum.item(position)
+        headers = validators(item)
+        if not_modified(request, headers):
+            return Response(None, 304, headers=headers)
+        body = {"apikey": key, "success": True, "statsDuration": 1, "requestNumber": 999}
+        return json_answer(body | {"object": record_object(self.museum, item)}, headers=headers)
 
 
-def record_object(museum: Concepts, item: Mapping[str, Any]) -> dict[str, Any]:
+def record_object(museum: Museum, item: Mapping[str, Any]) -> dict[str, Any]:
     """The `object` of a Record API answer for a search item."""
-    record_id = item["id"]
-    record: dict[str, Any] = {
-        "about": record_id,
-        "aggregations": [_aggregation(item)],
-        "concepts": [concept for uri in item.get("edmConcept", []) if (concept := _concept(museum, uri))],
-        "edmDatasetName": item.get("edmDatasetName"),
-        "europeanaAggregation": _europeana_aggregation(item),
-        "europeanaCollectionName": item.get("edmDatasetName"),
-        "europeanaCompleteness": item.get("europeanaCompleteness"),
-        "providedCHOs": [{"about": f"/item{record_id}"}],
-        "proxies": _proxies(item),
-        "timestamp_created": item.get("timestamp_created"),
-        "timestamp_update": item.get("timestamp_update"),
-        "title": item.get("title"),
-        "type": item.get("type"),
-    }
-    return {name: value for name, value in record.items() if value not in (None, [], {})}
+    return _stated(
+        about=item["id"],
+        aggregations=[_aggregation(item)],
+        concepts=[concept for uri in item.get("edmConcept", []) if (concept := _concept(museum, uri))],
+        edmDatasetName=item.get("edmDatasetName"),
+        europeanaAggregation=_europeana_aggregation(item),
+        europeanaCollectionName=item.get("edmDatasetName"),
+        europeanaCompleteness=item.get("europeanaCompleteness"),
+        providedCHOs=[{"about": f"/item{item['id']}"}],
+        proxies=_proxies(item),
+        timestamp_created=item.get("timestamp_created"),
+        timestamp_update=item.get("timestamp_update"),
+        title=item.get("title"),
+        type=item.get("type"),
+    )
 
 
 def validators(item: Mapping[str, Any]) -> dict[str, str]:
@@ -56,66 +69,61 @@ def validators(item: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _aggregation(item: Mapping[str, Any]) -> dict[str, Any]:
-    record_id = item["id"]
-    aggregation: dict[str, Any] = {
-        "about": f"/aggregation/provider{record_id}",
-        "aggregatedCHO": f"/item{record_id}",
-        "edmDataProvider": _plain(item.get("dataProvider")),
-        "edmIsShownAt": _first(item.get("edmIsShownAt")),
-        "edmIsShownBy": _first(item.get("edmIsShownBy")),
-        "edmProvider": _plain(item.get("provider")),
-        "edmRights": _plain(item.get("rights")),
-        "edmUgc": "false",
-    }
-    if aggregation["edmIsShownBy"]:
-        aggregation["webResources"] = [{"about": aggregation["edmIsShownBy"]}]
-    return {name: value for name, value in aggregation.items() if value}
+    image = _first(item.get("edmIsShownBy"))
+    return _stated(
+        about=f"/aggregation/provider{item['id']}",
+        aggregatedCHO=f"/item{item['id']}",
+        edmDataProvider=_plain(item.get("dataProvider")),
+        edmIsShownAt=_first(item.get("edmIsShownAt")),
+        edmIsShownBy=image,
+        edmProvider=_plain(item.get("provider")),
+        edmRights=_plain(item.get("rights")),
+        edmUgc="false",
+        webResources=[{"about": image}] if image else None,
+    )
 
 
 def _europeana_aggregation(item: Mapping[str, Any]) -> dict[str, Any]:
-    record_id = item["id"]
-    aggregation = {
-        "about": f"/aggregation/europeana{record_id}",
-        "aggregatedCHO": f"/item{record_id}",
-        "edmCountry": _plain(item.get("country")),
-        "edmLandingPage": f"https://www.europeana.eu/item{record_id}",
-        "edmLanguage": _plain(item.get("language")),
-        "edmPreview": _first(item.get("edmPreview")),
-    }
-    return {name: value for name, value in aggregation.items() if value}
+    return _stated(
+        about=f"/aggregation/europeana{item['id']}",
+        aggregatedCHO=f"/item{item['id']}",
+        edmCountry=_plain(item.get("country")),
+        edmLandingPage=f"https://www.europeana.eu/item{item['id']}",
+        edmLanguage=_plain(item.get("language")),
+        edmPreview=_first(item.get("edmPreview")),
+    )
 
 
 def _proxies(item: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The provider's statements, and Europeana's enrichments: its own concepts among the record's."""
+    """Europeana's enrichments, which are its own concepts among the record's, and the provider's statements."""
     record_id = item["id"]
     subjects = _uris(item.get("dcTypeLangAware", {})) | _uris(item.get("dcSubjectLangAware", {}))
     others = [uri for uri in item.get("edmConcept", []) if uri not in subjects]
     enriched = [uri for uri in others if uri.startswith("http://data.europeana.eu/")]
-    medium = [uri for uri in others if uri not in enriched]
-    provider: dict[str, Any] = {
-        "about": f"/proxy/provider{record_id}",
-        "dcTitle": item.get("dcTitleLangAware"),
-        "dcType": item.get("dcTypeLangAware"),
-        "dcSubject": item.get("dcSubjectLangAware"),
-        "dctermsMedium": {"def": medium} if medium else None,
-        "edmType": item.get("type"),
-        "europeanaProxy": False,
-        "proxyFor": f"/item{record_id}",
-        "proxyIn": [f"/aggregation/provider{record_id}"],
-    }
-    europeana: dict[str, Any] = {
-        "about": f"/proxy/europeana{record_id}",
-        "dcSubject": {"def": enriched} if enriched else None,
-        "edmType": item.get("type"),
-        "europeanaProxy": True,
-        "lineage": [f"/proxy/provider{record_id}"],
-        "proxyFor": f"/item{record_id}",
-        "proxyIn": [f"/aggregation/europeana{record_id}"],
-    }
-    return [{name: value for name, value in proxy.items() if value is not None} for proxy in (europeana, provider)]
+    europeana = _stated(
+        about=f"/proxy/europeana{record_id}",
+        dcSubject=_plain(enriched),
+        edmType=item.get("type"),
+        europeanaProxy=True,
+        lineage=[f"/proxy/provider{record_id}"],
+        proxyFor=f"/item{record_id}",
+        proxyIn=[f"/aggregation/europeana{record_id}"],
+    )
+    provider = _stated(
+        about=f"/proxy/provider{record_id}",
+        dcTitle=item.get("dcTitleLangAware"),
+        dcType=item.get("dcTypeLangAware"),
+        dcSubject=item.get("dcSubjectLangAware"),
+        dctermsMedium=_plain([uri for uri in others if uri not in enriched]),
+        edmType=item.get("type"),
+        europeanaProxy=False,
+        proxyFor=f"/item{record_id}",
+        proxyIn=[f"/aggregation/provider{record_id}"],
+    )
+    return [europeana, provider]
 
 
-def _concept(museum: Concepts, uri: str) -> dict[str, Any] | None:
+def _concept(museum: Museum, uri: str) -> dict[str, Any] | None:
     """The concept as the Record API gives it: labels are lists, the id is `about`."""
     entity = museum.entity(uri)
     if entity is not None:
@@ -141,6 +149,11 @@ def _aat_concept(thesaurus: pyoxigraph.Store, uri: str, concept_id: str) -> dict
     if broader:
         concept["broader"] = broader
     return concept if len(concept) > 1 else None
+
+
+def _stated(**fields: object) -> dict[str, Any]:
+    """The fields that hold something."""
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}
 
 
 def _plain(values: Sequence[str] | None) -> dict[str, list[str]] | None:

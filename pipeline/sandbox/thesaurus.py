@@ -40,21 +40,27 @@ GRAPHS = {
 MAX_QUERY = 1_000_000
 
 
-async def sparql(request: Request, store: pyoxigraph.Store) -> Response:
-    """GET `?query=`, POST as a form, or POST with the query as the body; JSON or XML as `Accept` asks."""
-    if request.headers.get("x-original-host", "").startswith("http://"):
-        # Since spring 2026 plain http is answered like this; a POST body is lost on the way.
-        query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"https://vocab.getty.edu{request.url.path}{query}", 301)
-    text = await _query(request)
-    if not text:
-        return Response("MALFORMED QUERY: no query given", 400, media_type="text/plain")
-    if len(text) > MAX_QUERY:
-        return Response("Request entity too large", 413, media_type="text/plain")
-    try:
-        return await run_in_threadpool(_answer, store, text, request.headers.get("accept", "*/*"))
-    except SyntaxError as error:
-        return Response(f"MALFORMED QUERY: {error}", 400, media_type="text/plain")
+class SparqlApi:
+    """Answers queries over a thesaurus."""
+
+    def __init__(self, thesaurus: pyoxigraph.Store) -> None:
+        self.thesaurus = thesaurus
+
+    async def query(self, request: Request) -> Response:
+        """GET `?query=`, POST as a form, or POST with the query as the body; JSON or XML as `Accept` asks."""
+        if request.headers.get("x-original-host", "").startswith("http://"):
+            # Since spring 2026 plain http is answered like this; a POST body is lost on the way.
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(f"https://vocab.getty.edu{request.url.path}{query}", 301)
+        text = await _query(request)
+        if not text:
+            return Response("MALFORMED QUERY: no query given", 400, media_type="text/plain")
+        if len(text) > MAX_QUERY:
+            return Response("Request entity too large", 413, media_type="text/plain")
+        try:
+            return await run_in_threadpool(_answer, self.thesaurus, text, request.headers.get("accept", "*/*"))
+        except SyntaxError as error:
+            return Response(f"MALFORMED QUERY: {error}", 400, media_type="text/plain")
 
 
 async def _query(request: Request) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.files import sha256_of
 from pipeline.sandbox.render import render_museum
-from pipeline.sandbox.server import running
+from tests.support.museum_server import running
 
 ROOT = Path(__file__).parents[2]
 KEY = "cAnary/kEy+42="  # every spelling of it differs: raw, in URLs, in base64

@@ -16,8 +16,8 @@ from PIL import Image
 
 from pipeline.files import sha256_of
 from pipeline.sandbox.render import render_museum
-from pipeline.sandbox.server import running
 from tests.assets.conftest import KEY, full
+from tests.support.museum_server import running
 
 IMAGES, CHANGED = 300, 3
 SETTINGS = {

@@ -12,10 +12,10 @@ from pipeline.harvest.pages import harvest_collection
 from pipeline.harvest.plan import dry_run
 from pipeline.harvest.records import records_from_pages
 from pipeline.harvest.store import generations, read_head
-from pipeline.sandbox.folder import Museum
-from pipeline.sandbox.server import running
+from pipeline.sandbox.folder import MuseumFolder
 from pipeline.settings import HarvestSettings
 from tests.pipeline.harvest.conftest import SmallEuropeana, client_at, client_of
+from tests.support.museum_server import running
 
 SETTINGS = HarvestSettings(split_above=100, rows=50, chains=7)
 
@@ -48,8 +48,8 @@ def a_museum(folder: Path, n: int, created: str | None = None) -> Path:
 
 
 @pytest.fixture(scope="module")
-def museum(tmp_path_factory) -> Museum:
-    return Museum.load(a_museum(tmp_path_factory.mktemp("museums") / "dated", 700))
+def museum(tmp_path_factory) -> MuseumFolder:
+    return MuseumFolder(a_museum(tmp_path_factory.mktemp("museums") / "dated", 700))
 
 
 def test_a_small_collection_is_one_chunk(museum):

@@ -15,10 +15,10 @@ from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records
 from pipeline.http import HttpClient
-from pipeline.sandbox.faults import BY_NAME, Faults
-from pipeline.sandbox.server import running
-from pipeline.sandbox.synthetic import SyntheticMuseum
 from pipeline.settings import HarvestSettings, HttpSettings
+from tests.support.faults import BY_NAME, Faults
+from tests.support.museum_server import running
+from tests.support.synthetic import SyntheticMuseum
 
 # The ways to go wrong that a walk through Europeana's Search API meets; SPARQL's are the vocabulary's.
 MODES = (

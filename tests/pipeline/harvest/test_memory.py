@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox.server import running
-from pipeline.sandbox.synthetic import SyntheticMuseum
+from tests.support.museum_server import running
+from tests.support.synthetic import SyntheticMuseum
 
 ROOT = Path(__file__).parents[3]
 

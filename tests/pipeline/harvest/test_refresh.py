@@ -10,11 +10,11 @@ from pipeline.harvest.pages import harvest_collection, refresh_collection
 from pipeline.harvest.records import records_from_pages
 from pipeline.harvest.refresh import withdrawn
 from pipeline.harvest.store import generations
-from pipeline.sandbox.server import running
-from pipeline.sandbox.synthetic import SyntheticMuseum
 from pipeline.settings import HarvestSettings
 from pipeline.tables import TOMBSTONES
 from tests.pipeline.harvest.conftest import SmallEuropeana, client_at, client_of, item
+from tests.support.museum_server import running
+from tests.support.synthetic import SyntheticMuseum
 
 FIRST = HarvestSettings(rows=10, chains=2, as_of=datetime(2020, 1, 3, tzinfo=UTC), refresh_overlap_hours=0)
 LATER = FIRST.model_copy(update={"as_of": datetime(2020, 1, 10, tzinfo=UTC)})

@@ -15,11 +15,11 @@ import pytest
 
 from pipeline.files import sha256_of
 from pipeline.images.fetch import fetch_images
-from pipeline.sandbox.faults import FAULTS, IMAGE, Faults
 from pipeline.sandbox.render import render_museum
-from pipeline.sandbox.server import running
 from pipeline.settings import HttpSettings, ImageSettings
 from pipeline.tables import FETCHES
+from tests.support.faults import FAULTS, IMAGE, Faults
+from tests.support.museum_server import running
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.sandbox.folder import Museum
+from pipeline.sandbox.folder import MuseumFolder
 from pipeline.sandbox.render import render_museum
-from pipeline.sandbox.server import running
+from tests.support.museum_server import running
 
 IMAGES = 120
 
@@ -22,13 +22,13 @@ def museum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def museum(museum_folder: Path) -> Museum:
+def museum(museum_folder: Path) -> MuseumFolder:
     """The same, loaded."""
-    return Museum.load(museum_folder)
+    return MuseumFolder(museum_folder)
 
 
 @pytest.fixture(scope="session")
-def address(museum: Museum) -> Iterator[str]:
+def address(museum: MuseumFolder) -> Iterator[str]:
     """Its server's address."""
     with running(museum) as url:
         yield url

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from pipeline.sandbox.fault_responses import png_bomb
-from pipeline.sandbox.faults import BY_NAME, FAULTS, Faults
-from pipeline.sandbox.server import running
-from pipeline.sandbox.synthetic import SyntheticMuseum
+from tests.support.fault_responses import png_bomb
+from tests.support.faults import BY_NAME, FAULTS, Faults
+from tests.support.museum_server import running
+from tests.support.synthetic import SyntheticMuseum
 
 SEARCH = "/record/v2/search.json"
 RETRIED = (429, 499, 500, 502, 503, 504)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox.folder import Museum, MuseumError
+from pipeline.sandbox.folder import MuseumError, MuseumFolder
 from pipeline.sandbox.query import Search
 
 
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_small_folder_is_searched_by_titles_and_by_labels_of_linked_concepts(folder):
-    museum = Museum.load(folder)
+    museum = MuseumFolder(folder)
     assert [museum.record_id(at) for at in museum.find(Search("chair"))] == ["/1/a"]
     assert [museum.record_id(at) for at in museum.find(Search("mobel"))] == ["/1/b"]
     assert [museum.record_id(at) for at in museum.find(Search("furnishing"))] == ["/1/b"]
@@ -44,14 +44,14 @@ def test_a_small_folder_is_searched_by_titles_and_by_labels_of_linked_concepts(f
 
 
 def test_open_rights_of_the_museum_hold_for_its_search(folder):
-    assert Museum.load(folder).find(Search(reusability=("open",))) == ()
+    assert MuseumFolder(folder).find(Search(reusability=("open",))) == ()
     (folder / "open_rights.txt").write_text("https://opensource.org/license/mit\n")
-    assert len(Museum.load(folder).find(Search(reusability=("open",)))) == 1
+    assert len(MuseumFolder(folder).find(Search(reusability=("open",)))) == 1
 
 
 def test_a_missing_folder_names_the_command_that_makes_one(tmp_path):
     with pytest.raises(MuseumError, match=r"no museum folder.*python -m pipeline.sandbox render"):
-        Museum.load(tmp_path / "nowhere")
+        MuseumFolder(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -75,36 +75,36 @@ def test_a_broken_line_is_named_with_its_number(folder, file, line, said):
     with (folder / file).open("a") as lines:
         lines.write(line + "\n")
     with pytest.raises(MuseumError, match=said):
-        Museum.load(folder)
+        MuseumFolder(folder)
 
 
 def test_broken_triples_and_an_empty_museum_are_refused(folder):
     (folder / "x.nt.gz").write_bytes(b"not gzip")
     with pytest.raises(MuseumError, match=r"x.nt.gz is not N-Triples"):
-        Museum.load(folder)
+        MuseumFolder(folder)
     (folder / "x.nt.gz").unlink()
     (folder / "records.jsonl").write_text("\n")
     with pytest.raises(MuseumError, match="holds no record"):
-        Museum.load(folder)
+        MuseumFolder(folder)
 
 
 @pytest.mark.parametrize("file", ["records.jsonl", "media.csv"])
 def test_a_folder_without_its_main_files_is_refused(folder, file):
     (folder / file).unlink()
     with pytest.raises(MuseumError, match=f"{file} is missing"):
-        Museum.load(folder)
+        MuseumFolder(folder)
 
 
 def test_a_folder_without_entities_thesaurus_and_images_is_a_museum_too(folder):
     (folder / "entities.jsonl").unlink()
     (folder / "media.csv").write_text("url,file\n")
     shutil.rmtree(folder / "media")
-    assert len(Museum.load(folder)) == 2
+    assert len(MuseumFolder(folder)) == 2
 
 
 @pytest.mark.shared
 def test_the_real_museum_loads_and_its_open_records_are_found(shared):
-    museum = Museum.load(shared / "museum")
+    museum = MuseumFolder(shared / "museum")
     assert len(museum) == 4149
     assert len(museum.find(Search(reusability=("open",)))) == 3882
     assert len(museum.thesaurus) > 988_100

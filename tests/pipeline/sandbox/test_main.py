@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from pipeline.sandbox.__main__ import main
+from tests.support import __main__ as troubled
 
 
 def test_a_port_in_use_is_one_clear_sentence(museum_folder, capsys):
@@ -25,12 +27,13 @@ def test_a_missing_museum_is_one_clear_sentence(tmp_path, capsys):
 
 
 def test_an_unknown_fault_is_one_clear_sentence(museum_folder, capsys):
-    assert main(["serve", str(museum_folder), "--faults", "0.5", "--modes", "earthquake"]) == 2
+    assert troubled.main([str(museum_folder), "--faults", "0.5", "--modes", "earthquake"]) == 2
     assert "Unknown fault 'earthquake'" in capsys.readouterr().err
 
 
-def test_the_command_serves_until_it_is_stopped(museum_folder):
-    command = [sys.executable, "-m", "pipeline.sandbox", "serve", str(museum_folder), "--port", "0"]
+@pytest.mark.parametrize("command", [("pipeline.sandbox", "serve"), ("tests.support",)])
+def test_the_command_serves_until_it_is_stopped(museum_folder, command):
+    command = [sys.executable, "-m", *command, str(museum_folder), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         address = server.stdout.readline().split()[-1]
         page = httpx.get(f"{address}/record/v2/search.json", params={"query": "*", "rows": 0}, timeout=10).json()

@@ -5,8 +5,8 @@ import json
 import httpx
 import pytest
 
-from pipeline.sandbox.folder import Museum
-from pipeline.sandbox.server import running
+from pipeline.sandbox.folder import MuseumFolder
+from tests.support.museum_server import running
 
 pytestmark = pytest.mark.shared
 
@@ -86,7 +86,7 @@ def test_an_unresolved_uri_is_answered_as_recorded(client, payloads):
     assert (ours.status_code, ours.json()) == (404, recorded)
 
 
-def test_errors_have_the_recorded_words(museum: Museum, payloads):
+def test_errors_have_the_recorded_words(museum: MuseumFolder, payloads):
     asked = {
         "DERIVED_400_SE_empty_query": {"query": ""},
         "DERIVED_400_SC_bad_cursor": {"query": "*", "cursor": "x"},

@@ -15,7 +15,7 @@ from pipeline.sandbox.catalogue import DISCIPLINES, KINDS, MATERIALS, OIL_PAINT,
 from pipeline.sandbox.drawing.photograph import MOTIFS, SHAPES
 from pipeline.sandbox.drawing.pictures import SCENES, TECHNIQUES
 from pipeline.sandbox.entities import all_entities
-from pipeline.sandbox.folder import Museum, MuseumError
+from pipeline.sandbox.folder import MuseumError, MuseumFolder
 from pipeline.sandbox.items import item
 from pipeline.sandbox.plan import holdings
 from pipeline.sandbox.query import Search
@@ -206,7 +206,7 @@ def _tag_counts(items: list[dict]) -> Counter:
     return counts
 
 
-def test_a_loaded_museum_serves_every_image_it_names(museum: Museum):
+def test_a_loaded_museum_serves_every_image_it_names(museum: MuseumFolder):
     missing = [
         i["id"]
         for i in (museum.item(at) for at in range(len(museum)))

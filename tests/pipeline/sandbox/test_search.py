@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from pipeline.sandbox.answers import Quota
-from pipeline.sandbox.folder import Museum
-from pipeline.sandbox.server import running
+from pipeline.sandbox.folder import MuseumFolder
+from tests.support.museum_server import running
 
 SEARCH = "/record/v2/search.json"
 
@@ -154,7 +154,7 @@ def test_profiles_give_fewer_fields(client):
     assert "dcTypeLangAware" in rich
 
 
-def test_a_wrong_and_a_missing_key_are_refused_as_recorded(museum: Museum):
+def test_a_wrong_and_a_missing_key_are_refused_as_recorded(museum: MuseumFolder):
     with running(museum, api_key="right") as address, httpx.Client(base_url=address) as client:
         missing, wrong = (
             client.get(SEARCH, params={"query": "*"}),
@@ -178,7 +178,7 @@ def test_a_wrong_and_a_missing_key_are_refused_as_recorded(museum: Museum):
     assert (right.status_code, entity.status_code, thumbnail.status_code) == (200, 401, 200)
 
 
-def test_the_rate_limit_is_told_and_kept(museum: Museum):
+def test_the_rate_limit_is_told_and_kept(museum: MuseumFolder):
     quota = Quota(requests=2, window_s=100, clock=lambda: 1030.0)
     with running(museum, quota=quota) as address, httpx.Client(base_url=address) as client:
         answers = [client.get(SEARCH, params={"query": "*", "rows": 0}) for _ in range(3)]

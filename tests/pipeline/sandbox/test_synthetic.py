@@ -4,8 +4,8 @@ import httpx
 import pytest
 
 from pipeline.sandbox.query import QueryError, Search
-from pipeline.sandbox.server import running
-from pipeline.sandbox.synthetic import KEYWORDS, SyntheticMuseum
+from tests.support.museum_server import running
+from tests.support.synthetic import KEYWORDS, SyntheticMuseum
 
 
 def test_every_record_is_found_by_its_keyword_and_some_by_two():
@@ -55,8 +55,8 @@ def test_what_it_cannot_know_is_refused_rather_than_guessed():
 
 @pytest.mark.parametrize("preserialised", [False, True])
 def test_it_is_walked_over_http_like_any_museum(preserialised):
-    museum, ids, cursor = SyntheticMuseum(950, preserialised=preserialised), [], "*"
-    with running(museum) as address, httpx.Client(base_url=address) as client:
+    museum, ids, cursor = SyntheticMuseum(950), [], "*"
+    with running(museum, preserialised=preserialised) as address, httpx.Client(base_url=address) as client:
         while cursor:
             params = {"query": "*", "rows": 100, "cursor": cursor, "profile": "rich", "sort": "europeana_id asc"}
             page = client.get("/record/v2/search.json", params=params, headers={"X-Api-Key": "k"}).json()

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.http import GaveUp, HttpClient, Refused, Unreachable
-from pipeline.sandbox.faults import BY_NAME, Faults
-from pipeline.sandbox.server import running
 from pipeline.settings import HttpSettings, VocabularySettings
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.getty import GettySource, sparql_request, subjects_query
 from pipeline.vocabulary.identifiers import NotAnAatId
+from tests.support.faults import BY_NAME, Faults
+from tests.support.museum_server import running
 
 FAST = HttpSettings(requests_per_second=10_000, backoff_first_s=0.001, attempts=4)
 ALL = ["300015637", "300010957", "300010958", "300010959", "300999999"]

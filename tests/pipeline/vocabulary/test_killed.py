@@ -15,15 +15,15 @@ from pipeline.files import sha256_of
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.items import row_of_item
 from pipeline.http import HttpClient
-from pipeline.sandbox.faults import BY_NAME, Faults
-from pipeline.sandbox.folder import Museum
+from pipeline.sandbox.folder import MuseumFolder
 from pipeline.sandbox.render import render_museum
-from pipeline.sandbox.server import running
 from pipeline.settings import RULES_FILE, HarvestSettings, HttpSettings, VocabularySettings
 from pipeline.tables import CONCEPT_ALIGNMENTS, CONCEPTS, RECORDS, UNMAPPED_CONCEPTS
 from pipeline.vocabulary.align import align_concepts
 from pipeline.vocabulary.facets import load_rules
 from pipeline.vocabulary.source import concept_source
+from tests.support.faults import BY_NAME, Faults
+from tests.support.museum_server import running
 
 ROOT = Path(__file__).parents[3]
 MODES = tuple(name for name, fault in BY_NAME.items() if {"api", "sparql"} & set(fault.where))
@@ -69,7 +69,7 @@ def answered(folder: Path) -> int:
 @pytest.mark.long
 def test_every_fault_and_twenty_kills_end_in_the_same_tables(tmp_path: Path):
     render_museum(tmp_path / "museum", images=60)
-    museum = Museum.load(tmp_path / "museum")
+    museum = MuseumFolder(tmp_path / "museum")
     lines = (tmp_path / "museum" / "records.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [{**row_of_item(json.loads(line)), "created_at": None, "updated_at": None} for line in lines]
     RECORDS.write(RECORDS.frame(rows), tmp_path / "records.parquet")

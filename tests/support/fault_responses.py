@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.sandbox.answers import dumps
 from pipeline.sandbox.hosts import original_host
+from pipeline.sandbox.search import make_cursor, page_asked
 
 HTML = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"><script>alert(1)</script></svg>'
@@ -65,7 +67,7 @@ class Exchange:
         """Cut the connection with a TCP reset; what is not yet sent is lost."""
         transport = getattr(getattr(self.send, "__self__", None), "transport", None)
         if transport is None:  # not under uvicorn: an error inside the application cuts the connection too
-            raise ConnectionResetError("the local museum plays a reset")
+            raise ConnectionResetError("the connection is reset")
         connection = transport.get_extra_info("socket")
         if connection.fileno() < 0:
             return  # the client has left before
@@ -197,8 +199,11 @@ async def stuck_cursor(exchange: Exchange) -> None:
 
 async def empty_page(exchange: Exchange) -> None:
     """The last page gives a cursor out, behind which is an empty page without any."""
-    exchange.scope["past_the_end"] = True
-    answer = await exchange.true_answer()
+    answer, body, _ = await _search_answer(exchange)
+    asked = QueryParams(exchange.scope["query_string"])
+    if body.get("items") and "nextCursor" not in body:
+        cursor = make_cursor(body["items"][-1]["id"], body["totalResults"], page_asked(asked).search)
+        answer.body = dumps(body | {"nextCursor": cursor})
     await answer.to(exchange)
 
 

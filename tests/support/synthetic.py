@@ -40,7 +40,6 @@ class SyntheticMuseum:
     """
 
     records: int
-    preserialised: bool = False
     entities: dict[str, dict[str, Any]] = field(default_factory=dict)
     media: dict[str, Path] = field(default_factory=dict)
     thesaurus: pyoxigraph.Store = field(default_factory=pyoxigraph.Store)
@@ -50,7 +49,7 @@ class SyntheticMuseum:
 
     def find(self, search: Search) -> Sequence[int]:
         """Positions of the records found, ordered by id or by update (both grow with the position)."""
-        if "open" not in (search.reusability or ("open",)) or False in (search.thumbnail, search.media):
+        if "open" not in (search.reusability or ("open",)) or search.thumbnail is False:
             return ()
         found = self._matches(parse(search.query))
         if search.refinements:

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.sandbox import fault_responses as plays
-from pipeline.sandbox.fault_responses import Exchange, Play
 from pipeline.sandbox.hosts import media_url, original_host
+from tests.support import fault_responses as reply
+from tests.support.fault_responses import Exchange, Play
 
 # Where a fault can strike.
 API, SEARCH, CURSOR, SPARQL, IMAGE = "api", "search", "cursor", "sparql", "image"
@@ -28,46 +28,46 @@ class Fault:
 
 FAULTS = (
     # Europeana's APIs; many strike the SPARQL endpoint and the images too
-    Fault("429", (API,), "the key's budget is used up; RateLimit says for how long", plays.too_many_requests),
-    Fault("500", (API, IMAGE), "internal server error", plays.error(500, "Internal server error")),
-    Fault("502_html", (API, SPARQL, IMAGE), "a gateway's page in HTML", plays.page(502, plays.HTML, "text/html")),
-    Fault("503", (API, SPARQL, IMAGE), "service unavailable", plays.error(503, "Service Unavailable")),
-    Fault("503_sa_as_400", (SEARCH,), "the search engine is down, said as 400", plays.error(400, "Error", "503-SA")),
-    Fault("504_sa_as_400", (SEARCH,), "the search engine is slow, said as 400", plays.error(400, "Error", "504-SA")),
-    Fault("html_as_200", (API, SPARQL), "a maintenance page in HTML", plays.page(200, plays.HTML, "text/html")),
-    Fault("timeout", (API, SPARQL, IMAGE), "no answer for `slow_s`, then the connection is cut", plays.silence),
-    Fault("reset", (API, SPARQL, IMAGE), "the connection is cut before an answer", plays.reset),
-    Fault("reset_midway", (API, SPARQL, IMAGE), "the connection is cut in the middle of the body", plays.reset_midway),
-    Fault("slow_body", (API, SPARQL, IMAGE), "the true answer, in drops over `slow_s`", plays.slow_body),
-    Fault("truncated_json", (API,), "half of the JSON, announced as all of it", plays.truncated),
+    Fault("429", (API,), "the key's budget is used up; RateLimit says for how long", reply.too_many_requests),
+    Fault("500", (API, IMAGE), "internal server error", reply.error(500, "Internal server error")),
+    Fault("502_html", (API, SPARQL, IMAGE), "a gateway's page in HTML", reply.page(502, reply.HTML, "text/html")),
+    Fault("503", (API, SPARQL, IMAGE), "service unavailable", reply.error(503, "Service Unavailable")),
+    Fault("503_sa_as_400", (SEARCH,), "the search engine is down, said as 400", reply.error(400, "Error", "503-SA")),
+    Fault("504_sa_as_400", (SEARCH,), "the search engine is slow, said as 400", reply.error(400, "Error", "504-SA")),
+    Fault("html_as_200", (API, SPARQL), "a maintenance page in HTML", reply.page(200, reply.HTML, "text/html")),
+    Fault("timeout", (API, SPARQL, IMAGE), "no answer for `slow_s`, then the connection is cut", reply.silence),
+    Fault("reset", (API, SPARQL, IMAGE), "the connection is cut before an answer", reply.reset),
+    Fault("reset_midway", (API, SPARQL, IMAGE), "the connection is cut in the middle of the body", reply.reset_midway),
+    Fault("slow_body", (API, SPARQL, IMAGE), "the true answer, in drops over `slow_s`", reply.slow_body),
+    Fault("truncated_json", (API,), "half of the JSON, announced as all of it", reply.truncated),
     # a walk by cursor
-    Fault("bad_cursor", (CURSOR,), "400-SC to a cursor that was given out", plays.expired_cursor),
-    Fault("repeated_cursor", (CURSOR,), "the last page gives its own cursor back instead of none", plays.cursor_at_end),
-    Fault("stuck_cursor", (CURSOR,), "a page amid the walk gives its own cursor back", plays.stuck_cursor),
-    Fault("empty_last_page", (CURSOR,), "the last page has a cursor, and an empty page behind it", plays.empty_page),
-    Fault("duplicate_items", (CURSOR,), "items come twice on a page", plays.duplicate_items),
-    Fault("drifting_total", (CURSOR,), "totalResults is a few off on a page", plays.drifting_total),
+    Fault("bad_cursor", (CURSOR,), "400-SC to a cursor that was given out", reply.expired_cursor),
+    Fault("repeated_cursor", (CURSOR,), "the last page gives its own cursor back instead of none", reply.cursor_at_end),
+    Fault("stuck_cursor", (CURSOR,), "a page amid the walk gives its own cursor back", reply.stuck_cursor),
+    Fault("empty_last_page", (CURSOR,), "the last page has a cursor, and an empty page behind it", reply.empty_page),
+    Fault("duplicate_items", (CURSOR,), "items come twice on a page", reply.duplicate_items),
+    Fault("drifting_total", (CURSOR,), "totalResults is a few off on a page", reply.drifting_total),
     # Getty's endpoint
-    Fault("301_to_https", (SPARQL,), "moved to https; a redirected POST loses its body", plays.permanent_redirect),
-    Fault("sparql_499", (SPARQL,), "the proxy gave up", plays.page(499, b"", "text/html")),
-    Fault("sparql_half", (SPARQL,), "half of the result, announced as all of it", plays.truncated),
+    Fault("301_to_https", (SPARQL,), "moved to https; a redirected POST loses its body", reply.permanent_redirect),
+    Fault("sparql_499", (SPARQL,), "the proxy gave up", reply.page(499, b"", "text/html")),
+    Fault("sparql_half", (SPARQL,), "half of the result, announced as all of it", reply.truncated),
     # images; a thumbnail or a provider's file
-    Fault("404", (IMAGE,), "gone", plays.page(404, b"Not Found", "text/plain"), lasting=True),
-    Fault("410", (IMAGE,), "gone for good", plays.page(410, b"Gone", "text/plain"), lasting=True),
-    Fault("403", (IMAGE,), "forbidden", plays.page(403, b"Forbidden", "text/plain"), lasting=True),
-    Fault("truncated_image", (IMAGE,), "half of the image, announced as all of it", plays.truncated, lasting=True),
-    Fault("corrupted_image", (IMAGE,), "noise over half of the image", plays.corrupted, lasting=True),
-    Fault("wrong_type", (IMAGE,), "the true image, called text/html", plays.wrong_content_type),
-    Fault("html_as_jpeg", (IMAGE,), "a web page, called image/jpeg", plays.page(200, plays.HTML, "image/jpeg"), True),
-    Fault("svg_as_jpeg", (IMAGE,), "an SVG with a script, as a JPEG", plays.page(200, plays.SVG, "image/jpeg"), True),
-    Fault("zero_bytes", (IMAGE,), "an empty body", plays.page(200, b"", "image/jpeg"), lasting=True),
-    Fault("redirect_loop", (IMAGE,), "a redirect to itself", plays.redirect_loop, lasting=True),
-    Fault("redirect_inside", (IMAGE,), "a redirect to a cloud's metadata address", plays.redirect_inside, lasting=True),
-    Fault("redirect_to_file", (IMAGE,), "a redirect to file:///etc/passwd", plays.redirect_to_file, lasting=True),
-    Fault("huge_declared", (IMAGE,), "ten terabytes announced", plays.huge_declared, lasting=True),
-    Fault("endless", (IMAGE,), "a body without an end", plays.endless, lasting=True),
-    Fault("gzip_bomb", (IMAGE,), "a body that unpacks to 80 MB", plays.gzip_bomb, lasting=True),
-    Fault("pixel_bomb", (IMAGE,), "a small PNG of 900 million pixels", plays.pixel_bomb, lasting=True),
+    Fault("404", (IMAGE,), "gone", reply.page(404, b"Not Found", "text/plain"), lasting=True),
+    Fault("410", (IMAGE,), "gone for good", reply.page(410, b"Gone", "text/plain"), lasting=True),
+    Fault("403", (IMAGE,), "forbidden", reply.page(403, b"Forbidden", "text/plain"), lasting=True),
+    Fault("truncated_image", (IMAGE,), "half of the image, announced as all of it", reply.truncated, lasting=True),
+    Fault("corrupted_image", (IMAGE,), "noise over half of the image", reply.corrupted, lasting=True),
+    Fault("wrong_type", (IMAGE,), "the true image, called text/html", reply.wrong_content_type),
+    Fault("html_as_jpeg", (IMAGE,), "a web page, called image/jpeg", reply.page(200, reply.HTML, "image/jpeg"), True),
+    Fault("svg_as_jpeg", (IMAGE,), "an SVG with a script, as a JPEG", reply.page(200, reply.SVG, "image/jpeg"), True),
+    Fault("zero_bytes", (IMAGE,), "an empty body", reply.page(200, b"", "image/jpeg"), lasting=True),
+    Fault("redirect_loop", (IMAGE,), "a redirect to itself", reply.redirect_loop, lasting=True),
+    Fault("redirect_inside", (IMAGE,), "a redirect to a cloud's metadata address", reply.redirect_inside, lasting=True),
+    Fault("redirect_to_file", (IMAGE,), "a redirect to file:///etc/passwd", reply.redirect_to_file, lasting=True),
+    Fault("huge_declared", (IMAGE,), "ten terabytes announced", reply.huge_declared, lasting=True),
+    Fault("endless", (IMAGE,), "a body without an end", reply.endless, lasting=True),
+    Fault("gzip_bomb", (IMAGE,), "a body that unpacks to 80 MB", reply.gzip_bomb, lasting=True),
+    Fault("pixel_bomb", (IMAGE,), "a small PNG of 900 million pixels", reply.pixel_bomb, lasting=True),
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
 

@@ -1,0 +1,1 @@
+"""What tests and benchmarks share: the local museum in a thread, made-up records without end, faults of servers."""
