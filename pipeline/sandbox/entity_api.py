@@ -8,9 +8,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.sandbox.answers import Refusal, dumps, json_answer
-from pipeline.sandbox.museum import Museum
+from pipeline.sandbox.museum import ENTITY_CONTEXT, Museum
 
-CONTEXT = "http://www.europeana.eu/schemas/context/entity.jsonld"
 DATA = "http://data.europeana.eu/"
 MAX_URIS = 1000
 
@@ -29,7 +28,7 @@ class EntityApi:
         entity = self.museum.entity(uri)
         if entity is None:
             return _not_found(key, "/entity", f"No entity found for ID : {uri}")
-        return _ld_json({"@context": CONTEXT} | entity)
+        return _ld_json({"@context": ENTITY_CONTEXT} | entity)
 
     async def retrieve(self, request: Request, key: str) -> Response:
         """`/entity/retrieve`: the concepts of a list of URIs; the unknown are left out."""
@@ -40,7 +39,7 @@ class EntityApi:
         if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris) or len(uris) > MAX_URIS:
             raise Refusal(400, f"The body must be a JSON list of at most {MAX_URIS} entity URIs")
         items = [entity for uri in dict.fromkeys(uris) if (entity := self.museum.entity(uri)) is not None]
-        page = {"@context": CONTEXT, "type": "ResultPage", "total": len(items)}
+        page = {"@context": ENTITY_CONTEXT, "type": "ResultPage", "total": len(items)}
         return _ld_json(page | ({"items": items} if items else {}))
 
     async def resolve(self, request: Request, key: str) -> Response:

@@ -1,8 +1,9 @@
 """The thesaurus excerpt of the rendered museum: facts of the AAT as a table, written out with Getty's predicates."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
+
+from pipeline.sandbox.data import read_csv
 
 EXCERPT_FILE = Path(__file__).with_name("thesaurus_excerpt.csv")
 ATTRIBUTION = (
@@ -21,15 +22,9 @@ REPLACED_BY = "http://purl.org/dc/terms/isReplacedBy"
 KINDS = {"concept": "Concept", "guide_term": "GuideTerm", "hierarchy": "Hierarchy", "facet": "Facet"}
 
 
-def rows(file: Path = EXCERPT_FILE) -> list[dict[str, str]]:
-    """The excerpt's rows; lines that begin with # are its attribution."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(line for line in lines if not line.startswith("#")))
-
-
 def triples(file: Path = EXCERPT_FILE) -> Iterator[str]:
     """The excerpt as N-Triples, sorted, in the shape of Getty's explicit exports with the plain labels inferred."""
-    yield from sorted({line for row in rows(file) for line in _subject(row)})
+    yield from sorted({line for row in read_csv(file) for line in _subject(row)})
 
 
 def _subject(row: dict[str, str]) -> Iterator[str]:

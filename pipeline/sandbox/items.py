@@ -119,7 +119,7 @@ def _links(holding: Holding, rng: np.random.Generator) -> Links:
 def _written(concept: str, rng: np.random.Generator) -> str:
     """A link to an AAT concept, directly or by its Europeana twin, in one of the spellings met in life."""
     twin = entities.TWINS.get(concept)
-    if twin is not None and (concept in entities.ALWAYS or rng.random() < VIA_ENTITY):
+    if twin is not None and (concept in entities.ALWAYS_BY_TWIN or rng.random() < VIA_ENTITY):
         return _entity_uri(twin, rng)
     if rng.random() < ODD_SPELLING:
         odd = (

@@ -8,6 +8,8 @@ import pyoxigraph
 
 from pipeline.sandbox.query import Search
 
+ENTITY_CONTEXT = "http://www.europeana.eu/schemas/context/entity.jsonld"
+
 
 class Museum(Protocol):
     """Records by position, found by searches; concepts by URI; image files by URL; a thesaurus."""

@@ -19,7 +19,7 @@ from PIL import Image, ImageEnhance
 
 from pipeline.files import sync
 from pipeline.sandbox import excerpt
-from pipeline.sandbox.catalogue import LANGUAGES, words
+from pipeline.sandbox.catalogue import COLLECTIONS, LANGUAGES, words
 from pipeline.sandbox.drawing.photograph import photograph
 from pipeline.sandbox.entities import all_entities
 from pipeline.sandbox.folder import MuseumError
@@ -29,10 +29,6 @@ from pipeline.sandbox.plan import Holding, holdings
 SEED = 340
 IMAGES = 1500
 LEAST_IMAGES = 40  # so that every provider has one
-COLLECTIONS = (
-    "art", "art of sculpture", "book", "ceramic", "costume", "furniture", "jewelry", "map", "musical instruments",
-    "numismatics", "stained glass", "tapestry", "textile", "tool", "toy", "vessel", "weapon",
-)  # fmt: skip
 MARK = "rendered.json"  # written last; says what this folder was rendered from
 MOST_PROCESSES = 4
 WORTH_PROCESSES = 200  # fewer images are drawn before another process has started
@@ -175,9 +171,9 @@ def _translations() -> list[tuple[str, str, str, str]]:
 
 def _made_from(seed: int, images: int) -> dict[str, object]:
     """What decides the folder's bytes: the arguments and this program."""
-    digest = hashlib.sha256()
-    for file in sorted([*Path(__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.csv")]):
-        digest.update(file.relative_to(Path(__file__).parent).as_posix().encode() + b"\0" + file.read_bytes())
+    digest, room = hashlib.sha256(), Path(__file__).parent
+    for file in sorted(path for path in room.rglob("*") if path.suffix in (".py", ".csv", ".toml")):
+        digest.update(file.relative_to(room).as_posix().encode() + b"\0" + file.read_bytes())
     return {"seed": seed, "images": images, "program": digest.hexdigest()}
 
 

@@ -1,11 +1,11 @@
 """Europeana's four kinds of reusability, by prefixes of the rights URI (RightReusabilityCategorizer of corelib)."""
 
-import csv
 from pathlib import Path
 
+from pipeline.sandbox.data import read_csv
+
 KINDS = ("open", "restricted", "permission", "uncategorized")
-with Path(__file__).with_name("rights.csv").open(encoding="utf-8", newline="") as _lines:
-    PREFIXES = [(row["prefix"], row["kind"]) for row in csv.DictReader(_lines)]
+PREFIXES = [(row["prefix"], row["kind"]) for row in read_csv(Path(__file__).with_name("rights.csv"))]
 
 
 def reusability(rights_uri: str, more_open: tuple[str, ...] = ()) -> str:

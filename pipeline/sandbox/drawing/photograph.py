@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 from pipeline.sandbox.drawing import costume, furniture, pictures, tools, vessels
 from pipeline.sandbox.drawing.materials import LOOKS, Cut, cut, paint, rgb
 from pipeline.sandbox.drawing.sketch import Mask, Point, Pose, Shape, Sketch, around
-from pipeline.sandbox.drawing.styles import BACKGROUNDS, Picture, Style, developed
+from pipeline.sandbox.drawing.styles import Picture, Style, background, developed
 
 SIDE = 400
 SHAPES: dict[str, Shape] = {
@@ -46,7 +46,7 @@ def photograph(thing: Thing, style: Style, view: int, seed: int) -> Image.Image:
     SHAPES[thing.shape](sketch)
     if thing.motif is not None:
         MOTIFS[thing.motif](sketch, *thing.motif_at)
-    picture = BACKGROUNDS[style.background](pose_rng, SIDE)
+    picture = background(style.background, pose_rng, SIDE)
     surface = np.random.default_rng([seed, thing.seed, 3])
     _lay(picture, sketch, thing, style, surface, seed)
     return developed(picture, style, pose_rng)
@@ -60,7 +60,6 @@ def _pose(style: Style, view: int, rng: np.random.Generator) -> Pose:
         scale=float(rng.uniform(*style.scale)) * (1.0, 1.08, 0.9, 1.0)[view % 4],
         turn=float(np.radians(turn)),
         squeeze=(1.0, 0.9, 0.84, 0.94)[view % 4],
-        mirrored=False,
         shift=(float(rng.uniform(-style.shift, style.shift)), float(rng.uniform(-style.shift, style.shift))),
     )
 

@@ -22,12 +22,11 @@ class Pose:
     scale: float = 0.8  # half the picture's side is 1
     turn: float = 0.0  # radians
     squeeze: float = 1.0  # foreshortening of the width: another view of the same thing
-    mirrored: bool = False
     shift: Point = (0.0, 0.0)
 
     def place(self, point: Point) -> Point:
         """The pixel, at the supersampled size, of a point of the object."""
-        x, y = point[0] * self.squeeze * (-1 if self.mirrored else 1), point[1]
+        x, y = point[0] * self.squeeze, point[1]
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         half = self.side * SUPERSAMPLED / 2
         right = (x * cos - y * sin) * self.scale + self.shift[0]

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from pipeline.sandbox.drawing.materials import noise, rgb, tile
+from pipeline.sandbox.drawing.materials import DATA, Colour, noise, rgb, tile
 
 Picture = np.ndarray  # float32 [side, side, 3], 0 to 255
-Background = Callable[[np.random.Generator, int], Picture]
 Finish = Callable[[Picture, np.random.Generator], Picture]
 
 
@@ -32,84 +31,54 @@ class Style:
     quality: int = 88
 
 
-def _plain(colour: tuple[int, int, int], edge: float) -> Background:
+def plain(rng: np.random.Generator, side: int, colour: Colour, edge: float) -> Picture:
     """One colour, darker towards the edge by a share."""
-
-    def background(rng: np.random.Generator, side: int) -> Picture:
-        y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
-        fall = 1 - edge * ((x - rng.uniform(-0.2, 0.2)) ** 2 + (y + rng.uniform(-0.1, 0.3)) ** 2) / 2
-        return rgb(colour) * fall[..., None].astype(np.float32)
-
-    return background
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    fall = 1 - edge * ((x - rng.uniform(-0.2, 0.2)) ** 2 + (y + rng.uniform(-0.1, 0.3)) ** 2) / 2
+    return rgb(colour) * fall[..., None].astype(np.float32)
 
 
-def _studio(wall: tuple[int, int, int], floor: tuple[int, int, int]) -> Background:
+def studio(rng: np.random.Generator, side: int, wall: Colour, floor: Colour) -> Picture:
     """A wall and a floor with a soft edge between."""
-
-    def background(rng: np.random.Generator, side: int) -> Picture:
-        y = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
-        edge = 1 / (1 + np.exp(-(y - rng.uniform(0.66, 0.74)) * 26))
-        grade = 1.05 - 0.22 * np.abs(np.linspace(-1, 1, side, dtype=np.float32))[None, :, None]
-        return (rgb(wall) * (1 - edge) + rgb(floor) * edge) * grade
-
-    return background
+    y = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
+    edge = 1 / (1 + np.exp(-(y - rng.uniform(0.66, 0.74)) * 26))
+    grade = 1.05 - 0.22 * np.abs(np.linspace(-1, 1, side, dtype=np.float32))[None, :, None]
+    return (rgb(wall) * (1 - edge) + rgb(floor) * edge) * grade
 
 
-def _tiled(name: str, strength: float, tint: tuple[int, int, int]) -> Background:
+def tiled(rng: np.random.Generator, side: int, material: str, strength: float, tint: Colour) -> Picture:
     """A cloth or a table: a material's texture, tinted."""
-
-    def background(rng: np.random.Generator, side: int) -> Picture:
-        y, x = rng.integers(0, 512 - side + 1, 2)
-        piece = tile(name, 0)[y : y + side, x : x + side].astype(np.float32)
-        flat = piece.mean(axis=(0, 1))
-        return (flat + (piece - flat) * strength) / flat.mean() * rgb(tint)
-
-    return background
+    y, x = rng.integers(0, 512 - side + 1, 2)
+    piece = tile(material, 0)[y : y + side, x : x + side].astype(np.float32)
+    flat = piece.mean(axis=(0, 1))
+    return (flat + (piece - flat) * strength) / flat.mean() * rgb(tint)
 
 
-def _grid(paper: tuple[int, int, int], ink: tuple[int, int, int]) -> Background:
+def grid(rng: np.random.Generator, side: int, paper: Colour, ink: Colour) -> Picture:
     """Graph paper."""
-
-    def background(rng: np.random.Generator, side: int) -> Picture:
-        picture = np.full((side, side, 3), paper, dtype=np.float32)
-        start = int(rng.integers(0, 8))
-        for step, strength in ((8, 0.35), (40, 0.8)):
-            for rows in (picture[start::step], picture[:, start::step]):
-                rows += (rgb(ink) - rows) * strength
-        return picture
-
-    return background
+    picture = np.full((side, side, 3), paper, dtype=np.float32)
+    start = int(rng.integers(0, 8))
+    for step, strength in ((8, 0.35), (40, 0.8)):
+        for lines in (picture[start::step], picture[:, start::step]):
+            lines += (rgb(ink) - lines) * strength
+    return picture
 
 
-def _blotched(light: tuple[int, int, int], dark: tuple[int, int, int], cells: int) -> Background:
+def blotched(rng: np.random.Generator, side: int, light: Colour, dark: Colour, cells: int) -> Picture:
     """Soil, stone, a mottled studio cloth."""
-
-    def background(rng: np.random.Generator, side: int) -> Picture:
-        share = (0.7 * noise(rng, cells) + 0.3 * noise(rng, 120))[:side, :side, None]
-        return rgb(light) * (1 - share) + rgb(dark) * share
-
-    return background
+    share = (0.7 * noise(rng, cells) + 0.3 * noise(rng, 120))[:side, :side, None]
+    return rgb(light) * (1 - share) + rgb(dark) * share
 
 
-BACKGROUNDS: dict[str, Background] = {
-    "white": _plain((246, 246, 244), 0.06),
-    "grey": _plain((176, 178, 180), 0.5),
-    "blue_card": _plain((86, 122, 168), 0.15),
-    "cream": _plain((236, 224, 196), 0.18),
-    "black": _plain((26, 26, 30), 0.6),
-    "red_cloth": _tiled("velvet", 0.6, (112, 24, 34)),
-    "linen": _tiled("linen", 1.0, (188, 176, 150)),
-    "table": _tiled("oak", 1.0, (120, 88, 60)),
-    "studio": _studio((206, 212, 216), (150, 152, 152)),
-    "vitrine": _studio((44, 70, 78), (104, 92, 74)),
-    "parlour": _studio((150, 132, 104), (92, 62, 44)),
-    "graph": _grid((242, 248, 244), (120, 176, 190)),
-    "soil": _blotched((146, 112, 78), (84, 62, 44), 12),
-    "slate": _blotched((98, 104, 112), (62, 66, 74), 6),
-    "mottled": _blotched((150, 150, 138), (90, 96, 92), 4),
-    "lime": _plain((196, 214, 120), 0.12),
-    "pink": _plain((232, 190, 190), 0.12),
-}
+KINDS: dict[str, Callable[..., Picture]] = {
+    "plain": plain, "studio": studio, "tiled": tiled, "grid": grid, "blotched": blotched,
+}  # fmt: skip
+
+
+def background(name: str, rng: np.random.Generator, side: int) -> Picture:
+    """What a provider lays its things on (looks.toml)."""
+    options = dict(DATA["backgrounds"][name])
+    return KINDS[options.pop("kind")](rng, side, **options)
 
 
 def _negative(picture: Picture, rng: np.random.Generator) -> Picture:
@@ -136,12 +105,6 @@ def _blueprint(picture: Picture, rng: np.random.Generator) -> Picture:
     return blue + (rgb((226, 236, 246)) - blue) * lines[..., None]
 
 
-def _sepia(picture: Picture, rng: np.random.Generator) -> Picture:
-    """An old print: brown, soft in the shadows, lighter at the edge."""
-    grey = 30 + 0.82 * picture.mean(axis=2, keepdims=True)
-    return grey * rgb((1.06, 0.92, 0.72))
-
-
 def _faded(picture: Picture, rng: np.random.Generator) -> Picture:
     """A slide that lost its contrast and went magenta."""
     return 70 + picture * rgb((0.68, 0.56, 0.62))
@@ -160,8 +123,8 @@ def _grainy(picture: Picture, rng: np.random.Generator) -> Picture:
 
 
 FINISHES: dict[str, Finish] = {
-    "none": lambda picture, rng: picture, "negative": _negative, "blueprint": _blueprint, "sepia": _sepia,
-    "faded": _faded, "flash": _flash, "grainy": _grainy,
+    "none": lambda picture, rng: picture, "negative": _negative, "blueprint": _blueprint, "faded": _faded,
+    "flash": _flash, "grainy": _grainy,
 }  # fmt: skip
 
 
@@ -178,14 +141,8 @@ def colour_card(picture: Picture, rng: np.random.Generator) -> None:
     """Patches along the lower edge."""
     side = picture.shape[0]
     patches = (
-        (200, 40, 40),
-        (40, 140, 60),
-        (40, 60, 170),
-        (230, 210, 50),
-        (250, 250, 250),
-        (128, 128, 128),
-        (20, 20, 20),
-    )
+        (200, 40, 40), (40, 140, 60), (40, 60, 170), (230, 210, 50), (250, 250, 250), (128, 128, 128), (20, 20, 20),
+    )  # fmt: skip
     width = side // 18
     for number, colour in enumerate(patches):
         picture[side - width - 6 : side - 6, 8 + number * width : 8 + (number + 1) * width - 2] = colour
@@ -203,14 +160,7 @@ def label(picture: Picture, rng: np.random.Generator) -> None:
         at += width + 3
 
 
-def border(picture: Picture, rng: np.random.Generator) -> None:
-    """A white margin as on a mounted print."""
-    edge = picture.shape[0] // 18
-    picture[:edge] = picture[-edge:] = 248
-    picture[:, :edge] = picture[:, -edge:] = 248
-
-
-EXTRAS = {"scale_bar": scale_bar, "colour_card": colour_card, "label": label, "border": border}
+EXTRAS = {"scale_bar": scale_bar, "colour_card": colour_card, "label": label}
 
 
 def developed(picture: Picture, style: Style, rng: np.random.Generator) -> Image.Image:
