@@ -20,8 +20,6 @@ from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import harvest_collection
 from pipeline.http import HttpClient
 from pipeline.settings import HarvestSettings, HttpSettings
-from tests.support.museum_server import running
-from tests.support.synthetic import SyntheticMuseum
 
 RECORDS = 40_000
 REPEATS = 2
@@ -90,13 +88,13 @@ def _ratio(measured: dict[str, dict]) -> str:
 
 def _measure(peer: Path, records: int, repeats: int, latency_s: float) -> dict[str, dict]:
     """Both sides against one server in a process of its own, turn about; the median time of each."""
-    command = [sys.executable, "-m", "benchmarks.harvest", "serve", str(records), str(latency_s)]
+    command = [sys.executable, "-m", "tests.support", str(records), "--port", "0", "--latency", str(latency_s)]
     environment = {**os.environ, "EUROPEANA_API_KEY": "benchmark-key", "NO_PROXY": "127.0.0.1"}
     runs: dict[str, list[dict]] = {"ours": [], "peer": []}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as server:
-        if server.stdout is None or server.stdin is None:
+    with subprocess.Popen([*command, "--preserialised"], stdout=subprocess.PIPE, text=True) as server:
+        if server.stdout is None:
             raise SystemExit("The benchmark's server has no output.")
-        url = server.stdout.readline().strip()
+        url = server.stdout.readline().split()[-1]
         for _ in range(repeats):
             for name, side in (
                 ("ours", [sys.executable, "-m", "benchmarks.harvest", "ours", url]),
@@ -104,7 +102,7 @@ def _measure(peer: Path, records: int, repeats: int, latency_s: float) -> dict[s
             ):
                 done = subprocess.run(side, env=environment, check=True, stdout=subprocess.PIPE, text=True)
                 runs[name].append(json.loads(done.stdout))
-        server.stdin.close()
+        server.terminate()
     for name, found in runs.items():
         if {run["records"] for run in found} != {records}:
             raise SystemExit(f"{name} brought {[run['records'] for run in found]} of {records} records.")
@@ -118,13 +116,6 @@ def _median(runs: list[dict]) -> dict:
         "range": f"{seconds[0]:.2f} to {seconds[-1]:.2f}",
         "rss_mb": max(run["rss_mb"] for run in runs),
     }
-
-
-def serve(records: int, latency_s: float) -> None:
-    """The synthetic museum with its items serialised beforehand, until the input closes."""
-    with running(SyntheticMuseum(records, preserialised=True), latency_s=latency_s) as url:
-        print(url, flush=True)
-        sys.stdin.read()
 
 
 def ours(url: str) -> None:
@@ -143,9 +134,7 @@ def ours(url: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        serve(int(sys.argv[2]), float(sys.argv[3]))
-    elif sys.argv[1:2] == ["ours"]:
+    if sys.argv[1:2] == ["ours"]:
         ours(sys.argv[2])
     else:
         main()

@@ -91,20 +91,20 @@ class Index:
         """Values of a field among these records with their counts, most frequent first, then by value."""
         if name not in FIELDS and name not in DERIVED:
             return []
-        found = set(positions)
-        counts = ((value, len(found & hits)) for value, hits in self._postings[name].items())
+        matches = set(positions)
+        counts = ((value, len(matches & hits)) for value, hits in self._postings[name].items())
         return sorted(((value, n) for value, n in counts if n), key=lambda pair: (-pair[1], pair[0]))
 
     def _find(self, search: Search) -> Sequence[int]:
         """Positions of the records found, in the order asked for. Raises QueryError."""
-        found = self._matches(parse(search.query))
+        matches = self._matches(parse(search.query))
         if search.refinements:
-            found &= self._matches(parse_refinements(search.refinements))
+            matches &= self._matches(parse_refinements(search.refinements))
         if search.reusability and set(search.reusability) != set(KINDS):
-            found &= self._with_any("REUSABILITY", lambda value: value in search.reusability)
+            matches &= self._with_any("REUSABILITY", lambda value: value in search.reusability)
         if search.thumbnail is not None:
-            found &= self._postings["THUMBNAIL"].get("true" if search.thumbnail else "false", set())
-        return self._ordered(found, search.sort)
+            matches &= self._postings["THUMBNAIL"].get("true" if search.thumbnail else "false", set())
+        return self._ordered(matches, search.sort)
 
     def _with_any(self, field: str, wanted: Callable[[str], object]) -> set[int]:
         """The records of which a value of this field is wanted."""
@@ -139,11 +139,11 @@ class Index:
         if "*" in term.text and not term.phrase:
             return self._with_any(name, _pattern(fold(term.text)).fullmatch)
         wanted = words(term.text)
-        found = set.intersection(*(self._postings[name].get(word, set()) for word in wanted)) if wanted else set()
+        matches = set.intersection(*(self._postings[name].get(word, set()) for word in wanted)) if wanted else set()
         if term.phrase and len(wanted) > 1:
             phrase = f" {' '.join(wanted)} "
-            return {position for position in found if phrase in self._phrases[name][position]}
-        return found
+            return {position for position in matches if phrase in self._phrases[name][position]}
+        return matches
 
     def _in_range(self, node: Range) -> set[int]:
         key: Callable[[str], Any] = moment if node.field in DATES else str
@@ -160,9 +160,9 @@ class Index:
 
         return self._with_any(_known(node.field), inside)
 
-    def _ordered(self, found: set[int], sort: tuple[tuple[str, bool], ...]) -> Sequence[int]:
+    def _ordered(self, matches: set[int], sort: tuple[tuple[str, bool], ...]) -> Sequence[int]:
         """By the given fields, last by id; the default is the newest update first, as all scores are equal here."""
-        positions = sorted(found, key=self.ids.__getitem__)
+        positions = sorted(matches, key=self.ids.__getitem__)
         for field, descending in reversed(sort or (("timestamp_update", True),)):
             if field == "europeana_id":
                 positions.sort(key=self.ids.__getitem__, reverse=descending)

@@ -29,12 +29,20 @@ TITLE = {"en": "{thing} of {stuff}", "ca": "{thing} ({stuff})", "es": "{thing} (
 
 @dataclass
 class Links:
-    """The concepts of one record, each with the URI that it is written with, and their roles."""
+    """The concepts of one record, by the URI that they are written with, and their roles."""
 
-    uris: list[str] = field(default_factory=list)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)  # URI → language → label
     types: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
-    labels: dict[str, dict[str, str]] = field(default_factory=dict)  # URI → language → label
+
+    def add(self, uri: str, concept: str | None = None) -> None:
+        """Link to a URI with the labels of an AAT concept, or without any."""
+        self.labels.setdefault(uri, words().get(concept or "", {}))
+
+    def add_subject(self, uri: str, labels: dict[str, str]) -> None:
+        """Link to a URI as the subject."""
+        self.subjects.append(uri)
+        self.labels.setdefault(uri, labels)
 
 
 def item(holding: Holding, seed: int) -> dict[str, Any]:
@@ -45,7 +53,7 @@ def item(holding: Holding, seed: int) -> dict[str, Any]:
     title = _title(holding, language)
     record_id = record_id_of(holding)
     preview = thumbnail_source(holding)
-    found: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": record_id,
         "type": holding.media_type,
         "title": [title],
@@ -59,7 +67,7 @@ def item(holding: Holding, seed: int) -> dict[str, Any]:
         "edmIsShownAt": [f"https://{_host(holding)}/object/{holding.number:05d}"],
         "edmIsShownBy": [image_url(holding)] if holding.image != "none" else [],
         "edmPreview": [_thumbnail(preview)] if preview else [],
-        "edmConcept": links.uris,
+        "edmConcept": list(links.labels),
         "edmConceptLabel": _flat_labels(links),
         "edmConceptPrefLabelLangAware": _labels_by_language(links),
         "dcTypeLangAware": _values(links.types, language, [words()[holding.kind.concept][language]]),
@@ -68,7 +76,7 @@ def item(holding: Holding, seed: int) -> dict[str, Any]:
         "timestamp_created": _stamp(CREATED + holding.number * timedelta(hours=5)),
         "timestamp_update": _stamp(UPDATED + int(rng.integers(0, 300)) * timedelta(days=1)),
     }
-    return {name: value for name, value in found.items() if value not in ([], {})}
+    return {name: value for name, value in fields.items() if value not in ([], {})}
 
 
 def record_id_of(holding: Holding) -> str:
@@ -93,25 +101,20 @@ def thumbnail_source(holding: Holding) -> str | None:
 
 def _links(holding: Holding, rng: np.random.Generator) -> Links:
     kind, thing, links = holding.kind, holding.thing, Links()
-    object_type = OBSOLETE.get(kind.concept, kind.concept)
-    uri = _written(object_type, rng)
+    uri = _written(OBSOLETE.get(kind.concept, kind.concept), rng)
     links.types.append(uri)
     if rng.random() >= PROXY_ONLY:
-        _add(links, uri, kind.concept)
-    for material in kind.stated_materials or [
-        MATERIALS[name] for name in dict.fromkeys((thing.material, thing.second)) if name
-    ]:
-        _add(links, _written(material, rng), material)
+        links.add(uri, kind.concept)
+    textures = [MATERIALS[name] for name in dict.fromkeys((thing.material, thing.second)) if name]
+    for material in kind.stated_materials or textures:
+        links.add(_written(material, rng), material)
     for concept in _disciplines(holding, rng):
-        uri = _written(concept, rng)
-        links.subjects.append(uri)
-        _add(links, uri, concept)
+        links.add_subject(_written(concept, rng), words()[concept])
     if thing.scene in SUBJECTS and rng.random() < 0.95:
-        uri = _written(SUBJECTS[thing.scene], rng)
-        links.subjects.append(uri)
-        _add(links, uri, SUBJECTS[thing.scene])
+        subject = SUBJECTS[thing.scene]
+        links.add_subject(_written(subject, rng), words()[subject])
     for entity in _groups(holding, rng):
-        _add_entity(links, entity, rng)
+        links.add_subject(_entity_uri(entity, rng), entity.words)
     _add_oddities(links, holding, rng)
     return links
 
@@ -122,12 +125,8 @@ def _written(concept: str, rng: np.random.Generator) -> str:
     if twin is not None and (concept in entities.ALWAYS_BY_TWIN or rng.random() < VIA_ENTITY):
         return _entity_uri(twin, rng)
     if rng.random() < ODD_SPELLING:
-        odd = (
-            f"https://vocab.getty.edu/aat/{concept}",
-            f"http://vocab.getty.edu/page/aat/{concept}",
-            f"{AAT}{concept}/",
-        )
-        return odd[int(rng.integers(len(odd)))]
+        page, secure = f"http://vocab.getty.edu/page/aat/{concept}", f"https://vocab.getty.edu/aat/{concept}"
+        return (secure, page, f"{AAT}{concept}/")[int(rng.integers(3))]
     return AAT + concept
 
 
@@ -135,61 +134,47 @@ def _entity_uri(entity: Entity, rng: np.random.Generator) -> str:
     return f"{entities.BASE}{'base/' if rng.random() < OLD_SPELLING else ''}{entity.number}"
 
 
-def _add(links: Links, uri: str, concept: str | None) -> None:
-    if uri not in links.uris:
-        links.uris.append(uri)
-        links.labels[uri] = words().get(concept, {}) if concept else {}
-
-
-def _add_entity(links: Links, entity: Entity, rng: np.random.Generator) -> None:
-    uri = _entity_uri(entity, rng)
-    links.subjects.append(uri)
-    if uri not in links.uris:
-        links.uris.append(uri)
-        links.labels[uri] = entity.words
-
-
 def _disciplines(holding: Holding, rng: np.random.Generator) -> list[str]:
-    found = [concept for concept, probability in holding.kind.disciplines if rng.random() < probability]
+    concepts = [concept for concept, probability in holding.kind.disciplines if rng.random() < probability]
     if holding.thing.motif is not None:
-        found.append(DISCIPLINES[holding.thing.motif])
+        concepts.append(DISCIPLINES[holding.thing.motif])
     if "scale_bar" in holding.provider.style.extras and rng.random() < 0.6:
-        found.append(ARCHAEOLOGY)
-    return list(dict.fromkeys(found))
+        concepts.append(ARCHAEOLOGY)
+    return list(dict.fromkeys(concepts))
 
 
 def _groups(holding: Holding, rng: np.random.Generator) -> list[Entity]:
     """The broad concepts that Europeana's enrichment adds."""
-    found = [entities.GROUPS[name] for name, domains in GROUPS.items() if holding.kind.domain in domains]
+    groups = [entities.GROUPS[name] for name, domains in GROUPS.items() if holding.kind.domain in domains]
     stuff = {holding.thing.material, holding.thing.second} if not holding.kind.stated_materials else set()
     if stuff & set(CERAMIC):
-        found.append(entities.GROUPS["ceramic"])
+        groups.append(entities.GROUPS["ceramic"])
     if stuff & set(TEXTILE):
-        found.append(entities.GROUPS["textile"])
+        groups.append(entities.GROUPS["textile"])
     if holding.kind.domain == "music" and rng.random() < 0.3:
-        found.append(entities.MUSIC)
-    return found
+        groups.append(entities.MUSIC)
+    return groups
 
 
 def _add_oddities(links: Links, holding: Holding, rng: np.random.Generator) -> None:
     """What real records carry besides: other vocabularies, headings, ids nobody knows, and too many tags."""
     kind = holding.kind
     if kind.domain == "music" and rng.random() < 0.4:
-        _add(links, f"http://www.mimo-db.eu/InstrumentsKeywords/{900000 + len(kind.shape)}", kind.concept)
+        links.add(f"http://www.mimo-db.eu/InstrumentsKeywords/{900000 + len(kind.shape)}", kind.concept)
     if rng.random() < 0.03:
-        _add(links, "http://d-nb.info/gnd/0000001-0", "300054319")
+        links.add("http://d-nb.info/gnd/0000001-0", "300054319")
     if rng.random() < 0.03:
-        _add_entity(links, entities.FOLK_TRADITION, rng)
+        links.add_subject(_entity_uri(entities.FOLK_TRADITION, rng), entities.FOLK_TRADITION.words)
     if rng.random() < 0.02:
-        _add_entity(links, entities.MIDDLE_AGES, rng)
+        links.add_subject(_entity_uri(entities.MIDDLE_AGES, rng), entities.MIDDLE_AGES.words)
     if rng.random() < 0.01:
-        _add(links, AAT + NEWER_THAN_EXCERPT, None)
+        links.add(AAT + NEWER_THAN_EXCERPT)
     if holding.thing.scene in SUBJECTS and rng.random() < 0.04:
-        _add(links, AAT + (GUIDE_TERM if rng.random() < 0.5 else HIERARCHY), None)
+        links.add(AAT + (GUIDE_TERM if rng.random() < 0.5 else HIERARCHY))
     if holding.provider.name == OVERTAGGED:
         others = [concept for concept in words() if concept != kind.concept]
         for at in rng.choice(len(others), OVERTAGS, replace=False):
-            _add(links, _written(others[int(at)], rng), others[int(at)])
+            links.add(_written(others[int(at)], rng), others[int(at)])
 
 
 def _title(holding: Holding, language: str) -> str:
@@ -217,11 +202,9 @@ def _values(uris: list[str], language: str, literals: list[str]) -> dict[str, li
 
 
 def _labels_by_language(links: Links) -> dict[str, list[str]]:
-    languages = sorted({language for labels in links.labels.values() for language in labels})
-    return {
-        language: [links.labels[uri][language] for uri in links.uris if language in links.labels[uri]]
-        for language in languages
-    }
+    labels = links.labels.values()
+    languages = sorted({language for by_language in labels for language in by_language})
+    return {language: [each[language] for each in labels if language in each] for language in languages}
 
 
 def _flat_labels(links: Links) -> list[dict[str, str]]:

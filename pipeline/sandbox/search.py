@@ -78,20 +78,20 @@ class SearchApi:
 
     def _body(self, page: Page, key: str) -> bytes:
         try:
-            found = self.museum.find(page.search)
+            matches = self.museum.find(page.search)
         except QueryError as error:
             raise _unsearchable(str(error)) from error
-        begin = page.start - 1 if page.cursor is None else self._after(page.cursor, found, page.search)
-        positions = found[begin : begin + page.rows]
+        begin = page.start - 1 if page.cursor is None else self._after(page.cursor, matches, page.search)
+        positions = matches[begin : begin + page.rows]
         head: dict[str, Any] = {"apikey": key, "success": True, "requestNumber": 999}
         if positions:
             head["itemsCount"] = len(positions)
-        head["totalResults"] = len(found)
+        head["totalResults"] = len(matches)
         end = begin + len(positions)
-        if page.cursor is not None and positions and end < len(found):
+        if page.cursor is not None and positions and end < len(matches):
             head["nextCursor"] = make_cursor(self.museum.record_id(positions[-1]), end, page.search)
         items = b",".join(self._item(position, page.items) for position in positions)
-        tail = b"," + dumps({"facets": self._facets(page, found)})[1:] if "facets" in page.profiles else b"}"
+        tail = b"," + dumps({"facets": self._facets(page, matches)})[1:] if "facets" in page.profiles else b"}"
         body = dumps(head)[:-1] + b',"items":[' + items + b"]" + tail
         return body.replace(KEY_IN_JSON, dumps(key)[1:-1])
 
@@ -99,20 +99,20 @@ class SearchApi:
         item, names = with_envelope(self.museum.item(position)), PROFILES[profile]
         return dumps(item if names is None else {name: item[name] for name in item if name in names})
 
-    def _after(self, cursor: str, found: Sequence[int], search: Search) -> int:
+    def _after(self, cursor: str, matches: Sequence[int], search: Search) -> int:
         """Where the page after a cursor begins."""
         if cursor == "*":
             return 0
         record_id, rank = read_cursor(cursor, search)
-        if 0 < rank <= len(found) and self.museum.record_id(found[rank - 1]) == record_id:
+        if 0 < rank <= len(matches) and self.museum.record_id(matches[rank - 1]) == record_id:
             return rank
-        for at, position in enumerate(found):
+        for at, position in enumerate(matches):
             if self.museum.record_id(position) == record_id:
                 return at + 1
         raise bad_cursor()
 
-    def _facets(self, page: Page, found: Sequence[int]) -> list[dict[str, Any]]:
-        counts = {name: self.museum.facet(name, found)[:limit] for name, limit in page.facets.items()}
+    def _facets(self, page: Page, matches: Sequence[int]) -> list[dict[str, Any]]:
+        counts = {name: self.museum.facet(name, matches)[:limit] for name, limit in page.facets.items()}
         return [
             {"name": name, "fields": [{"label": value, "count": n} for value, n in values]}
             for name, values in counts.items()
