@@ -1,4 +1,4 @@
-"""The rendered museum's data files."""
+"""Reads the data files beside the code."""
 
 import csv
 import tomllib

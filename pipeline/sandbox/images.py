@@ -19,6 +19,7 @@ from pipeline.sandbox.answers import not_modified
 from pipeline.sandbox.thumbnails import PLACEHOLDER
 
 WIDTHS = {"w200": 200, "w400": 400}
+MD5_NAME = re.compile(r"([0-9a-f]{32})(?:\.\w+)?")
 CACHE_CONTROL = "public, max-age=604800, must-revalidate"
 THUMBNAILS_KEPT = 256
 JPEG_QUALITY = 90
@@ -44,25 +45,26 @@ class ImageServer:
         """`/thumbnail/v2/url.json?uri=…&size=w400`: a missing thumbnail is a placeholder icon with status 200."""
         uri, size = request.query_params.get("uri"), request.query_params.get("size", "w400")
         if uri is None or not uri.startswith(("http://", "https://", "ftp://", "urn:")) or size not in WIDTHS:
-            return Response('{"error":"INVALID URL"}', 400, media_type="application/json")
-        file = self.media.get(uri)
-        made = None if file is None else await run_in_threadpool(self._thumbnail, file, WIDTHS[size])
-        if file is None or made is None:
-            return Response(PLACEHOLDER, media_type="image/png", headers={"Cache-Control": CACHE_CONTROL})
-        return _answer(request, made, file, _guessed_type(uri), {"Cache-Control": CACHE_CONTROL})
+            return _invalid_url()
+        placeholder = Response(PLACEHOLDER, media_type="image/png", headers={"Cache-Control": CACHE_CONTROL})
+        return await self._thumbnail_of(uri, WIDTHS[size], request) or placeholder
 
     async def v3(self, request: Request) -> Response:
         """`/thumbnail/v3/{200,400}/{md5 of the original URL}[.jpg]`: a missing thumbnail is a 404."""
-        match = re.fullmatch(r"([0-9a-f]{32})(?:\.\w+)?", request.path_params["name"])
-        if match is None or request.path_params["size"] not in ("200", "400"):
-            return Response('{"error":"INVALID URL"}', 400, media_type="application/json")
-        url = self._by_md5.get(match[1])
-        made = None
-        if url is not None:
-            made = await run_in_threadpool(self._thumbnail, self.media[url], int(request.path_params["size"]))
-        if url is None or made is None:
-            return Response("", 404)
-        return _answer(request, made, self.media[url], _guessed_type(url), {"Cache-Control": CACHE_CONTROL})
+        match, size = MD5_NAME.fullmatch(request.path_params["name"]), f"w{request.path_params['size']}"
+        if match is None or size not in WIDTHS:
+            return _invalid_url()
+        return await self._thumbnail_of(self._by_md5.get(match[1], ""), WIDTHS[size], request) or Response("", 404)
+
+    async def _thumbnail_of(self, url: str, width: int, request: Request) -> Response | None:
+        """The thumbnail of a provider's URL; None where there is no file, or no image in it."""
+        file = self.media.get(url)
+        made = None if file is None else await run_in_threadpool(self._thumbnail, file, width)
+        if file is None or made is None:
+            return None
+        # The service guesses the type from the URL's extension and not from the bytes.
+        content_type = "image/png" if urlsplit(url).path.lower().endswith((".png", ".pdf")) else "image/jpeg"
+        return _answer(request, made, file, content_type, {"Cache-Control": CACHE_CONTROL})
 
 
 def thumbnail(file: Path, width: int) -> bytes | None:
@@ -83,9 +85,8 @@ def thumbnail(file: Path, width: int) -> bytes | None:
     return target.getvalue()
 
 
-def _guessed_type(url: str) -> str:
-    """The service guesses from the URL's extension and not from the bytes."""
-    return "image/png" if urlsplit(url).path.lower().endswith((".png", ".pdf")) else "image/jpeg"
+def _invalid_url() -> Response:
+    return Response('{"error":"INVALID URL"}', 400, media_type="application/json")
 
 
 def _answer(request: Request, body: bytes, file: Path, content_type: str, headers: Mapping[str, str]) -> Response:

@@ -120,7 +120,7 @@ def _links(holding: Holding, rng: np.random.Generator) -> Links:
 
 
 def _written(concept: str, rng: np.random.Generator) -> str:
-    """A link to an AAT concept, directly or by its Europeana twin, in one of the spellings met in life."""
+    """A link to an AAT concept, directly or by its Europeana twin, in one of the spellings that occur."""
     twin = entities.TWINS.get(concept)
     if twin is not None and (concept in entities.ALWAYS_BY_TWIN or rng.random() < VIA_ENTITY):
         return _entity_uri(twin, rng)
@@ -157,7 +157,7 @@ def _groups(holding: Holding, rng: np.random.Generator) -> list[Entity]:
 
 
 def _add_oddities(links: Links, holding: Holding, rng: np.random.Generator) -> None:
-    """What real records carry besides: other vocabularies, headings, ids nobody knows, and too many tags."""
+    """What real records also carry: other vocabularies, headings, unknown ids, and too many tags."""
     kind = holding.kind
     if kind.domain == "music" and rng.random() < 0.4:
         links.add(f"http://www.mimo-db.eu/InstrumentsKeywords/{900000 + len(kind.shape)}", kind.concept)
@@ -208,7 +208,7 @@ def _labels_by_language(links: Links) -> dict[str, list[str]]:
 
 
 def _flat_labels(links: Links) -> list[dict[str, str]]:
-    """Labels without a language; within each language block in the order of edmConcept, as in life."""
+    """Labels without a language; within each language block in the order of edmConcept, as Europeana gives them."""
     return [{"def": label} for labels in _labels_by_language(links).values() for label in labels]
 
 

@@ -104,12 +104,12 @@ def _thing(kind: Kind, scenes: "Scenes", rng: np.random.Generator) -> Thing:
 
 @dataclass
 class Scenes:
-    """Deals each kind's scenes out in their proportions, so that the rare ones are sure to come."""
+    """Gives the objects of each kind their scenes in the kind's proportions, so that rare scenes occur too."""
 
     dealt: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def next(self, kind: Kind) -> str | None:
-        """The scene that is most behind its share."""
+        """The scene that is furthest behind its share."""
         if not kind.scenes:
             return None
         total = 1 + sum(self.dealt.get((kind.concept, name), 0) for name in kind.scenes)
@@ -124,7 +124,7 @@ class Scenes:
 
 
 def _copies(originals: Sequence[Holding], images: int, rng: np.random.Generator) -> Iterator[Holding]:
-    """Images that come again: half at the same provider, half at another, the bytes the same or nearly the same."""
+    """Images that occur twice, half of them at another provider, with the same or nearly the same bytes."""
     near: tuple[Copy, ...] = ("jpeg", "crop", "small")
     kept = [holding for holding in originals if holding.provider.name != OVERTAGGED]
     for number in range(images - len(originals)):

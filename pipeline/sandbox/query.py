@@ -19,7 +19,7 @@ ESCAPED = re.compile(r"\\(.)")
 
 
 class QueryError(ValueError):
-    """Not a query that the search engine could parse."""
+    """The search engine cannot parse the query."""
 
 
 @dataclass(frozen=True)

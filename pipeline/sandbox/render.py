@@ -1,4 +1,4 @@
-"""Renders the demo's museum: a folder of drawn objects with records, concepts and faults as in life."""
+"""Renders the demo's museum: a folder of drawn objects, with records and concepts as faulty as real ones."""
 
 import csv
 import gzip
@@ -48,7 +48,7 @@ Progress = Callable[[Sequence[Holding]], Iterable[Holding]]
 
 
 def render_museum(folder: Path, *, seed: int = SEED, images: int = IMAGES, progress: Progress | None = None) -> None:
-    """Draw the museum folder, whole or not at all; the same seed gives the same bytes; a finished one is kept.
+    """Draw the museum folder, whole or not at all; the same seed gives the same bytes. A finished folder is kept.
 
     `images`: how many image files there are (a few records more have none). `progress` wraps the records with an
     image while they are drawn. Raises MuseumError when the folder holds something that was not rendered here.
@@ -114,7 +114,7 @@ def _draw_all(folder: Path, planned: Sequence[Holding], seed: int, progress: Pro
 
 
 def _in_step(shown: Iterable[Holding], done: Iterable[None]) -> None:
-    """One step of what is shown for each image that is done."""
+    """Advance the progress by one step for each image that is done."""
     for _ in zip(shown, done, strict=True):
         pass
 

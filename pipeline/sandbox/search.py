@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.sandbox.answers import Refusal, dumps, json_answer
+from pipeline.sandbox.data import read_toml
 from pipeline.sandbox.index import SORTABLE, moment
 from pipeline.sandbox.museum import Museum
 from pipeline.sandbox.query import QueryError, Search
@@ -30,21 +32,12 @@ CURSOR_BEGIN = b"\x02\x84\xbf\xfe"  # so that cursors have + / = in them, as Sol
 KEY = "\x00KEY\x00"
 KEY_IN_JSON = b"\\u0000KEY\\u0000"
 
-# Which fields each profile gives (dossier, section 1.6); `rich` gives all.
-MINIMAL_FIELDS = """
-    id link guid type score index title dcTitleLangAware dcDescription dcDescriptionLangAware dcCreator
-    dcCreatorLangAware edmPreview edmIsShownBy edmIsShownAt dataProvider provider rights language year
-    europeanaCompleteness edmPlaceLatitude edmPlaceLongitude
-"""
-STANDARD_FIELDS = """
-    edmConcept edmConceptLabel edmConceptPrefLabelLangAware edmTimespanLabel edmTimespanLabelLangAware
-    edmPlaceLabel edmPlaceLabelLangAware edmPlaceAltLabel edmPlaceAltLabelLangAware country completeness
-    edmDatasetName europeanaCollectionName dcLanguage dcLanguageLangAware ugc previewNoDistribute timestamp
-    timestamp_created timestamp_created_epoch timestamp_update timestamp_update_epoch
-"""
-MINIMAL = frozenset(MINIMAL_FIELDS.split())
-STANDARD = MINIMAL | frozenset(STANDARD_FIELDS.split())
-PROFILES = {"minimal": MINIMAL, "standard": STANDARD, "rich": None}
+_FIELDS = read_toml(Path(__file__).with_name("profiles.toml"))
+PROFILES = {
+    "minimal": frozenset(_FIELDS["minimal"]),
+    "standard": frozenset(_FIELDS["minimal"] + _FIELDS["standard"]),
+    "rich": None,
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ class SearchApi:
 
     async def search(self, request: Request, key: str) -> Response:
         """A page of records by GET, or by POST with the parameters as a JSON object."""
-        params = request.query_params if request.method == "GET" else _params_of_body(await request.body())
+        params = _params_of_body(await request.body()) if request.method == "POST" else request.query_params
         return json_answer(self._body(page_asked(params), key), media_type="application/json;charset=UTF-8")
 
     def _body(self, page: Page, key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""How each fault is played on an HTTP connection: a wrong answer, half of one, none, or the true one bent a little."""
+"""How each fault answers a request: wrongly, by half, not at all, or with the true answer slightly changed."""
 
 import asyncio
 import gzip

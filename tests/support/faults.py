@@ -1,4 +1,4 @@
-"""What can go wrong, listed once, and a schedule that decides by seed, request and attempt what does."""
+"""The faults that servers have, and a schedule that picks one by seed, request and attempt."""
 
 import hashlib
 from collections import Counter

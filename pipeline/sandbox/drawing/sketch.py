@@ -50,11 +50,11 @@ class Sketch:
         return np.asarray(layer.reduce(SUPERSAMPLED), dtype=np.float32) / 255
 
     def about(self, least: float, most: float) -> float:
-        """A measure of this individual."""
+        """A random measure of this object."""
         return float(self.rng.uniform(least, most))
 
     def maybe(self, probability: float) -> bool:
-        """Whether this individual has a feature."""
+        """Whether this object has a feature."""
         return bool(self.rng.random() < probability)
 
     def polygon(self, points: Iterable[Point], part: str = "body", fill: int = 255) -> None:

@@ -70,7 +70,7 @@ def blotched(rng: np.random.Generator, side: int, light: Colour, dark: Colour, c
     return rgb(light) * (1 - share) + rgb(dark) * share
 
 
-KINDS: dict[str, Callable[..., Picture]] = {
+BACKGROUNDS: dict[str, Callable[..., Picture]] = {
     "plain": plain, "studio": studio, "tiled": tiled, "grid": grid, "blotched": blotched,
 }  # fmt: skip
 
@@ -78,7 +78,7 @@ KINDS: dict[str, Callable[..., Picture]] = {
 def background(name: str, rng: np.random.Generator, side: int) -> Picture:
     """What a provider lays its things on (looks.toml)."""
     options = dict(DATA["backgrounds"][name])
-    return KINDS[options.pop("kind")](rng, side, **options)
+    return BACKGROUNDS[options.pop("kind")](rng, side, **options)
 
 
 def _negative(picture: Picture, rng: np.random.Generator) -> Picture:
