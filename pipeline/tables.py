@@ -108,7 +108,7 @@ UNMAPPED_CONCEPTS = Table(
 
 TAGS = Table(
     "tags",
-    "One tag of the dataset: an AAT concept under one of the four facets.",
+    "One tag of the dataset: an AAT concept under one of the facets.",
     ("tag_id",),
     (
         TAG_ID,

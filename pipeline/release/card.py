@@ -9,7 +9,7 @@ import polars as pl
 from pipeline import DATASET_SPLITS, FACETS
 from pipeline.facets import ALL_FACETS
 from pipeline.settings import Settings
-from pipeline.templates import render
+from pipeline.templates import in_words, render
 
 LICENCES = (  # rights URI prefix, name, whether credit is due
     ("http://creativecommons.org/publicdomain/mark/", "Public Domain Mark", False),
@@ -113,6 +113,7 @@ def card(facts: Facts, settings: Settings) -> str:
         facts=facts,
         settings=settings,
         facets=ALL_FACETS,
+        number_of_facets=in_words(len(ALL_FACETS)),
         origin=origin(settings),
         size=size_category(facts.n_images),
         share=share,

@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline import DATASET_SPLITS
+from pipeline import DATASET_SPLITS, FACETS
 from pipeline.release.card import Facts, origin, share
 from pipeline.settings import Settings
+from pipeline.templates import in_words
 
 MEANINGS = {
     "record_id": "Europeana's id of the record",
@@ -33,8 +34,8 @@ def croissant(files: Sequence[tuple[str, int, str]], facts: Facts, settings: Set
         "version": settings.release.version,
         "description": (
             f"{facts.n_images:,} images of museum objects of {facts.n_providers:,} institutions from "
-            f"{origin(settings)}, tagged with terms of the Art & Architecture Thesaurus in four facets, with "
-            "leak-free splits."
+            f"{origin(settings)}, tagged with terms of the Art & Architecture Thesaurus in {in_words(len(FACETS))} "
+            "facets, with leak-free splits."
         ),
         "datePublished": facts.last_harvest,
         "license": sorted(facts.licences) or ["see attribution.csv"],

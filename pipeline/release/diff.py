@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from pipeline import FACETS
 from pipeline.release.folder import DatasetError
 
-TAG_COLUMNS = [name for facet in FACETS for name in (facet, f"{facet}_stated")]
 METADATA = ("rights_uri", "attribution", "landing_page", "title")
 KINDS = ("added", "withdrawn", "changed", "relabelled", "moved")
 
@@ -34,16 +33,17 @@ def release_diff(first: Path, second: Path) -> ReleaseDiff:
     """Compare two release folders image by image.
 
     changed: another image or other rights, credit, title or page; relabelled: other tags; moved: another split.
-    Raises DatasetError for a folder that is no release.
+    Facets that only one of them has are not compared. Raises DatasetError for a folder that is no release.
     """
     before, after = _read(first), _read(second)
+    facets = [facet for facet in FACETS if facet in before.columns and facet in after.columns]
     keys = ["record_id", "view"]
     both = before.join(after, on=keys, how="inner", suffix="_after")
     parts = [
         _rows(after.join(before, on=keys, how="anti"), "added", pl.lit(None, pl.String), pl.col("split")),
         _rows(before.join(after, on=keys, how="anti"), "withdrawn", pl.col("split"), pl.lit(None, pl.String)),
         _rows(_differing(both, ["image_id", *METADATA]), "changed", *_values(["image_id", *METADATA])),
-        _rows(_differing(both, TAG_COLUMNS), "relabelled", *_values(list(FACETS))),
+        _rows(_differing(both, _tag_columns(facets)), "relabelled", *_values(facets)),
         _rows(_differing(both, ["split"]), "moved", pl.col("split"), pl.col("split_after")),
     ]
     return ReleaseDiff(pl.concat(parts).sort("record_id", "view", "kind"))
@@ -54,15 +54,21 @@ def _read(folder: Path) -> pl.DataFrame:
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise DatasetError(f"{folder} is no release: it has no data/*.parquet.")
-    columns = ["record_id", "view", "image_id", *METADATA, *TAG_COLUMNS]
+    names = pq.read_schema(files[0]).names
+    tag_columns = _tag_columns([facet for facet in FACETS if facet in names])
+    columns = ["record_id", "view", "image_id", *METADATA, *tag_columns]
     parts = []
     for file in files:
         frame = pl.DataFrame(pq.read_table(file, columns=columns))
         split = file.name.rsplit("-", 3)[0]
         parts.append(
-            frame.with_columns(pl.col(name).list.join(" ") for name in TAG_COLUMNS).with_columns(split=pl.lit(split))
+            frame.with_columns(pl.col(name).list.join(" ") for name in tag_columns).with_columns(split=pl.lit(split))
         )
     return pl.concat(parts)
+
+
+def _tag_columns(facets: list[str]) -> list[str]:
+    return [name for facet in facets for name in (facet, f"{facet}_stated")]
 
 
 def _differing(both: pl.DataFrame, columns: list[str]) -> pl.DataFrame:

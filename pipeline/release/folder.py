@@ -101,7 +101,7 @@ def build_tag_list(tags: pl.DataFrame, split_tags: pl.DataFrame, split_hash: str
 
 def hash_tag_list(facets: dict[str, list[dict[str, Any]]]) -> str:
     """sha256 of the canonical JSON of every facet's tag ids and parents; labels may change without a new hash."""
-    keys = {facet: [[tag["tag_id"], tag["parent"]] for tag in facets[facet]] for facet in FACETS}
+    keys = {facet: [[tag["tag_id"], tag["parent"]] for tag in tags] for facet, tags in facets.items()}
     return hashlib.sha256(json.dumps(keys, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
