@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
-from pipeline import FACETS
 
 
 class EvaluationError(ValueError):
@@ -25,7 +24,7 @@ class Dataset:
     folder: Path
     split_hash: str
     tag_list_hash: str
-    tag_lists: dict[str, FacetTags]  # all four facets; one without scored tags is empty
+    tag_lists: dict[str, FacetTags]  # by facet of the tag list; one without scored tags is empty
     read: "Callable[[str], Truth] | None" = None
 
     @property
@@ -50,7 +49,7 @@ def load_truth(dataset: Dataset, split: str) -> Truth:
         return dataset.read(split)
     files = split_files(dataset.folder, split)
     columns = ["record_id", "view", "image_id", "data_provider", "group_id"]
-    columns += [name for facet in FACETS for name in (facet, f"{facet}_stated")]
+    columns += [name for facet in dataset.tag_lists for name in (facet, f"{facet}_stated")]
     parts = []
     for file in files:
         with pq.ParquetFile(file) as parquet:
@@ -66,9 +65,9 @@ def load_truth(dataset: Dataset, split: str) -> Truth:
         facet: relevance_of(
             table.column(facet).to_pylist(),
             table.column(f"{facet}_stated").to_pylist(),
-            dataset.tag_lists[facet].position,
+            tags.position,
         )
-        for facet in FACETS
+        for facet, tags in dataset.tag_lists.items()
     }
     return Truth(split, images, relevance, group_numbers(images))
 

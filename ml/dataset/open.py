@@ -1,5 +1,6 @@
 """Opens a dataset: the product's own folder, a release, or the published CSV files."""
 
+import json
 from pathlib import Path
 
 from ml.dataset.ground_truth import Dataset, EvaluationError
@@ -19,5 +20,7 @@ def load_dataset(folder: Path) -> Dataset:
         tag_list = load_tag_list(folder)
     except TagListError as error:
         raise EvaluationError(str(error)) from error
-    lists = {facet: tag_list.facets.get(facet) or FacetTags(facet, (), (), (), ()) for facet in FACETS}
+    listed = json.loads((folder / "tag_list.json").read_text(encoding="utf-8"))["facets"]
+    facets = [facet for facet in FACETS if facet in listed]  # a facet may be younger than the dataset
+    lists = {facet: tag_list.facets.get(facet) or FacetTags(facet, (), (), (), ()) for facet in facets}
     return Dataset(folder, tag_list.split_hash, tag_list.tag_list_hash, lists)

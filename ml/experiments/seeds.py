@@ -43,7 +43,7 @@ def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
     from ml.dataset.ground_truth import load_truth
     from ml.dataset.open import load_dataset
     from ml.evaluation.comparisons import main_ratios
-    from ml.evaluation.evaluate import facets_of, score_predictions
+    from ml.evaluation.evaluate import mean_facets, score_predictions
     from ml.evaluation.metrics import main_metrics
     from ml.evaluation.reference import PRIOR, score_prior
     from pipeline.settings import EvaluationSettings
@@ -54,12 +54,12 @@ def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
         truth = load_truth(loaded, split)
         scored = {PRIOR: score_prior(loaded, truth, settings)}
         for folder in sorted(predictions.iterdir()):
-            scored[folder.name] = score_predictions(
-                folder, loaded, truth, settings, facets_of(folder.name), further=False
-            )
+            scored[folder.name] = score_predictions(folder, loaded, truth, settings, further=False)
         for row, each in scored.items():
-            by_facet = main_ratios(each).values[:: len(main_metrics(settings.top_k))]  # R-Precision comes first
-            found.setdefault(row, {})[split] = float(np.nanmean(by_facet))
+            r_precision = main_ratios(each).values[:: len(main_metrics(settings.top_k))]  # the first metric of a facet
+            by_facet = dict(zip(each.facets, r_precision, strict=True))
+            mean = np.nanmean([by_facet[facet] for facet in mean_facets(by_facet)])
+            found.setdefault(row, {})[split] = float(mean)
     return found
 
 

@@ -74,6 +74,22 @@ def test_figures_equal_a_slow_path_that_reads_the_parquet_itself(dataset: Path, 
     assert figure(rows, facet="mean", metric="r_precision")["value"] == pytest.approx(np.mean(means), rel=1e-5)
 
 
+def test_a_dataset_older_than_a_facet_is_scored_as_before(dataset: Path, predictions: Path, monkeypatch):
+    before = evaluate(predictions, dataset, settings=FAST)
+    for name in ("dataset.open.FACETS", "dataset.tag_list.FACETS", "evaluation.evaluate.FACETS"):
+        monkeypatch.setattr(f"ml.{name}", (*FACETS, "styles"))
+    monkeypatch.setattr("ml.evaluation.evaluate.MEAN_FACETS", (*FACETS, "styles"))
+    assert evaluate(predictions, dataset, settings=FAST) == before
+
+
+def test_a_facet_outside_the_means_has_a_row_and_no_part_in_the_mean(dataset: Path, predictions: Path, monkeypatch):
+    monkeypatch.setattr("ml.evaluation.evaluate.MEAN_FACETS", FACETS[:2])
+    rows = table(evaluate(predictions, dataset, settings=FAST))
+    values = {facet: figure(rows, facet=facet, metric="r_precision")["value"] for facet in (*FACETS, "mean")}
+    assert values["mean"] == pytest.approx(np.mean([values[facet] for facet in FACETS[:2]]), rel=1e-5)
+    assert values["mean"] != pytest.approx(np.mean([values[facet] for facet in FACETS]), rel=1e-5)
+
+
 def test_rows_are_results_and_the_same_each_time(dataset: Path, predictions: Path, tmp_path: Path):
     first, second = (evaluate(predictions, dataset, settings=FAST) for _ in range(2))
     assert first == second
