@@ -1,4 +1,4 @@
-# Promises to a stranger: make demo, make test, make dev, make bench, make test-long. Each builds the environment it needs.
+# Every target first installs what it needs into .venv.
 PYTHON ?= python3
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 export HF_HUB_OFFLINE := 1
@@ -31,11 +31,16 @@ browser: setup
 	@.ci/browser
 
 .PHONY: test
+ifdef ROOM
+test: setup ## the tests of one folder, without browser, style and types: make test ROOM=ml/evaluation
+	@.venv/bin/python -m pytest -m "not browser" tests/$(ROOM)
+else
 test: setup browser ## the fast suite, with style and types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/python -m pytest -n 2 --dist loadgroup
+endif
 
 # What the long tests start: Ray, PostgreSQL's driver for Dagster, an S3-compatible server.
 .venv/installed-long: .venv/installed

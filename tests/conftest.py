@@ -1,7 +1,9 @@
 """What every test may use; tests that need ../shared are counted when it is not there."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,38 @@ SHARED = Path(os.environ.get("EUFCC_SHARED") or Path(__file__).parents[2] / "sha
 def shared() -> Path:
     """The folder of recorded payloads, the real thesaurus and the real museum."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """once("name", make): the folder that `make` has filled, made by one xdist worker for all. Do not write into it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder, made = base / "once" / name, base / "once" / f"{name}.made"
+        folder.parent.mkdir(exist_ok=True)
+        with (base / "once" / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def drawn_museum(once) -> Callable[..., Path]:
+    """drawn_museum(40), drawn_museum(120, seed=7): a museum folder with so many images, drawn once."""
+    from pipeline.sandbox.render import SEED, render_museum
+
+    def drawn(images: int, seed: int = SEED) -> Path:
+        return once(f"museum_{images}_{seed}", lambda folder: render_museum(folder, seed=seed, images=images))
+
+    return drawn
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

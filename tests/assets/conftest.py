@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from pipeline.files import sha256_of
-from pipeline.sandbox.render import render_museum
 from tests.support.museum_server import running
 
 ROOT = Path(__file__).parents[2]
@@ -50,11 +49,9 @@ class Runs:
 
 
 @pytest.fixture(scope="session")
-def museum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def museum(drawn_museum) -> Path:
     """A small drawn museum."""
-    folder = tmp_path_factory.mktemp("museums") / "small"
-    render_museum(folder, images=40)
-    return folder
+    return drawn_museum(40)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 
 from assets.engine.project import ROOT
-from pipeline.sandbox.render import render_museum
 from pipeline.tables import RESULTS, SPLIT_TABLE
 
 pytestmark = pytest.mark.xdist_group("whole_run")  # one run for all tests that look at it
@@ -21,11 +20,9 @@ ROWS = '["multilabel"]'
 
 
 @pytest.fixture(scope="module")
-def museum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def museum(drawn_museum) -> Path:
     """A small drawn museum."""
-    folder = tmp_path_factory.mktemp("museums") / "small"
-    render_museum(folder, images=IMAGES)
-    return folder
+    return drawn_museum(IMAGES)
 
 
 def demo(museum: Path, home: Path, **changed: str) -> subprocess.CompletedProcess[str]:

@@ -1,27 +1,17 @@
-"""What the tests of the training path share: a small museum of coloured shapes, one thread, and the command."""
+"""What the tests of the training path share: a small museum of coloured shapes, and a tree of tags."""
 
 from pathlib import Path
 
 import pytest
-import torch
 
 from ml.dataset.tag_list import FacetTags
 from tests.ml.museum import write_museum
 
 
 @pytest.fixture(scope="session")
-def museum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def museum(once) -> Path:
     """A dataset folder: 96 training images, four facets, two to six tags each."""
-    return write_museum(tmp_path_factory.mktemp("museum") / "dataset")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors are fastest on one thread, and so are tests that run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    return once("coloured_shapes", write_museum)
 
 
 @pytest.fixture

@@ -4,18 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sandbox.render import render_museum
 from tests.operations.services import dagster_home, environment, eufcc, final_hashes, storage_below
 
 IMAGES = 300
 
 
 @pytest.fixture(scope="session")
-def museum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def museum(drawn_museum) -> Path:
     """A drawn museum of 300 images."""
-    folder = tmp_path_factory.mktemp("museums") / "small"
-    render_museum(folder, images=IMAGES)
-    return folder
+    return drawn_museum(IMAGES)
 
 
 @pytest.fixture(scope="session")

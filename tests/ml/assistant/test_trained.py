@@ -17,6 +17,7 @@ from ml.experiments.run import main
 from ml.registry.champion import Contender, write_contender
 from pipeline import FACETS
 from pipeline.release.folder import dataset_schema
+from tests.ml.torch_threads import one_thread  # noqa: F401
 
 COLOURS = ("saddlebrown", "navy", "darkgreen", "gold", "crimson", "gray")
 SPLITS = {"train": 24, "validation": 12, "inner_test": 6, "outer_test": 6}

@@ -18,6 +18,7 @@ from ml.dataset.batches import Draw, EpochSampler, Images, every_image_once, loa
 from ml.dataset.split import DataError, load_split
 from ml.dataset.tag_list import load_tag_list
 from ml.dataset.transforms import View, central_box, cut, random_box
+from tests.ml.torch_threads import one_thread  # noqa: F401
 
 
 def jpeg(width: int, height: int) -> Image.Image:

@@ -12,6 +12,7 @@ from ml.evaluation.device_metrics import rank_on, why_unavailable
 from ml.evaluation.evaluate import evaluate
 from ml.evaluation.image_scores import ImageScores, score_images
 from pipeline.settings import EvaluationSettings
+from tests.ml.torch_threads import one_thread  # noqa: F401
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 

@@ -15,7 +15,6 @@ import pytest
 
 from pipeline.files import sha256_of
 from pipeline.images.fetch import fetch_images
-from pipeline.sandbox.render import render_museum
 from pipeline.settings import HttpSettings, ImageSettings
 from pipeline.tables import FETCHES
 from tests.support.faults import FAULTS, IMAGE, Faults
@@ -23,10 +22,8 @@ from tests.support.museum_server import running
 
 
 @pytest.fixture(scope="session")
-def museum(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("museums") / "small"
-    render_museum(folder, images=60)
-    return folder
+def museum(drawn_museum) -> Path:
+    return drawn_museum(60)
 
 
 def originals(museum: Path) -> pl.DataFrame:
@@ -117,11 +114,11 @@ def test_killed_twice_the_images_are_those_of_an_undisturbed_run(museum: Path, t
 
 
 @pytest.mark.long
-def test_killed_at_twenty_random_points_the_images_are_those_of_an_undisturbed_run(tmp_path: Path):
-    render_museum(tmp_path / "museum", images=400)
-    with running(tmp_path / "museum") as address:
-        fetched_from(address, tmp_path / "museum", tmp_path / "calm")
-    hits = killed_at_random(tmp_path / "museum", tmp_path / "killed", kills=20)
+def test_killed_at_twenty_random_points_the_images_are_those_of_an_undisturbed_run(drawn_museum, tmp_path: Path):
+    museum = drawn_museum(400)
+    with running(museum) as address:
+        fetched_from(address, museum, tmp_path / "calm")
+    hits = killed_at_random(museum, tmp_path / "killed", kills=20)
     assert hits >= 15  # the last ones may come after the end
     assert sha256_of(tmp_path / "calm" / "images") == sha256_of(tmp_path / "killed" / "images")
     states = [

@@ -7,18 +7,15 @@ import httpx
 import pytest
 
 from pipeline.sandbox.folder import MuseumFolder
-from pipeline.sandbox.render import render_museum
 from tests.support.museum_server import running
 
 IMAGES = 120
 
 
 @pytest.fixture(scope="session")
-def museum_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def museum_folder(drawn_museum) -> Path:
     """A museum of 120 images."""
-    folder = tmp_path_factory.mktemp("sandbox") / "museum"
-    render_museum(folder, seed=7, images=IMAGES)
-    return folder
+    return drawn_museum(IMAGES, seed=7)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.items import row_of_item
 from pipeline.http import HttpClient
 from pipeline.sandbox.folder import MuseumFolder
-from pipeline.sandbox.render import render_museum
 from pipeline.settings import RULES_FILE, HarvestSettings, HttpSettings, VocabularySettings
 from pipeline.tables import CONCEPT_ALIGNMENTS, CONCEPTS, RECORDS, UNMAPPED_CONCEPTS
 from pipeline.vocabulary.align import align_concepts
@@ -67,10 +66,10 @@ def answered(folder: Path) -> int:
 
 
 @pytest.mark.long
-def test_every_fault_and_twenty_kills_end_in_the_same_tables(tmp_path: Path):
-    render_museum(tmp_path / "museum", images=60)
-    museum = MuseumFolder(tmp_path / "museum")
-    lines = (tmp_path / "museum" / "records.jsonl").read_text(encoding="utf-8").splitlines()
+def test_every_fault_and_twenty_kills_end_in_the_same_tables(drawn_museum, tmp_path: Path):
+    folder = drawn_museum(60)
+    museum = MuseumFolder(folder)
+    lines = (folder / "records.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [{**row_of_item(json.loads(line)), "created_at": None, "updated_at": None} for line in lines]
     RECORDS.write(RECORDS.frame(rows), tmp_path / "records.parquet")
     (tmp_path / "clean").mkdir()
