@@ -9,7 +9,7 @@ from pydantic import Field
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan, Metadata
 from assets.training import ROWS
-from ml.registry.champion import best_row, promote, read_contender, write_contender
+from ml.registry.champion import best_contender, promote, read_contender, write_contender
 
 CODE = ("ml/registry/champion.py",)
 CHALLENGER = "challenger.json"
@@ -29,7 +29,7 @@ class PromotionConfig(dg.Config):
 def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) -> Metadata:
     """The best row of the benchmark that is there. Its check blocks where the champion is better."""
     rows = results if config.baseline is None else results.filter(pl.col("baseline") == config.baseline)
-    best = best_row(rows)
+    best = best_contender(rows)
     write_contender(best, storage / "challenger" / CHALLENGER)
     return {"challenger": {"row": best.baseline, "r_precision": best.score, "low": best.low, "high": best.high}}
 

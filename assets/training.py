@@ -34,7 +34,7 @@ def training_asset(row: Baseline) -> dg.AssetsDefinition:
 
     trained.__name__ = row.key
     trained.__doc__ = f"The row `{row.key}` ({row.kind}): its model, and its scores for every image of every split."
-    members = tuple(f"{kind}/{member}" for member in needs(row) for kind in ("models", "predictions"))
+    members = tuple(f"{kind}/{member}" for member in row.needs for kind in ("models", "predictions"))
     return stage_asset(
         AssetPlan(
             "training",
@@ -48,18 +48,11 @@ def training_asset(row: Baseline) -> dg.AssetsDefinition:
     )(trained)
 
 
-def needs(row: Baseline) -> tuple[str, ...]:
-    """The rows that must be trained before this one."""
-    if row.kind == "ensemble":
-        return row.members
-    return (row.wise,) if row.kind == "clip" and row.wise else ()
-
-
 def rows_of(settings: Settings) -> tuple[Baseline, ...]:
     """The rows that the settings name, with those they are made of; else the paper's twelve, or all there are."""
     if settings.benchmark.rows:
         named = [baseline(key) for key in settings.benchmark.rows]
-        wanted = {row.key for row in named} | {member for row in named for member in needs(row)}
+        wanted = {row.key for row in named} | {member for row in named for member in row.needs}
         return tuple(row for row in PAPER_ROWS + FURTHER_ROWS if row.key in wanted)
     return PAPER_ROWS + (FURTHER_ROWS if settings.benchmark.further_rows else ())
 

@@ -136,14 +136,14 @@ def quality_of(run: str, decisions: pl.DataFrame, dataset: Path, models: Path) -
     from ml.dataset.prediction_files import read_predictions
     from ml.dataset.split import load_split
     from ml.dataset.tag_list import load_tag_list
-    from ml.training.predict import figures
+    from ml.training.predict import quick_metrics
 
     order, _ = read_tag_list(dataset / "tag_list.json")
     suggester = find_models(models / "models", models / "predictions", dataset, order).get(SHOWN)
     rows = summary(rank_again(decisions, suggester, DatasetImages(dataset).jpeg))
     tag_list = load_tag_list(dataset)
     test = load_split(dataset, "inner_test", tag_list)
-    quality = figures(read_predictions(models / "predictions" / SHOWN, test, tag_list), test)["mean"]
+    quality = quick_metrics(read_predictions(models / "predictions" / SHOWN, test, tag_list), test)["mean"]
     columns = ("decided", "n", "score_now", "rank_now", "top_10_now")
     return rows.select(pl.lit(run).alias("models"), *columns, pl.lit(quality).alias("r_precision_inner_test"))
 

@@ -136,10 +136,11 @@ def ours(folder: Path, workers: int) -> Generator[Any, None, None]:
     import torch
 
     from ml.baselines import recipe
-    from ml.dataset.batches import EpochSampler, Images, loader, on_device
+    from ml.dataset.batches import EpochSampler, Images, loader
     from ml.dataset.split import ImageSplit
     from ml.dataset.tag_list import TagList
     from ml.dataset.transforms import View
+    from ml.training.device import on_device
 
     files = sorted(folder.glob("*.jpg"))
     jpegs = pa.chunked_array([pa.array([file.read_bytes() for file in files], pa.large_binary())])
@@ -147,9 +148,8 @@ def ours(folder: Path, workers: int) -> Generator[Any, None, None]:
     split = ImageSplit("train", names, (0,) * len(names), ("",) * len(names), jpegs, {}, {})
     images = Images(split, TagList("", "", {}), View(PX, CROP))
     sampler = EpochSampler(len(images), step_size=BATCH, seed=0)
-    scale = recipe("multilabel", "full")
     batches = loader(images, sampler, batch=BATCH, workers=workers, pin=False)
-    return (on_device(batch, torch.device("cpu"), scale)["image"] for batch in batches)
+    return (on_device(batch, torch.device("cpu"), recipe("multilabel", "full"))["image"] for batch in batches)
 
 
 def peer(folder: Path, workers: int) -> Generator[Any, None, None]:

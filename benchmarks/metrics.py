@@ -115,10 +115,10 @@ def full(folder: Path) -> dict[str, object]:
     import pyarrow as pa
 
     from ml.dataset.ground_truth import Dataset, Truth
+    from ml.dataset.prediction_files import write_predictions
     from ml.dataset.relevance import Relevance
     from ml.dataset.tag_list import FacetTags
     from ml.evaluation.evaluate import results_of, score_predictions
-    from ml.evaluation.prediction_reader import write_predictions
     from pipeline import FACETS
     from pipeline.settings import EvaluationSettings
 
@@ -144,7 +144,7 @@ def full(folder: Path) -> dict[str, object]:
     groups = (np.arange(FULL_IMAGES) / GROUP).astype(np.int64)
     truth = Truth("inner_test", images, {f: everything if f == FACETS[0] else nothing for f in FACETS}, groups)
     scores = generator.random((FULL_IMAGES, TAGS), np.float32).astype(np.float16)
-    write_predictions(folder / "p", "peer", 0, dataset, truth, {FACETS[0]: scores})
+    write_predictions({FACETS[0]: scores}, truth, dataset, folder / "p", baseline="peer", seed=0, logarithms=False)
     del scores
     pa.default_memory_pool().release_unused()
     before = peak_mb()

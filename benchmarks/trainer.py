@@ -33,11 +33,12 @@ from ml.dataset.batches import Images
 from ml.dataset.split import ImageSplit, in_offsets
 from ml.dataset.tag_list import FacetTags, TagList
 from ml.dataset.transforms import View
-from ml.experiments.build import network_of
+from ml.experiments.make import network_of
 from ml.models.architectures import CONVNEXT_BASE, Backbone
-from ml.models.network import Network
+from ml.models.tokens import tokenize
 from ml.training.cost import cost_of
-from ml.training.device import Place, place
+from ml.training.device import Device, network_on, use_device
+from ml.training.image_texts import ImageTexts
 from ml.training.optimization import compiles
 from ml.training.progress import Progress
 from ml.training.recipe import Recipe
@@ -59,7 +60,10 @@ def main() -> None:
     n = asked.images or (25_600 if asked.gpu else 256)
     chosen = replace(recipe_for(asked.gpu, asked.workers), compile=asked.compile)
     key = "clip_1_tag" if asked.gpu == "clip" else "multilabel"
-    with tempfile.TemporaryDirectory(prefix="eufcc-trainer-") as name, place("cuda" if asked.gpu else "cpu") as here:
+    with (
+        tempfile.TemporaryDirectory(prefix="eufcc-trainer-") as name,
+        use_device("cuda" if asked.gpu else "cpu") as here,
+    ):
         write_pictures(Path(name) / "all", n, 256)
         found: dict[str, list[float]] = {"ours": [], "peer": [], "resident": []}
         for _ in range(TURNS):
@@ -111,16 +115,14 @@ def line(
     }
 
 
-def ours(folder: Path, key: str, chosen: Recipe, here: Place) -> tuple[float, float, float]:
+def ours(folder: Path, key: str, chosen: Recipe, here: Device) -> tuple[float, float, float]:
     """Images a second and share of waiting in the second epoch of our loop, and GFLOP of a forward pass."""
     split, tag_list = described(folder)
-    model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)  # type: ignore[arg-type]
-    model = placed(model, chosen, here)
+    model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)
+    model = network_on(model, here.torch_device, chosen)
     images = Images(split, tag_list, View(chosen.image_size, (0.08, 1.0)))
     if key.startswith("clip"):
-        from ml.training.image_texts import samples_of
-
-        images = samples_of(baseline(key), chosen, split, tag_list, images.view, 0)  # type: ignore[arg-type]
+        images = ImageTexts(split, tag_list, images.view, 0, chosen, baseline(key).prompt)  # type: ignore[attr-defined]
     forward = cost_of(model, chosen, here)["gflop_per_image"]
     events = io.StringIO()
     train(
@@ -169,19 +171,19 @@ def loaded(folder: Path, chosen: Recipe) -> Any:
     )
 
 
-def bare(chosen: Recipe, here: Place, batches: Any) -> float:
+def bare(chosen: Recipe, here: Device, batches: Any) -> float:
     """Images a second of the second epoch of the ten lines that everyone writes first."""
     name = chosen.backbone.name.split(".")[0]
-    model = timm.create_model(name, num_classes=TAGS, **chosen.backbone.options).to(here.device).train()
+    model = timm.create_model(name, num_classes=TAGS, **chosen.backbone.options).to(here.torch_device).train()
     network = torch.compile(model) if compiles(chosen, here) else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
-    target = (torch.rand(chosen.batch, TAGS, device=here.device) < 0.03).float()
+    target = (torch.rand(chosen.batch, TAGS, device=here.torch_device) < 0.03).float()
     speed = 0.0
     for _ in range(2):
         began, seen = time.perf_counter(), 0
         for image, _label in batches:
-            with torch.autocast(here.device.type, dtype=torch.bfloat16, enabled=here.cuda):
-                logits = network(image.to(here.device, non_blocking=True))
+            with torch.autocast(here.torch_device.type, dtype=torch.bfloat16, enabled=here.cuda):
+                logits = network(image.to(here.torch_device, non_blocking=True))
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, target[: len(logits)])
             optimizer.zero_grad()
             loss.backward()
@@ -192,11 +194,11 @@ def bare(chosen: Recipe, here: Place, batches: Any) -> float:
     return speed
 
 
-def resident(key: str, chosen: Recipe, here: Place, steps: int = 8) -> float:
+def resident(key: str, chosen: Recipe, here: Device, steps: int = 8) -> float:
     """Images a second of our network on one batch that never moves."""
     _, tag_list = described(Path(os.devnull))
-    model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)  # type: ignore[arg-type]
-    model = placed(model, chosen, here).train()
+    model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)
+    model = network_on(model, here.torch_device, chosen).train()
     network = torch.compile(model) if compiles(chosen, here) else model
     batch = one_batch(key, chosen, here)
     optimizer = torch.optim.AdamW(model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
@@ -205,7 +207,7 @@ def resident(key: str, chosen: Recipe, here: Place, steps: int = 8) -> float:
         if step == 2:
             finished(here)
             began = time.perf_counter()
-        with torch.autocast(here.device.type, dtype=torch.bfloat16, enabled=here.cuda):
+        with torch.autocast(here.torch_device.type, dtype=torch.bfloat16, enabled=here.cuda):
             outputs = network(batch)
         model.loss(outputs, batch, model.weights(batch)).backward()
         optimizer.step()
@@ -214,27 +216,19 @@ def resident(key: str, chosen: Recipe, here: Place, steps: int = 8) -> float:
     return steps * chosen.batch / (time.perf_counter() - began)
 
 
-def one_batch(key: str, chosen: Recipe, here: Place) -> dict[str, Tensor]:
+def one_batch(key: str, chosen: Recipe, here: Device) -> dict[str, Tensor]:
     """Noise with tags, on the device."""
-    image = torch.randn(chosen.batch, 3, chosen.image_size, chosen.image_size, device=here.device)
-    closed = torch.rand(chosen.batch, TAGS, device=here.device) < 0.03
-    draws = torch.zeros(chosen.batch, 1, dtype=torch.long, device=here.device)
-    batch = {"image": image.contiguous(memory_format=torch.channels_last), "closed": closed, "draws": draws}
+    image = torch.randn(chosen.batch, 3, chosen.image_size, chosen.image_size, device=here.torch_device)
+    closed = torch.rand(chosen.batch, TAGS, device=here.torch_device) < 0.03
+    sampled = torch.zeros(chosen.batch, 1, dtype=torch.long, device=here.torch_device)
+    batch = {"image": image.contiguous(memory_format=torch.channels_last), "closed": closed, "sampled_tag": sampled}
     if key.startswith("clip"):
-        from ml.models.clip import tokenize
-
         texts = [f"thing number {number % TAGS}" for number in range(chosen.batch)]
-        batch["tokens"] = tokenize(texts, 77).to(here.device)
+        batch["tokens"] = tokenize(texts, 77).to(here.torch_device)
     return batch
 
 
-def placed(model: Network, chosen: Recipe, here: Place) -> Network:
-    """The network on the device, in the recipe's layout."""
-    model = model.to(here.device)
-    return model.to(memory_format=torch.channels_last) if chosen.channels_last else model  # type: ignore[call-overload]
-
-
-def finished(here: Place) -> None:
+def finished(here: Device) -> None:
     """Wait until the device has done all that it was asked."""
     if here.cuda:
         torch.cuda.synchronize()

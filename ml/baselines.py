@@ -1,6 +1,10 @@
-"""The rows of the benchmark as data, and the recipe each is trained with (protocol, section 5)."""
+"""The rows of the benchmark as data, and the recipe each is trained with (protocol, section 5).
 
-from dataclasses import dataclass, replace
+A row says what it scores, what it needs and whether it is trained; ml/experiments/make.py says how each kind is made.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,38 +17,85 @@ Profile = Literal["demo", "full"]
 
 
 @dataclass(frozen=True)
-class Vision:
-    """An image network with one head per facet."""
+class Baseline:
+    """A row of the benchmark; each subclass is a kind of row."""
 
     key: str
-    head: str
-    class_weights: bool = False
-    facets: tuple[str, ...] = FACETS
-    frozen: bool = False  # True: only the heads are trained
-    kind: Literal["vision"] = "vision"
+    facets: tuple[str, ...] = field(default=FACETS, kw_only=True)  # that it has scores for
+
+    @property
+    def kind(self) -> str:
+        """The kind's name, for people."""
+        return type(self).__name__.lower()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The rows that must be made before this one."""
+        return ()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether a network is trained to make it."""
+        return True
+
+    def recipe_changes(self, base: str) -> Mapping[str, Any]:
+        """What differs from the base recipe `full`, `demo`, or `demo_weights`."""
+        return {}
 
 
 @dataclass(frozen=True)
-class Clip:
+class Vision(Baseline):
+    """An image network with one head per facet."""
+
+    head: str
+    class_weights: bool = False
+    frozen: bool = False  # True: only the heads are trained
+
+    def recipe_changes(self, base: str) -> Mapping[str, Any]:
+        """A frozen row trains no block of its network."""
+        return {"freeze": -1} if self.frozen else {}
+
+
+@dataclass(frozen=True)
+class Clip(Baseline):
     """CLIP; `prompt` is the text of training and of ranking."""
 
-    key: str
     prompt: Prompt
     trained: bool = True
     wise: str | None = None  # the fine-tuned row whose weights are mixed with the zero-shot ones (WiSE-FT)
-    kind: Literal["clip"] = "clip"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """WiSE-FT needs the fine-tuned row."""
+        return () if self.wise is None else (self.wise,)
+
+    @property
+    def trainable(self) -> bool:
+        """Zero-shot rows are not trained."""
+        return self.trained or self.wise is not None
+
+    def recipe_changes(self, base: str) -> Mapping[str, Any]:
+        """The recipe of CLIP; images of one path share its text, so that they are positives of each other."""
+        return CLIP_RECIPES[base] | ({"positives": "same_text"} if self.prompt == "path_prompt" else {})
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Baseline):
     """The mean of its members' scores on one scale."""
 
-    key: str
     members: tuple[str, ...]
-    kind: Literal["ensemble"] = "ensemble"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Its members."""
+        return self.members
+
+    @property
+    def trainable(self) -> bool:
+        """Only its members are trained."""
+        return False
 
 
-Baseline = Vision | Clip | Ensemble
 PAPER_ROWS: tuple[Baseline, ...] = (
     Vision("multilabel", "multilabel"),
     Vision("multilabel_materials", "multilabel", facets=("materials",)),
@@ -71,16 +122,6 @@ FURTHER_ROWS: tuple[Baseline, ...] = (
 BASELINES: dict[str, Baseline] = {row.key: row for row in PAPER_ROWS + FURTHER_ROWS}
 
 
-def recipe(key: str, profile: Profile, weights: Path | None = None) -> Recipe:
-    """The recipe of a row. The demo's differ in size alone: a network that a laptop trains in seconds."""
-    row = baseline(key)
-    if profile not in get_args(Profile):
-        raise BaselineError(f"There is no profile `{profile}`; it must be demo or full.")
-    if profile == "full":
-        return _full(row)
-    return _demo_mobilenet(row) if weights is not None else _demo_gabor(row)
-
-
 def baseline(key: str) -> Baseline:
     """The row of that key. Raises BaselineError."""
     if key not in BASELINES:
@@ -88,76 +129,75 @@ def baseline(key: str) -> Baseline:
     return BASELINES[key]
 
 
-def _full(row: Baseline) -> Recipe:
-    if row.kind != "clip":
-        return Recipe(freeze=-1 if getattr(row, "frozen", False) else 0)
-    return Recipe(
-        backbone=replace(CONVNEXT_BASE, mean=OPENAI_MEAN, std=OPENAI_STD),
-        open_clip="ViT-B-16",  # paper
-        eval_part=1.0,  # ours: CLIP's own evaluation crop
-        repeats=1,  # ours
-        epochs=100,  # paper
-        batch=64,  # paper
-        lr=3e-5,  # paper
-        betas=(0.9, 0.99),  # paper
-        eps=1e-8,  # paper
-        weight_decay=0.1,  # paper
-        warmup_steps=500,  # paper
-        clip_norm=1.0,  # paper
-        positives="same_text" if row.key == "clip_path_prompt" else "pairs",
-    )
+def recipe(key: str, profile: Profile, weights: Path | None = None) -> Recipe:
+    """The recipe of a row. The demo's differ in size alone: a network that a laptop trains in seconds."""
+    row = baseline(key)
+    if profile not in get_args(Profile):
+        raise BaselineError(f"There is no profile `{profile}`; it must be demo or full.")
+    base = "demo_weights" if profile == "demo" and weights is not None else profile
+    return replace(RECIPES[base], **row.recipe_changes(base))
 
 
-def _demo_gabor(row: Baseline) -> Recipe:
-    """Fixed filters with a small trained part, 128 px: a laptop's minute for all rows, and nothing to download."""
-    common = Recipe(
-        backbone=GABOR,
-        pretrained=False,
-        freeze=-1 if getattr(row, "frozen", False) else 1,
-        frozen_views=4,
-        image_size=128,
-        crop_scale_min=0.5,
-        eval_part=1.0,
-        cache_px=144,
-        repeats=1,
-        epochs=16,
-        batch=64,
-        lr=5e-3,
-        warmup_steps=30,
-        clip_norm=1.0,
-        prior_bias=True,
-        compile="off",  # it takes longer than these trainings
-        tensorboard=False,
-        workers=0,
-        eval_batch=32,  # as many pictures as the processor's cache holds
-        threads=1,  # the network is so small that two threads mostly wait for each other
-    )
-    return replace(common, **DEMO_CLIP) if row.kind == "clip" else common
-
-
-def _demo_mobilenet(row: Baseline) -> Recipe:
-    """ImageNet weights, 128 px; all blocks but the last are frozen, and pass each image's views once."""
-    common = replace(
-        _demo_gabor(row),
-        backbone=MOBILENETV2,
-        pretrained=True,
-        cache_px=160,
-        freeze=-1 if getattr(row, "frozen", False) else 6,
-        epochs=10,
-        lr=3e-4,
-        head_lr=3e-3,
-        warmup_steps=40,
-        threads=None,
-    )
-    return replace(common, epochs=14) if row.kind == "clip" else common
-
+# Fixed filters with a small trained part, 128 px: a laptop's minute for all rows, and nothing to download.
+DEMO = Recipe(
+    backbone=GABOR,
+    pretrained=False,
+    freeze=1,
+    frozen_views=4,
+    image_size=128,
+    crop_scale_min=0.5,
+    eval_part=1.0,
+    cache_px=144,
+    repeats=1,
+    epochs=16,
+    batch=64,
+    lr=5e-3,
+    warmup_steps=30,
+    clip_norm=1.0,
+    prior_bias=True,
+    compile="off",  # it takes longer than these trainings
+    tensorboard=False,
+    workers=0,
+    eval_batch=32,  # as many pictures as the processor's cache holds
+    threads=1,  # the network is so small that two threads mostly wait for each other
+)
+# ImageNet weights, 128 px; all blocks but the last are frozen, and pass each image's views once.
+DEMO_WEIGHTS = replace(
+    DEMO,
+    backbone=MOBILENETV2,
+    pretrained=True,
+    cache_px=160,
+    freeze=6,
+    epochs=10,
+    lr=3e-4,
+    head_lr=3e-3,
+    warmup_steps=40,
+    threads=None,
+)
+RECIPES: dict[str, Recipe] = {"full": Recipe(), "demo": DEMO, "demo_weights": DEMO_WEIGHTS}
 
 # A text tower that is trained from random weights beside the demo's image network.
 DEMO_CLIP: dict[str, Any] = {
     "text_tower": TextTower(context=24, width=96, heads=4, layers=1, embed=96),
     "batch": 128,
-    "epochs": 20,
-    "lr": 3e-3,
     "instances": "per_image",
     "positives": "same_text",
+}
+CLIP_RECIPES: dict[str, dict[str, Any]] = {
+    "full": {
+        "backbone": replace(CONVNEXT_BASE, mean=OPENAI_MEAN, std=OPENAI_STD),
+        "open_clip": "ViT-B-16",  # paper
+        "eval_part": 1.0,  # ours: CLIP's own evaluation crop
+        "repeats": 1,  # ours
+        "epochs": 100,  # paper
+        "batch": 64,  # paper
+        "lr": 3e-5,  # paper
+        "betas": (0.9, 0.99),  # paper
+        "eps": 1e-8,  # paper
+        "weight_decay": 0.1,  # paper
+        "warmup_steps": 500,  # paper
+        "clip_norm": 1.0,  # paper
+    },
+    "demo": DEMO_CLIP | {"epochs": 20, "lr": 3e-3},
+    "demo_weights": DEMO_CLIP | {"epochs": 14},
 }

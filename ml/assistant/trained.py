@@ -114,39 +114,26 @@ def _suggester(
 
 def load(model: Trained, models: Path, dataset: Path) -> Scorer:
     """The model ready to score. Raises ModelError."""
-    from ml.baselines import Ensemble, baseline
-
-    row = baseline(str(model.described.get("baseline", model.key)))
-    if isinstance(row, Ensemble):
-        return _Together(model, models, dataset)
-    return _Network(model, dataset)
+    return _Ensemble(model, models, dataset) if "members" in model.described else _Network(model.folder, dataset)
 
 
 class _Network:
     """One trained network, on the CPU or the GPU that is there."""
 
-    def __init__(self, model: Trained, dataset: Path):
+    def __init__(self, folder: Path, dataset: Path):
         import torch
 
-        from ml.baselines import Vision, baseline
-        from ml.dataset.tag_list import load_tag_list
         from ml.dataset.transforms import View
-        from ml.experiments.build import network_of
-        from ml.training.checkpoints import CheckpointError, load_model
+        from ml.registry.load import LoadError, load_row
+        from ml.training.checkpoints import CheckpointError
+        from ml.training.recipe import BaselineError
 
-        row = baseline(str(model.described["baseline"]))
-        if row.kind == "ensemble":
-            raise ModelError(f"{model.key} is an ensemble inside an ensemble.")
-        self._recipe = recipe_of(model.described["recipe"])
-        tag_list = load_tag_list(dataset)
-        tag_list = tag_list.only(row.facets) if isinstance(row, Vision) else tag_list
-        self._network, _ = network_of(row, self._recipe, tag_list, None, int(model.described.get("seed", 0)))
         try:
-            load_model(self._network, model.folder)
-        except CheckpointError as error:
+            self._network, self._recipe, _ = load_row(folder, dataset)
+        except (BaselineError, CheckpointError, LoadError) as error:
             raise ModelError(str(error)) from error
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network.to(self._device).eval()
+        self._network.to(self._device)
         self._view = View(self._recipe.image_size, part=self._recipe.eval_part)
 
     def log_scores(self, picture: Image.Image) -> dict[str, NDArray[np.float32]]:
@@ -155,9 +142,12 @@ class _Network:
 
         import torch
 
-        from ml.dataset.batches import on_device
+        from ml.dataset.transforms import shrunk
+        from ml.training.device import on_device
 
-        pixels = np.array(self._view.apply(self._cached(picture), random.Random(0)))  # noqa: S311
+        if self._recipe.cache_px is not None:  # as training had it in memory
+            picture = shrunk(picture, self._recipe.cache_px)
+        pixels = np.array(self._view.apply(picture, random.Random(0)))  # noqa: S311
         with torch.inference_mode():
             batch = on_device({"image": torch.from_numpy(pixels)[None]}, self._device, self._recipe)
             scores = self._network.log_scores(self._network(batch))
@@ -167,27 +157,14 @@ class _Network:
         """Each tag's probability."""
         return {facet: np.exp(values[0]) for facet, values in self.log_scores(picture).items()}
 
-    def _cached(self, picture: Image.Image) -> Image.Image:
-        """The picture as training had it in memory, where the recipe says so."""
-        from ml.dataset.transforms import cut
 
-        short = self._recipe.cache_px
-        if short is None:
-            return picture
-        width, height = picture.size
-        factor = min(1.0, short / min(width, height))
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        return cut(picture, (0.0, 0.0, float(width), float(height)), size)
-
-
-class _Together:
+class _Ensemble:
     """An ensemble: its members, and the scale of each that was fixed on validation."""
 
     def __init__(self, model: Trained, models: Path, dataset: Path):
         from ml.experiments.ensemble import Scale
 
-        members = [Trained(models / key, _described(models / key)) for key in model.described["members"]]
-        self._members = [_Network(member, dataset) for member in members]
+        self._members = [_Network(models / key, dataset) for key in model.described["members"]]
         self._scales = [{facet: Scale(**scale) for facet, scale in each.items()} for each in model.described["scales"]]
         self._facets = list(model.described["facets"])
 
@@ -197,29 +174,3 @@ class _Together:
 
         members = [member.log_scores(picture) for member in self._members]
         return {facet: np.exp(values[0]) for facet, values in combine(members, self._scales, self._facets).items()}
-
-
-def _described(folder: Path) -> Mapping[str, Any]:
-    from ml.training.checkpoints import CheckpointError, read_description
-
-    try:
-        return read_description(folder)
-    except CheckpointError as error:
-        raise ModelError(str(error)) from error
-
-
-def recipe_of(stored: Mapping[str, Any]) -> Any:
-    """The recipe in `model.json`, without asking for pretrained weights: the trained ones follow."""
-    from ml.models.architectures import Backbone
-    from ml.models.prompts import TextTower
-    from ml.training.recipe import Recipe
-
-    def tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-    values = tuples(stored) | {
-        "backbone": Backbone(**tuples(stored["backbone"])),
-        "text_tower": TextTower(**tuples(stored["text_tower"])),
-        "pretrained": False,
-    }
-    return Recipe(**values)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,14 +23,19 @@ class Draw(NamedTuple):
 
 
 class Images(Dataset[dict[str, torch.Tensor]]):
-    """Images with their tags: `image` uint8 (size, size, 3), `closed` bool over all facets' tags in turn, `draws`,
-    one random closed tag per facet, -1 where the image has none, and, where people rejected any, `rejected`."""
+    """Images with their tags, as batches of tensors.
+
+    `image`: uint8, (n, size, size, 3), or the activations that a frozen network made of it. `closed`: bool, (n, tags),
+    the tags of all facets side by side, with those above them. `sampled_tag`: int64, (n, facets), one random closed tag
+    per facet, -1 where the image has none. `provider`: int64, (n,), index into `split.provider_names`. `rejected`: bool
+    as `closed`, the tags that people rejected; only where the split has any.
+    """
 
     def __init__(self, split: ImageSplit, tag_list: TagList, view: View, seed: int = 0) -> None:
         self.split, self.tag_list, self.view, self.seed = split, tag_list, view, seed
         self.n_tags = sum(len(tags) for tags in tag_list.facets.values())
         self.any_rejected = any(len(values) for _, values in split.rejected.values())
-        self.activations: torch.Tensor | None = None  # images x views x …: what a frozen network made of them
+        self.activations: torch.Tensor | None = None  # images x views x …, see ml.training.activation_cache
 
     def __len__(self) -> int:
         return len(self.split)
@@ -39,46 +44,47 @@ class Images(Dataset[dict[str, torch.Tensor]]):
         return {name: tensor[0] for name, tensor in self.__getitems__([draw]).items()}
 
     def __getitems__(self, draws: Sequence[Draw]) -> dict[str, torch.Tensor]:
-        """A whole batch at once: what each draw gives does not depend on the others."""
+        """A whole batch at once; what a draw gives does not depend on the other draws."""
         generators = [self.rng(draw) for draw in draws]
         rows = [draw.image for draw in draws]
-        return {"image": self._inputs(rows, generators)} | self._targets(rows, generators)
+        provider = torch.from_numpy(self.split.provider_index[rows])
+        return {"image": self._inputs(rows, generators), "provider": provider} | self._targets(rows, generators)
 
     def rng(self, draw: Draw) -> random.Random:
         """The generator of one draw, the same on every machine."""
         return random.Random((self.seed << 64) | draw.key)  # noqa: S311
 
     def picture(self, image: int) -> Image.Image:
-        """The image: from memory where it was decoded, else its JPEG, not decoded yet."""
+        """The decoded image where the split holds it in memory, else its JPEG, opened but not decoded."""
         if self.split.pixels is not None:
             return Image.fromarray(self.split.pixels[image])
         return open_jpeg(self.split.jpegs[image].as_buffer(), self.split.name_of(image))
 
     def _inputs(self, rows: list[int], generators: list[random.Random]) -> torch.Tensor:
-        """The images as these draws show them: pixels, or one of the views that already passed a frozen network."""
+        """Pixels under random augmentation, or the activations of one random view of each image."""
         if self.activations is not None:
             views = [rng.randrange(self.activations.shape[1]) for rng in generators]
             return self.activations[rows, views]
         pixels = np.empty((len(rows), self.view.size, self.view.size, 3), np.uint8)
-        for place, (image, rng) in enumerate(zip(rows, generators, strict=True)):
-            pixels[place] = self.view.apply(self.picture(image), rng)
+        for row, (image, rng) in enumerate(zip(rows, generators, strict=True)):
+            pixels[row] = self.view.apply(self.picture(image), rng)
         return torch.from_numpy(pixels)
 
     def _targets(self, rows: list[int], generators: list[random.Random]) -> dict[str, torch.Tensor]:
         names = ("closed", "rejected") if self.any_rejected else ("closed",)
         targets = {name: np.zeros((len(rows), self.n_tags), bool) for name in names}
-        draws = np.full((len(rows), len(self.tag_list.facets)), -1)
+        sampled = np.full((len(rows), len(self.tag_list.facets)), -1)
         start = 0
         for number, (facet, tags) in enumerate(self.tag_list.facets.items()):
-            for place, (image, rng) in enumerate(zip(rows, generators, strict=True)):
+            for row, (image, rng) in enumerate(zip(rows, generators, strict=True)):
                 own = self.split.closed_tags(facet, image)
-                targets["closed"][place, start + own] = True
+                targets["closed"][row, start + own] = True
                 if len(own):
-                    draws[place, number] = own[int(rng.random() * len(own))]
+                    sampled[row, number] = own[int(rng.random() * len(own))]
                 if self.any_rejected:
-                    targets["rejected"][place, start + self.split.rejected_tags(facet, image)] = True
+                    targets["rejected"][row, start + self.split.rejected_tags(facet, image)] = True
             start += len(tags)
-        return {name: torch.from_numpy(array) for name, array in (targets | {"draws": draws}).items()}
+        return {name: torch.from_numpy(array) for name, array in (targets | {"sampled_tag": sampled}).items()}
 
 
 class EpochSampler(Sampler[Draw]):
@@ -104,58 +110,24 @@ class EpochSampler(Sampler[Draw]):
 
     def __iter__(self) -> Iterator[Draw]:
         order = self._order()[: self.steps * self.step_size // self.world]
-        for place in range(self.start, len(order)):
-            yield Draw(order[place], (self.epoch << 40) | (place * self.world + self.rank))
+        for number in range(self.start, len(order)):
+            yield Draw(order[number], (self.epoch << 40) | (number * self.world + self.rank))
 
     def __len__(self) -> int:
         return self.steps * self.step_size // self.world - self.start
 
     def _order(self) -> list[int]:
         if self.repeats > 1:
-            everyone = RepeatAugSampler(
-                range(self.n), num_replicas=self.world, rank=self.rank, num_repeats=self.repeats
-            )
-            everyone.set_epoch(self.seed * 1_000_003 + self.epoch)
-            return list(everyone)
+            sampler = RepeatAugSampler(range(self.n), num_replicas=self.world, rank=self.rank, num_repeats=self.repeats)
+            sampler.set_epoch(self.seed * 1_000_003 + self.epoch)
+            return list(sampler)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.n, generator=generator).tolist()
         return order[self.rank : self.n - self.n % self.world : self.world]
 
 
-class InputScale(Protocol):
-    """What a network expects of its input (a Recipe, or any other)."""
-
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """Subtracted from the pixels, in [0, 1]."""
-
-    @property
-    def std(self) -> tuple[float, float, float]:
-        """Then divided by this."""
-
-    @property
-    def channels_last(self) -> bool:
-        """The layout in memory."""
-
-
-def on_device(batch: dict[str, torch.Tensor], device: torch.device, scale: InputScale) -> dict[str, torch.Tensor]:
-    """The batch on the device; uint8 pixels travel as they are and become normalised float32 there, channels first."""
-    moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-    image = moved["image"]
-    if image.dtype == torch.uint8:
-        width = image.shape[2]
-        std = torch.tensor(scale.std, device=device)
-        shift = -torch.tensor(scale.mean, device=device) / std
-        rows = image.float().flatten(2)  # a row of all its pixels' colours: three numbers alone keep no processor busy
-        rows = torch.addcmul(shift.repeat(width), rows, (1 / (255 * std)).repeat(width), out=rows)
-        image = rows.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
-    layout = torch.channels_last if scale.channels_last and image.ndim == 4 else torch.contiguous_format
-    moved["image"] = image.float().contiguous(memory_format=layout)
-    return moved
-
-
 def every_image_once(n: int, rank: int, world: int) -> list[Draw]:
-    """One rank's share of an evaluation: over all ranks each image exactly once, none repeated to fill up."""
+    """Shards the images of an evaluation over the ranks without padding: this rank's draws."""
     return [Draw(image, image) for image in range(rank, n, world)]
 
 
@@ -167,20 +139,20 @@ def loader(
     workers: int,
     pin: bool,
 ) -> DataLoader[dict[str, torch.Tensor]]:
-    """Batches in the order of the draws. Workers stay alive between epochs and work ahead."""
+    """Batches in the order of the draws. Workers stay alive between epochs and prefetch."""
     return DataLoader(
         dataset,
         batch_size=batch,
         sampler=draws,  # type: ignore[arg-type]
         num_workers=workers,
         pin_memory=pin,
-        collate_fn=_as_it_is,  # type: ignore[arg-type]
+        collate_fn=_whole_batch,  # type: ignore[arg-type]
         persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
-        generator=torch.Generator().manual_seed(0),  # torch's own draw per epoch must not touch the training's
+        generator=torch.Generator().manual_seed(0),  # its draw per epoch leaves the global generator alone
     )
 
 
-def _as_it_is(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The dataset makes whole batches; there is nothing to put together."""
+def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Images.__getitems__ makes whole batches: nothing is left to collate."""
     return batch

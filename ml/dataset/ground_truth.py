@@ -9,12 +9,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ml.dataset.prediction_files import EvaluationError as EvaluationError
 from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
-
-
-class EvaluationError(ValueError):
-    """Predictions or a dataset that cannot be scored: one sentence that names the item and what to do."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,26 @@ class Truth:
     images: pl.DataFrame  # record_id, view, image_id, data_provider, group_id
     relevance: dict[str, Relevance]  # by facet
     groups: np.ndarray  # int64 per image, numbered from 0 in order of appearance
+
+    @property
+    def name(self) -> str:
+        """The split's name, as an ImageSplit has it."""
+        return self.split
+
+    @property
+    def record_ids(self) -> list[str]:
+        """The record of each image."""
+        return self.images["record_id"].to_list()
+
+    @property
+    def views(self) -> list[int]:
+        """The number of each image within its record."""
+        return self.images["view"].to_list()
+
+    @property
+    def providers(self) -> list[str]:
+        """The data provider of each image."""
+        return self.images["data_provider"].to_list()
 
 
 def load_truth(dataset: Dataset, split: str) -> Truth:

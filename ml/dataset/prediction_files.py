@@ -1,81 +1,217 @@
-"""Prediction files: one format, written and read here."""
+"""Prediction files, `<predictions>/<split>/<facet>.parquet`: the one place where they are written and read.
 
-from collections.abc import Mapping
+A row per image: `record_id`, `view`, `data_provider` and `scores`, one per tag in the order of the tag list. The file's
+metadata names the split and the tag list by their hashes. Needs neither polars nor torch: the trainer reads these too.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ml.dataset.split import ImageSplit
-from ml.dataset.tag_list import TagList
+from ml.dataset.tag_list import FacetTags, TagList
 from pipeline.files import whole_file
 
-Scores = dict[str, NDArray[np.float32]]
+Scores = dict[str, NDArray[np.float32]]  # by facet: images x tags
+ROWS_PER_GROUP = 10_000
 
 
-class PredictionError(ValueError):
-    """A prediction file is missing, damaged or of another dataset."""
+class EvaluationError(ValueError):
+    """Predictions or a dataset that cannot be scored: one sentence that names the item and what to do."""
+
+
+class PredictionError(EvaluationError):
+    """A prediction file is missing, damaged, or belongs to another dataset."""
+
+
+class Hashes(Protocol):
+    """What predictions belong to: a TagList or a Dataset."""
+
+    @property
+    def split_hash(self) -> str: ...
+    @property
+    def tag_list_hash(self) -> str: ...
+
+
+class PredictedImages(Protocol):
+    """The images of a split in their order: an ImageSplit or a Truth."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def record_ids(self) -> Sequence[str]: ...
+    @property
+    def views(self) -> Sequence[int]: ...
+    @property
+    def providers(self) -> Sequence[str]: ...
 
 
 def write_predictions(
-    scores: Scores, split: ImageSplit, tag_list: TagList, folder: Path, *, baseline: str, seed: int
+    scores: Mapping[str, NDArray[np.floating]],
+    images: PredictedImages,
+    hashes: Hashes,
+    folder: Path,
+    *,
+    baseline: str,
+    seed: int,
+    logarithms: bool = True,
 ) -> None:
-    """`<folder>/<split>/<facet>.parquet`: record_id, view, scores (float16, in tag-list order), by record and view.
+    """Write the scores (by facet: images x tags, in the tag list's order) of a split as float16.
 
-    Scores are natural logs of probabilities, because float16 keeps them apart where probabilities near 0 are equal.
+    `logarithms` says that scores are natural logs of probabilities: float16 keeps those apart where probabilities near
+    0 are equal.
     """
+    metadata = {"baseline": baseline, "seed": str(seed), "split_hash": hashes.split_hash}
+    metadata |= {"tag_list_hash": hashes.tag_list_hash} | ({"scores": "log_probability"} if logarithms else {})
+    keys = {
+        "record_id": pa.array(images.record_ids, pa.string()),
+        "view": pa.array(images.views, pa.int16()),
+        "data_provider": pa.array(images.providers, pa.string()),
+    }
     for facet, matrix in scores.items():
-        table = pa.table(
-            {
-                "record_id": pa.array(split.record_ids, pa.string()),
-                "view": pa.array(split.views, pa.int16()),
-                "scores": fixed_size_lists(matrix),
-            }
-        ).replace_schema_metadata(
-            {
-                "baseline": baseline,
-                "seed": str(seed),
-                "split_hash": tag_list.split_hash,
-                "tag_list_hash": tag_list.tag_list_hash,
-                "scores": "log_probability",
-            }
-        )
-        with whole_file(folder / split.name / f"{facet}.parquet") as temporary:
-            pq.write_table(table, temporary, compression="zstd", row_group_size=10_000)
+        table = pa.table(keys | {"scores": _fixed_size_lists(matrix)}).replace_schema_metadata(metadata)
+        with whole_file(folder / images.name / f"{facet}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd", row_group_size=ROWS_PER_GROUP)
 
 
-def fixed_size_lists(matrix: NDArray[np.float32]) -> pa.FixedSizeListArray:
+def _fixed_size_lists(matrix: NDArray[np.floating]) -> pa.FixedSizeListArray:
     """Rows of a matrix as float16 lists; what float16 cannot hold becomes its nearest finite value."""
     limit = float(np.finfo(np.float16).max)
     values = np.clip(matrix, -limit, limit).astype(np.float16).reshape(-1)
     return pa.FixedSizeListArray.from_arrays(pa.array(values, pa.float16()), matrix.shape[1])
 
 
-def read_predictions(folder: Path, split: ImageSplit, tag_list: TagList) -> Scores:
-    """The scores a row wrote for this split. Raises PredictionError for missing files or another dataset's."""
-    found: Scores = {}
+@dataclass(frozen=True)
+class PredictionFile:
+    """The scores of one facet and split, checked against the dataset."""
+
+    file: Path
+    baseline: str
+    seed: int
+    rows: np.ndarray  # for every row of the file, the position of its image in the split
+    columns: np.ndarray | None  # how to order the scores like the tag list, None when they are
+    logarithms: bool  # scores are natural logs of probabilities
+
+    def batches(self, batch_rows: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Scores float16 (b, tags) in tag-list order, and the images (b,) they belong to."""
+        start = 0
+        with pq.ParquetFile(self.file) as parquet:
+            for batch in parquet.iter_batches(batch_size=batch_rows, columns=["scores"]):
+                column = batch.column("scores")
+                if column.null_count:
+                    raise PredictionError(f"{self.file} has images without scores; predict them too.")
+                scores = column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+                rows = self.rows[start : start + len(scores)]
+                start += len(scores)
+                yield (scores if self.columns is None else scores[:, self.columns]), rows
+
+
+def read_predictions(folder: Path, images: PredictedImages, tag_list: TagList) -> Scores:
+    """All scores that a row wrote for this split, images x tags by facet; facets without a file are left out.
+
+    Raises PredictionError as open_predictions does, and when there is no file at all.
+    """
+    scores: Scores = {}
     for facet, tags in tag_list.facets.items():
-        file = folder / split.name / f"{facet}.parquet"
-        if not file.exists():
-            continue
-        try:
-            table = pq.read_table(file)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise PredictionError(f"{file} is damaged ({error}): predict with {folder.name} again.") from error
-        _check(table.schema.metadata or {}, file, tag_list)
-        if tuple(table["record_id"].to_pylist()) != split.record_ids:
-            raise PredictionError(f"{file} is not about this split's images: predict with {folder.name} again.")
-        flat = table["scores"].combine_chunks().flatten().to_numpy()
-        found[facet] = flat.reshape(len(split), len(tags)).astype(np.float32)
-    if not found:
-        raise PredictionError(f"There are no predictions in {folder / split.name}: train {folder.name} first.")
-    return found
+        if (folder / images.name / f"{facet}.parquet").exists():
+            scores[facet] = np.empty((len(images.record_ids), len(tags)), np.float32)
+            for batch, rows in open_predictions(folder, tag_list, images, tags).batches(ROWS_PER_GROUP):
+                scores[facet][rows] = batch
+    if not scores:
+        raise PredictionError(f"There are no predictions in {folder / images.name}: train {folder.name} first.")
+    return scores
 
 
-def _check(metadata: Mapping[bytes, bytes], file: Path, tag_list: TagList) -> None:
-    for name, now in (("tag_list_hash", tag_list.tag_list_hash), ("split_hash", tag_list.split_hash)):
-        then = metadata.get(name.encode(), b"").decode()
-        if then != now:
-            raise PredictionError(f"{file} has {name} {then[:12]}, the dataset {now[:12]}: predict again.")
+def open_predictions(folder: Path, hashes: Hashes, images: PredictedImages, tags: FacetTags) -> PredictionFile:
+    """The checked prediction file of a facet.
+
+    Files without `data_provider` are read as well. Raises PredictionError for a missing facet, another split or tag
+    list, an unknown or missing tag, and for image rows that repeat, are missing or are not of this split. NaN scores
+    are found while reading.
+    """
+    file = folder / images.name / f"{tags.facet}.parquet"
+    if not file.exists():
+        raise PredictionError(
+            f"{folder} has no predictions for the facet {tags.facet} of {images.name}; write {file.name}."
+        )
+    try:
+        with pq.ParquetFile(file) as parquet:
+            schema = parquet.schema_arrow
+            metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+            _check_hashes(file, metadata, hashes)
+            columns = _column_order(file, schema, metadata, tags)
+            keys = parquet.read(columns=["record_id", "view"])
+        seed, logarithms = int(metadata.get("seed", 0)), metadata.get("scores") == "log_probability"
+    except EvaluationError:
+        raise
+    except (ValueError, OSError) as error:  # Arrow's, JSON's and Unicode's errors are ValueErrors
+        raise PredictionError(f"{file} cannot be read ({error}); write it again.") from error
+    rows = _match_images(file, keys, images)
+    return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
+
+
+def _check_hashes(file: Path, metadata: Mapping[str, str], hashes: Hashes) -> None:
+    for what, name, wanted in (
+        ("split", "split_hash", hashes.split_hash),
+        ("tag list", "tag_list_hash", hashes.tag_list_hash),
+    ):
+        stored = metadata.get(name)
+        if stored is None:
+            raise PredictionError(f"{file} does not say its {name}; write it into the Parquet metadata.")
+        if stored != wanted:
+            raise PredictionError(
+                f"{file} was predicted for the {what} {stored[:12]}, the dataset has {wanted[:12]}; predict again."
+            )
+
+
+def _column_order(file: Path, schema: pa.Schema, metadata: Mapping[str, str], tags: FacetTags) -> np.ndarray | None:
+    """How the scores are to be permuted; the optional metadata `tag_ids` (JSON) names the columns."""
+    lacking = [name for name in ("record_id", "view", "scores") if name not in schema.names]
+    if lacking:
+        raise PredictionError(f"{file} has no column `{lacking[0]}`; it needs record_id, view and scores.")
+    kind = schema.field("scores").type
+    if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
+        raise PredictionError(f"{file} has scores of type {kind}; they must be fixed-size lists of floats.")
+    size = kind.list_size
+    given = json.loads(metadata["tag_ids"]) if "tag_ids" in metadata else None
+    if given is None:
+        if size != len(tags):
+            raise PredictionError(f"{file} has {size} scores an image; {tags.facet} has {len(tags)} tags.")
+        return None
+    unknown = [tag_id for tag_id in given if tag_id not in tags.position]
+    if unknown:
+        raise PredictionError(f"{file} scores the unknown tag {unknown[0]}; {tags.facet} does not list it.")
+    missing = sorted(set(tags.position) - set(given))
+    if missing or len(given) != size or len(set(given)) != size:
+        problem = f"no score for the tag {missing[0]}" if missing else "a tag twice"
+        raise PredictionError(f"{file} has {problem}; score every tag of {tags.facet} once.")
+    if given == list(tags.tag_ids):
+        return None
+    column_of = {tag_id: column for column, tag_id in enumerate(given)}
+    return np.array([column_of[tag_id] for tag_id in tags.tag_ids])
+
+
+def _match_images(file: Path, keys: pa.Table, images: PredictedImages) -> np.ndarray:
+    """For every row of the file the position of its image; each image of the split must be there once."""
+    position = {key: number for number, key in enumerate(zip(images.record_ids, images.views, strict=True))}
+    predicted = list(zip(keys["record_id"].to_pylist(), keys["view"].to_pylist(), strict=True))
+    count = Counter(predicted)
+    if len(count) < len(predicted):
+        record, view = next(key for key in predicted if count[key] > 1)
+        raise PredictionError(f"{file} has the image {record} view {view} more than once; keep one row an image.")
+    strange = [record for record, view in predicted if (record, view) not in position]
+    if strange:
+        raise PredictionError(f"{file} predicts {strange[0]}, which is not in {images.name}.")
+    lost = [record for record, view in position if (record, view) not in count]
+    if lost:
+        raise PredictionError(
+            f"{file} misses {len(lost)} images of {images.name}, for example {lost[0]}; predict them too."
+        )
+    return np.array([position[key] for key in predicted], np.int64)

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ml.dataset.tag_list import FacetTags, TagList
-from ml.dataset.transforms import cut
+from ml.dataset.transforms import shrunk
 
 
 class DataError(ValueError):
@@ -39,6 +40,17 @@ class ImageSplit:
 
     def __len__(self) -> int:
         return len(self.record_ids)
+
+    @cached_property
+    def provider_names(self) -> tuple[str, ...]:
+        """The data providers of the split's images, sorted."""
+        return tuple(sorted(set(self.providers)))
+
+    @cached_property
+    def provider_index(self) -> NDArray[np.int64]:
+        """For each image the index of its provider in `provider_names`."""
+        index = {name: number for number, name in enumerate(self.provider_names)}
+        return np.array([index[name] for name in self.providers], np.int64)
 
     def closed_tags(self, facet: str, image: int) -> NDArray[np.int64]:
         """Positions of the image's scored tags in a facet, ancestors included; empty when it has none."""
@@ -89,14 +101,8 @@ class ImageSplit:
         """The same split with every image decoded once, short side at most `short_side`: for data that fits memory."""
         if self.pixels is not None and min(self.pixels[0].shape[:2], default=0) == short_side:
             return self
-        return replace(self, pixels=tuple(self._small(image, short_side) for image in range(len(self))))
-
-    def _small(self, image: int, short_side: int) -> NDArray[np.uint8]:
-        picture = open_jpeg(self.jpegs[image].as_buffer(), self.name_of(image))
-        width, height = picture.size
-        factor = min(1.0, short_side / min(width, height))
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        return np.asarray(cut(picture, (0.0, 0.0, float(width), float(height)), size))
+        pictures = (open_jpeg(jpeg.as_buffer(), self.name_of(image)) for image, jpeg in enumerate(self.jpegs))
+        return replace(self, pixels=tuple(np.asarray(shrunk(picture, short_side)) for picture in pictures))
 
     def name_of(self, image: int) -> str:
         """How an image is named in messages."""

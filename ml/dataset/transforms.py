@@ -27,6 +27,14 @@ def cut(picture: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
     return picture.resize(size, Image.Resampling.BILINEAR, box=scaled)
 
 
+def shrunk(picture: Image.Image, short_side: int) -> Image.Image:
+    """The whole picture, RGB, with its short side at most `short_side`."""
+    width, height = picture.size
+    factor = min(1.0, short_side / min(width, height))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cut(picture, (0.0, 0.0, float(width), float(height)), size)
+
+
 def random_box(width: int, height: int, rng: random.Random, scale: tuple[float, float]) -> Box:
     """A random part of the image: area in `scale`, aspect ratio in [3/4, 4/3], uniform in the logarithm.
 

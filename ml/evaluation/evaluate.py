@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ml.baselines import BASELINES, Vision
+from ml.baselines import BASELINES
 from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, load_truth
 from ml.dataset.open import load_dataset
+from ml.dataset.prediction_files import open_predictions
 from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.intervals import divide, interval, resample, sum_by_group
 from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, main_metrics
-from ml.evaluation.prediction_reader import open_predictions
 from pipeline import EVALUATED_SPLITS
 from pipeline.facets import FACETS, MEAN_FACETS
 from pipeline.settings import EvaluationSettings
@@ -75,7 +75,7 @@ def evaluate(
 def facets_of(baseline: str) -> tuple[str, ...]:
     """The facets a baseline predicts: all of them, except for a row with a single head."""
     row = BASELINES.get(baseline)
-    return row.facets if isinstance(row, Vision) else FACETS
+    return FACETS if row is None else row.facets
 
 
 def mean_facets(facets: Iterable[str]) -> list[str]:

@@ -10,12 +10,12 @@ import polars as pl
 from ml.baselines import BASELINES
 from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, load_truth
 from ml.dataset.open import load_dataset
+from ml.dataset.prediction_files import open_predictions
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.breakdowns import breakdowns_of
 from ml.evaluation.comparisons import all_pairs, compare_rows, main_ratios
 from ml.evaluation.evaluate import Row, Scored, results_of, score_predictions
 from ml.evaluation.image_scores import ImageScores
-from ml.evaluation.prediction_reader import open_predictions
 from ml.evaluation.reference import ORACLE, score_oracle, score_prior
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.baselines import Ensemble
-from ml.dataset.prediction_files import Scores, read_predictions, write_predictions
-from ml.experiments.fit import Job, Splits, description
+from ml.dataset.prediction_files import Scores, read_predictions
+from ml.experiments.fit import Job, Splits, keep_scores
 from ml.training import checkpoints
-from ml.training.device import Place
-from ml.training.predict import figures
+from ml.training.device import Device
+from ml.training.progress import Progress
 from pipeline import EVALUATED_SPLITS
 from pipeline.files import write_json
 
 Matrix = NDArray[np.float32]
 STEPS = 50  # Newton steps at most; a dozen suffice
+SUMMED = ("parameters_m", "gflop_per_image", "ms_per_image", "training_s")  # costs of the members, added up
 
 
 @dataclass(frozen=True)
@@ -73,40 +74,29 @@ def combine(members: Sequence[Scores], scales: Sequence[Mapping[str, Scale]], fa
     return combined
 
 
-def make_ensemble(job: Job, row: Ensemble, splits: Splits, place: Place) -> dict[str, Any]:
-    """Fit each member's scale on validation, then average the three splits."""
+def make_ensemble(row: Ensemble, job: Job, splits: Splits, device: Device, _: Progress) -> dict[str, Any]:
+    """Fit the scale of each member on validation, then average the members' scores on every evaluated split."""
     began, tag_list = time.perf_counter(), splits.tag_list
     folders = [job.predictions / member for member in row.members]
     validation = splits.get("validation")
-    members = [read_predictions(folder, validation, tag_list) for folder in folders]
     scales = [
         {facet: fit_scale(matrix, validation.relevant(facet, matrix.shape[1])) for facet, matrix in scores.items()}
-        for scores in members
+        for scores in (read_predictions(folder, validation, tag_list) for folder in folders)
     ]
-    scored = {}
+    metrics = {}
     for name in EVALUATED_SPLITS:
         split = splits.get(name)
-        scores = combine(
-            [read_predictions(folder, split, tag_list) for folder in folders], scales, list(tag_list.facets)
-        )
-        scored[name] = figures(scores, split)
-        if place.first:
-            folder = job.predictions / row.key
-            write_predictions(scores, split, tag_list, folder, baseline=row.key, seed=job.seed)
-    cost = _sum_of_costs([checkpoints.read_description(job.models / member)["cost"] for member in row.members])
+        members = [read_predictions(folder, split, tag_list) for folder in folders]
+        metrics[name] = keep_scores(job, combine(members, scales, list(tag_list.facets)), split, tag_list, device)
+    costs = [checkpoints.read_description(job.models / member)["cost"] for member in row.members]
+    cost = {name: sum(each[name] or 0.0 for each in costs) for name in SUMMED}
     cost["training_s"] += time.perf_counter() - began
-    if place.first:
-        described = description(job, tag_list, "its members'") | {
+    if device.first:
+        described = job.description(tag_list, "its members'") | {
             "members": list(row.members),
             "scales": [{facet: vars(scale) for facet, scale in each.items()} for each in scales],
-            "validation": scored["validation"],
+            "validation": metrics["validation"],
             "cost": cost,
         }
         write_json(described, job.folder / "model.json")
-    return cost | {"validation": scored["validation"]}
-
-
-def _sum_of_costs(costs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the members cost together."""
-    names = ("parameters_m", "gflop_per_image", "ms_per_image", "training_s")
-    return {name: sum(cost[name] or 0.0 for cost in costs) for name in names}
+    return cost | {"validation": metrics["validation"]}

@@ -1,4 +1,4 @@
-"""One row's training: its samples, its validation, its checkpoint."""
+"""What the makers of all rows share: the job, the splits, one training, and the predictions of one split."""
 
 import hashlib
 import json
@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ml.baselines import Baseline, Clip
+from ml.baselines import Baseline
 from ml.dataset.batches import Images
+from ml.dataset.prediction_files import Scores, write_predictions
 from ml.dataset.split import ImageSplit, load_split
 from ml.dataset.tag_list import TagList
 from ml.dataset.transforms import View
 from ml.models.network import Network
 from ml.training.activation_cache import keep_activations
-from ml.training.device import Place, threads
-from ml.training.image_texts import samples_of
-from ml.training.predict import figures, predict
+from ml.training.device import Device, threads
+from ml.training.predict import predict, quick_metrics
 from ml.training.progress import Progress
 from ml.training.recipe import Recipe
 from ml.training.train import Position, train
@@ -25,7 +23,7 @@ from ml.training.train import Position, train
 
 @dataclass(frozen=True)
 class Job:
-    """One row to make: what, from where, to where."""
+    """One row to make: which, from what, and where to."""
 
     row: Baseline
     recipe: Recipe
@@ -42,6 +40,24 @@ class Job:
     def folder(self) -> Path:
         """Where the model is kept."""
         return self.models / self.row.key
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where an unfinished training of the row is kept."""
+        return self.folder / "checkpoint.safetensors"
+
+    def description(self, tag_list: TagList, source: str) -> dict[str, Any]:
+        """What `model.json` says of the row before it is scored; `source` is where its weights come from."""
+        return {
+            "baseline": self.row.key,
+            "seed": self.seed,
+            "weights": f"random (seed {self.seed})" if source == "random" else source,
+            "split_hash": tag_list.split_hash,
+            "tag_list_hash": tag_list.tag_list_hash,
+            "facets": {facet: len(tags) for facet, tags in tag_list.facets.items()},
+            "scores": "log_probability",
+            "recipe": self.recipe.as_json(),
+        }
 
 
 class Splits:
@@ -60,70 +76,46 @@ class Splits:
         return self._read[name, cache_px]
 
 
-def pixels_of(recipe: Recipe) -> int | None:
-    """The side at which images are decoded beforehand; not where only their activations are needed."""
-    return None if recipe.frozen_views else recipe.cache_px
+def training_view(recipe: Recipe) -> View:
+    """How images are augmented in training."""
+    return View(recipe.image_size, crop_scale=(recipe.crop_scale_min, 1.0))
 
 
-def train_row(
-    job: Job, model: Network, tag_list: TagList, splits: Splits, place: Place, progress: Progress
-) -> Position:
-    """Train the model in place on the row's samples; those of `job.held_out` are left out."""
-    recipe = job.recipe
-    training = splits.get("train", pixels_of(recipe))
-    if job.held_out is not None:
-        training = training.keep(np.array([provider != job.held_out for provider in training.providers]))
-    samples = _samples(job, training, tag_list)
-    validation = splits.get("validation", pixels_of(recipe))
-    shown = Images(validation, tag_list, View(recipe.image_size, part=recipe.eval_part), job.seed)
+def evaluation_images(job: Job, model: Network, split: ImageSplit, tag_list: TagList, device: Device) -> Images:
+    """The split's images as evaluation shows them; where a part of the network is frozen, its activations."""
+    images = Images(split, tag_list, View(job.recipe.image_size, part=job.recipe.eval_part), job.seed)
+    if job.recipe.frozen_views:
+        keep_activations(model, images, job.recipe, device, views=1, cache=job.cache)
+    return images
+
+
+def fit(job: Job, model: Network, samples: Images, splits: Splits, device: Device, progress: Progress) -> Position:
+    """Train the model in place on the samples, and leave it with the weights that were best on validation."""
+    recipe, tag_list = job.recipe, samples.tag_list
     if recipe.frozen_views:
-        keep_activations(model, samples, recipe, place, views=recipe.frozen_views, cache=job.cache)
-        keep_activations(model, shown, recipe, place, views=1, cache=job.cache)
-    checkpoint = checkpoint_file(job)
+        keep_activations(model, samples, recipe, device, views=recipe.frozen_views, cache=job.cache)
+    shown = evaluation_images(job, model, splits.get("validation", recipe.decoded_px), tag_list, device)
+    parts = [job.row.key, recipe.as_json(), job.seed, job.held_out, tag_list.split_hash, tag_list.tag_list_hash]
+    parts.append(samples.split.digest())  # a checkpoint is continued only where all of these are equal
     if job.restart:
-        checkpoint.unlink(missing_ok=True)
+        job.checkpoint.unlink(missing_ok=True)
     with threads(recipe.threads):
         return train(
             model,
             samples,
             recipe,
-            place,
+            device,
             seed=job.seed,
-            identity=_identity(job, tag_list, training),
-            validate=lambda evaluated: figures(predict(evaluated, shown, recipe, place), validation),
+            identity=hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest(),
+            validate=lambda evaluated: quick_metrics(predict(evaluated, shown, recipe, device), shown.split),
             progress=progress,
-            checkpoint=checkpoint,
+            checkpoint=job.checkpoint,
         )
 
 
-def _samples(job: Job, training: ImageSplit, tag_list: TagList) -> Images:
-    view = View(job.recipe.image_size, crop_scale=(job.recipe.crop_scale_min, 1.0))
-    if isinstance(job.row, Clip):
-        return samples_of(job.row.prompt, job.recipe, training, tag_list, view, job.seed)
-    return Images(training, tag_list, view, job.seed)
-
-
-def checkpoint_file(job: Job) -> Path:
-    """Where an unfinished training of the row is kept."""
-    return job.folder / "checkpoint.safetensors"
-
-
-def _identity(job: Job, tag_list: TagList, training: ImageSplit) -> str:
-    """What must be equal for a checkpoint to be continued."""
-    parts = [job.row.key, job.recipe.as_json(), job.seed, job.held_out, tag_list.split_hash, tag_list.tag_list_hash]
-    parts.append(training.digest())
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def description(job: Job, tag_list: TagList, source: str) -> dict[str, Any]:
-    """What `model.json` says of the row before any figure is known."""
-    return {
-        "baseline": job.row.key,
-        "seed": job.seed,
-        "weights": source,
-        "split_hash": tag_list.split_hash,
-        "tag_list_hash": tag_list.tag_list_hash,
-        "facets": {facet: len(tags) for facet, tags in tag_list.facets.items()},
-        "scores": "log_probability",
-        "recipe": job.recipe.as_json(),
-    }
+def keep_scores(job: Job, scores: Scores, split: ImageSplit, tag_list: TagList, device: Device) -> dict[str, float]:
+    """Write the predictions of one split, and return their quick metrics."""
+    if device.first:
+        folder = job.predictions / job.row.key
+        write_predictions(scores, split, tag_list, folder, baseline=job.row.key, seed=job.seed)
+    return quick_metrics(scores, split)

@@ -19,8 +19,8 @@ def serve(file: Path) -> None:
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(file))
             server.listen()
-            import ml.experiments.build
-            import ml.experiments.run  # noqa: F401  what the forks need
+            import ml.experiments.run
+            import ml.models.clip  # noqa: F401  what the forks need
 
             while True:
                 ready, _, _ = select.select([server, sys.stdin], [], [])

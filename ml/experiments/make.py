@@ -1,84 +1,136 @@
-"""How one row is made: its network, its training and its predictions, from a dataset folder."""
+"""How each kind of row is made, from a dataset folder to a model and predictions; `KINDS` lists them."""
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from ml.baselines import Clip, Ensemble, Vision
+from ml.baselines import Baseline, Clip, Ensemble, Vision
 from ml.dataset.batches import Images
-from ml.dataset.prediction_files import write_predictions
 from ml.dataset.tag_list import TagList
-from ml.dataset.transforms import View
-from ml.experiments.build import network_of
+from ml.experiments.build import clip_network, vision_network
 from ml.experiments.ensemble import make_ensemble
-from ml.experiments.fit import Job, Splits, checkpoint_file, description, pixels_of, train_row
+from ml.experiments.fit import Job, Splits, evaluation_images, fit, keep_scores, training_view
 from ml.experiments.wise_ft import mix_weights
+from ml.models.network import Network
 from ml.training import checkpoints
-from ml.training.activation_cache import keep_activations
 from ml.training.cost import cost_of
-from ml.training.device import Place
-from ml.training.predict import figures, predict
+from ml.training.device import Device, network_on
+from ml.training.image_texts import ImageTexts
+from ml.training.predict import predict
 from ml.training.progress import Progress
+from ml.training.recipe import BaselineError, Recipe
 from ml.training.train import Position
 from pipeline import EVALUATED_SPLITS
 
 
-def make_row(job: Job, splits: Splits, place: Place, progress: Progress) -> dict[str, Any]:
-    """Train the row where it is trainable, predict the three evaluated splits; the figures of the run."""
-    if isinstance(job.row, Ensemble):
-        return make_ensemble(job, job.row, splits, place)
-    tag_list = splits.tag_list.only(job.row.facets) if isinstance(job.row, Vision) else splits.tag_list
-    model, source = network_of(job.row, job.recipe, tag_list, job.weights, job.seed, splits)
-    model = model.to(place.device)
-    if job.recipe.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    position, mixed = None, {}
-    if not isinstance(job.row, Clip) or job.row.trained:
-        position = train_row(job, model, tag_list, splits, place, progress)
-    elif job.row.wise is not None:
-        mixed = mix_weights(job, model, splits, place, progress)
-    view = View(job.recipe.image_size, part=job.recipe.eval_part)
-    scored = {}
-    for name in EVALUATED_SPLITS:
-        split = splits.get(name, pixels_of(job.recipe))
-        shown = Images(split, tag_list, view, job.seed)
-        if job.recipe.frozen_views:
-            keep_activations(model, shown, job.recipe, place, views=1, cache=job.cache)
-        scores = predict(model, shown, job.recipe, place)
-        scored[name] = figures(scores, split)
-        if place.first:
-            folder = job.predictions / job.row.key
-            write_predictions(scores, split, tag_list, folder, baseline=job.row.key, seed=job.seed)
-    outcome = cost_of(model, job.recipe, place) | _training_figures(position, place) | mixed
-    if place.first:
-        described = description(job, tag_list, source) | {"validation": scored["validation"], "cost": outcome}
-        checkpoints.save_model(model, described, job.folder)
-        checkpoint_file(job).unlink(missing_ok=True)
-        checkpoints.previous(checkpoint_file(job)).unlink(missing_ok=True)
-    place.wait()
-    return outcome | {"validation": scored["validation"]}
+def make_vision(row: Vision, job: Job, splits: Splits, device: Device, progress: Progress) -> dict[str, Any]:
+    """Train an image network with one head per facet, then predict."""
+    tag_list, training = splits.tag_list.only(row.facets), splits.get("train", job.recipe.decoded_px)
+    model, source = vision_network(row, job.recipe, tag_list, job.weights, job.seed)
+    if job.recipe.prior_bias:
+        model.start_at_prior({facet: training.n_annotated(facet) for facet in tag_list.facets})
+    network = network_on(model, device.torch_device, job.recipe)
+    samples = Images(training, tag_list, training_view(job.recipe), job.seed)
+    position = fit(job, network, samples, splits, device, progress)
+    return finish(job, network, source, splits, tag_list, device, position)
 
 
-def stands(job: Job, tag_list: TagList) -> bool:
-    """Whether this very row (recipe, seed, split, tags) was made before; `model.json` is the last that is written.
+def make_clip(row: Clip, job: Job, splits: Splits, device: Device, progress: Progress) -> dict[str, Any]:
+    """Train CLIP on images with texts, or mix fine-tuned weights with it, or neither (zero-shot); then predict."""
+    tag_list, position, mix = splits.tag_list, None, {}
+    model, source = clip_network(row, job.recipe, tag_list, job.weights, job.seed)
+    model = network_on(model, device.torch_device, job.recipe)
+    if row.trained:
+        training = splits.get("train", job.recipe.decoded_px)
+        samples = ImageTexts(training, tag_list, training_view(job.recipe), job.seed, job.recipe, row.prompt)
+        position = fit(job, model, samples, splits, device, progress)
+    elif row.wise is not None:
+        mix = mix_weights(row, job, model, splits, device, progress)
+    return finish(job, model, source, splits, tag_list, device, position, mix)
 
-    Never so for an ensemble: its members may be new, and it is made in seconds.
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of row."""
+
+    # Makes the row: model.json and predictions of every evaluated split; returns the metrics and costs of the run.
+    make: Callable[[Any, Job, Splits, Device, Progress], dict[str, Any]]
+    # The network with its starting weights; None: rows of this kind have none of their own.
+    network: Callable[[Any, Recipe, TagList, Path | None, int], tuple[Network, str]] | None = None
+
+
+KINDS: dict[type[Baseline], Kind] = {
+    Vision: Kind(make_vision, vision_network),
+    Clip: Kind(make_clip, clip_network),
+    Ensemble: Kind(make_ensemble),
+}
+
+
+def make_row(job: Job, splits: Splits, device: Device, progress: Progress) -> dict[str, Any]:
+    """Make the row of a job; the metrics and costs of the run."""
+    return KINDS[type(job.row)].make(job.row, job, splits, device, progress)
+
+
+def network_of(
+    row: Baseline, recipe: Recipe, tag_list: TagList, weights: Path | None, seed: int
+) -> tuple[Network, str]:
+    """The row's network with its starting weights, and where these come from. Raises BaselineError without one."""
+    network = KINDS[type(row)].network
+    if network is None:
+        raise BaselineError(f"{row.key} has no network of its own: use its members, {', '.join(row.needs)}.")
+    return network(row, recipe, tag_list, weights, seed)
+
+
+def finish(
+    job: Job,
+    model: Network,
+    source: str,
+    splits: Splits,
+    tag_list: TagList,
+    device: Device,
+    position: Position | None = None,
+    further: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Predict the evaluated splits with a finished network and write its model folder, `model.json` last.
+
+    `position` is where its training ended, if there was one; `further` values are kept with the costs.
     """
-    if isinstance(job.row, Ensemble) or not (job.folder / "model.json").is_file():
+    metrics = {}
+    for name in EVALUATED_SPLITS:
+        shown = evaluation_images(job, model, splits.get(name, job.recipe.decoded_px), tag_list, device)
+        metrics[name] = keep_scores(job, predict(model, shown, job.recipe, device), shown.split, tag_list, device)
+    cost = cost_of(model, job.recipe, device) | training_cost(position)
+    cost |= {"peak_memory_mb": device.peak_memory_mb()} | dict(further or {})
+    if device.first:
+        described = job.description(tag_list, source) | {"validation": metrics["validation"], "cost": cost}
+        checkpoints.save_model(model, described, job.folder)
+        job.checkpoint.unlink(missing_ok=True)
+        checkpoints.previous(job.checkpoint).unlink(missing_ok=True)
+    device.wait()
+    return cost | {"validation": metrics["validation"]}
+
+
+def training_cost(position: Position | None) -> dict[str, Any]:
+    """Time, speed and best epoch of a training; none where nothing was trained."""
+    if position is None or not position.seconds:
+        return {"training_s": 0.0, "images_per_s": None, "data_wait": None, "best_epoch": None}
+    return {
+        "training_s": position.seconds,
+        "images_per_s": position.images / position.seconds,
+        "data_wait": position.waited / position.seconds,
+        "best_epoch": position.best_epoch + 1,
+    }
+
+
+def is_made(job: Job, tag_list: TagList) -> bool:
+    """Whether this very row (recipe, seed, split, tags) was made before; `model.json` is written last.
+
+    A row without a network of its own is always made again: its members may be new, and it takes seconds.
+    """
+    if KINDS[type(job.row)].network is None or not (job.folder / "model.json").is_file():
         return False
-    told = checkpoints.read_description(job.folder)
-    mine = json.loads(json.dumps(description(job, tag_list, told["weights"])))  # as it would be read
-    return all(told[name] == mine[name] for name in ("recipe", "seed", "split_hash", "tag_list_hash"))
-
-
-def _training_figures(position: Position | None, place: Place) -> dict[str, Any]:
-    found: dict[str, Any] = {"training_s": 0.0, "images_per_s": None, "data_wait": None, "best_epoch": None}
-    if position is not None and position.seconds:
-        found = {
-            "training_s": position.seconds,
-            "images_per_s": position.images / position.seconds,
-            "data_wait": position.waited / position.seconds,
-            "best_epoch": position.best_epoch + 1,
-        }
-    return found | {"peak_memory_mb": place.peak_memory_mb()}
+    stored = checkpoints.read_description(job.folder)
+    wanted = json.loads(json.dumps(job.description(tag_list, "")))  # as it would be read
+    return all(stored[name] == wanted[name] for name in ("recipe", "seed", "split_hash", "tag_list_hash"))

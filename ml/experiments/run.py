@@ -7,15 +7,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml.baselines import BASELINES, Ensemble, baseline, recipe
+from ml.baselines import BASELINES, baseline, recipe
 from ml.dataset.prediction_files import PredictionError
 from ml.dataset.split import DataError
 from ml.dataset.tag_list import TagListError, load_tag_list
 from ml.experiments.fit import Job, Splits
-from ml.experiments.make import make_row, stands
+from ml.experiments.make import is_made, make_row
 from ml.models.weights import WeightsError
 from ml.training.checkpoints import CheckpointError
-from ml.training.device import Place, PlaceError, place
+from ml.training.device import Device, DeviceError, use_device
 from ml.training.progress import Progress
 from ml.training.recipe import BaselineError
 from ml.training.train import TrainingError
@@ -24,7 +24,7 @@ FOR_PEOPLE = (
     BaselineError,
     CheckpointError,
     DataError,
-    PlaceError,
+    DeviceError,
     PredictionError,
     TagListError,
     TrainingError,
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Make the rows that were asked for, one after the other; 1 with one sentence on stderr when one cannot be made."""
     asked = _parser().parse_args(arguments)
     try:
-        with place(asked.device) as here:
-            _make_rows(asked, here)
+        with use_device(asked.device) as device:
+            _make_rows(asked, device)
     except FOR_PEOPLE as error:
         print(f"error: {error}", file=sys.stderr)
         print(json.dumps({"event": "error", "kind": type(error).__name__, "message": str(error)}), flush=True)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _make_rows(asked: argparse.Namespace, here: Place) -> None:
+def _make_rows(asked: argparse.Namespace, device: Device) -> None:
     overrides = dict(_assignment(text) for text in asked.override)
     jobs = []
     for key in asked.baseline:
@@ -65,14 +65,14 @@ def _make_rows(asked: argparse.Namespace, here: Place) -> None:
         )
     splits = Splits(asked.dataset, load_tag_list(asked.dataset))
     for job in jobs:
-        if asked.missing and stands(job, splits.tag_list):
+        if asked.missing and is_made(job, splits.tag_list):
             continue
-        board = job.folder / "curves" if job.recipe.tensorboard and not isinstance(job.row, Ensemble) else None
+        board = job.folder / "curves" if job.recipe.tensorboard and job.row.trainable else None
         log = job.folder / "log.jsonl"
-        progress = Progress(job.row.key, quiet=not here.first, board=board, log=log)
+        progress = Progress(job.row.key, quiet=not device.first, board=board, log=log)
         began = time.perf_counter()
         try:
-            outcome = make_row(job, splits, here, progress)
+            outcome = make_row(job, splits, device, progress)
         finally:
             progress.close()
         progress.event("done", **outcome, total_s=time.perf_counter() - began)

@@ -1,6 +1,6 @@
 """WiSE-FT (arXiv 2109.01903): weights between zero-shot and fine-tuned, for museums unlike those in training.
 
-How far between is chosen on validation and on a provider that a second fine-tuning never saw; outer is never looked at.
+The mixing weight is chosen on validation and on a provider that a second fine-tuning never saw, never on a test set.
 """
 
 from collections.abc import Mapping
@@ -12,46 +12,46 @@ import torch
 from torch import Tensor
 
 from ml.baselines import Clip, baseline
-from ml.dataset.batches import Images
 from ml.dataset.split import DataError, ImageSplit
-from ml.dataset.transforms import View
-from ml.experiments.fit import Job, Splits, pixels_of, train_row
+from ml.experiments.fit import Job, Splits, evaluation_images, fit, training_view
 from ml.models.network import Network
 from ml.training import checkpoints
-from ml.training.activation_cache import keep_activations
-from ml.training.device import Place
-from ml.training.predict import figures, predict
+from ml.training.device import Device
+from ml.training.image_texts import ImageTexts
+from ml.training.predict import predict, quick_metrics
 from ml.training.progress import Progress
 
 SHARES = tuple(step / 10 for step in range(11))  # ours: of the fine-tuned weights, as in the paper's curves
 MOST_HELD_OUT = 0.25  # ours: a provider with more of the training images is not held out
 
 
-def mix_weights(job: Job, model: Network, splits: Splits, place: Place, progress: Progress) -> dict[str, Any]:
-    """Leave `model`, which has its starting weights, with the chosen mix; how it was chosen.
+def mix_weights(
+    row: Clip, job: Job, model: Network, splits: Splits, device: Device, progress: Progress
+) -> dict[str, Any]:
+    """Give `model`, which has its starting weights, the chosen mix; returns how it was chosen.
 
     Raises CheckpointError when the fine-tuned row is not there, and DataError without a provider to hold out.
     """
-    assert isinstance(job.row, Clip)
-    assert job.row.wise is not None
-    fine_tuned = job.models / job.row.wise
+    tuned_row = baseline(str(row.wise))
+    fine_tuned, recipe, tag_list = job.models / tuned_row.key, job.recipe, splits.tag_list
     checkpoints.read_description(fine_tuned)  # before the long part
-    training = splits.get("train", pixels_of(job.recipe))
+    training = splits.get("train", recipe.decoded_px)
     provider = held_out_provider(training)
-    theirs = np.array([name == provider for name in training.providers])
+    held_out = np.array([name == provider for name in training.providers])
     start = copy_of(model)
 
-    trial = replace(job, row=baseline(job.row.wise), held_out=provider, models=job.folder / "trial")
-    position = train_row(trial, model, splits.tag_list, splits, place, progress)
+    trial = replace(job, row=tuned_row, held_out=provider, models=job.folder / "trial")
+    samples = ImageTexts(training.keep(~held_out), tag_list, training_view(recipe), job.seed, recipe, row.prompt)
+    position = fit(trial, model, samples, splits, device, progress)
     tuned = copy_of(model)
-    asked = {"validation": splits.get("validation", pixels_of(job.recipe)), "held_out": training.keep(theirs)}
-    shown = {name: _shown(job, model, split, splits, place) for name, split in asked.items()}
+    judges = {"validation": splits.get("validation", recipe.decoded_px), "held_out": training.keep(held_out)}
+    shown = {name: evaluation_images(job, model, split, tag_list, device) for name, split in judges.items()}
     scored = {}
     for share in SHARES:
         model.load_state_dict(mixed(start, tuned, share))
         model.train()  # weights have changed: the tags' embeddings are made anew
         scored[share] = {
-            name: figures(predict(model, images, job.recipe, place), images.split)["mean"]
+            name: quick_metrics(predict(model, images, recipe, device), images.split)["mean"]
             for name, images in shown.items()
         }
     chosen = best_share(scored)
@@ -68,12 +68,12 @@ def mix_weights(job: Job, model: Network, splits: Splits, place: Place, progress
 
 
 def best_share(scored: Mapping[float, Mapping[str, float]]) -> float:
-    """The share with the best mean over the judges; of equals the one nearest to the start."""
+    """The mixing weight with the best mean on validation and held-out provider; the smallest on ties."""
     return max(sorted(scored), key=lambda share: float(np.mean(list(scored[share].values()))))
 
 
 def mixed(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """`share` of the way from `start` to `end`; what is no number with a fraction (a counter, an index) is `end`'s."""
+    """`share` of the way from `start` to `end`; integer tensors (counters, indices) are those of `end`."""
     return {
         name: torch.lerp(start[name], tensor, share) if tensor.is_floating_point() else tensor
         for name, tensor in end.items()
@@ -81,21 +81,17 @@ def mixed(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) 
 
 
 def copy_of(model: Network) -> dict[str, Tensor]:
-    """The weights as they are now."""
+    """A copy of the current weights."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def held_out_provider(training: ImageSplit) -> str:
-    """The training provider with the most images that still leaves three quarters for training; by name when equal."""
+    """The provider with the most training images that still leaves three quarters of them; the first by name on ties.
+
+    Raises DataError when every provider has more than a quarter.
+    """
     names, counts = np.unique(np.array(training.providers), return_counts=True)
     few = counts <= MOST_HELD_OUT * len(training)
     if not few.any():
         raise DataError("No training provider is small enough to be held out for WiSE-FT: it needs several providers.")
     return str(names[few][int(np.argmax(counts[few]))])
-
-
-def _shown(job: Job, model: Network, split: ImageSplit, splits: Splits, place: Place) -> Images:
-    images = Images(split, splits.tag_list, View(job.recipe.image_size, part=job.recipe.eval_part), job.seed)
-    if job.recipe.frozen_views:
-        keep_activations(model, images, job.recipe, place, views=1, cache=job.cache)
-    return images

@@ -1,7 +1,6 @@
 """The CLIP baselines: an image tower and a text tower of open_clip, tags ranked by the similarity of their texts."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Literal
 
 import open_clip
@@ -16,25 +15,10 @@ from ml.dataset.tag_list import TagList
 from ml.models.backbones import ImageTower
 from ml.models.network import Batch, Network
 from ml.models.prompts import Prompt, TextTower, tag_text
+from ml.models.tokens import tokenize
 from ml.models.weights import WeightsError
 
 MOST_SCALE = 100.0  # paper: CLIP (arXiv 2103.00020, section 2.5) clips the temperature's inverse at 100
-
-
-@lru_cache(maxsize=100_000)
-def _tokens_of(text: str, context: int) -> tuple[int, ...]:
-    return tuple(_tokenizer(context)([text])[0].tolist())
-
-
-@lru_cache(maxsize=2)
-def _tokenizer(context: int) -> open_clip.SimpleTokenizer:
-    """CLIP's byte-pair vocabulary, shipped with open_clip."""
-    return open_clip.SimpleTokenizer(context_length=context)
-
-
-def tokenize(texts: list[str], context: int) -> Tensor:
-    """Token ids, texts x context; a longer text is cut."""
-    return torch.tensor([_tokens_of(text, context) for text in texts])
 
 
 class Clip(Network):

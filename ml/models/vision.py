@@ -42,8 +42,8 @@ class VisionModel(Network):
 
     def weights(self, batch: Batch) -> Tensor:
         """The batch's weight per term of the loss; the trainer adds them up over micro-batches and ranks."""
-        images = batch["draws"].new_tensor([len(batch["draws"])], dtype=torch.float32)
-        return torch.cat([*(head.weights(closed, draws) for head, closed, draws in self._targets(batch)), images])
+        images = batch["sampled_tag"].new_tensor([len(batch["sampled_tag"])], dtype=torch.float32)
+        return torch.cat([*(head.weights(closed, sampled) for head, closed, sampled in self._targets(batch)), images])
 
     def loss(self, outputs: list[Tensor], batch: Batch, totals: Tensor) -> Tensor:
         """This batch's share of the step's loss: the sum over facets and terms of sum / total.
@@ -51,8 +51,8 @@ class VisionModel(Network):
         The last term are the tags that people rejected, of all facets, per image of the step.
         """
         sums = [
-            head.sums(logits, closed, draws)
-            for logits, (head, closed, draws) in zip(outputs, self._targets(batch), strict=True)
+            head.sums(logits, closed, sampled)
+            for logits, (head, closed, sampled) in zip(outputs, self._targets(batch), strict=True)
         ]
         if "rejected" in batch:
             rejected = batch["rejected"].split(self.sizes, dim=1)
@@ -75,8 +75,8 @@ class VisionModel(Network):
 
     def _targets(self, batch: Batch) -> list[tuple[Head, Tensor, Tensor]]:
         closed = batch["closed"].split(self.sizes, dim=1)
-        draws = batch["draws"].unbind(1)
-        return list(zip(self._heads(), closed, draws, strict=True))
+        sampled = batch["sampled_tag"].unbind(1)
+        return list(zip(self._heads(), closed, sampled, strict=True))
 
     def _heads(self) -> list[Head]:
         return [head for head in self.heads.values() if isinstance(head, Head)]

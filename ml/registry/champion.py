@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
+from ml.evaluation.best_row import best_row
 from pipeline.files import whole_folder, write_json
 
-NO_MODELS = ("label_prior", "oracle")
 SPLITS = ("validation", "inner_test")  # the first that was scored decides
 
 
@@ -30,20 +30,17 @@ class Contender:
     high: float
 
 
-def best_row(results: pl.DataFrame) -> Contender:
-    """The trained row with the highest score on the validation images, by name where two are equal."""
-    rows = results.filter(
-        pl.col("metric") == "r_precision",
-        pl.col("facet") == "mean",
-        pl.col("policy") == "ignore_unseen",
-        pl.col("value").is_not_null(),
-        ~pl.col("baseline").is_in(NO_MODELS),
-    )
+def best_contender(results: pl.DataFrame) -> Contender:
+    """The best trained row (ml.evaluation.best_row) on validation, which no test decides; on the inner test without it.
+
+    Raises ChampionError when no row has a score.
+    """
     for split in SPLITS:
-        scored = rows.filter(pl.col("split") == split).sort(["value", "baseline"], descending=[True, False])
-        if not scored.is_empty():
-            row = scored.row(0, named=True)
-            return Contender(row["baseline"], row["seed"], row["run"], split, row["value"], row["low"], row["high"])
+        key = best_row(results, split)
+        if key is not None:
+            where = {"baseline": key, "split": split, "metric": "r_precision", "facet": "mean"}
+            row = results.filter(policy="ignore_unseen", **where).row(0, named=True)
+            return Contender(key, row["seed"], row["run"], split, row["value"], row["low"], row["high"])
     raise ChampionError("No trained row has been scored: train at least one, then evaluate.")
 
 
@@ -58,7 +55,7 @@ def write_contender(row: Contender, file: Path) -> None:
 
 
 def worse(challenger: Contender, champion: Contender | None) -> list[str]:
-    """Why the challenger may not replace the champion, in sentences: its score is below the champion's interval."""
+    """Why the challenger may not replace the champion: its score is below the champion's interval. Empty if it may."""
     if champion is None or challenger.score >= champion.low:
         return []
     other = "" if challenger.run == champion.run else " Their splits differ: look at both before you decide."

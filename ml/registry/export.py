@@ -1,24 +1,30 @@
 """Models for others: ONNX beside safetensors, preprocessing in words, a card with figures and limits."""
 
-import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ml.baselines import baseline
 from ml.models.network import Network
-from ml.registry.load import ExportError, load_row
+from ml.registry.load import LoadError, load_row
 from ml.training.checkpoints import read_description
 from ml.training.recipe import Recipe
+from pipeline.files import write_json
 
 TOLERANCE = 1e-3  # natural logs of probabilities, over random images
 OPSET = 18
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
+MAIN = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")  # on the card
+CARD = Path(__file__).with_name("model_card.md")
+
+
+class ExportError(LoadError):
+    """A model that cannot be exported, or whose export does not answer as the model does."""
 
 
 class Exported(nn.Module):
@@ -83,14 +89,14 @@ def parity(exported: Exported, file: Path, n: int, size: int) -> float:
 def preprocessing(recipe: Recipe) -> dict[str, Any]:
     """How an image becomes the model's input."""
     return {
-        "image_size": recipe.image_size,
         "central_part": recipe.eval_part,
-        "mean": list(recipe.mean),
-        "std": list(recipe.std),
+        "image_size": recipe.image_size,
         "in_words": (
             f"RGB; the central square of {recipe.eval_part:g} of the short side, resized to {recipe.image_size} x "
             f"{recipe.image_size} pixels (bicubic); values from 0 to 1, minus mean, by std; channels first."
         ),
+        "mean": list(recipe.backbone.mean),
+        "std": list(recipe.backbone.std),
     }
 
 
@@ -106,8 +112,7 @@ def write_model_release(
     for name in ("weights.safetensors", "model.json"):
         shutil.copyfile(model / name, folder / name)
     shutil.copyfile(dataset / "tag_list.json", folder / "tag_list.json")
-    text = json.dumps(preprocessing(recipe), indent=1, sort_keys=True) + "\n"
-    (folder / "preprocessing.json").write_text(text, encoding="utf-8")
+    write_json(preprocessing(recipe), folder / "preprocessing.json")
     difference = export_onnx(model, dataset, folder / "model.onnx") if onnx else None
     (folder / "README.md").write_text(model_card(model, results, difference), encoding="utf-8")
     return folder
@@ -116,48 +121,11 @@ def write_model_release(
 def model_card(model: Path, results: list[dict[str, Any]], difference: float | None) -> str:
     """README.md of a model: what it is, its figures with their intervals, the splits they hold for, and its limits."""
     described = read_description(model)
-    row = baseline(described["baseline"])
-    licence = described["recipe"]["backbone"].get("licence") or "none: the weights began at random"
-    lines = [
-        f"| {r['split'].replace('_', ' ')} | {r['facet'].replace('_', ' ')} | {r['metric']} | {_figure(r['value'])} "
-        f"| {_figure(r['low'])} to {_figure(r['high'])} | {r['n']:,} |"
-        for r in results
-        if r["baseline"] == described["baseline"] and r["policy"] == "ignore_unseen" and r["metric"] in MAIN
-    ]
-    figures = "\n".join(lines) or "| – | – | – | – | – | – |"
-    onnx = (
-        "" if difference is None else f"`model.onnx` answers as the model does, to {difference:.1g} in log probability."
+    wanted = (described["baseline"], "ignore_unseen")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
+    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3g}"
+    return environment.from_string(CARD.read_text(encoding="utf-8")).render(
+        model=described,
+        results=[r for r in results if (r["baseline"], r["policy"]) == wanted and r["metric"] in MAIN],
+        difference=difference,
     )
-    return f"""---
-library_name: timm
-pipeline_tag: image-classification
-tags:
-- cultural-heritage
-- multi-label
----
-
-# EUFCC {row.key}
-
-Suggests AAT terms in {len(described["facets"])} facets for the image of a museum object. Start of the weights:
-{described["weights"]} (licence: {licence}).
-
-Splits `{described["split_hash"]}`, tag list `{described["tag_list_hash"]}`, seed {described["seed"]}. The figures hold
-for these splits alone; intervals are 95 %, by bootstrap over groups of near-duplicates; tags without training images
-are ignored.
-
-| test | facet | metric | value | interval | images |
-|---|---|---|--:|--:|--:|
-{figures}
-
-Input and output: `preprocessing.json`; scores are natural logs of probabilities in the order of `tag_list.json`. {onnx}
-
-A score is a suggestion for a cataloguer, not a finding: facets that nobody annotated were never negatives in training,
-museums unlike those in training get worse suggestions, and rare terms are seldom found.
-"""
-
-
-MAIN = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"

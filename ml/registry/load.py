@@ -4,9 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ml.baselines import Ensemble, Vision, baseline
+from ml.baselines import baseline
 from ml.dataset.tag_list import TagList, load_tag_list
-from ml.experiments.build import network_of
+from ml.experiments.make import KINDS, network_of
 from ml.models.architectures import Backbone
 from ml.models.network import Network
 from ml.models.prompts import TextTower
@@ -14,29 +14,30 @@ from ml.training.checkpoints import load_model, read_description
 from ml.training.recipe import Recipe
 
 
-class ExportError(RuntimeError):
-    """A model that cannot be exported, or whose export does not answer as the model does."""
+class LoadError(RuntimeError):
+    """A model folder that is no single network, or not of this dataset."""
 
 
 def load_row(model: Path, dataset: Path) -> tuple[Network, Recipe, TagList]:
-    """A finished model with its weights, on the CPU, ready to score. Raises ExportError and CheckpointError."""
+    """A finished model with its weights, on the CPU, ready to score; the tag list has the facets that it scores.
+
+    Raises LoadError, BaselineError and CheckpointError.
+    """
     description = read_description(model)
     row = baseline(description["baseline"])
-    if isinstance(row, Ensemble):
-        raise ExportError(f"{model.name} is an ensemble: export its members, {', '.join(row.members)}.")
+    if KINDS[type(row)].network is None:
+        raise LoadError(f"{model.name} is an {row.kind}: export its members, {', '.join(row.needs)}.")
     tag_list = load_tag_list(dataset)
     if description["tag_list_hash"] != tag_list.tag_list_hash:
-        raise ExportError(f"{model.name} was trained for another tag list than {dataset} has: train it again.")
-    if isinstance(row, Vision):
-        tag_list = tag_list.only(row.facets)
-    recipe = recipe_from(description["recipe"])
+        raise LoadError(f"{model.name} was trained for another tag list than {dataset} has: train it again.")
+    tag_list, recipe = tag_list.only(row.facets), recipe_from(description["recipe"])
     network, _ = network_of(row, recipe, tag_list, None, int(description["seed"]))
     load_model(network, model)
     return network.eval(), recipe, tag_list
 
 
 def recipe_from(described: dict[str, Any]) -> Recipe:
-    """The recipe of `model.json`, with no weights to look for: the model brings its own."""
+    """The recipe of `model.json`, without pretrained weights: the model's own replace them."""
     known = {field.name for field in fields(Recipe)}
     values = {name: value for name, value in described.items() if name in known}
     backbone = dict(values["backbone"])

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ml.dataset.ground_truth import Dataset, Truth, load_truth, split_files
+from ml.dataset.prediction_files import open_predictions
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.prediction_reader import open_predictions
 
 SHOWN = 5  # suggestions per facet
 WIDTH = 220  # px, of the images in the report

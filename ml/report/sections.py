@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ml.dataset.ground_truth import Dataset
+from ml.evaluation.best_row import best_row
 from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import PRIOR
 from ml.evaluation.score_run import Benchmark
@@ -35,17 +36,6 @@ from pipeline.facets import FACET_OF
 from pipeline.release.folder import labels_by_language, preferred_label
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import CATALOGUER_DECISIONS, SPLIT_TABLE, TAGS
-
-
-def best_row(results: pl.DataFrame, split: str) -> str | None:
-    """The row with the best mean R-Precision on a test; None where no row has a mean."""
-    cells = lookup(results)
-    rows = [
-        (cell.value, row)
-        for row in ordered_baselines(results["baseline"].to_list())
-        if (cell := cells.get((row, split, "mean", "r_precision"))) and cell.value is not None
-    ]
-    return max(rows, key=lambda pair: pair[0])[1] if rows else None
 
 
 def build_page(

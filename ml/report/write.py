@@ -9,10 +9,11 @@ import plotly.offline
 from markupsafe import Markup
 
 from ml.dataset.open import load_dataset
+from ml.evaluation.best_row import best_row
 from ml.evaluation.score_run import Benchmark, evaluate_benchmark
 from ml.report.findings import Verdict, describe, findings
 from ml.report.results import SPLIT_TITLES, console_table, costs_of, ordered_baselines, read_models, show
-from ml.report.sections import best_row, build_page
+from ml.report.sections import build_page
 from ml.report.tables import as_latex, as_markdown, closer_table, cost_table, paper_tables, prior_table
 from ml.report.templates import PAGE, render
 from pipeline import TEST_SPLITS

@@ -9,16 +9,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ml.dataset.batches import Draw, Images, loader, on_device
+from ml.dataset.batches import Draw, Images, loader
 from ml.models.backbones import ImageTower
-from ml.training.device import Place
+from ml.training.device import Device, on_device
 from ml.training.optimization import autocast
 from ml.training.recipe import Recipe
 from pipeline.files import whole_file
 
 
 def keep_activations(
-    model: nn.Module, images: Images, recipe: Recipe, place: Place, *, views: int, cache: Path | None = None
+    model: nn.Module, images: Images, recipe: Recipe, device: Device, *, views: int, cache: Path | None = None
 ) -> None:
     """Let the images be drawn from `views` augmented views each, that already passed the model's frozen part.
 
@@ -31,23 +31,23 @@ def keep_activations(
     file = cache / f"{_name(tower, images, recipe, views)}.safetensors" if cache is not None else None
     kept = _found(file)
     if kept is None:
-        kept = _made(tower, images, recipe, place, views)
-        if file is not None and place.first:
+        kept = _made(tower, images, recipe, device, views)
+        if file is not None and device.first:
             with whole_file(file) as temporary:
                 save_file({"activations": kept}, temporary)
     images.activations = kept
 
 
 @torch.inference_mode()
-def _made(tower: ImageTower, images: Images, recipe: Recipe, place: Place, views: int) -> Tensor:
+def _made(tower: ImageTower, images: Images, recipe: Recipe, device: Device, views: int) -> Tensor:
     tower.eval()
     split = images.split if recipe.cache_px is None else images.split.decoded(recipe.cache_px)
     shown = Images(split, images.tag_list, images.view, seed=0)
     draws = [Draw(image, image << 8 | view) for image in range(len(images.split)) for view in range(views)]
     parts = []
-    for batch in loader(shown, draws, batch=recipe.eval_batch, workers=recipe.workers, pin=place.cuda):
-        with autocast(recipe, place):
-            parts.append(tower.frozen_part(on_device(batch, place.device, recipe)["image"]).half().cpu())
+    for batch in loader(shown, draws, batch=recipe.eval_batch, workers=recipe.workers, pin=device.cuda):
+        with autocast(recipe, device):
+            parts.append(tower.frozen_part(on_device(batch, device.torch_device, recipe)["image"]).half().cpu())
     kept = torch.cat(parts)
     return kept.reshape(len(images.split), views, *kept.shape[1:]).contiguous()
 

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ml.models.network import Network
-from ml.training.device import Place
+from ml.training.device import Device
 from ml.training.optimization import autocast
 from ml.training.recipe import Recipe
 
@@ -15,19 +15,19 @@ TRIALS = 10  # ours: timed passes of one image; the median counts
 
 
 @torch.inference_mode()
-def cost_of(model: Network, recipe: Recipe, place: Place) -> dict[str, Any]:
+def cost_of(model: Network, recipe: Recipe, device: Device) -> dict[str, Any]:
     """Parameters in millions, GFLOP of one image (a multiply-add is 2), and milliseconds for one image alone.
 
     For CLIP the tags' texts are embedded beforehand, as in use.
     """
     model.eval()
-    image = torch.zeros(1, 3, recipe.image_size, recipe.image_size, device=place.device)
+    image = torch.zeros(1, 3, recipe.image_size, recipe.image_size, device=device.torch_device)
     batch = {"image": image.contiguous(memory_format=torch.channels_last)}
 
     def once() -> None:
-        with autocast(recipe, place):
+        with autocast(recipe, device):
             model.log_scores(model(batch))
-        if place.cuda:
+        if device.cuda:
             torch.cuda.synchronize()
 
     once()

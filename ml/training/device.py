@@ -1,4 +1,4 @@
-"""Where a training runs: the device, and its part among the ranks that `torchrun` started."""
+"""The device of a training, and this process's rank among those that `torchrun` started."""
 
 import os
 import resource
@@ -10,28 +10,31 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ml.models.network import Batch, Network
+from ml.training.recipe import Recipe
 
-class PlaceError(RuntimeError):
+
+class DeviceError(RuntimeError):
     """The device that was asked for is not there, or its memory is not enough."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A device, and which of `world` ranks this process is."""
+class Device:
+    """A torch device, and which of `world` ranks this process is."""
 
-    device: torch.device
+    torch_device: torch.device
     rank: int = 0
     world: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this rank writes files and speaks."""
+        """Whether this rank writes files and reports progress."""
         return self.rank == 0
 
     @property
     def cuda(self) -> bool:
         """Whether the device is an NVIDIA GPU."""
-        return self.device.type == "cuda"
+        return self.torch_device.type == "cuda"
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum over all ranks."""
@@ -48,43 +51,43 @@ class Place:
         return values
 
     def forget_peak(self) -> None:
-        """Count a GPU's memory anew: several rows are made in one process."""
+        """Start measuring a GPU's peak memory again: several rows are made in one process."""
         if self.cuda:
-            torch.cuda.reset_peak_memory_stats(self.device)
+            torch.cuda.reset_peak_memory_stats(self.torch_device)
 
     def peak_memory_mb(self) -> float:
-        """The most memory used since then: the GPU's, or this process's from its start on a CPU."""
+        """The peak memory in MB: the GPU's since `forget_peak`, or this process's since its start on a CPU."""
         if self.cuda:
-            return torch.cuda.max_memory_allocated(self.device) / 2**20
+            return torch.cuda.max_memory_allocated(self.torch_device) / 2**20
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
     def wait(self) -> None:
-        """Until every rank is here."""
+        """Wait until every rank gets here."""
         if self.world > 1:
             dist.barrier()
 
 
 @contextmanager
-def place(device: str = "auto") -> Iterator[Place]:
-    """This process's place: `auto` takes a GPU when there is one; under torchrun each rank gets its own.
+def use_device(name: str = "auto") -> Iterator[Device]:
+    """The device of this process: `auto` takes a GPU when there is one; under torchrun each rank gets its own.
 
-    Raises PlaceError when a GPU was asked for and there is none.
+    Raises DeviceError when a GPU was asked for and there is none.
     """
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    chosen = _choose(name, int(os.environ.get("LOCAL_RANK", "0")))
     if world == 1:
-        yield Place(chosen)
+        yield Device(chosen)
         return
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
     try:
-        yield Place(chosen, rank, world)
+        yield Device(chosen, rank, world)
     finally:
         dist.destroy_process_group()
 
 
 @contextmanager
 def threads(number: int | None) -> Iterator[None]:
-    """So many threads for torch's work on the CPU; None leaves them as they are."""
+    """Let torch use this many threads on the CPU; None leaves them as they are."""
     before = torch.get_num_threads()
     torch.set_num_threads(number or before)
     try:
@@ -93,15 +96,37 @@ def threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _device(asked: str, local_rank: int) -> torch.device:
-    if asked not in ("auto", "cpu", "cuda"):
-        raise PlaceError(f"There is no device `{asked}`; it must be auto, cpu or cuda.")
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise PlaceError("A GPU was asked for and torch sees none: check `nvidia-smi`, or use --device cpu.")
-    if asked == "cpu" or not torch.cuda.is_available():
+def on_device(batch: Batch, device: torch.device, recipe: Recipe) -> Batch:
+    """The batch on the device; uint8 pixels travel as they are and become normalised float32 there, channels first."""
+    moved = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    image = moved["image"]
+    if image.dtype == torch.uint8:
+        width = image.shape[2]
+        std = torch.tensor(recipe.backbone.std, device=device)
+        shift = -torch.tensor(recipe.backbone.mean, device=device) / std
+        rows = image.float().flatten(2)  # whole pixel rows: three numbers at a time leave the processor idle
+        rows = torch.addcmul(shift.repeat(width), rows, (1 / (255 * std)).repeat(width), out=rows)
+        image = rows.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
+    layout = torch.channels_last if recipe.channels_last and image.ndim == 4 else torch.contiguous_format
+    moved["image"] = image.float().contiguous(memory_format=layout)
+    return moved
+
+
+def network_on(network: Network, device: torch.device, recipe: Recipe) -> Network:
+    """The network on the device, in the recipe's memory layout."""
+    network = network.to(device)
+    return network.to(memory_format=torch.channels_last) if recipe.channels_last else network  # type: ignore[call-overload]
+
+
+def _choose(name: str, local_rank: int) -> torch.device:
+    if name not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f"There is no device `{name}`; it must be auto, cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("A GPU was asked for and torch sees none: check `nvidia-smi`, or use --device cpu.")
+    if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     if local_rank >= torch.cuda.device_count():
-        raise PlaceError(
+        raise DeviceError(
             f"Rank {local_rank} has no GPU of its own: torch sees {torch.cuda.device_count()}; start fewer processes."
         )
     torch.cuda.set_device(local_rank)

@@ -1,7 +1,6 @@
 """Images with a text of one facet: the training pairs of CLIP rows."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -9,55 +8,47 @@ from ml.dataset.batches import Draw, Images
 from ml.dataset.split import ImageSplit
 from ml.dataset.tag_list import TagList
 from ml.dataset.transforms import View
-from ml.models.clip import tokenize
 from ml.models.network import Batch
 from ml.models.prompts import Prompt, image_text, tag_text
+from ml.models.tokens import tokenize
 from ml.training.recipe import Recipe
 
 
 class ImageTexts(Images):
-    """Images with a text of one facet: what Images gives, with `tokens` in addition.
+    """Images with a text of one facet: the batches of Images, with `tokens` (int64, (n, context)) in addition.
 
-    `instances` says what an epoch counts: `per_facet` one sample per image and annotated facet, `per_tag` one per
-    image and closed tag, `per_image` one per image with a random annotated facet.
+    `recipe.instances` says what an epoch counts: `per_facet` one sample per image and annotated facet, `per_tag` one
+    per image and closed tag, `per_image` one per image with a random annotated facet.
     """
 
     def __init__(
-        self,
-        split: ImageSplit,
-        tag_list: TagList,
-        view: View,
-        *,
-        prompt: Prompt,
-        context: int,
-        instances: Literal["per_facet", "per_tag", "per_image"] = "per_facet",
-        seed: int = 0,
+        self, split: ImageSplit, tag_list: TagList, view: View, seed: int, recipe: Recipe, prompt: Prompt
     ) -> None:
         super().__init__(split, tag_list, view, seed)
-        self.prompt, self.context = prompt, context
-        self.samples = self._samples(instances)  # image, facet (-1: drawn), tag (-1: drawn)
+        self.prompt, self.context = prompt, recipe.text_context
+        self.samples = self._samples(recipe.instances)  # image, facet (-1: drawn), tag (-1: drawn)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def _samples(self, instances: str) -> np.ndarray:
-        found = []
+        samples = []
         for image in range(len(self.split)):
             own = [self.split.closed_tags(facet, image) for facet in self.tag_list.facets]
             if instances == "per_image":
-                found += [(image, -1, -1)] if any(len(tags) for tags in own) else []
+                samples += [(image, -1, -1)] if any(len(tags) for tags in own) else []
             elif instances == "per_tag":
-                found += [(image, number, int(tag)) for number, tags in enumerate(own) for tag in tags]
+                samples += [(image, number, int(tag)) for number, tags in enumerate(own) for tag in tags]
             else:
-                found += [(image, number, -1) for number, tags in enumerate(own) if len(tags)]
-        return np.array(found, dtype=np.int64).reshape(-1, 3)
+                samples += [(image, number, -1) for number, tags in enumerate(own) if len(tags)]
+        return np.array(samples, dtype=np.int64).reshape(-1, 3)
 
     def __getitems__(self, draws: Sequence[Draw]) -> Batch:
         """A whole batch: the images' targets, and the tokens of each image's text."""
         chosen = self.samples[[draw.image for draw in draws]].tolist()
-        placed = [Draw(image, draw.key) for (image, _, _), draw in zip(chosen, draws, strict=True)]
-        texts = [self._text(draw, facet, tag) for draw, (_, facet, tag) in zip(placed, chosen, strict=True)]
-        return super().__getitems__(placed) | {"tokens": tokenize(texts, self.context)}
+        images = [Draw(image, draw.key) for (image, _, _), draw in zip(chosen, draws, strict=True)]
+        texts = [self._text(draw, facet, tag) for draw, (_, facet, tag) in zip(images, chosen, strict=True)]
+        return super().__getitems__(images) | {"tokens": tokenize(texts, self.context)}
 
     def _text(self, draw: Draw, facet: int, tag: int) -> str:
         rng = self.rng(Draw(draw.image, draw.key ^ (1 << 62)))
@@ -69,11 +60,3 @@ class ImageTexts(Images):
         if tag >= 0:
             return tag_text(tags, tag, self.prompt)
         return image_text(tags, self.split.closed_tags(names[facet], draw.image).tolist(), self.prompt, rng)
-
-
-def samples_of(
-    prompt: Prompt, recipe: Recipe, training: ImageSplit, tag_list: TagList, view: View, seed: int
-) -> ImageTexts:
-    """The training pairs of a row with this prompt."""
-    context = 77 if recipe.open_clip is not None else recipe.text_tower.context
-    return ImageTexts(training, tag_list, view, prompt=prompt, context=context, instances=recipe.instances, seed=seed)

@@ -12,13 +12,13 @@ from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ml.training.device import Place, PlaceError
+from ml.training.device import Device, DeviceError
 from ml.training.recipe import Recipe
 
 NEW_PARTS = ("heads.", "text.", "image.projection.", "logit_scale")  # trained from scratch: `head_lr` is theirs
 
 
-def optimizer_for(model: nn.Module, recipe: Recipe, place: Place) -> torch.optim.AdamW:
+def optimizer_for(model: nn.Module, recipe: Recipe, device: Device) -> torch.optim.AdamW:
     """AdamW (paper); biases, norms and scales are not decayed, new parts may have their own rate."""
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
@@ -27,7 +27,7 @@ def optimizer_for(model: nn.Module, recipe: Recipe, place: Place) -> torch.optim
             scale = recipe.head_lr / recipe.lr if recipe.head_lr and name.startswith(NEW_PARTS) else 1.0
             groups.setdefault((decay, scale), []).append(parameter)
     listed = [{"params": each, "weight_decay": decay, "lr_scale": scale} for (decay, scale), each in groups.items()]
-    return torch.optim.AdamW(listed, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, fused=place.cuda)
+    return torch.optim.AdamW(listed, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, fused=device.cuda)
 
 
 def cosine(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> CosineLRScheduler:
@@ -50,16 +50,16 @@ def in_steps(batches: Iterable[dict[str, Tensor]], accumulate: int) -> Iterator[
         yield found, time.perf_counter() - began
 
 
-def autocast(recipe: Recipe, place: Place) -> AbstractContextManager[Any]:
+def autocast(recipe: Recipe, device: Device) -> AbstractContextManager[Any]:
     """bf16 where it is asked for: on a GPU by default."""
-    wanted = recipe.precision == "bf16" or (recipe.precision == "auto" and place.cuda)
-    return torch.autocast(place.device.type, dtype=torch.bfloat16, enabled=wanted)
+    wanted = recipe.precision == "bf16" or (recipe.precision == "auto" and device.cuda)
+    return torch.autocast(device.torch_device.type, dtype=torch.bfloat16, enabled=wanted)
 
 
-def compiles(recipe: Recipe, place: Place) -> bool:
+def compiles(recipe: Recipe, device: Device) -> bool:
     """Whether training runs through torch.compile, which asks Triton, and Triton a C compiler, for its kernels."""
     if recipe.compile == "auto":
-        return place.cuda and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
+        return device.cuda and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
     return recipe.compile == "on"
 
 
@@ -69,15 +69,15 @@ def synchronised(network: nn.Module, last: bool) -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def memory_explained(recipe: Recipe, place: Place) -> Iterator[None]:
-    """Turn running out of memory into one sentence. Raises PlaceError."""
+def memory_explained(recipe: Recipe, device: Device) -> Iterator[None]:
+    """Turn running out of memory into one sentence. Raises DeviceError."""
     try:
         yield
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
-        raise PlaceError(
-            f"The memory of {place.device} is not enough for a batch of {recipe.batch} at {recipe.image_size} px: "
-            f"use --override accumulate={recipe.accumulate * 2}, or a smaller --override batch=N; "
+        raise DeviceError(
+            f"The memory of {device.torch_device} is not enough for a batch of {recipe.batch} at {recipe.image_size} px"
+            f": use --override accumulate={recipe.accumulate * 2}, or a smaller --override batch=N; "
             "the last checkpoint is kept."
         ) from error

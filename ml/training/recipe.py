@@ -54,14 +54,14 @@ class Recipe:
     checkpoint_s: float = 600.0  # ours: seconds between checkpoints, besides one per epoch
 
     @property
-    def mean(self) -> tuple[float, float, float]:
-        """What is subtracted from the pixels, in [0, 1], per channel."""
-        return self.backbone.mean
+    def decoded_px(self) -> int | None:
+        """The short side at which images are decoded beforehand; None where only their activations are needed."""
+        return None if self.frozen_views else self.cache_px
 
     @property
-    def std(self) -> tuple[float, float, float]:
-        """What they are then divided by."""
-        return self.backbone.std
+    def text_context(self) -> int:
+        """The length of a text in tokens; open_clip's models have 77."""
+        return 77 if self.open_clip is not None else self.text_tower.context
 
     def override(self, assignments: Mapping[str, str]) -> "Recipe":
         """The recipe with some values given as text, as on the command line. Raises BaselineError."""

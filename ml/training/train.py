@@ -12,10 +12,10 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ml.dataset.batches import EpochSampler, Images, loader, on_device
+from ml.dataset.batches import EpochSampler, Images, loader
 from ml.models.network import Network
 from ml.training import checkpoints
-from ml.training.device import Place
+from ml.training.device import Device, on_device
 from ml.training.optimization import autocast, compiles, cosine, in_steps, memory_explained, optimizer_for, synchronised
 from ml.training.progress import Progress
 from ml.training.recipe import Recipe
@@ -62,7 +62,7 @@ def train(
     model: Network,
     images: Images,
     recipe: Recipe,
-    place: Place,
+    device: Device,
     *,
     seed: int,
     identity: str,
@@ -70,24 +70,24 @@ def train(
     progress: Progress,
     checkpoint: Path,
 ) -> Position:
-    """Train the model in place, and leave it with the weights that were best on validation.
+    """Train the model in device, and leave it with the weights that were best on validation.
 
     `validate` gives figures by name; `mean` decides. A checkpoint of the same `identity` is continued, so that a killed
     run ends with the same bits as an undisturbed one on a CPU. Raises TrainingError and CheckpointError.
     """
-    torch.manual_seed(seed + place.rank)
-    place.forget_peak()
-    ranks = {"rank": place.rank, "world": place.world}
+    torch.manual_seed(seed + device.rank)
+    device.forget_peak()
+    ranks = {"rank": device.rank, "world": device.world}
     sampler = EpochSampler(len(images), step_size=recipe.batch, seed=seed, repeats=recipe.repeats, **ranks)
-    micro_batch = _micro_batch(sampler.step_size, recipe, place)
-    batches = loader(images, sampler, batch=micro_batch, workers=recipe.workers, pin=place.cuda)
+    micro_batch = _micro_batch(sampler.step_size, recipe, device)
+    batches = loader(images, sampler, batch=micro_batch, workers=recipe.workers, pin=device.cuda)
     ema = ModelEmaV3(model, decay=recipe.ema_decay) if recipe.ema_decay else None
-    state = State(model, optimizer_for(model, recipe, place), ema)
+    state = State(model, optimizer_for(model, recipe, device), ema)
     schedule = cosine(state.optimizer, recipe, sampler.steps)
-    position = _resumed(checkpoint, state, place, identity) or Position(identity)
-    network: Any = torch.compile(model) if compiles(recipe, place) else model
-    if place.world > 1:
-        network = DistributedDataParallel(network, device_ids=[place.device.index] if place.cuda else None)
+    position = _resumed(checkpoint, state, device, identity) or Position(identity)
+    network: Any = torch.compile(model) if compiles(recipe, device) else model
+    if device.world > 1:
+        network = DistributedDataParallel(network, device_ids=[device.torch_device.index] if device.cuda else None)
     saved_at = time.perf_counter()
     done = position.epoch * sampler.steps + position.step
     progress.begin(recipe.epochs * sampler.steps, done, position.epoch)
@@ -96,18 +96,18 @@ def train(
         model.train()
         sampler.resume(position.epoch, position.step)
         began, seen, waited = time.perf_counter(), 0, 0.0
-        loss_sum = torch.tensor(position.loss_sum / place.world, dtype=torch.float64, device=place.device)
+        loss_sum = torch.tensor(position.loss_sum / device.world, dtype=torch.float64, device=device.torch_device)
         for micro_batches, wait in in_steps(batches, recipe.accumulate):
             schedule.step_update(position.epoch * sampler.steps + position.step)
-            with memory_explained(recipe, place):
-                moved = [on_device(batch, place.device, recipe) for batch in micro_batches]
-                totals = place.total(torch.stack([model.weights(batch) for batch in moved]).sum(0))
+            with memory_explained(recipe, device):
+                moved = [on_device(batch, device.torch_device, recipe) for batch in micro_batches]
+                totals = device.total(torch.stack([model.weights(batch) for batch in moved]).sum(0))
                 for number, batch in enumerate(moved):
                     with synchronised(network, number == len(moved) - 1):
-                        with autocast(recipe, place):
+                        with autocast(recipe, device):
                             outputs = network(batch)
                         loss = model.loss(outputs, batch, totals)
-                        (loss * place.world).backward()  # DDP averages over the ranks; the loss is their sum
+                        (loss * device.world).backward()  # DDP averages over the ranks; the loss is their sum
                     loss_sum += loss.detach()
                 if recipe.clip_norm is not None:
                     nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -116,18 +116,18 @@ def train(
             position.step += 1
             if ema is not None:
                 ema.update(model, step=position.epoch * sampler.steps + position.step)
-            seen += sum(len(batch["image"]) for batch in micro_batches) * place.world
+            seen += sum(len(batch["image"]) for batch in micro_batches) * device.world
             waited += wait
             progress.step()
-            if _due(recipe, place, saved_at):
-                position.loss_sum = float(place.total(loss_sum.clone()))
-                _save(checkpoint, state, position, place)
+            if _due(recipe, device, saved_at):
+                position.loss_sum = float(device.total(loss_sum.clone()))
+                _save(checkpoint, state, position, device)
                 saved_at = time.perf_counter()
 
         seconds = time.perf_counter() - began
         position.seconds, position.waited = position.seconds + seconds, position.waited + waited
         position.images += seen
-        mean_loss = float(place.total(loss_sum)) / sampler.steps
+        mean_loss = float(device.total(loss_sum)) / sampler.steps
         if not math.isfinite(mean_loss):
             raise TrainingError(
                 f"The loss of epoch {position.epoch + 1} is no number: lower the learning rate "
@@ -138,15 +138,15 @@ def train(
             position.best, position.best_epoch = figures["mean"], position.epoch
             state.best = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
         speed = {"images_per_s": seen / max(seconds, 1e-9), "data_wait": waited / max(seconds, 1e-9)}
-        speed["peak_memory_mb"] = place.peak_memory_mb()
+        speed["peak_memory_mb"] = device.peak_memory_mb()
         progress.shown(loss=mean_loss, validation=figures["mean"])
         progress.event("epoch", epoch=position.epoch + 1, loss=mean_loss, validation=figures, **speed)
         progress.curves(position.epoch + 1, "training", {"loss": mean_loss} | speed)
         progress.curves(position.epoch + 1, "validation", figures)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
         position.finished = _finished(position, recipe)
-        if position.finished or _due(recipe, place, saved_at):
-            _save(checkpoint, state, position, place)
+        if position.finished or _due(recipe, device, saved_at):
+            _save(checkpoint, state, position, device)
             saved_at = time.perf_counter()
 
     model.load_state_dict(state.best)
@@ -158,26 +158,26 @@ def _finished(position: Position, recipe: Recipe) -> bool:
     return position.epoch >= recipe.epochs or (recipe.patience is not None and stale >= recipe.patience)
 
 
-def _micro_batch(step_size: int, recipe: Recipe, place: Place) -> int:
+def _micro_batch(step_size: int, recipe: Recipe, device: Device) -> int:
     """Images of one forward pass. Raises TrainingError when the global batch does not divide."""
-    parts = place.world * recipe.accumulate
+    parts = device.world * recipe.accumulate
     if step_size % parts:
         raise TrainingError(
-            f"The batch of {step_size} does not divide among {place.world} ranks times {recipe.accumulate} "
+            f"The batch of {step_size} does not divide among {device.world} ranks times {recipe.accumulate} "
             f"micro-batches: choose a multiple of {parts} with --override batch=N."
         )
     return step_size // parts
 
 
-def _due(recipe: Recipe, place: Place, saved_at: float) -> bool:
+def _due(recipe: Recipe, device: Device, saved_at: float) -> bool:
     """Whether it is time for a checkpoint; the first rank's clock decides for all."""
     due = time.perf_counter() - saved_at >= recipe.checkpoint_s
-    return bool(place.gathered(due)[0]) if recipe.checkpoint_s < float("inf") else False
+    return bool(device.gathered(due)[0]) if recipe.checkpoint_s < float("inf") else False
 
 
-def _save(file: Path, state: State, position: Position, place: Place) -> None:
-    generators: list[Any] = place.gathered(_generators(place))
-    if not place.first:
+def _save(file: Path, state: State, position: Position, device: Device) -> None:
+    generators: list[Any] = device.gathered(_generators(device))
+    if not device.first:
         return
     tensors = checkpoints.prefixed("model", state.model.state_dict())
     tensors |= checkpoints.prefixed("best", state.best)
@@ -189,12 +189,12 @@ def _save(file: Path, state: State, position: Position, place: Place) -> None:
     checkpoints.save(checkpoints.Checkpoint(tensors, vars(position)), file)
 
 
-def _generators(place: Place) -> dict[str, Tensor]:
+def _generators(device: Device) -> dict[str, Tensor]:
     found = {"cpu": torch.get_rng_state()}
-    return found | ({"cuda": torch.cuda.get_rng_state(place.device)} if place.cuda else {})
+    return found | ({"cuda": torch.cuda.get_rng_state(device.torch_device)} if device.cuda else {})
 
 
-def _resumed(file: Path, state: State, place: Place, identity: str) -> Position | None:
+def _resumed(file: Path, state: State, device: Device, identity: str) -> Position | None:
     """Put the checkpoint's tensors back; None when there is none, or when it belongs to another training."""
     if not file.exists():
         return None
@@ -206,9 +206,9 @@ def _resumed(file: Path, state: State, place: Place, identity: str) -> Position 
     state.best = checkpoints.without_prefix("best", found.tensors)
     if state.ema is not None:
         checkpoints.fit(state.ema.module, checkpoints.without_prefix("ema", found.tensors), file)
-    generators = checkpoints.without_prefix(f"generator.{place.rank}", found.tensors)
+    generators = checkpoints.without_prefix(f"generator.{device.rank}", found.tensors)
     if "cpu" in generators:
         torch.set_rng_state(generators["cpu"])
-    if place.cuda and "cuda" in generators:
-        torch.cuda.set_rng_state(generators["cuda"], place.device)
+    if device.cuda and "cuda" in generators:
+        torch.cuda.set_rng_state(generators["cuda"], device.torch_device)
     return Position(**found.state)

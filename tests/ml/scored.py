@@ -10,7 +10,7 @@ import pytest
 
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
-from ml.evaluation.prediction_reader import write_predictions
+from ml.dataset.prediction_files import write_predictions
 from ml.evaluation.reference import PRIOR, prior_scores
 from ml.report.write import write_report
 from pipeline import FACETS
@@ -67,7 +67,9 @@ def predictions(dataset, tmp_path_factory) -> Path:
     loaded = load_dataset(dataset)
     for number, split in enumerate(("inner_test", "outer_test")):
         scores = random_scores(dataset, split, number, skill=0.25)
-        write_predictions(folder, "softmax", 7, loaded, load_truth(loaded, split), scores)
+        write_predictions(
+            scores, load_truth(loaded, split), loaded, folder, baseline="softmax", seed=7, logarithms=False
+        )
     return folder
 
 
@@ -78,7 +80,7 @@ def write_prior_predictions(dataset: Path, predictions: Path, splits: tuple[str,
         truth = load_truth(loaded, split)
         lists = [tags for tags in loaded.tag_lists.values() if len(tags)]
         scores = {tags.facet: np.tile(prior_scores(tags), (len(truth.groups), 1)) for tags in lists}
-        write_predictions(predictions, PRIOR, 0, loaded, truth, scores)
+        write_predictions(scores, truth, loaded, predictions, baseline=PRIOR, seed=0, logarithms=False)
 
 
 FAST = EvaluationSettings(resamples=200, example_images=4)
@@ -96,11 +98,14 @@ def storage(museum, dataset: Path, tmp_path_factory) -> Path:
     for number, (row, skill) in enumerate(SKILL.items()):
         for split in ("inner_test", "outer_test"):
             scores = random_scores(dataset, split, number, skill)
-            write_predictions(folder / "predictions" / row, row, 1, loaded, load_truth(loaded, split), scores)
+            truth, into = load_truth(loaded, split), folder / "predictions" / row
+            write_predictions(scores, truth, loaded, into, baseline=row, seed=1, logarithms=False)
             if row == "multilabel":
                 alone = {"materials": scores["materials"]}
                 single = folder / "predictions" / "multilabel_materials"
-                write_predictions(single, "multilabel_materials", 1, loaded, load_truth(loaded, split), alone)
+                write_predictions(
+                    alone, truth, loaded, single, baseline="multilabel_materials", seed=1, logarithms=False
+                )
         model = {"weights": "random (seed 1)", "cost": {"parameters_m": 1.5}}
         (folder / "models" / row).mkdir(parents=True)
         (folder / "models" / row / "model.json").write_text(json.dumps(model))

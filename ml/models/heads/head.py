@@ -43,11 +43,11 @@ class Head(nn.Module):
         """Logits, images x tags."""
         return self.linear(features)
 
-    def weights(self, closed: Tensor, draws: Tensor) -> Tensor:
+    def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
         """The batch's weight per term of the loss, from `closed` (images x tags, bool) and the drawn tag per image."""
         raise NotImplementedError
 
-    def sums(self, logits: Tensor, closed: Tensor, draws: Tensor) -> Tensor:
+    def sums(self, logits: Tensor, closed: Tensor, sampled: Tensor) -> Tensor:
         """The batch's weighted sum per term of the loss."""
         raise NotImplementedError
 

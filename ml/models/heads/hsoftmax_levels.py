@@ -23,11 +23,11 @@ class HSoftmaxLevels(Head):
         """Tags of the same depth compete."""
         return tags.depths.tolist()
 
-    def weights(self, closed: Tensor, draws: Tensor) -> Tensor:
+    def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
         """Per depth, the sum of the targets' weights."""
         return self._by_level(self._target(closed))
 
-    def sums(self, logits: Tensor, closed: Tensor, draws: Tensor) -> Tensor:
+    def sums(self, logits: Tensor, closed: Tensor, sampled: Tensor) -> Tensor:
         """One term per depth."""
         per_level = segment_log_softmax(logits, self.level, self.n_levels)
         return -self._by_level(self._target(closed) * per_level)

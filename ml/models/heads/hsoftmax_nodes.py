@@ -33,11 +33,11 @@ class HSoftmaxNodes(Head):
         """Siblings compete."""
         return siblings(tags)
 
-    def weights(self, closed: Tensor, draws: Tensor) -> Tensor:
+    def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
         """The number of annotated images: the loss is a mean over images of the sum over the nodes they pass."""
         return closed.any(1).sum().float().reshape(1)
 
-    def sums(self, logits: Tensor, closed: Tensor, draws: Tensor) -> Tensor:
+    def sums(self, logits: Tensor, closed: Tensor, sampled: Tensor) -> Tensor:
         """One term: every node's cross-entropy, added up."""
         target = segment_share(closed, self.group, self.n_groups) * self.class_weight
         return -(target * self.conditional(logits)).sum().reshape(1)

@@ -9,17 +9,17 @@ from ml.models.heads.head import Head
 class Softmax(Head):
     """Cross-entropy against the drawn tag, optionally weighted by class; the weighted mean over the batch."""
 
-    def weights(self, closed: Tensor, draws: Tensor) -> Tensor:
+    def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
         """The sum of the drawn tags' weights; an image without annotation draws -1 and weighs 0."""
-        return self._weight_of(draws).sum().reshape(1)
+        return self._weight_of(sampled).sum().reshape(1)
 
-    def sums(self, logits: Tensor, closed: Tensor, draws: Tensor) -> Tensor:
+    def sums(self, logits: Tensor, closed: Tensor, sampled: Tensor) -> Tensor:
         """One term."""
-        chosen = torch.log_softmax(logits, 1).gather(1, draws.clamp(min=0)[:, None])[:, 0]
-        return -(self._weight_of(draws) * chosen).sum().reshape(1)
+        chosen = torch.log_softmax(logits, 1).gather(1, sampled.clamp(min=0)[:, None])[:, 0]
+        return -(self._weight_of(sampled) * chosen).sum().reshape(1)
 
-    def _weight_of(self, draws: Tensor) -> Tensor:
-        return torch.where(draws >= 0, self.class_weight[draws.clamp(min=0)], 0.0)
+    def _weight_of(self, sampled: Tensor) -> Tensor:
+        return torch.where(sampled >= 0, self.class_weight[sampled.clamp(min=0)], 0.0)
 
     def log_scores(self, logits: Tensor) -> Tensor:
         """Log of the softmax."""

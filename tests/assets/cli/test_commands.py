@@ -15,7 +15,7 @@ import pytest
 from assets.cli.app import main
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
-from ml.evaluation.prediction_reader import write_predictions
+from ml.dataset.prediction_files import write_predictions
 from pipeline.release.folder import write_dataset
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
@@ -64,7 +64,8 @@ def run(museum, tmp_path_factory) -> Path:
     for number, (row, skill) in enumerate({"softmax": 0.4, "multilabel": 0.0}.items()):
         for split in ("inner_test", "outer_test"):
             scores = makers.random_scores(folder / "dataset", split, number, skill)
-            write_predictions(folder / "predictions" / row, row, 0, loaded, load_truth(loaded, split), scores)
+            truth, into = load_truth(loaded, split), folder / "predictions" / row
+            write_predictions(scores, truth, loaded, into, baseline=row, seed=0, logarithms=False)
     return folder
 
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ml.dataset.batches import Draw, EpochSampler, Images, every_image_once, loader, on_device
+from ml.dataset.batches import Draw, EpochSampler, Images, every_image_once, loader
 from ml.dataset.split import DataError, load_split
 from ml.dataset.tag_list import load_tag_list
 from ml.dataset.transforms import View, central_box, cut, random_box
+from ml.training.device import on_device
 from tests.ml.torch_threads import one_thread  # noqa: F401
 
 
@@ -126,7 +127,7 @@ def test_a_draw_is_the_same_wherever_it_happens(museum: Path):
         warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads, in the test process alone
         batch = next(iter(loader(images, draws, batch=12, workers=2, pin=False)))
     assert torch.equal(batch["image"], torch.stack([sample["image"] for sample in alone]))
-    assert torch.equal(batch["draws"], torch.stack([sample["draws"] for sample in alone]))
+    assert torch.equal(batch["sampled_tag"], torch.stack([sample["sampled_tag"] for sample in alone]))
     assert not torch.equal(images[Draw(3, 1)]["image"], images[Draw(3, 2)]["image"])
 
 
@@ -134,10 +135,10 @@ def test_the_drawn_tag_is_one_of_the_images(museum: Path):
     tags = load_tag_list(museum)
     split = load_split(museum, "train", tags)
     images = Images(split, tags, View(16))
-    seen = Counter(int(images[Draw(1, key)]["draws"][0]) for key in range(200))
+    seen = Counter(int(images[Draw(1, key)]["sampled_tag"][0]) for key in range(200))
     assert set(seen) == set(split.closed_tags("object_types", 1).tolist())
     without = next(image for image in range(96) if len(split.closed_tags("classifications", image)) == 0)
-    assert images[Draw(without, 0)]["draws"][2] == -1
+    assert images[Draw(without, 0)]["sampled_tag"][2] == -1
 
 
 def test_decoded_images_are_the_same_pictures(museum: Path):

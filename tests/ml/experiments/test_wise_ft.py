@@ -11,16 +11,15 @@ from safetensors.torch import load_file
 from ml.baselines import baseline, recipe
 from ml.dataset.split import DataError, ImageSplit, load_split
 from ml.dataset.tag_list import load_tag_list
-from ml.experiments.build import network_of
 from ml.experiments.fit import Job, Splits
-from ml.experiments.make import make_row
+from ml.experiments.make import make_row, network_of
 from ml.experiments.wise_ft import best_share, copy_of, held_out_provider, mix_weights, mixed
 from ml.models.prompts import TextTower
 from ml.training.checkpoints import CheckpointError, read_description
-from ml.training.device import Place
+from ml.training.device import Device
 from ml.training.progress import Progress
 
-HERE = Place(torch.device("cpu"))
+HERE = Device(torch.device("cpu"))
 QUIET = Progress("test", quiet=True)
 
 
@@ -80,7 +79,7 @@ def test_the_row_is_a_mix_chosen_without_the_tests(museum: Path, tmp_path: Path,
     model, _ = network_of(made.row, made.recipe, splits.tag_list, None, 1)
 
     splits.asked.clear()
-    chosen = mix_weights(made, model, splits, HERE, QUIET)
+    chosen = mix_weights(made.row, made, model, splits, HERE, QUIET)
     assert splits.asked == {"train", "validation"}
     assert chosen["wise_held_out"] == "Museum D"
     assert list(chosen["wise_scores"]) == [f"{step / 10:g}" for step in range(11)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml.registry.champion import ChampionError, Contender, best_row, promote, read_contender, worse
+from ml.registry.champion import ChampionError, Contender, best_contender, promote, read_contender, worse
 from pipeline.tables import RESULTS
 
 CHAMPION = Contender("softmax", 0, "run", "inner_test", 0.60, 0.58, 0.62)
@@ -29,16 +29,20 @@ def test_the_best_trained_row_on_validation_is_the_challenger():
         ("b", "validation", 0.6),
         ("a", "inner_test", 0.9),
     ]
-    assert best_row(results(*scored)).baseline == "b"
+    assert best_contender(results(*scored)).baseline == "b"
     assert (
-        best_row(results(("oracle", "inner_test", 0.9), ("b", "inner_test", 0.5), ("a", "inner_test", 0.5))).baseline
+        best_contender(
+            results(("oracle", "inner_test", 0.9), ("b", "inner_test", 0.5), ("a", "inner_test", 0.5))
+        ).baseline
         == "a"
     )
 
 
 def test_without_a_trained_row_there_is_no_challenger():
     with pytest.raises(ChampionError, match="train at least one"):
-        best_row(results(("oracle", "inner_test", 0.9), ("label_prior", "inner_test", 0.2), ("a", "inner_test", None)))
+        best_contender(
+            results(("oracle", "inner_test", 0.9), ("label_prior", "inner_test", 0.2), ("a", "inner_test", None))
+        )
 
 
 def test_a_score_below_the_interval_of_the_one_in_use_is_worse():

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from assets.cli.app import app
 from assets.resources import current_project
-from ml.baselines import recipe
+from ml.baselines import baseline, recipe
 from ml.dataset.tag_list import load_tag_list
-from ml.experiments.build import network_of
+from ml.experiments.make import network_of
 from ml.registry import export, load
 from ml.training import checkpoints
 
@@ -22,12 +22,10 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter warns of its o
 @pytest.fixture(scope="module")
 def model(museum: Path, tmp_path_factory) -> Path:
     """An untrained hierarchical row, as the trainer would leave it."""
-    from ml.baselines import BASELINES
-
     folder = tmp_path_factory.mktemp("models") / "hsoftmax_nodes"
     tag_list = load_tag_list(museum)
     chosen = recipe("hsoftmax_nodes", "demo")
-    network, _ = network_of(BASELINES["hsoftmax_nodes"], chosen, tag_list, None, 3)
+    network, _ = network_of(baseline("hsoftmax_nodes"), chosen, tag_list, None, 3)
     described = {
         "baseline": "hsoftmax_nodes",
         "seed": 3,
@@ -53,7 +51,7 @@ def test_a_model_release_is_complete_and_its_onnx_answers_alike(model: Path, mus
     folder = export.write_model_release(model, museum, [row], tmp_path / "release")
     names = {"README.md", "model.json", "model.onnx", "preprocessing.json", "tag_list.json", "weights.safetensors"}
     assert {file.name for file in folder.iterdir()} == names
-    network, chosen, tag_list = export.load_row(model, museum)
+    network, chosen, tag_list = load.load_row(model, museum)
     exported = export.Exported(network, tuple(tag_list.facets))
     assert export.parity(exported, folder / "model.onnx", 5, chosen.image_size) < 1e-3
     card = (folder / "README.md").read_text()
@@ -83,8 +81,8 @@ def test_without_the_packages_of_onnx_the_export_says_so(model: Path, museum: Pa
 
 @pytest.mark.long
 def test_an_export_that_answers_otherwise_is_not_written(model: Path, museum: Path, tmp_path: Path, monkeypatch):
-    _, chosen, tag_list = export.load_row(model, museum)
-    other = network_of(export.baseline("hsoftmax_nodes"), chosen, tag_list, None, 4)[0].eval()
+    _, chosen, tag_list = load.load_row(model, museum)
+    other = network_of(baseline("hsoftmax_nodes"), chosen, tag_list, None, 4)[0].eval()
     export.export_onnx(model, museum, tmp_path / "model.onnx")
     assert export.parity(export.Exported(other, tuple(tag_list.facets)), tmp_path / "model.onnx", 1, 64) > 1e-3
     monkeypatch.setattr(export, "parity", lambda *_: 0.5)
@@ -97,11 +95,11 @@ def test_a_model_of_another_tag_list_is_refused(model: Path, museum: Path, tmp_p
     copy = Path(shutil.copytree(model, tmp_path / "hsoftmax_nodes"))
     described = json.loads((copy / "model.json").read_text()) | {"tag_list_hash": "0" * 64}
     (copy / "model.json").write_text(json.dumps(described))
-    with pytest.raises(export.ExportError, match="was trained for another tag list"):
-        export.load_row(copy, museum)
+    with pytest.raises(load.LoadError, match="was trained for another tag list"):
+        load.load_row(copy, museum)
 
 
 def test_scores_are_log_probabilities(model: Path, museum: Path):
-    network, chosen, tag_list = export.load_row(model, museum)
+    network, chosen, tag_list = load.load_row(model, museum)
     scores = export.Exported(network, tuple(tag_list.facets))(torch.zeros(2, 3, chosen.image_size, chosen.image_size))
     assert all((score <= 0).all() and score.shape[0] == 2 for score in scores)

@@ -17,8 +17,8 @@ from typing import Any
 
 def main(folder: Path, runs: list[dict[str, Any]]) -> int:
     """Make the runs one after the other."""
-    import ml.experiments.build
     import ml.experiments.run
+    import ml.models.clip
 
     for number, run in enumerate(runs):
         ranks, port = run.get("ranks", 1), free_port()

@@ -15,13 +15,13 @@ from ml.dataset.batches import Images
 from ml.dataset.split import ImageSplit, load_split
 from ml.dataset.tag_list import TagList, load_tag_list
 from ml.dataset.transforms import View
-from ml.experiments.build import network_of
-from ml.training.device import Place
+from ml.experiments.make import network_of
+from ml.training.device import Device
 from ml.training.predict import predict
 from ml.training.progress import Progress
 from ml.training.train import train
 
-HERE = Place(torch.device("cpu"))
+HERE = Device(torch.device("cpu"))
 WEAVING = "300000022"
 
 
@@ -42,7 +42,7 @@ def chance_of_weaving(key: str, weight: float, tags: TagList, split: ImageSplit,
     """The probability of weaving on each image after a short training."""
     chosen = replace(recipe(key, "demo"), image_size=32, cache_px=None, frozen_views=0, freeze=0, warmup_steps=2)
     chosen = replace(chosen, epochs=12, batch=16, lr=6e-3, repeats=1, rejected_weight=weight)
-    model, _ = network_of(baseline(key), chosen, tags, None, seed=1)  # type: ignore[arg-type]
+    model, _ = network_of(baseline(key), chosen, tags, None, seed=1)
     samples = Images(split, tags, View(32))
     last = {"mean": 0.0}
 

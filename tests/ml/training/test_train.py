@@ -12,33 +12,30 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ml.baselines import BASELINES, Clip, Vision, baseline, recipe
+from ml.baselines import BASELINES, Clip, baseline, recipe
 from ml.dataset.batches import Images
 from ml.dataset.split import load_split
 from ml.dataset.tag_list import load_tag_list
 from ml.dataset.transforms import View
-from ml.experiments.build import network_of
 from ml.experiments.fit import Job, Splits
-from ml.experiments.make import make_row
+from ml.experiments.make import make_row, network_of
 from ml.models.architectures import HALF, Backbone
 from ml.models.network import Network
 from ml.models.prompts import TextTower
 from ml.training import checkpoints
 from ml.training.activation_cache import keep_activations
-from ml.training.device import Place, PlaceError, place
-from ml.training.image_texts import samples_of
-from ml.training.predict import figures, predict
+from ml.training.device import Device, DeviceError, use_device
+from ml.training.image_texts import ImageTexts
+from ml.training.predict import predict, quick_metrics
 from ml.training.progress import Progress
 from ml.training.recipe import Recipe
 from ml.training.train import TrainingError, train
 
 ROOT = Path(__file__).parents[3]
-HERE = Place(torch.device("cpu"))
+HERE = Device(torch.device("cpu"))
 QUIET = Progress("test", quiet=True)
 TINY = Backbone("test_vit", mean=HALF, std=HALF)  # timm's smallest, without batch norm
-TRAINABLE = [
-    key for key, row in BASELINES.items() if isinstance(row, Vision) or (isinstance(row, Clip) and row.trained)
-]
+TRAINABLE = [key for key, row in BASELINES.items() if row.trainable and not row.needs]
 
 
 def small(key: str, **changes: object) -> Recipe:
@@ -85,7 +82,7 @@ def epochs_of(file: Path) -> list[dict[str, float]]:
 def test_every_row_can_learn_32_images_by_heart(museum: Path, tmp_path: Path, key: str):
     """Trained on the very images that are scored, a row must rank nearly all their tags first."""
     row, tags = baseline(key), load_tag_list(museum)
-    tags = tags.only(row.facets) if isinstance(row, Vision) else tags
+    tags = tags.only(row.facets)
     chosen = small(key, epochs=30, batch=16, lr=6e-3, checkpoint_s=float("inf"))
     if isinstance(row, Clip):
         text = TextTower(context=24, width=32, heads=2, layers=1, embed=32)
@@ -95,13 +92,13 @@ def test_every_row_can_learn_32_images_by_heart(museum: Path, tmp_path: Path, ke
     split = split.keep(np.arange(len(split)) < 32)
     model, _ = network_of(row, chosen, tags, None, seed=1)
     shown = Images(split, tags, View(32))  # as in training: nothing is cut at random
-    samples = samples_of(row.prompt, chosen, split, tags, View(32), 1) if isinstance(row, Clip) else shown
+    samples = ImageTexts(split, tags, View(32), 1, chosen, row.prompt) if isinstance(row, Clip) else shown
     for images in (samples, shown):
         keep_activations(model, images, chosen, HERE, views=1)
     scored: list[float] = []
 
     def validate(network: Network) -> dict[str, float]:
-        scored.append(figures(predict(network, shown, chosen, HERE), split)["mean"])
+        scored.append(quick_metrics(predict(network, shown, chosen, HERE), split)["mean"])
         return {"mean": scored[-1]}
 
     checkpoint = tmp_path / "checkpoint.safetensors"
@@ -231,7 +228,7 @@ def test_weights_for_another_number_of_tags_are_one_sentence(museum: Path, tmp_p
 
 def test_a_gpu_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(PlaceError, match="A GPU was asked for and torch sees none"), place("cuda"):
+    with pytest.raises(DeviceError, match="A GPU was asked for and torch sees none"), use_device("cuda"):
         pass
 
 
@@ -249,7 +246,7 @@ def test_running_out_of_memory_is_one_sentence_and_keeps_the_checkpoint(museum: 
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     model.register_forward_pre_hook(fail_on_the_third)
-    with pytest.raises(PlaceError, match=r"not enough for a batch of 16 at 32 px: use --override accumulate=2"):
+    with pytest.raises(DeviceError, match=r"not enough for a batch of 16 at 32 px: use --override accumulate=2"):
         train(
             *(model, images, chosen, HERE),
             seed=1,
