@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ml.baselines": ("ml.models", "ml.training"),
     "ml.evaluation": ("ml.dataset", "ml.baselines"),
     "ml.experiments": ("ml.training", "ml.models", "ml.dataset", "ml.baselines", "ml.evaluation"),
-    "ml.registry": BELOW_REGISTRY,
+    "ml.registry": (*BELOW_REGISTRY, "ml.evaluation"),
     "ml.report": ("ml.evaluation", "ml.dataset", "ml.baselines"),
     "ml.assistant": ("ml.registry", "ml.dataset"),
     "assets.engine": (),
@@ -33,7 +33,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ml.seeds": ("ml.experiments",),
 }
 # Imports between two rooms that only these modules may make: (importing room, imported room): modules.
-ONLY_FROM = {("ml.experiments", "ml.evaluation"): {"ml.experiments.seeds"}}
+ONLY_FROM = {
+    ("ml.experiments", "ml.evaluation"): {"ml.experiments.seeds"},
+    ("ml.registry", "ml.evaluation"): {"ml.registry.champion"},
+}
 ONLY_OF = {
     ("ml.baselines", "ml.models"): {"ml.models.architectures", "ml.models.prompts"},
     ("ml.baselines", "ml.training"): {"ml.training.recipe"},

@@ -7,12 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from ml.assistant.service import Models
-from ml.assistant.suggest import ModelInfo, Scorer, Scores, Suggester
+from ml.assistant.suggest import ModelInfo, Scorer, Suggester
 from ml.assistant.thresholds import Truth, read_truth, sure_from
 from ml.registry.champion import read_contender
 from pipeline import FACETS
@@ -114,63 +110,10 @@ def _suggester(
 
 def load(model: Trained, models: Path, dataset: Path) -> Scorer:
     """The model ready to score. Raises ModelError."""
-    return _Ensemble(model, models, dataset) if "members" in model.described else _Network(model.folder, dataset)
+    from ml.registry.load import LoadError
+    from ml.registry.score import load_scorer  # torch takes seconds to import
 
-
-class _Network:
-    """One trained network, on the CPU or the GPU that is there."""
-
-    def __init__(self, folder: Path, dataset: Path):
-        import torch
-
-        from ml.dataset.transforms import View
-        from ml.registry.load import LoadError, load_row
-        from ml.training.checkpoints import CheckpointError
-        from ml.training.recipe import BaselineError
-
-        try:
-            self._network, self._recipe, _ = load_row(folder, dataset)
-        except (BaselineError, CheckpointError, LoadError) as error:
-            raise ModelError(str(error)) from error
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network.to(self._device)
-        self._view = View(self._recipe.image_size, part=self._recipe.eval_part)
-
-    def log_scores(self, picture: Image.Image) -> dict[str, NDArray[np.float32]]:
-        """Natural log of each tag's probability, 1 x tags per facet, as `ml.predict` gives them."""
-        import random
-
-        import torch
-
-        from ml.dataset.transforms import shrunk
-        from ml.training.device import on_device
-
-        if self._recipe.cache_px is not None:  # as training had it in memory
-            picture = shrunk(picture, self._recipe.cache_px)
-        pixels = np.array(self._view.apply(picture, random.Random(0)))  # noqa: S311
-        with torch.inference_mode():
-            batch = on_device({"image": torch.from_numpy(pixels)[None]}, self._device, self._recipe)
-            scores = self._network.log_scores(self._network(batch))
-        return {facet: values.float().cpu().numpy() for facet, values in scores.items()}
-
-    def scores(self, picture: Image.Image) -> Scores:
-        """Each tag's probability."""
-        return {facet: np.exp(values[0]) for facet, values in self.log_scores(picture).items()}
-
-
-class _Ensemble:
-    """An ensemble: its members, and the scale of each that was fixed on validation."""
-
-    def __init__(self, model: Trained, models: Path, dataset: Path):
-        from ml.experiments.ensemble import Scale
-
-        self._members = [_Network(models / key, dataset) for key in model.described["members"]]
-        self._scales = [{facet: Scale(**scale) for facet, scale in each.items()} for each in model.described["scales"]]
-        self._facets = list(model.described["facets"])
-
-    def scores(self, picture: Image.Image) -> Scores:
-        """The mean probability of each tag over the members."""
-        from ml.experiments.ensemble import combine
-
-        members = [member.log_scores(picture) for member in self._members]
-        return {facet: np.exp(values[0]) for facet, values in combine(members, self._scales, self._facets).items()}
+    try:
+        return load_scorer(model.key, models, dataset)
+    except LoadError as error:
+        raise ModelError(str(error)) from error

@@ -6,33 +6,41 @@ from typing import Any
 
 from ml.baselines import baseline
 from ml.dataset.tag_list import TagList, load_tag_list
-from ml.experiments.make import KINDS, network_of
+from ml.experiments.make import network_of
 from ml.models.architectures import Backbone
 from ml.models.network import Network
 from ml.models.prompts import TextTower
-from ml.training.checkpoints import load_model, read_description
-from ml.training.recipe import Recipe
+from ml.training.checkpoints import CheckpointError, load_model, read_description
+from ml.training.recipe import BaselineError, Recipe
 
 
 class LoadError(RuntimeError):
-    """A model folder that is no single network, or not of this dataset."""
+    """A model folder that cannot be used; the message names it and says what to do."""
+
+
+def load_description(model: Path) -> dict[str, Any]:
+    """`model.json`. Raises LoadError when there is no finished model."""
+    try:
+        return read_description(model)
+    except CheckpointError as error:
+        raise LoadError(str(error)) from error
 
 
 def load_row(model: Path, dataset: Path) -> tuple[Network, Recipe, TagList]:
     """A finished model with its weights, on the CPU, ready to score; the tag list has the facets that it scores.
 
-    Raises LoadError, BaselineError and CheckpointError.
+    Raises LoadError for a row without a network of its own, for another tag list, and for damaged files.
     """
-    description = read_description(model)
-    row = baseline(description["baseline"])
-    if KINDS[type(row)].network is None:
-        raise LoadError(f"{model.name} is an {row.kind}: export its members, {', '.join(row.needs)}.")
-    tag_list = load_tag_list(dataset)
+    description, tag_list = load_description(model), load_tag_list(dataset)
     if description["tag_list_hash"] != tag_list.tag_list_hash:
         raise LoadError(f"{model.name} was trained for another tag list than {dataset} has: train it again.")
-    tag_list, recipe = tag_list.only(row.facets), recipe_from(description["recipe"])
-    network, _ = network_of(row, recipe, tag_list, None, int(description["seed"]))
-    load_model(network, model)
+    try:
+        row, recipe = baseline(description["baseline"]), recipe_from(description["recipe"])
+        tag_list = tag_list.only(row.facets)
+        network, _ = network_of(row, recipe, tag_list, None, int(description["seed"]))
+        load_model(network, model)
+    except (BaselineError, CheckpointError) as error:
+        raise LoadError(str(error)) from error
     return network.eval(), recipe, tag_list
 
 
