@@ -7,10 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ml.models.architectures import HALF, IMAGENET_MEAN, IMAGENET_STD
 from ml.models.weights import WEIGHTS, load_weights
 
-HALF = (0.5, 0.5, 0.5)
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RANDOM_SEED = 340
 
 
@@ -88,14 +87,7 @@ EXTRACTORS = {
     extractor.name: extractor
     for extractor in (
         Extractor(
-            "inception",
-            2048,
-            299,
-            HALF,
-            HALF,
-            WEIGHTS["inception"].licence,
-            "Fréchet Inception Distance",
-            inception,
+            "inception", 2048, 299, HALF, HALF, WEIGHTS["inception"].licence, "Fréchet Inception Distance", inception
         ),
         Extractor(
             "dinov2",

@@ -4,6 +4,7 @@ The only place where such files are opened: safetensors, or `torch.load` restric
 """
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,41 +32,8 @@ class WeightFile:
     commercial_use: bool = True
 
 
-WEIGHTS = {
-    weights.name: weights
-    for weights in (
-        WeightFile(
-            "inception",
-            "pt_inception-2015-12-05-6726825d.pth",
-            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-            "Apache-2.0",
-            "pytorch-fid, the weights that define FID",
-            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
-        ),
-        WeightFile(
-            "dinov2",
-            "dinov2_vits14_pretrain.pth",
-            "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
-            "Apache-2.0",
-            "DINOv2 ViT-S/14 (Oquab et al. 2023)",
-            "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
-        ),
-        WeightFile(
-            "mobilenetv2",
-            "mobilenetv2_100_tf2ptq_in1k_fp16.safetensors",
-            "370e69affc881fc0ab4dd36dd2b7d5eaff7e31222e3a33a606d6202e7af8fa5a",
-            "Apache-2.0",
-            "MobileNetV2 1.0 of google-coral/test_data, dequantised",
-        ),
-        WeightFile(
-            "squeezenet",
-            "squeezenet1_0_deepcompression_in1k_fp16.safetensors",
-            "ce866869ccee127c73c89c8684fc3dc4539186d2a89513b26ae4a2743411645d",
-            "BSD-2-Clause",
-            "SqueezeNet 1.0 of songhan/SqueezeNet-Deep-Compression, decoded",
-        ),
-    )
-}
+_KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+WEIGHTS = {name: WeightFile(name, **entry) for name, entry in _KNOWN.items()}
 
 
 def load_weights(

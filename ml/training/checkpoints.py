@@ -130,13 +130,15 @@ def load_model(model: nn.Module, folder: Path) -> None:
 
 def fit(model: nn.Module, tensors: Mapping[str, Tensor], file: Path) -> None:
     """Load the tensors into the network. Raises CheckpointError naming the first that does not fit."""
-    wanted = model.state_dict()
-    for name in sorted(set(wanted) | set(tensors)):
-        there = tuple(tensors[name].shape) if name in tensors else None
-        here = tuple(wanted[name].shape) if name in wanted else None
-        if there == here:
-            continue
+    try:
+        model.load_state_dict(dict(tensors))
+    except (RuntimeError, KeyError) as error:
+        wanted = model.state_dict()
+        stored, own = ({name: tuple(tensor.shape) for name, tensor in each.items()} for each in (tensors, wanted))
+        name = min((n for n in stored.keys() | own.keys() if stored.get(n) != own.get(n)), default="?")
+        there, here = stored.get(name), own.get(name)
         if there and here and name.endswith(("linear.weight", "linear.bias")):
-            raise CheckpointError(f"{file} scores {there[0]} tags where the tag list has {here[0]}: train again.")
-        raise CheckpointError(f"{file} is of another network: `{name}` is {there} there and {here} here; train again.")
-    model.load_state_dict(dict(tensors))
+            problem = f"scores {there[0]} tags where the tag list has {here[0]}: train again."
+        else:
+            problem = f"is of another network: `{name}` is {there} there and {here} here; train again."
+        raise CheckpointError(f"{file} {problem}") from error
