@@ -43,6 +43,7 @@ from ml.training.optimization import compiles
 from ml.training.progress import Progress
 from ml.training.recipe import Recipe
 from ml.training.train import train
+from pipeline import FACETS
 
 TAGS, TURNS = 100, 2
 PEAK = 989e12  # FLOP/s, bf16 dense, NVIDIA's data sheet of H100 SXM and H200
@@ -146,7 +147,7 @@ def described(folder: Path) -> tuple[ImageSplit, TagList]:
     nobody = in_offsets([np.empty(0, np.int64) for _ in files])
     names = tuple(file.stem for file in files)
     jpegs = pa.chunked_array([pa.array([file.read_bytes() for file in files], pa.large_binary())])
-    facet = "object_types"
+    facet = FACETS[0]
     split = ImageSplit("train", names, (0,) * len(names), ("",) * len(names), jpegs, {facet: tags}, {facet: nobody})
     numbers = tuple(str(number) for number in range(TAGS))
     labels = tuple(f"thing number {number}" for number in numbers)

@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ml.dataset.tag_list import FacetTags
-
-# "an image of an object made of <TAG>" is the paper's; the other three are ours, in its manner.
-TEMPLATES = {
-    "object_types": "an image of a {tag}",
-    "materials": "an image of an object made of {tag}",  # paper
-    "classifications": "an image of an object in the field of {tag}",
-    "subjects": "an image of an object whose subject is {tag}",
-}
+from pipeline.facets import FACET_OF
 
 Prompt = Literal["one_tag", "all_tags", "one_tag_prompt", "path_prompt"]
 
@@ -38,10 +31,10 @@ def tag_text(tags: FacetTags, tag: int, prompt: Prompt) -> str:
     `all_tags` ranks by the bare tag; `path_prompt` says the whole path, the most general first.
     """
     if prompt == "one_tag_prompt":
-        return TEMPLATES[tags.facet].format(tag=tags.labels[tag])
+        return FACET_OF[tags.facet].prompt.format(tag=tags.labels[tag])
     if prompt == "path_prompt":
         path = ", ".join(tags.labels[place] for place in tags.paths[tag])
-        return TEMPLATES[tags.facet].format(tag=path)
+        return FACET_OF[tags.facet].prompt.format(tag=path)
     return tags.labels[tag]
 
 
