@@ -141,6 +141,17 @@ def test_the_drawn_tag_is_one_of_the_images(museum: Path):
     assert images[Draw(without, 0)]["sampled_tag"][2] == -1
 
 
+def test_a_batch_says_each_images_provider(museum: Path):
+    tags = load_tag_list(museum)
+    split = load_split(museum, "train", tags)
+    assert split.provider_names == ("Museum A", "Museum B", "Museum C")
+    batch = next(
+        iter(loader(Images(split, tags, View(16)), [Draw(i, i) for i in range(4)], batch=4, workers=0, pin=False))
+    )
+    assert batch["provider"].dtype == torch.int64
+    assert [split.provider_names[number] for number in batch["provider"]] == list(split.providers[:4])
+
+
 def test_decoded_images_are_the_same_pictures(museum: Path):
     tags = load_tag_list(museum)
     split = load_split(museum, "validation", tags)

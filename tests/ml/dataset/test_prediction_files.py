@@ -1,0 +1,49 @@
+"""Prediction files: what is written is read again, and files of others need no column beyond the format's three."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ml.dataset.prediction_files import PredictionError, read_predictions, write_predictions
+from ml.dataset.split import ImageSplit, load_split
+from ml.dataset.tag_list import TagList, load_tag_list
+
+
+@pytest.fixture
+def written(museum: Path, tmp_path: Path) -> tuple[Path, ImageSplit, TagList, np.ndarray]:
+    """Scores of the materials of the inner test, as a row writes them."""
+    tags = load_tag_list(museum).only(["materials"])
+    split = load_split(museum, "inner_test", tags)
+    scores = np.random.default_rng(1).normal(size=(24, 4)).astype(np.float16).astype(np.float32)
+    write_predictions({"materials": scores}, split, tags, tmp_path / "row", baseline="row", seed=1)
+    return tmp_path / "row", split, tags, scores
+
+
+def test_a_file_names_the_provider_of_each_image(written):
+    folder, split, _, scores = written
+    table = pq.read_table(folder / "inner_test" / "materials.parquet")
+    assert table.column_names == ["record_id", "view", "data_provider", "scores"]
+    assert tuple(table["data_provider"].to_pylist()) == split.providers
+    assert np.array_equal(np.array(table["scores"].to_pylist(), np.float32), scores)
+
+
+def test_a_file_without_providers_and_in_another_order_is_read_alike(written):
+    folder, split, tags, scores = written
+    file = folder / "inner_test" / "materials.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns(["data_provider"]).take(list(range(24))[::-1]), file)
+    assert np.array_equal(read_predictions(folder, split, tags)["materials"], scores)
+
+
+def test_a_missing_or_foreign_file_is_one_sentence(written, tmp_path: Path):
+    folder, split, tags, _ = written
+    with pytest.raises(PredictionError, match=r"There are no predictions in .*: train nobody first"):
+        read_predictions(tmp_path / "nobody", split, tags)
+    other = TagList(tags.split_hash, "another", tags.facets)
+    with pytest.raises(PredictionError, match=r"for the tag list .*, the dataset has another; predict again"):
+        read_predictions(folder, split, other)
+    (folder / "inner_test" / "materials.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(PredictionError, match="cannot be read"):
+        read_predictions(folder, split, tags)
