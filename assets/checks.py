@@ -15,7 +15,7 @@ from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images
 from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import broken
-from pipeline.tables import IMAGES, TABLES
+from pipeline.tables import IGNORE_UNSEEN, IMAGES, TABLES
 from pipeline.vocabulary.thesaurus import Thesaurus
 
 CHECKS: list[dg.AssetChecksDefinition] = []
@@ -187,7 +187,7 @@ def the_inner_test_is_large_enough(project: Project) -> list[str]:
 @check("results")
 def the_oracle_is_above_every_row(project: Project) -> list[str]:
     """The oracle ranks every relevant tag first; a row above it would mean that a metric is wrong."""
-    figures = table(project, "results").filter(metric="r_precision", policy="ignore_unseen")
+    figures = table(project, "results").filter(metric="r_precision", policy=IGNORE_UNSEEN)
     key = ["split", "facet"]
     oracle = figures.filter(baseline="oracle").select(*key, best="value")
     above = figures.join(oracle, on=key).filter(pl.col("value") > pl.col("best") + 1e-6)

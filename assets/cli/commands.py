@@ -188,6 +188,7 @@ def _differences(found: "pl.DataFrame") -> Table:
 
 def _figures(result: dict) -> Table:
     from ml.report.results import FACET_TITLES, SHORT_METRICS, SPLIT_TITLES, show
+    from pipeline.tables import IGNORE_UNSEEN
 
     prior = {
         (r["split"], r["facet"], r["metric"], r["policy"]): r["value"]
@@ -199,7 +200,7 @@ def _figures(result: dict) -> Table:
         table.add_column(name, justify="right")
     for r in result["results"]:
         key = (r["split"], r["facet"], r["metric"], r["policy"])
-        if r["policy"] == "ignore_unseen" and r["metric"] in SHORT_METRICS and r["value"] is not None:
+        if r["policy"] == IGNORE_UNSEEN and r["metric"] in SHORT_METRICS and r["value"] is not None:
             low, high = show(r["metric"], r["low"]), show(r["metric"], r["high"])
             where = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS[r["metric"]])
             value, other = show(r["metric"], r["value"]), show(r["metric"], prior.get(key))

@@ -15,11 +15,12 @@ from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.intervals import divide, interval, resample, sum_by_group
-from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, main_metrics
+from ml.evaluation.metrics import main_metrics
 from ml.evaluation.prediction_reader import open_predictions
 from pipeline import EVALUATED_SPLITS
 from pipeline.facets import FACETS, MEAN_FACETS
 from pipeline.settings import EvaluationSettings
+from pipeline.tables import COUNT_UNSEEN, IGNORE_UNSEEN
 
 Row = dict[str, object]
 

@@ -6,17 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ml.dataset.relevance import Relevance
-from ml.evaluation.metrics import (
-    FURTHER,
-    IGNORE_UNSEEN,
-    POLICIES,
-    as_bits,
-    bit_layout,
-    from_keys,
-    main_metrics,
-    rank_images,
-)
+from ml.evaluation.metrics import FURTHER, POLICIES, as_bits, bit_layout, from_keys, main_metrics, rank_images
 from ml.evaluation.threads import in_threads
+from pipeline.tables import IGNORE_UNSEEN
 
 
 @dataclass

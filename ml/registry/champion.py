@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.files import whole_folder, write_json
+from pipeline.tables import IGNORE_UNSEEN
 
 NO_MODELS = ("label_prior", "oracle")
 SPLITS = ("validation", "inner_test")  # the first that was scored decides
@@ -35,7 +36,7 @@ def best_row(results: pl.DataFrame) -> Contender:
     rows = results.filter(
         pl.col("metric") == "r_precision",
         pl.col("facet") == "mean",
-        pl.col("policy") == "ignore_unseen",
+        pl.col("policy") == IGNORE_UNSEEN,
         pl.col("value").is_not_null(),
         ~pl.col("baseline").is_in(NO_MODELS),
     )

@@ -15,6 +15,7 @@ from ml.models.network import Network
 from ml.registry.load import ExportError, load_row
 from ml.training.checkpoints import read_description
 from ml.training.recipe import Recipe
+from pipeline.tables import IGNORE_UNSEEN
 
 TOLERANCE = 1e-3  # natural logs of probabilities, over random images
 OPSET = 18
@@ -122,7 +123,7 @@ def model_card(model: Path, results: list[dict[str, Any]], difference: float | N
         f"| {r['split'].replace('_', ' ')} | {r['facet'].replace('_', ' ')} | {r['metric']} | {_figure(r['value'])} "
         f"| {_figure(r['low'])} to {_figure(r['high'])} | {r['n']:,} |"
         for r in results
-        if r["baseline"] == described["baseline"] and r["policy"] == "ignore_unseen" and r["metric"] in MAIN
+        if r["baseline"] == described["baseline"] and r["policy"] == IGNORE_UNSEEN and r["metric"] in MAIN
     ]
     figures = "\n".join(lines) or "| – | – | – | – | – | – |"
     onnx = (

@@ -13,11 +13,11 @@ import polars as pl
 from markupsafe import Markup
 
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import PRIOR
 from ml.report.results import SPLIT_TITLES, ordered_baselines, title
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
+from pipeline.tables import IGNORE_UNSEEN
 
 MOST_BARS = 40  # providers in one chart
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B8A500", "#8C6BB1", "#7F7F7F")

@@ -12,10 +12,10 @@ from rich.console import Group
 from rich.table import Table as RichTable
 
 from ml.baselines import BASELINES
-from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import ORACLE, PRIOR
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
+from pipeline.tables import IGNORE_UNSEEN
 
 PUBLISHED_FILE = Path(__file__).with_name("published.csv")
 METRICS = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")

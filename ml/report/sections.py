@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ml.dataset.ground_truth import Dataset
-from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import PRIOR
 from ml.evaluation.score_run import Benchmark
 from ml.report import charts
@@ -33,7 +32,7 @@ from pipeline import TEST_SPLITS
 from pipeline.curation.corrections import decisions_as_corrections
 from pipeline.facets import FACET_OF
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import CATALOGUER_DECISIONS, SPLIT_TABLE, TAGS
+from pipeline.tables import CATALOGUER_DECISIONS, IGNORE_UNSEEN, SPLIT_TABLE, TAGS
 
 
 def best_row(results: pl.DataFrame, split: str) -> str | None:
