@@ -1,4 +1,4 @@
-"""Stage features: what a network sees in an image, and which images show the same thing."""
+"""Stage features: image features of a network, and groups of near-duplicates."""
 
 from pathlib import Path
 
@@ -38,12 +38,7 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 @stage_asset(
     AssetPlan(
         "features",
-        code=(
-            "pipeline/images/duplicates/near_duplicates.py",
-            "pipeline/images/duplicates/alignment.py",
-            "pipeline/images/duplicates/template_search.py",
-            "pipeline/images/duplicates/pixel_verification.py",
-        ),
+        code=("pipeline/images/duplicates/near_duplicates.py",),
         settings=("images", "features"),
     )
 )
