@@ -24,9 +24,9 @@ FEATURES_CODE = ("ml/features/extract.py", "ml/features/extractors.py", "ml/mode
     backfill_policy=slices_backfill(),
 )
 def features(images: Path, storage: Path, settings: Settings, slice_name: str) -> Metadata:
-    """One image described by one extractor, float16. Fréchet distances and near-duplicates are measured on these.
+    """One image described by one extractor, as float16. Fréchet distances and near-duplicates are computed from these.
 
-    An image that was described before keeps its vector; one that lies in several slices has the same one in each.
+    An image that was described before keeps its vector; an image in several slices has the same vector in each.
     """
     from ml.features.extract import extract_features
 
@@ -43,7 +43,7 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
     )
 )
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
-    """Near-duplicates need hash, embedding and pixels that agree; the same bytes or record suffice alone."""
+    """Near-duplicates agree in hash, embedding and pixels; images with the same bytes or record need no more."""
     from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
 
     known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
@@ -59,7 +59,7 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )
 def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> Metadata:
-    """A page with the groups that were joined by likeness, largest first, for a person to look at."""
+    """A page for people with the groups that were joined by similarity, largest first."""
     from pipeline.images.duplicates.page import duplicate_pairs_page
 
     duplicate_pairs_page(groups, images, storage / "near_duplicates_page" / "near_duplicates.html")

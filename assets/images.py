@@ -55,9 +55,10 @@ SLICES = slices_partitions(current_project().settings)
 def fetched_images(
     selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig, slice_name: str
 ) -> Metadata:
-    """Resumable: what failed and is due is asked for again. Placeholders, bombs and broken files get a typed reason.
+    """Resumable: failed images are asked for again when they are due. Placeholders, decompression bombs and broken
+    files are rejected with a reason.
 
-    A slice has its own ledger and its own shards, so that several machines may work at once.
+    Each slice has its own ledger and shards, so that several machines can work at once.
     """
     settings, started = project.settings, datetime.now(UTC)
     for name in ("fetches", "images", "features"):
