@@ -56,7 +56,7 @@ test-long: setup browser .venv/installed-long ## kills, fuzzing, other engines, 
 	@.venv/bin/python -m pytest --long -m long
 
 .PHONY: audit
-audit: setup ## dependencies against known troubles, lock and licences; pickles; the secret canary over all that a run writes
+audit: setup ## known vulnerabilities, versions, licences, pickles in the storage; searches everything that a run writes for its key
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[audit]' -c constraints.txt
 	@.venv/bin/python -m assets.cli.supply_chain
 	@.venv/bin/python -m pytest -q tests/assets/test_canary.py tests/test_architecture.py

@@ -1,1 +1,1 @@
-"""Dagster and only Dagster: one module per stage, thin."""
+"""The Dagster project: one thin module per stage."""

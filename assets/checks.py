@@ -1,4 +1,4 @@
-"""Asset checks: what must hold before the next stage may start, at least one blocking check per stage."""
+"""Asset checks of the stages; a blocking check that fails stops the assets downstream."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from assets.engine.asset_metadata import key_of
+from assets.engine.builtin_checks import check_result
 from assets.engine.project import Project
 from assets.promotion import CHALLENGER
 from ml.registry.champion import read_contender, worse
@@ -15,14 +16,14 @@ from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images
 from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import broken
-from pipeline.tables import IMAGES, TABLES
+from pipeline.tables import IGNORE_UNSEEN, IMAGES, TABLES
 from pipeline.vocabulary.thesaurus import Thesaurus
 
 CHECKS: list[dg.AssetChecksDefinition] = []
 
 
 def check(asset: str, *, blocking: bool = True, after: tuple[str, ...] = ()) -> Callable[..., Any]:
-    """Make a function of the project into a check: it returns sentences on what is wrong, none when all holds."""
+    """Make a function the check of its name. It returns the problems that it finds, one sentence each."""
 
     def make(function: Callable[[Project], list[str]]) -> Callable[[Project], list[str]]:
         @dg.asset_check(
@@ -33,14 +34,7 @@ def check(asset: str, *, blocking: bool = True, after: tuple[str, ...] = ()) -> 
             additional_deps=[key_of(name) for name in after],
         )
         def evaluate(project: dg.ResourceParam[Project]) -> dg.AssetCheckResult:
-            problems = function(project)
-            severity = dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN
-            return dg.AssetCheckResult(
-                passed=not problems,
-                severity=severity,
-                description=" ".join(problems[:5]) or "All holds.",
-                metadata={"problems": len(problems)},
-            )
+            return check_result(function(project), blocking=blocking)
 
         CHECKS.append(evaluate)
         return function
@@ -55,16 +49,16 @@ def table(project: Project, name: str, columns: list[str] | None = None) -> pl.D
 
 @check("records")
 def harvest_found_records(project: Project) -> list[str]:
-    """A harvest that finds nothing is a wrong question, not an empty museum."""
+    """At least one record was found. An empty harvest means a wrong query, not an empty museum."""
     if table(project, "records", ["record_id"]).is_empty():
         asked = ", ".join(project.settings.harvest.collections)
-        return [f"No record was found for {asked}: look at the collections in the settings, and at the museum."]
+        return [f"No record was found for {asked}: check the collections in the settings, and the museum."]
     return []
 
 
 @check("records", blocking=False)
 def records_link_to_concepts(project: Project) -> list[str]:
-    """Records without a concept can get no tag; when most have none, the enrichment has changed."""
+    """At least half of the records link to a concept. Records without one get no tag."""
     uris = table(project, "records", ["concept_uris"])["concept_uris"]
     share = int((uris.list.len() > 0).sum()) / max(1, uris.len())
     return [f"Only {share:.0%} of the records link to a concept."] if share < 0.5 else []
@@ -72,41 +66,45 @@ def records_link_to_concepts(project: Project) -> list[str]:
 
 @check("concepts", after=("concept_alignments",))
 def every_aligned_concept_is_known(project: Project) -> list[str]:
-    """An AAT id that a record stands for is in the thesaurus."""
+    """Every AAT id that a record's concept is aligned with is in the thesaurus."""
     known = table(project, "concepts", ["concept_id"])
     missing = table(project, "concept_alignments").join(known, on="concept_id", how="anti")
-    return [f"{row['uri']} stands for {row['concept_id']}, which is not in concepts." for row in missing.to_dicts()]
+    return [
+        f"{row['uri']} is aligned with {row['concept_id']}, which is not in concepts." for row in missing.to_dicts()
+    ]
 
 
 @check("concepts", blocking=False)
 def the_thesaurus_is_whole(project: Project) -> list[str]:
-    """A concept without its parent has no path to a facet; an outage of the source looks like this."""
-    found = Thesaurus(table(project, "concepts")).report
-    missing = [f"{child} has the parent {parent}, which is not in concepts." for child, parent in found.missing_parents]
-    return [*missing, *(f"{orphan} has no preferred parent." for orphan in found.orphans)]
+    """Every concept has its parents, and so a path to a facet. An outage of the source can leave gaps."""
+    report = Thesaurus(table(project, "concepts")).report
+    missing = [
+        f"{child} has the parent {parent}, which is not in concepts." for child, parent in report.missing_parents
+    ]
+    return [*missing, *(f"{orphan} has no preferred parent." for orphan in report.orphans)]
 
 
 @check("rule_effects", blocking=False)
 def every_rule_means_what_it_says(project: Project) -> list[str]:
-    """A rule that another one hides, or that calls its concept otherwise than the AAT, is a mistake in the file.
+    """No rule is hidden by another one, or names its concept differently from the AAT.
 
-    A rule whose concept no record reaches stands in the table alone: another harvest may reach it.
+    A rule whose concept no record reaches is no problem: another harvest may reach it.
     """
-    told = table(project, "rule_effects").drop_nulls("problem")
-    wrong = told.filter(~pl.col("problem").str.contains("no record reaches", literal=True))
+    problems = table(project, "rule_effects").drop_nulls("problem")
+    wrong = problems.filter(~pl.col("problem").str.contains("no record reaches", literal=True))
     return [f"{row['rule']}: {row['problem']}." for row in wrong.to_dicts()]
 
 
 @check("ignored_corrections", blocking=False)
 def every_correction_was_applied(project: Project) -> list[str]:
-    """A curator's correction that had no effect is told, not dropped."""
+    """Every correction of a curator had an effect."""
     ignored = table(project, "ignored_corrections")
     return [f"{row['record_id']} {row['tag_id']} ({row['who']}): {row['problem']}." for row in ignored.to_dicts()]
 
 
 @check("tags")
 def every_tag_has_enough_images(project: Project) -> list[str]:
-    """At least 10 usable images a tag (paper, section 3)."""
+    """Every tag has at least 10 usable images (paper, section 3)."""
     least = project.settings.curation.min_images_per_tag
     rare = table(project, "tags").filter(pl.col("n_images") < least)
     return [f"Tag {row['tag_id']} has {row['n_images']} images, fewer than {least}." for row in rare.to_dicts()]
@@ -114,14 +112,14 @@ def every_tag_has_enough_images(project: Project) -> list[str]:
 
 @check("tags", blocking=False)
 def every_facet_has_tags(project: Project) -> list[str]:
-    """A facet without tags is a facet that no model can learn."""
+    """Every facet has tags; without tags no model can learn it."""
     present = table(project, "tags", ["facet"])["facet"].unique().to_list()
     return [f"No tag is left in {facet}." for facet in FACETS if facet not in present]
 
 
 @check("record_tags", after=("records",))
 def no_excluded_provider_is_left(project: Project) -> list[str]:
-    """The paper excludes Mobilier National: too many and partly wrong tags."""
+    """No record of an excluded provider is left. The paper excludes Mobilier National for its partly wrong tags."""
     excluded = list(project.settings.curation.excluded_providers)
     kept = table(project, "record_tags", ["record_id"]).unique()
     providers = table(project, "records", ["record_id", "data_provider"])
@@ -131,19 +129,19 @@ def no_excluded_provider_is_left(project: Project) -> list[str]:
 
 @check("images", after=("selected_records",))
 def images_were_fetched(project: Project) -> list[str]:
-    """Less than half of the images fetched is an outage, not a dataset."""
+    """At least half of the wanted images were fetched. Fewer mean an outage."""
     rows = wanted_images(table(project, "selected_records"), project.settings.harvest.image_source)
-    fetched = [folder.name for folder in sorted(project.here("images").iterdir())]  # other slices are on their way
+    fetched = [folder.name for folder in sorted(project.here("images").iterdir())]  # others may not be fetched yet
     wanted = sum(in_slice(rows, name).height for name in fetched)
     usable = IMAGES.read(project.here("images"), ["image_id"]).height
     if usable == 0 or usable < 0.5 * wanted:
-        return [f"{usable:,} usable images of {wanted:,} wanted: look at the reasons in fetches, then try again."]
+        return [f"{usable:,} usable images of {wanted:,} wanted: check the reasons in fetches, then try again."]
     return []
 
 
 @check("images")
 def images_are_what_their_sources_serve(project: Project) -> list[str]:
-    """A wrong picture under a right URL looks like a bad learning rate: a sample is asked for again and compared."""
+    """A sample of images, downloaded again, is the same as the stored ones. Wrong pictures spoil models silently."""
     from pipeline.images.sources import check_sources
 
     images = IMAGES.read(project.here("images"), ["image_id", "source_url"])
@@ -153,7 +151,7 @@ def images_are_what_their_sources_serve(project: Project) -> list[str]:
 
 @check("groups", after=("images",))
 def every_image_is_in_one_group(project: Project) -> list[str]:
-    """An image without a group could leak between splits."""
+    """Every image has a group; an image without one could leak between splits."""
     images = IMAGES.read(project.here("images"), ["record_id", "view"])
     alone = images.join(table(project, "groups"), on=["record_id", "view"], how="anti")
     return [f"{alone.height} images have no group, for example {alone.row(0)}."] if alone.height else []
@@ -161,7 +159,7 @@ def every_image_is_in_one_group(project: Project) -> list[str]:
 
 @check("groups", blocking=False)
 def no_group_is_large(project: Project) -> list[str]:
-    """A large group of near-duplicates is more likely a chain of look-alikes than copies of one picture."""
+    """No group is larger than the settings allow. Large groups tend to be chains of similar pictures, not copies."""
     from pipeline.images.duplicates.near_duplicates import large_groups
 
     large = large_groups(table(project, "groups", ["group_id"]), project.settings.images)
@@ -170,7 +168,7 @@ def no_group_is_large(project: Project) -> list[str]:
 
 @check("splits", after=("split_tags", "provider_distances"))
 def splits_keep_their_promises(project: Project) -> list[str]:
-    """Groups, records and image hashes in one split each; outer providers only in outer; every tag within bounds."""
+    """Groups, records and images are in one split each, outer providers only in the outer test, and tags in bounds."""
     names = ("splits", "split_tags", "records", "record_tags", "tags", "provider_distances", "tombstones")
     images = IMAGES.read(project.here("images"), ["record_id", "view", "image_id"])
     given = {name: table(project, name) for name in names}
@@ -179,41 +177,41 @@ def splits_keep_their_promises(project: Project) -> list[str]:
 
 @check("splits", blocking=False)
 def the_inner_test_is_large_enough(project: Project) -> list[str]:
-    """Few test images mean wide intervals: differences of some points are then noise."""
+    """The inner test has at least 100 images. With fewer, intervals are wide and small differences are noise."""
     images = table(project, "splits", ["split"]).filter(split="inner_test").height
     return [f"The inner test has {images} images."] if images < 100 else []
 
 
 @check("results")
 def the_oracle_is_above_every_row(project: Project) -> list[str]:
-    """The oracle ranks every relevant tag first; a row above it would mean that a metric is wrong."""
-    figures = table(project, "results").filter(metric="r_precision", policy="ignore_unseen")
+    """No row scores above the oracle, which ranks every relevant tag first. A row above it means a wrong metric."""
+    values = table(project, "results").filter(metric="r_precision", policy=IGNORE_UNSEEN)
     key = ["split", "facet"]
-    oracle = figures.filter(baseline="oracle").select(*key, best="value")
-    above = figures.join(oracle, on=key).filter(pl.col("value") > pl.col("best") + 1e-6)
+    oracle = values.filter(baseline="oracle").select(*key, best="value")
+    above = values.join(oracle, on=key).filter(pl.col("value") > pl.col("best") + 1e-6)
     return [f"{row['baseline']} has {row['value']} on {row['facet']} of {row['split']}." for row in above.to_dicts()]
 
 
 @check("challenger")
 def the_challenger_is_not_worse(project: Project) -> list[str]:
-    """A model is promoted only when its score is not below the interval of the one in use."""
-    found = read_contender(project.here("challenger") / CHALLENGER)
-    if found is None:
+    """The score of the new model is not below the interval of the model in use."""
+    challenger = read_contender(project.here("challenger") / CHALLENGER)
+    if challenger is None:
         return ["There is no challenger: evaluate the benchmark first."]
-    return worse(found, read_contender(project.here("champion") / "champion.json"))
+    return worse(challenger, read_contender(project.here("champion") / "champion.json"))
 
 
 @check("release")
 def the_release_is_whole(project: Project) -> list[str]:
-    """Every file that the release lists in its checksums is there, and is the one that was listed."""
+    """Every file in the release's list of checksums exists and has its checksum."""
     return verify_checksums(project.here("release"))
 
 
 @check("features", after=("images",))
 def every_image_has_features(project: Project) -> list[str]:
-    """An image without features has no place in the distances, nor in the search for near-duplicates."""
+    """Every image has features; distances between providers and the search for near-duplicates need them."""
     problems, images = [], project.here("images")
-    for described in sorted(project.here("features").iterdir()):  # slice by slice: others may still be on their way
+    for described in sorted(project.here("features").iterdir()):  # other slices may not be computed yet
         wanted = IMAGES.read(images / described.name, ["image_id"]).unique()
         known = pl.read_parquet(described / "*.parquet", columns=["image_id"])
         missing = wanted.join(known, on="image_id", how="anti").sort("image_id")

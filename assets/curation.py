@@ -1,4 +1,4 @@
-"""Stage curation: which records and tags stay, by named rules whose effect is counted."""
+"""Stage curation: selects records and tags by named rules, and counts what each rule removes."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ DECISIONS = ("ml/assistant/annotation.py", "ml/assistant/decisions.py", "ml/assi
 
 
 def state_of_decisions(project: Project) -> str:
-    """A version of what the assistant's store holds."""
+    """A version of the decisions in the assistant's database."""
     from ml.assistant.decisions import database_of, state_of
 
     return state_of(database_of(project.storage))
@@ -28,7 +28,7 @@ def state_of_decisions(project: Project) -> str:
 
 @stage_asset(AssetPlan("curation", code=DECISIONS, outside=state_of_decisions), kinds={"sqlalchemy", "polars"})
 def cataloguer_decisions(project: Project) -> pl.DataFrame:
-    """The decisions that stand in the assistant's store; none where nobody has opened it yet.
+    """The current decisions in the assistant's database; none before its first use.
 
     The assistant writes to the storage's own SQLite file, or to the database of ASSISTANT_DATABASE.
     """
@@ -67,9 +67,9 @@ def selection(
     corrections: pl.DataFrame,
     settings: Settings,
 ) -> Tables:
-    """First pass, on records: open rights, no excluded provider, tags closed upwards, at least 10 images a tag.
+    """First pass, on records: open rights, no excluded provider, tags with their ancestors, at least 10 images per tag.
 
-    It saves fetching images that no tag needs.
+    It avoids downloading images that no tag needs.
     """
     from pipeline.curation.curate import select_records
 
@@ -96,7 +96,7 @@ def selection(
     )
 )
 def usable(candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataFrame, settings: Settings) -> Tables:
-    """Second pass, on usable images, exact duplicates counted once. Splits, statistics and release read this one."""
+    """Second pass, on usable images, counting exact duplicates once. Splits, statistics and release use this one."""
     from pipeline.curation.curate import curate_usable
 
     usable_images = IMAGES.read(images, ["record_id", "image_id"])
@@ -111,7 +111,7 @@ def usable(candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataF
 
 @stage_asset(AssetPlan("curation", code=("pipeline/curation",)), kinds={"plotly", "html"})
 def statistics(tags: pl.DataFrame, record_tags: pl.DataFrame, images: Path, records: Path, storage: Path) -> Metadata:
-    """The paper's figures on one page: providers, tags per image, facets, the frequency curve, a sunburst a facet."""
+    """The paper's figures on one page: providers, tags per image, facets, the frequency curve, a sunburst per facet."""
     from pipeline.curation.statistics import figures
     from pipeline.curation.statistics_page import small_tables, write_page
 
@@ -125,12 +125,12 @@ def statistics(tags: pl.DataFrame, record_tags: pl.DataFrame, images: Path, reco
 
 @stage_asset(AssetPlan("curation", code=("pipeline/curation/corrections.py",)))
 def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFrame:
-    """Removed tags, with the tags below them: in training they count as seen to be wrong, not only as not stated."""
+    """Removed tags with their descendants: training treats them as verified negatives, not as missing tags."""
     return rejected_tags_of(corrections, tags, record_tags)
 
 
 def _what_rules_removed(report: pl.DataFrame) -> dict[str, str]:
-    """The rules that removed something, with how much."""
+    """The rules that removed something, and how much."""
     removed = report.select(
         "round",
         "rule",

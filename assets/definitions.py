@@ -1,9 +1,9 @@
-"""The one assembly: assets of every stage, their checks, jobs, schedules, sensors and the project resource."""
+"""Dagster's definitions: the assets of every stage, their checks, jobs, schedules, sensors and resources."""
 
 import dagster as dg
 
 from assets import curation, evaluation, features, harvest, images, promotion, release, splits, training, vocabulary
-from assets.automation import CHEAP, JOBS, SCHEDULES
+from assets.automation import JOBS, PAGES_SENSOR, SCHEDULES
 from assets.checks import CHECKS
 from assets.engine.executors import executor_of
 from assets.resources import NO_IO, PROJECT
@@ -16,7 +16,7 @@ defs = dg.Definitions(
     asset_checks=CHECKS,
     jobs=JOBS,
     schedules=SCHEDULES,
-    sensors=[*SENSORS, CHEAP],
+    sensors=[*SENSORS, PAGES_SENSOR],
     resources={"project": PROJECT, "io_manager": NO_IO},
     executor=executor_of(),
 )

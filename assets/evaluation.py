@@ -1,4 +1,4 @@
-"""Stage evaluation: every row scored with intervals, and the report that people read."""
+"""Stage evaluation: scores of every row, with intervals, and the report."""
 
 from pathlib import Path
 
@@ -27,14 +27,14 @@ SHOWN = ("tags", "record_tags", "records", "splits", "split_tags", "provider_dis
     kinds={"numba", "parquet"},
 )
 def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
-    """The label prior and the oracle stand beside every row; intervals are bootstrapped over near-duplicate groups.
+    """Every row beside the label prior and the oracle, with intervals bootstrapped over near-duplicate groups.
 
-    Only rows of this graph are scored: predictions of rows that were trained earlier and left it stay where they are.
+    Only rows of this graph are scored, not the stored predictions of rows that were removed from it.
     """
     from ml.evaluation.score_run import evaluate_benchmark
 
-    found = evaluate_benchmark(storage, settings.evaluation, [row.key for row in ROWS])
-    return {"results": found.results, "breakdowns": found.breakdowns, "comparisons": found.comparisons}
+    scored = evaluate_benchmark(storage, settings.evaluation, [row.key for row in ROWS])
+    return {"results": scored.results, "breakdowns": scored.breakdowns, "comparisons": scored.comparisons}
 
 
 @stage_asset(
@@ -50,7 +50,7 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
 def report(
     results: pl.DataFrame, breakdowns: pl.DataFrame, comparisons: pl.DataFrame, storage: Path, settings: Settings
 ) -> dict[str, object]:
-    """Tables with the published rows beside, findings, charts and pictures; report.html stands by itself."""
+    """Tables beside the published rows, findings, charts and pictures; report.html is self-contained."""
     from ml.evaluation.score_run import Benchmark
     from ml.report.write import write_report
 

@@ -1,4 +1,4 @@
-"""Stage features: what a network sees in an image, and which images show the same thing."""
+"""Stage features: image features of a network, and groups of near-duplicates."""
 
 from pathlib import Path
 
@@ -24,9 +24,9 @@ FEATURES_CODE = ("ml/features/extract.py", "ml/features/extractors.py", "ml/mode
     backfill_policy=slices_backfill(),
 )
 def features(images: Path, storage: Path, settings: Settings, slice_name: str) -> Metadata:
-    """One image described by one extractor, float16. Fréchet distances and near-duplicates are measured on these.
+    """One image described by one extractor, as float16. Fréchet distances and near-duplicates are computed from these.
 
-    An image that was described before keeps its vector; one that lies in several slices has the same one in each.
+    An image that was described before keeps its vector; an image in several slices has the same vector in each.
     """
     from ml.features.extract import extract_features
 
@@ -38,17 +38,12 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 @stage_asset(
     AssetPlan(
         "features",
-        code=(
-            "pipeline/images/duplicates/near_duplicates.py",
-            "pipeline/images/duplicates/alignment.py",
-            "pipeline/images/duplicates/template_search.py",
-            "pipeline/images/duplicates/pixel_verification.py",
-        ),
+        code=("pipeline/images/duplicates/near_duplicates.py",),
         settings=("images", "features"),
     )
 )
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
-    """Near-duplicates need hash, embedding and pixels that agree; the same bytes or record suffice alone."""
+    """Near-duplicates agree in hash, embedding and pixels; images with the same bytes or record need no more."""
     from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
 
     known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
@@ -64,7 +59,7 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )
 def near_duplicates_page(groups: pl.DataFrame, images: Path, storage: Path) -> Metadata:
-    """A page with the groups that were joined by likeness, largest first, for a person to look at."""
+    """A page for people with the groups that were joined by similarity, largest first."""
     from pipeline.images.duplicates.page import duplicate_pairs_page
 
     duplicate_pairs_page(groups, images, storage / "near_duplicates_page" / "near_duplicates.html")

@@ -1,4 +1,4 @@
-"""Stage harvest: Europeana's answers as they came, then one row per record."""
+"""Stage harvest: Europeana's responses as they were received, then one row per record."""
 
 import hashlib
 import os
@@ -46,26 +46,26 @@ NETWORK_RETRY = dg.RetryPolicy(
 
 
 class HarvestConfig(dg.Config):
-    """What may be changed in the Launchpad for one harvest."""
+    """Options of one harvest, for the Launchpad."""
 
     mode: Literal["complete", "refresh", "again"] = Field(
         "complete",
         description=(
-            "complete: what is there stays, what was interrupted goes on. refresh: what Europeana has updated since. "
-            "again: everything anew."
+            "complete: keep what is stored, continue what was interrupted. refresh: also what Europeana has updated "
+            "since. again: everything from the start."
         ),
     )
 
 
 class TombstonesConfig(dg.Config):
-    """What may be changed in the Launchpad for one look at withdrawn records."""
+    """Options of one search for withdrawn records, for the Launchpad."""
 
-    compare: bool = Field(False, description="List all ids anew and note the records that Europeana has withdrawn.")
+    compare: bool = Field(False, description="List all ids again, and note the records that Europeana has withdrawn.")
 
 
-PAGES = """One keyword collection's search answers, page by page as they came, the API key taken out.
+PAGES = """The search responses of one keyword collection, page by page as received, without the API key.
 
-A harvest that was killed goes on at its last page. Everything after can be rebuilt from here without the network.
+A harvest that was killed continues at its last page. Everything downstream can be rebuilt without the network.
 """
 WEEKLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=8), fail_window=timedelta(days=15))
 MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=32), fail_window=timedelta(days=63))
@@ -118,7 +118,7 @@ def pages(
     freshness_policy=WEEKLY,
 )
 def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
-    """A record that several keywords found is one row. Rights are normalised, concepts keep their role."""
+    """A record that several keywords find is one row. Rights are normalised, concepts keep their roles."""
     file = storage / "records.parquet"
     write_records(pages, file, settings.harvest)
     return {"records": {"rows": pq.read_metadata(file).num_rows}}
@@ -132,7 +132,7 @@ def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     freshness_policy=MONTHLY,
 )
 def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: TombstonesConfig) -> pl.DataFrame:
-    """Found by comparing full lists of ids, once a month or when asked; a tombstone stays for good."""
+    """Found by comparing full lists of ids, once a month or on request. A tombstone is never removed."""
     file = project.path("tombstones")
     before = TOMBSTONES.read(file) if file.exists() else TOMBSTONES.empty()
     if not config.compare:
@@ -156,15 +156,15 @@ def _harvest(client: EuropeanaClient, project: Project, key: str, folder: Path, 
 
 
 def europeana(project: Project) -> EuropeanaClient:
-    """Europeana's client, with the key from EUROPEANA_API_KEY and nowhere else."""
+    """Europeana's client, with the key from the environment variable EUROPEANA_API_KEY."""
     http = HttpClient(project.settings.http, budgets=project.storage / "cache" / "budgets")
     return EuropeanaClient(http, project.settings.harvest, os.environ.get("EUROPEANA_API_KEY"))
 
 
 def _pages_of_this_source(project: Project) -> Path:
-    """The folder of raw pages, empty when the museum folder behind them has changed.
+    """The folder of raw pages, emptied when the museum folder behind them has changed.
 
-    The ledgers of fetched images go with them: another museum gives other bytes for the same URLs.
+    The ledgers of fetched images are removed with them: another museum has other images at the same URLs.
     """
     folder, note = project.here("pages"), project.storage / "cache" / "harvested_source"
     source, made = source_version(project), project.made("pages")
@@ -178,7 +178,7 @@ def _pages_of_this_source(project: Project) -> Path:
 
 
 def source_version(project: Project) -> str:
-    """What stands behind the API: a hash of the museum folder, images too, in the demo; else Europeana itself."""
+    """A version of the source: in the demo a hash of the museum folder with its images, else `europeana`."""
     museum = project.settings.museum
     if museum is None:
         return "europeana"

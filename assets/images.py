@@ -1,4 +1,4 @@
-"""Stage images: fetched politely, verified in a worker that may die, stored in shards."""
+"""Stage images: downloads images at a polite rate, verifies them in worker processes, and stores them in shards."""
 
 import shutil
 from datetime import UTC, datetime
@@ -20,14 +20,14 @@ from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images
 from pipeline.tables import FETCHES
 
-CODE = ("pipeline/http.py", "pipeline/images")
+CODE = ("pipeline/http.py", "pipeline/images/fetch.py", "pipeline/images/slices.py", "pipeline/images/wanted.py")
 
 
 class FetchConfig(dg.Config):
-    """What may be changed in the Launchpad for one round of fetching."""
+    """Options of one round of fetching, for the Launchpad."""
 
-    refresh: bool = Field(False, description="Ask again for images that are there, by conditional requests.")
-    retry_now: bool = Field(False, description="Ask for failed images at once, before their next try is due.")
+    refresh: bool = Field(False, description="Ask for stored images again, with conditional requests.")
+    retry_now: bool = Field(False, description="Ask for failed images now, before their next attempt is due.")
 
 
 SLICES = slices_partitions(current_project().settings)
@@ -55,9 +55,10 @@ SLICES = slices_partitions(current_project().settings)
 def fetched_images(
     selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig, slice_name: str
 ) -> Metadata:
-    """Resumable: what failed and is due is asked for again. Placeholders, bombs and broken files get a typed reason.
+    """Resumable: failed images are asked for again when they are due. Placeholders, decompression bombs and broken
+    files are rejected with a reason.
 
-    A slice has its own ledger and its own shards, so that several machines may work at once.
+    Each slice has its own ledger and shards, so that several machines can work at once.
     """
     settings, started = project.settings, datetime.now(UTC)
     for name in ("fetches", "images", "features"):
@@ -89,7 +90,7 @@ def fetched_images(
 
 
 def _remove_other_cuts(folder: Path, slice_name: str) -> None:
-    """Slices of another count hold the same rows in another way: nobody may read both."""
+    """Remove slices of another count, which hold the same rows."""
     for other in sorted(folder.glob("*-of-*")):
         if not other.name.endswith(slice_name[3:]):
             shutil.rmtree(other)

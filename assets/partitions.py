@@ -1,4 +1,4 @@
-"""Partitions: keyword collections of the source, and slices of the images by a hash; never records or images."""
+"""Partitions: keyword collections of the harvest, and slices of the images."""
 
 import os
 import re
@@ -8,23 +8,23 @@ import dagster as dg
 from pipeline.images.slices import slice_names
 from pipeline.settings import Settings
 
-SLICES_PER_RUN = "EUFCC_SLICES_PER_RUN"  # of a backfill; not set: all in one run
+SLICES_PER_RUN = "EUFCC_SLICES_PER_RUN"  # slices in one run of a backfill; by default all of them
 
 
 class PartitionsError(ValueError):
-    """Partitions that cannot be made; the message says what to change."""
+    """The partitions cannot be made; the message says what to change."""
 
 
 def collection_key(collection: str) -> str:
-    """The partition key of a keyword collection: letters, digits and underscores alone.
+    """The partition key of a keyword collection: lower-case letters, digits and underscores only.
 
-    Dagster's pages and its storage stumble over slashes, dots and commas in keys.
+    Dagster has trouble with slashes, dots and commas in keys.
     """
     return re.sub(r"[^a-z0-9]+", "_", collection.lower()).strip("_") or "everything"
 
 
 def collections_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
-    """One partition per keyword collection, in the settings' order."""
+    """One partition per keyword collection, in the order of the settings."""
     return dg.StaticPartitionsDefinition([collection_key(name) for name in settings.harvest.collections])
 
 
@@ -34,12 +34,12 @@ def collection_of(key: str, settings: Settings) -> str:
 
 
 def slices_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
-    """One partition per slice of the images: what several machines share among them."""
+    """One partition per slice of the images, which several machines can share."""
     return dg.StaticPartitionsDefinition(slice_names(settings.images.slices))
 
 
 def slices_backfill() -> dg.BackfillPolicy:
-    """How a backfill is cut into runs: one run for all slices, or so many slices a run as EUFCC_SLICES_PER_RUN says."""
+    """One run for all slices of a backfill, or as many slices per run as EUFCC_SLICES_PER_RUN says."""
     asked = os.environ.get(SLICES_PER_RUN)
     if not asked:
         return dg.BackfillPolicy.single_run()
@@ -49,6 +49,6 @@ def slices_backfill() -> dg.BackfillPolicy:
 
 
 def every_partition(partitions: dg.PartitionsDefinition) -> dict[str, str]:
-    """Tags of a run that takes all partitions at once."""
+    """The tags of a run that covers all partitions."""
     keys = partitions.get_partition_keys()
     return {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}

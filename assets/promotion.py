@@ -1,4 +1,4 @@
-"""Stage promotion: no model is put to use without a comparison with the one that is in use."""
+"""Stage promotion: compares the best model with the model in use before it replaces it."""
 
 from pathlib import Path
 
@@ -16,18 +16,18 @@ CHALLENGER = "challenger.json"
 
 
 class PromotionConfig(dg.Config):
-    """What may be changed in the Launchpad for one promotion."""
+    """Options of one promotion, for the Launchpad."""
 
     baseline: str | None = Field(
         None,
         pattern="^[a-z0-9_]+$",
-        description="Row to promote in place of the best one: its key, as in the benchmark table.",
+        description="Key of the row to promote, as in the benchmark table; by default the best one.",
     )
 
 
 @stage_asset(AssetPlan("promotion", code=CODE), kinds={"json"})
 def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) -> Metadata:
-    """The best row of the benchmark that is there. Its check blocks where the champion is better."""
+    """The best row of the stored benchmark. A check blocks it when the champion is better."""
     rows = results if config.baseline is None else results.filter(pl.col("baseline") == config.baseline)
     best = best_contender(rows)
     write_contender(best, storage / "challenger" / CHALLENGER)
@@ -39,7 +39,7 @@ def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) ->
     kinds={"safetensors", "json"},
 )
 def champion(challenger: Path, storage: Path) -> Metadata:
-    """A copy of the model that is in use, with the figures it was promoted for."""
+    """A copy of the model in use, with the scores that it was promoted for."""
     best = read_contender(challenger / CHALLENGER)
     if best is None:
         raise dg.Failure("There is no challenger: materialize `challenger` first.", allow_retries=False)

@@ -1,4 +1,4 @@
-"""Stage release: the dataset as others read it."""
+"""Stage release: the dataset for publication."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def release(
 ) -> Metadata:
     """A folder ready for the Hugging Face hub: Parquet per split, card, Croissant, provenance, SKOS, checksums.
 
-    Only records whose rights are in the allow-list, and none that was withdrawn.
+    It contains only records with rights in the allow-list, and none that was withdrawn.
     """
     tables = ReleaseTables(records, record_tags, tags, split_tags, tombstones)
     write_release(dataset, tables, storage / "release", project.settings)

@@ -1,4 +1,4 @@
-"""Dagster's resource that gives every asset the same project: settings and storage."""
+"""Dagster's resources: the project that every asset works on, and an IO manager that stores nothing."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,11 @@ from assets.engine.project import Project, home, storage_name, storage_of
 from pipeline.bucket import open_bucket
 from pipeline.settings import load
 
-STORAGE = "EUFCC_STORAGE"  # another folder than DAGSTER_HOME/storage, or s3://bucket/prefix
+STORAGE = "EUFCC_STORAGE"  # a folder in place of DAGSTER_HOME/storage, or s3://bucket/prefix
 
 
 def current_project() -> Project:
-    """The project that the environment asks for (see `pipeline.settings.load`), in the storage it asks for."""
+    """The project of the environment: its settings (see `pipeline.settings.load`) and its storage."""
     settings, place = load(), os.environ.get(STORAGE, "")
     if "://" in place:
         return Project(settings, storage_of(settings, home()), open_bucket(place, storage_name(settings)))
@@ -23,23 +23,23 @@ def current_project() -> Project:
 
 
 class NothingPassesThrough(dg.IOManager):
-    """Assets hand over by the storage. Dagster's own manager would pickle; this one refuses to hold anything."""
+    """An IO manager that refuses values, so that nothing is pickled: assets write to the storage themselves."""
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Nothing may come: assets and checks return what happened, not data."""
+        """Refuse a value; assets and checks return results, not data."""
         if obj is not None:
             raise dg.Failure(f"{context.name} returned a value: write it to the storage.", allow_retries=False)
 
     def load_input(self, context: dg.InputContext) -> object:
-        """Nothing is here."""
+        """Refuse to load; nothing is stored here."""
         raise dg.Failure(f"{context.name} was asked for: read it from the storage.", allow_retries=False)
 
 
 NO_IO = dg.IOManagerDefinition(
     lambda context: NothingPassesThrough(),
-    description="Holds nothing: assets hand over by the storage, and nothing is pickled.",
+    description="Stores nothing: assets write to the storage themselves, and nothing is pickled.",
 )
 PROJECT = dg.ResourceDefinition(
     lambda context: current_project(),
-    description="Settings and storage. They come from the environment and from pipeline/settings.py alone.",
+    description="Settings and storage, from the environment and pipeline/settings.py only.",
 )

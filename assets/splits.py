@@ -1,4 +1,4 @@
-"""Stage splits: the outer providers by distance, the inner test by balance, and the files that models read."""
+"""Stage splits: outer test providers by distance, a balanced inner test, and the files that models read."""
 
 from pathlib import Path
 
@@ -14,17 +14,17 @@ from pipeline.release.folder import write_dataset
 from pipeline.tables import IMAGES, SPLIT_TABLE
 
 CODE = ("pipeline/splits", "pipeline/compiled.py")
-MOVED_SHOWN = 100  # images named in the report of those that have another split than before
+MOVED_SHOWN = 100  # images with another split than before that the metadata lists
 
 
 class SplitConfig(dg.Config):
-    """What may be changed in the Launchpad for one set of splits."""
+    """Options of one set of splits, for the Launchpad."""
 
     seed: int | None = Field(
-        None, ge=0, le=2**31 - 1, description="Seed of the splits, from 0; empty: the one in the settings."
+        None, ge=0, le=2**31 - 1, description="Seed of the splits, from 0; by default the one in the settings."
     )
     keep: bool = Field(
-        False, description="Every image of the release in the storage keeps its split; only new ones are dealt out."
+        False, description="Keep the split of every image in the stored release; assign only new images."
     )
 
 
@@ -32,9 +32,9 @@ class SplitConfig(dg.Config):
 def provider_distances(
     features: Path, images: Path, records: pl.DataFrame, record_tags: pl.DataFrame, project: Project
 ) -> pl.DataFrame:
-    """The whole ranking is published, with the reason why a provider is or is not one of the outer test.
+    """The complete ranking, with the reason why a provider is in the outer test or not.
 
-    The providers of the last release stay, unless `reselect` is set in the settings.
+    The providers of the last release are kept, unless `reselect` is set in the settings.
     """
     from pipeline.splits.outer import provider_distances as distances_of_providers
 
@@ -57,7 +57,7 @@ def benchmark_splits(
     project: Project,
     config: SplitConfig,
 ) -> Tables:
-    """Same tables, seed and settings give the same bytes on any machine; a group of near-duplicates stays whole."""
+    """Equal tables, seed and settings give equal bytes on any machine. Groups of near-duplicates are never divided."""
     from pipeline.splits.inner import make_splits
 
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
@@ -83,7 +83,7 @@ def dataset(
     rejected_tags: pl.DataFrame,
     storage: Path,
 ) -> None:
-    """The splits as folders of Parquet shards with images and tags, and the tag list: what every model reads."""
+    """The splits that models read: folders of Parquet shards with images and tags, and the tag list."""
     write_dataset(
         images, records, record_tags, tags, splits, split_tags, storage / "dataset", rejected_tags=rejected_tags
     )

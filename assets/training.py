@@ -1,4 +1,4 @@
-"""Stage training: one model per row of the benchmark, each trained in a process of its own."""
+"""Stage training: one model per row of the benchmark, each trained in its own process."""
 
 import json
 import os
@@ -26,7 +26,7 @@ CODE = ("ml/experiments/run.py", "assets/engine/training_process.py")  # and wha
 
 
 def training_asset(row: Baseline) -> dg.AssetsDefinition:
-    """The model and the predictions of one baseline; an ensemble waits for its members."""
+    """The model and the predictions of one row; an ensemble waits for its members."""
 
     def trained(context: dg.AssetExecutionContext, project: Project) -> Metadata:
         events = _train(context, project, row.key)
@@ -69,7 +69,7 @@ def _overrides(project: Project) -> list[str]:
 
 
 def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> list[dict[str, Any]]:
-    """Run the trainer as a subprocess over dagster-pipes; its events come back while it runs."""
+    """Run the trainer as a subprocess with Dagster Pipes; returns the events that it reports."""
     command = [sys.executable, "-m", "assets.engine.training_process", "--baseline", key]
     command += ["--dataset", str(project.path("dataset")), "--models", str(project.storage / "models")]
     command += ["--predictions", str(project.storage / "predictions"), "--profile", project.settings.profile]
@@ -87,7 +87,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
 
 @dataclass(frozen=True)
 class WarmTrainer:
-    """A trainer that imported torch once for all rows of this process, and ends with it; `file` is its socket."""
+    """A fork server that has imported torch for all rows of this process, and ends with it. `file` is its socket."""
 
     process: subprocess.Popen[bytes]
     file: Path
@@ -95,7 +95,7 @@ class WarmTrainer:
 
 @cache
 def warm_trainer() -> WarmTrainer:
-    """Start it; it takes requests while it still imports."""
+    """Start the fork server, once. It accepts requests while it is still importing."""
     file = Path(tempfile.mkdtemp(prefix="eufcc-")) / "trainer"
     command = [sys.executable, "-m", "ml.experiments.fork_server", str(file)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603
@@ -105,7 +105,7 @@ def warm_trainer() -> WarmTrainer:
 
 
 def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
-    """What Dagster shows of a training: the last event's figures, and the loss by epoch."""
+    """Dagster's metadata of a training: the values of the last event, and the loss by epoch."""
     done: dict[str, Any] = next((event for event in reversed(events) if event["event"] == "done"), {})
     epochs = [event for event in events if event["event"] == "epoch"]
     lines = ["| epoch | loss | validation | images/s |", "|---|---|---|---|"]
@@ -113,8 +113,8 @@ def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
         f"| {e['epoch']} | {e['loss']:.4f} | {json.dumps(e.get('validation'))} | {e.get('images_per_s', 0):.0f} |"
         for e in epochs
     ]
-    figures = {name: value for name, value in done.items() if name != "event" and isinstance(value, int | float | str)}
-    return figures | ({"curves": curves(epochs), "epochs": "\n".join(lines)} if epochs else {})
+    metadata = {name: value for name, value in done.items() if name != "event" and isinstance(value, int | float | str)}
+    return metadata | ({"curves": curves(epochs), "epochs": "\n".join(lines)} if epochs else {})
 
 
 ROWS = rows_of(current_project().settings)

@@ -1,4 +1,4 @@
-"""Stage vocabulary: from the concepts that records link to, to the AAT and its four facets."""
+"""Stage vocabulary: aligns the concepts that records link to with the AAT and its facets."""
 
 import polars as pl
 
@@ -29,22 +29,24 @@ CODE = ("pipeline/http.py", "pipeline/harvest/europeana.py", "pipeline/vocabular
     retry_policy=NETWORK_RETRY,
 )
 def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
-    """AAT URIs count directly, Europeana's concepts through their exactMatch; obsolete ids are followed.
+    """AAT URIs count directly, Europeana's concepts through their exactMatch; obsolete ids are replaced.
 
-    Every ancestor is among the concepts. Facets follow from the roots in the protocol, then from the experts' rules.
+    The concepts include all ancestors. Facets follow from the roots in the protocol, then from the experts' rules.
     """
     vocabulary = project.settings.vocabulary
     cache = project.storage / "cache"
     rules = load_rules(vocabulary.rules_file)
     with HttpClient(project.settings.http, budgets=cache / "budgets") as http, europeana(project) as client:
         getty = concept_source(http, vocabulary, cache / "getty")
-        found = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
+        aligned = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
     return {
-        "concept_alignments": TableWithMetadata(found.concept_alignments, _how_they_align(found.concept_alignments)),
-        "unmapped_concepts": TableWithMetadata(
-            found.unmapped_concepts, {"most_often": markdown(found.unmapped_concepts, most=30)}
+        "concept_alignments": TableWithMetadata(
+            aligned.concept_alignments, _how_they_align(aligned.concept_alignments)
         ),
-        "concepts": TableWithMetadata(found.concepts, {"checks": markdown(graph_checks(found.concepts))}),
+        "unmapped_concepts": TableWithMetadata(
+            aligned.unmapped_concepts, {"most_often": markdown(aligned.unmapped_concepts, most=30)}
+        ),
+        "concepts": TableWithMetadata(aligned.concepts, {"checks": markdown(graph_checks(aligned.concepts))}),
     }
 
 

@@ -12,10 +12,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.peer import peer_python, version
+
+if TYPE_CHECKING:
+    from ml.dataset.ground_truth import Dataset, Truth
 
 IMAGES, TAGS, RELEVANT = 20_000, 910, 7
 FULL_IMAGES, RESAMPLES, GROUP = 346_324, 1_000, 1.1
@@ -109,20 +113,15 @@ def ours(folder: Path) -> dict[str, object]:
     return {"value": value, "seconds": seconds, "rss_mb": peak_mb(), "with_further_s": sorted(everything)[REPEATS // 2]}
 
 
-def full(folder: Path) -> dict[str, object]:
-    """The whole way: prediction file of 346,324 x 910 scores, batches, metrics, 1,000 resamples, rows of results."""
+def full_data(folder: Path, generator: np.random.Generator) -> tuple["Dataset", "Truth"]:
+    """A tag list of 910 tags in the first facet, and 346,324 images with a few of them each."""
     import polars as pl
-    import pyarrow as pa
 
     from ml.dataset.ground_truth import Dataset, Truth
-    from ml.dataset.prediction_files import write_predictions
     from ml.dataset.relevance import Relevance
     from ml.dataset.tag_list import FacetTags
-    from ml.evaluation.evaluate import results_of, score_predictions
     from pipeline import FACETS
-    from pipeline.settings import EvaluationSettings
 
-    generator = np.random.default_rng(340)
     ids = tuple(f"{t:09d}" for t in range(TAGS))
     lists = {facet: FacetTags(facet, (), (), (), ()) for facet in FACETS}
     lists[FACETS[0]] = FacetTags(FACETS[0], ids, ids, (-1,) * TAGS, tuple(range(TAGS)))
@@ -142,7 +141,20 @@ def full(folder: Path) -> dict[str, object]:
         image_id=pl.col("record_id"), data_provider=pl.lit("one"), group_id=pl.col("record_id")
     )
     groups = (np.arange(FULL_IMAGES) / GROUP).astype(np.int64)
-    truth = Truth("inner_test", images, {f: everything if f == FACETS[0] else nothing for f in FACETS}, groups)
+    return dataset, Truth("inner_test", images, {f: everything if f == FACETS[0] else nothing for f in FACETS}, groups)
+
+
+def full(folder: Path) -> dict[str, object]:
+    """The whole evaluation: prediction file of 346,324 x 910 scores, batches, metrics, 1,000 resamples, results."""
+    import pyarrow as pa
+
+    from ml.evaluation.evaluate import results_of, score_predictions
+    from ml.evaluation.prediction_reader import write_predictions
+    from pipeline import FACETS
+    from pipeline.settings import EvaluationSettings
+
+    generator = np.random.default_rng(340)
+    dataset, truth = full_data(folder, generator)
     scores = generator.random((FULL_IMAGES, TAGS), np.float32).astype(np.float16)
     write_predictions({FACETS[0]: scores}, truth, dataset, folder / "p", baseline="peer", seed=0, logarithms=False)
     del scores
@@ -164,7 +176,7 @@ def full(folder: Path) -> dict[str, object]:
 
 
 def bootstrap() -> dict[str, float]:
-    """10,000 resamples of 35,000 images in groups, the paper's metrics of four facets with their intervals."""
+    """10,000 resamples of 35,000 images in groups: 16 metrics with their intervals."""
     from ml.evaluation.intervals import interval, replicate, sum_by_group
 
     generator = np.random.default_rng(340)
@@ -185,7 +197,7 @@ def peak_mb() -> float:
 
 
 def current_mb() -> float:
-    """What it has now."""
+    """The memory it has now."""
     import psutil
 
     return psutil.Process().memory_info().rss / 2**20
@@ -214,6 +226,11 @@ def main() -> None:
         extra = {
             side: run([sys.executable, "-m", "benchmarks.metrics", "--side", side, "--folder", name]) for side in sides
         }
+    print(json.dumps(summary(mine, theirs, extra)))
+
+
+def summary(mine: dict, theirs: dict[str, dict], extra: dict[str, dict]) -> dict[str, object]:
+    """The line of the benchmark: ours beside the fastest of each peer's runs."""
     best = {kind: min(result["seconds"]) for kind, result in theirs.items()}
     fastest = min((kind for kind in best), key=best.__getitem__)
     seconds = sorted(mine["seconds"])[REPEATS // 2]
@@ -230,22 +247,18 @@ def main() -> None:
         note["bootstrap_35000_images_10000_resamples_16_metrics"] = {
             k: round(v, 1) for k, v in extra["bootstrap"].items()
         }
-    print(
-        json.dumps(
-            {
-                "name": "metrics",
-                "n": IMAGES,
-                "ours_s": round(seconds, 4),
-                "peer": "torchmetrics RetrievalRPrecision",
-                "peer_version": version("metrics"),
-                "peer_s": round(best["torchmetrics_r_precision"], 2),
-                "ratio": round(best["torchmetrics_r_precision"] / seconds, 1),
-                "ours_rss_mb": round(mine["rss_mb"]),
-                "peer_rss_mb": round(named["rss_mb"]),
-                "note": note,
-            }
-        )
-    )
+    return {
+        "name": "metrics",
+        "n": IMAGES,
+        "ours_s": round(seconds, 4),
+        "peer": "torchmetrics RetrievalRPrecision",
+        "peer_version": version("metrics"),
+        "peer_s": round(best["torchmetrics_r_precision"], 2),
+        "ratio": round(best["torchmetrics_r_precision"] / seconds, 1),
+        "ours_rss_mb": round(mine["rss_mb"]),
+        "peer_rss_mb": round(named["rss_mb"]),
+        "note": note,
+    }
 
 
 def run(command: list[object]) -> dict:

@@ -15,6 +15,8 @@ RECORD_ID = Column("record_id", STRING, "Europeana's id")
 IMAGE_KEY = (RECORD_ID, Column("view", pa.int16(), "0 for the record's main image"))
 TAG_ID = Column("tag_id", STRING, "nine-digit AAT id")
 FACET = Column("facet", STRING, "the tag's facet")
+IGNORE_UNSEEN = "ignore_unseen"  # policy of results: tags without training images are left out (paper)
+COUNT_UNSEEN = "count_unseen"  # ours: they count as missed, behind every tag of the list
 SCORED = (
     Column("run", STRING, "hash of the splits and tag list the figures belong to"),
     Column("baseline", STRING, "key of the baseline"),

@@ -1,18 +1,22 @@
-"""The command `eufcc`: every import that costs time waits until its command is called."""
+"""The command `eufcc`. Slow imports wait until a command needs them."""
 
 import os
 import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from assets.cli import commands
 from assets.engine.console import LINES, complain, console
 from assets.engine.project import home
+
+if TYPE_CHECKING:
+    import polars as pl
+    from dagster import DagsterEvent
+    from rich.table import Table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,12 +26,12 @@ app = typer.Typer(
 )
 app.add_typer(commands.app)
 
-PORT = Annotated[int, typer.Option(help="Port of the local museum; 0 takes a free one.", min=0, max=65535)]
+PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free port.", min=0, max=65535)]
 
 
 @app.command()
 def demo(port: PORT = 0) -> None:
-    """Everything from nothing: the local museum, the Dagster job `benchmark`, the table, the report."""
+    """Run everything from nothing: start the local museum, run the job `benchmark`, show the results."""
     from assets.cli.museum import museum_folder, served_museum
 
     started = time.monotonic()
@@ -45,16 +49,16 @@ def demo(port: PORT = 0) -> None:
 
 @app.command()
 def run(job: Annotated[str, typer.Argument(help="harvest, dataset, splits or benchmark")]) -> None:
-    """Run one job of the profile that EUFCC_PROFILE names, in this process."""
+    """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
     _run_job(job)
 
 
 @app.command()
 def dev(
     port: PORT = 8765,
-    ui_port: Annotated[int, typer.Option(help="Port of Dagster's page.", min=1, max=65535)] = 3000,
+    ui_port: Annotated[int, typer.Option(help="Port of Dagster's web interface.", min=1, max=65535)] = 3000,
 ) -> None:
-    """Dagster's page and daemon on the same project, with the local museum open beside it."""
+    """Start Dagster's web interface and daemon, and the local museum."""
     import signal
     import subprocess
     from contextlib import ExitStack
@@ -67,10 +71,10 @@ def dev(
             os.environ["MUSEUM"] = str(folder)
             os.environ["MUSEUM_ADDRESS"] = stack.enter_context(served_museum(folder, port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
-        quiet = "ignore:Function `dev_command` is superseded"  # by another package's command, which we do not need
+        quiet = "ignore:Function `dev_command` is superseded"  # by a command of another package
         command = [sys.executable, "-W", quiet, "-m", "dagster", "dev", "-w", "workspace.yaml"]
         dagster = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(ui_port)])  # noqa: S603
-        # Ctrl-C reaches Dagster by the terminal; whoever ends this process alone means Dagster and the museum too.
+        # The terminal sends Ctrl-C to Dagster too; SIGTERM reaches this process alone, and ends all of them.
         signal.signal(signal.SIGTERM, lambda *_: dagster.send_signal(signal.SIGINT))
         signal.signal(signal.SIGINT, lambda *_: None)
         raise typer.Exit(dagster.wait())
@@ -78,36 +82,29 @@ def dev(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def assistant(context: typer.Context) -> None:
-    """The cataloguer's page on this profile's models; further options as in `python -m ml.assistant --help`."""
+    """Start the cataloguer's assistant on this profile's models. Options: see `python -m ml.assistant --help`."""
     from assets.resources import current_project
     from ml.assistant.__main__ import main as serve
 
-    given = (
-        context.args if "--storage" in context.args else ["--storage", str(current_project().storage), *context.args]
-    )
-    raise typer.Exit(serve(given))
+    storage = [] if "--storage" in context.args else ["--storage", str(current_project().storage)]
+    raise typer.Exit(serve([*storage, *context.args]))
 
 
 @app.command()
 def decisions(
-    model: Annotated[str | None, typer.Option(help="Key of the model (default: the best on validation).")] = None,
+    model: Annotated[str | None, typer.Option(help="Key of the model; by default the best on validation.")] = None,
 ) -> None:
-    """How the model ranks now what cataloguers accepted and rejected, beside what they were shown."""
-    from rich.table import Table
-
+    """Show how a model ranks the tags that cataloguers accepted and rejected, then and now."""
     from assets.resources import current_project
     from ml.assistant.decision_impact import decision_impact
 
     key, rows = decision_impact(current_project().storage, model)
-    table = Table(*rows.columns, title=key)
-    for row in rows.iter_rows():
-        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else f"{value}" for value in row))
-    console.print(table)
+    console.print(_table(rows, "{:.3g}", title=key))
 
 
 @app.command()
 def doctor() -> None:
-    """What this profile would miss on this machine, and what to do about it. Changes nothing."""
+    """Check what this profile needs on this machine, and say what to do. Changes nothing."""
     from assets.cli.doctor import MISSING, examine, screen
     from assets.resources import current_project
 
@@ -127,23 +124,27 @@ def dictionary() -> None:
 
 @app.command()
 def plan() -> None:
-    """What a harvest would cost: records, requests, hours and gigabytes per collection. Fetches nothing."""
-    from rich.table import Table
-
+    """Estimate a harvest: records, requests, hours and gigabytes per collection. Downloads nothing."""
     from assets.harvest import europeana
     from assets.resources import current_project
     from pipeline.harvest.plan import dry_run
 
     project = current_project()
-    rows = dry_run(europeana(project), project.settings.harvest)
-    table = Table(*rows.columns)
+    console.print(_table(dry_run(europeana(project), project.settings.harvest), "{:,.2f}"))
+
+
+def _table(rows: "pl.DataFrame", number: str, title: str | None = None) -> "Table":
+    """Rows for the terminal, floats in this format."""
+    from rich.table import Table
+
+    table = Table(*rows.columns, title=title)
     for row in rows.iter_rows():
-        table.add_row(*(f"{value:,.2f}" if isinstance(value, float) else f"{value}" for value in row))
-    console.print(table)
+        table.add_row(*(number.format(value) if isinstance(value, float) else f"{value}" for value in row))
+    return table
 
 
 def _run_job(name: str) -> None:
-    """Run the job, and the jobs before it, with every partition; what fails is said in one sentence."""
+    """Run the job and those it needs, with all their partitions; print one sentence per failure."""
     os.environ[LINES] = "1"
     from assets.automation import RUNS, TAGS
     from assets.definitions import defs
@@ -153,41 +154,32 @@ def _run_job(name: str) -> None:
     if name not in RUNS:
         complain(f"There is no job {name}; there are {', '.join(RUNS)}.")
         raise typer.Exit(2)
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the lines of `say` take its place
     with opened(home()) as (instance, mine):
         for job in RUNS[name]:
-            result = execute(
-                job,
-                defs,
-                instance=instance,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # our lines say it
-                tags=TAGS.get(job, {}) | mine,
-                raise_on_error=False,
-            )
+            tags = TAGS.get(job, {}) | mine
+            result = execute(job, defs, instance=instance, run_config=quiet, tags=tags, raise_on_error=False)
             if not result.success:
                 break
     if not result.success:
         for event in result.all_events:
-            if event.is_step_failure:
-                failure = event.step_failure_data
-                kinds = {error.cls_name for error in _causes(failure.error)}
-                if "DagsterAssetCheckFailedError" in kinds:
-                    continue  # the check itself has said what is wrong
-                own = failure.user_failure_data
-                said = own.description if own else failure.error.message.strip() if failure.error else "failed"
-                if "DagsterExecutionInterruptedError" in kinds:
-                    said = "interrupted; the same command goes on from here."
-                complain(f"{(event.step_key or name).removeprefix('make_')}: {said}")
-            elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
-                check = event.asset_check_evaluation_data
-                complain(f"check {check.check_name} on {check.asset_key.to_user_string()}: {check.description}")
+            if sentence := _failure(event):
+                complain(sentence)
         raise typer.Exit(1)
 
 
-def _causes(error: Any) -> Iterator[Any]:
-    """An error as Dagster keeps it, and what it came from."""
-    while error is not None:
-        yield error
-        error = error.cause or error.context
+def _failure(event: "DagsterEvent") -> str | None:
+    """What a failed step or check says; None for other events, and for steps whose check has said it."""
+    from assets.engine.failure_messages import check_message, error_names, step_message
+
+    if event.event_type_value == "ASSET_CHECK_EVALUATION":
+        message = check_message(event)
+        return message and f"check {message}"
+    if not event.is_step_failure or "DagsterAssetCheckFailedError" in error_names(event):
+        return None
+    interrupted = "DagsterExecutionInterruptedError" in error_names(event)
+    message = "interrupted; run the same command again to continue." if interrupted else step_message(event)
+    return f"{(event.step_key or 'run').removeprefix('make_')}: {message}"
 
 
 def _show_benchmark() -> None:
@@ -202,13 +194,13 @@ def _show_benchmark() -> None:
 
 
 def main() -> None:
-    """Run a command; an error raised on purpose is one sentence and exit code 1, without a traceback."""
+    """Run a command. Errors of our own modules are printed as one sentence, with exit code 1."""
     os.environ.setdefault("DAGSTER_HOME", str(home()))
-    # Threads that wait for others sleep: where they spin, a second program makes torch a hundred times slower. At the
-    # desk they may spin: somebody waits for one picture, and has it in two thirds of the time.
+    # Waiting threads sleep: when they spin, a second program makes torch a hundred times slower. In the assistant they
+    # may spin: a person waits for a single picture, which then takes a third less time.
     if sys.argv[1:2] != ["assistant"]:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Dagster's own stability labels; the versions are pinned, and a cataloguer can do nothing about them.
+    # Dagster's stability labels: the versions are pinned.
     warnings.filterwarnings("ignore", message=r".* is currently in (beta|preview)")
     try:
         app(standalone_mode=True)

@@ -1,8 +1,9 @@
-"""The commands that read what others made: compare, evaluate, diff, audit, export. Imports wait for their command."""
+"""The commands on runs and releases. Slow imports wait until a command needs them."""
 
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,31 +15,35 @@ if TYPE_CHECKING:
     import polars as pl
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-WIDE = 200  # columns of a table that goes into a file or a pipe: nothing is wrapped there
+WIDE = 200  # columns of a table in a file or a pipe
 
-# On stdout: what these commands say is their result.
+# Their output is a result, and goes to stdout.
 answers = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 
-RELEASE = Annotated[Path | None, typer.Option(help="Dataset or release folder; by default that of the predictions.")]
-SHOWN_CHANGES = 20  # lines; all of them are in the file that `--out` names
+RELEASE = Annotated[
+    Path | None, typer.Option(help="Dataset or release folder; by default the one beside the predictions.")
+]
+SHOWN_CHANGES = 20  # lines; `--out` writes all changes
 
 
 @app.command()
 def compare(
-    run_a: Annotated[str, typer.Argument(help="A row of this profile, a predictions folder, or a run's storage.")],
-    run_b: Annotated[str, typer.Argument(help="The other one: differences are A minus B.")],
+    run_a: Annotated[
+        str, typer.Argument(help="A row of this profile, a folder of predictions, or the storage of a run.")
+    ],
+    run_b: Annotated[str, typer.Argument(help="The other one. Differences are A minus B.")],
     release: RELEASE = None,
-    everything: Annotated[bool, typer.Option("--all", help="All four metrics, not R-Precision alone.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show all four metrics, not only R-Precision.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write every difference to this CSV file.")] = None,
 ) -> None:
-    """Paired differences of two runs on the same images, with 95 % intervals."""
+    """Compare two runs on the same images: paired differences with 95 % intervals."""
     from ml.evaluation.comparisons import compare_runs
 
     first, second = _run(run_a), _run(run_b)
-    found = compare_runs(first, second, release)
+    differences = compare_runs(first, second, release)
     if out is not None:
-        _write_csv(found, out)
-    shown = found if everything else found.filter(metric="r_precision")
+        _write_csv(differences, out)
+    shown = differences if everything else differences.filter(metric="r_precision")
     answers.print(f"A {first}\nB {second}", soft_wrap=True)
     answers.print(_differences(shown))
 
@@ -47,47 +52,45 @@ def compare(
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder with <split>/<facet>.parquet.")],
     release: Annotated[Path, typer.Option(help="Dataset or release folder, or a folder of the published CSV files.")],
-    out: Annotated[Path, typer.Option(help="The file with all figures and the split hash.")] = Path("results.json"),
-    device: Annotated[str, typer.Option(help="cpu, or cuda: the same figures from a GPU.")] = "cpu",
+    out: Annotated[Path, typer.Option(help="File for all results and the split hash.")] = Path("results.json"),
+    device: Annotated[str, typer.Option(help="cpu or cuda; the results are the same.")] = "cpu",
 ) -> None:
-    """Score anyone's predictions on a release, beside the label prior."""
+    """Score predictions on a release, beside the label prior."""
     from ml.evaluation.submission import evaluate_submission
 
     result = evaluate_submission(predictions, release, out, device=device)
-    answers.print(_figures(result))
-    answers.print(
-        f"{result['baseline']} on split {result['split_hash'][:12]}: every figure is in {out}.", soft_wrap=True
-    )
+    answers.print(_results(result))
+    where = f"{result['baseline']} on split {result['split_hash'][:12]}"
+    answers.print(f"{where}: all results are in {out}.", soft_wrap=True)
 
 
 @app.command()
 def diff(
     release_a: Annotated[Path, typer.Argument(help="The earlier release folder.")],
-    release_b: Annotated[Path, typer.Argument(help="The later one.")],
+    release_b: Annotated[Path, typer.Argument(help="The later release folder.")],
     out: Annotated[Path | None, typer.Option(help="Write every change to this CSV file.")] = None,
 ) -> None:
-    """What changed between two releases: added, withdrawn, changed, relabelled, moved between splits."""
+    """Show what changed between two releases: images added, withdrawn, changed, relabelled or moved between splits."""
     from pipeline.release.diff import release_diff
 
-    found = release_diff(release_a, release_b)
+    difference = release_diff(release_a, release_b)
+    changes = difference.changes
     if out is not None:
-        _write_csv(found.changes, out)
-    for kind, record, view, before, after in (
-        found.changes.head(SHOWN_CHANGES).select("kind", "record_id", "view", "before", "after").iter_rows()
-    ):
-        answers.print(
-            f"{kind:<10} {record} view {view}: {before or '–'} → {after or '–'}", markup=False, soft_wrap=True
-        )
-    if found.changes.height > SHOWN_CHANGES:
-        answers.print(f"… and {found.changes.height - SHOWN_CHANGES:,} more; --out FILE writes them all.")
-    answers.print(found.sentence())
+        _write_csv(changes, out)
+    shown = changes.head(SHOWN_CHANGES).select("kind", "record_id", "view", "before", "after")
+    for kind, record, view, before, after in shown.iter_rows():
+        line = f"{kind:<10} {record} view {view}: {before or '–'} → {after or '–'}"
+        answers.print(line, markup=False, soft_wrap=True)
+    if changes.height > SHOWN_CHANGES:
+        answers.print(f"… and {changes.height - SHOWN_CHANGES:,} more; --out FILE writes all of them.")
+    answers.print(difference.sentence())
 
 
 @app.command()
 def audit(
     folder: Annotated[Path, typer.Argument(help="Dataset or release folder, or a folder of the published CSV files.")],
 ) -> None:
-    """Look for records, images and near-duplicate groups that lie in two splits; exit code 1 where there are any."""
+    """Look for records, images and near-duplicate groups that are in two splits; exit code 1 when there are any."""
     from pipeline.splits.audit import audit_folder
 
     audited = audit_folder(folder)
@@ -98,13 +101,13 @@ def audit(
 
 @app.command()
 def export(
-    row: Annotated[str, typer.Argument(help="A trained row of this profile, as `softmax`.")],
+    row: Annotated[str, typer.Argument(help="A trained row of this profile, for example `softmax`.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write; by default model_releases/<row> of this run.")
+        Path | None, typer.Option(help="Folder to write; by default model_releases/<row> in the storage.")
     ] = None,
-    onnx: Annotated[bool, typer.Option(help="Also as ONNX, its answers compared with the model's.")] = True,
+    onnx: Annotated[bool, typer.Option(help="Also write ONNX, and compare its output with the model's.")] = True,
 ) -> None:
-    """A model as others can use it: safetensors, tag list, preprocessing, card with figures, ONNX."""
+    """Export a model for use elsewhere: safetensors, tag list, preprocessing, model card, ONNX."""
     from assets.resources import current_project
     from ml.registry.export import write_model_release
     from pipeline.tables import RESULTS
@@ -115,18 +118,18 @@ def export(
     write_model_release(project.storage / "models" / row, project.here("dataset"), results, folder, onnx=onnx)
     answers.print(f"{folder}", soft_wrap=True)
     if not results:
-        complain("This run has no results yet: the card has no figures.")
+        complain("This run has no results yet, so the model card has none.")
 
 
 @app.command("match-trees")
 def match_trees(
-    trees: Annotated[Path, typer.Argument(help="Folder with the published label trees, objectTypes.txt and so on.")],
+    trees: Annotated[Path, typer.Argument(help="Folder with the published label trees: objectTypes.txt and so on.")],
     aat: Annotated[list[Path], typer.Option(help="Dump of the AAT (.nt, .nt.gz or explicit.zip); may be repeated.")],
     candidates: Annotated[Path | None, typer.Option(help="CSV with columns facet, path, aat_id, score.")] = None,
     labels: Annotated[list[Path] | None, typer.Option(help="CSV of Catalan labels; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for matched.csv and unmatched.csv.")] = Path("published_trees"),
 ) -> None:
-    """Match the published label trees to AAT ids by labels and places; the rest is listed for a curator."""
+    """Match the published label trees to AAT ids by labels and positions in the tree; list the rest for a curator."""
     import polars as pl
 
     from pipeline.published.trees import match_published_trees, read_candidates, read_trees
@@ -138,20 +141,19 @@ def match_trees(
     tops = read_trees(trees)
     known = read_candidates(candidates) if candidates else {}
     catalan = read_label_files(labels or []).filter(language="ca").select("concept_id", "text")
-    found = match_published_trees(tops, DumpSource(aat).all_concepts(), load_rules(RULES_FILE), known, catalan)
-    for name, rows in (("matched", found.matched), ("unmatched", found.unmatched)):
-        _write_csv(rows.with_columns(pl.col("path").list.join(" | ")), out / f"{name}.csv")
-    table = Table("facet", box=None, pad_edge=False, header_style="bold")
-    for column in ("nodes", "matched", "share"):
-        table.add_column(column, justify="right")
-    for facet, n, n_matched, share in found.coverage.iter_rows():
-        table.add_row(facet, f"{n:,}", f"{n_matched:,}", "–" if share is None else f"{share:.0%}")
-    answers.print(table)
-    answers.print(f"{out / 'unmatched.csv'} is for a curator: each node with the reason and its best candidate.")
+    matching = match_published_trees(tops, DumpSource(aat).all_concepts(), load_rules(RULES_FILE), known, catalan)
+    for name, nodes in (("matched", matching.matched), ("unmatched", matching.unmatched)):
+        _write_csv(nodes.with_columns(pl.col("path").list.join(" | ")), out / f"{name}.csv")
+    rows = (
+        (facet, f"{n:,}", f"{n_matched:,}", "–" if share is None else f"{share:.0%}")
+        for facet, n, n_matched, share in matching.coverage.iter_rows()
+    )
+    answers.print(_table(("facet",), ("nodes", "matched", "share"), rows))
+    answers.print(f"{out / 'unmatched.csv'} lists the other nodes, with the reason and the best candidate of each.")
 
 
 def _run(given: str) -> Path:
-    """A folder as it is, or a row of this profile by its key."""
+    """The folder of a run: a path, or the key of a row of this profile."""
     if Path(given).is_dir():
         return Path(given)
     from assets.resources import current_project
@@ -166,42 +168,47 @@ def _write_csv(frame: "pl.DataFrame", file: Path) -> None:
         frame.write_csv(temporary)
 
 
-def _differences(found: "pl.DataFrame") -> Table:
+def _table(left: Sequence[str], right: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table for the terminal, with columns aligned to the left and to the right."""
+    table = Table(*left, box=None, pad_edge=False, header_style="bold", caption_justify="left")
+    for column in right:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _differences(differences: "pl.DataFrame") -> Table:
     from ml.report.results import FACET_TITLES, SHORT_METRICS, SPLIT_TITLES, points, title
 
-    table = Table("", "test", "facet", "metric", box=None, pad_edge=False, header_style="bold")
-    for name in ("A − B", "95 % interval", "p"):
-        table.add_column(name, justify="right")
-    for r in found.iter_rows(named=True):
+    def row(r: dict[str, Any]) -> tuple[str, ...]:
         rank = r["metric"] == "avg_rank_position"
-        shown = [f"{v:+.2f}" if rank else points(v) for v in (r["difference"], r["low"], r["high"])]
-        row = title(Path(r["first"]).name)
-        where = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS.get(r["metric"], r["metric"]))
-        sure = r["low"] > 0 or r["high"] < 0
-        table.add_row(
-            row, *where, shown[0], f"{shown[1]} … {shown[2]}{'  ✓' if sure else '   '}", f"{r['p_value']:.4f}"
-        )
-    table.caption = "In points (Rank in places); ✓: the interval leaves zero out."
-    table.caption_justify = "left"
+        value, low, high = (f"{v:+.2f}" if rank else points(v) for v in (r["difference"], r["low"], r["high"]))
+        mark = "  ✓" if r["low"] > 0 or r["high"] < 0 else "   "
+        names = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS.get(r["metric"], r["metric"]))
+        return title(Path(r["first"]).name), *names, value, f"{low} … {high}{mark}", f"{r['p_value']:.4f}"
+
+    rows = map(row, differences.iter_rows(named=True))
+    table = _table(("", "test", "facet", "metric"), ("A − B", "95 % interval", "p"), rows)
+    table.caption = "In points (Rank in ranks); ✓: the interval excludes zero."
     return table
 
 
-def _figures(result: dict) -> Table:
+def _results(result: dict[str, Any]) -> Table:
     from ml.report.results import FACET_TITLES, SHORT_METRICS, SPLIT_TITLES, show
+    from pipeline.tables import IGNORE_UNSEEN
 
-    prior = {
-        (r["split"], r["facet"], r["metric"], r["policy"]): r["value"]
-        for r in result["references"]
-        if r["baseline"] == "label_prior"
-    }
-    table = Table("test", "facet", "metric", box=None, pad_edge=False, header_style="bold")
-    for name in ("value", "95 % interval", "images", "label prior"):
-        table.add_column(name, justify="right")
-    for r in result["results"]:
-        key = (r["split"], r["facet"], r["metric"], r["policy"])
-        if r["policy"] == "ignore_unseen" and r["metric"] in SHORT_METRICS and r["value"] is not None:
-            low, high = show(r["metric"], r["low"]), show(r["metric"], r["high"])
-            where = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS[r["metric"]])
-            value, other = show(r["metric"], r["value"]), show(r["metric"], prior.get(key))
-            table.add_row(*where, value, f"{low} … {high}", f"{r['n']:,}", other)
-    return table
+    def key(r: dict[str, Any]) -> tuple[str, ...]:
+        return r["split"], r["facet"], r["metric"], r["policy"]
+
+    def row(r: dict[str, Any]) -> tuple[str, ...]:
+        value, low, high, other = (
+            show(r["metric"], v) for v in (r["value"], r["low"], r["high"], label_prior.get(key(r)))
+        )
+        names = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS[r["metric"]])
+        return *names, value, f"{low} … {high}", f"{r['n']:,}", other
+
+    label_prior = {key(r): r["value"] for r in result["references"] if r["baseline"] == "label_prior"}
+    shown = [r for r in result["results"] if r["policy"] == IGNORE_UNSEEN and r["metric"] in SHORT_METRICS]
+    rows = (row(r) for r in shown if r["value"] is not None)
+    return _table(("test", "facet", "metric"), ("value", "95 % interval", "images", "label prior"), rows)

@@ -1,4 +1,4 @@
-"""The local museum as a process of its own, for as long as a command runs."""
+"""The local museum, served by a process of its own while a command runs."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ class MuseumNotServed(RuntimeError):
 
 
 def museum_folder() -> Path:
-    """The museum folder that MUSEUM names, or the one that the demo draws for itself."""
+    """The museum folder in MUSEUM, or the drawn museum of the demo."""
     named = os.environ.get("MUSEUM")
     if not named:
         from pipeline.sandbox.render import render_museum
@@ -42,10 +42,10 @@ def museum_folder() -> Path:
 
 @contextmanager
 def served_museum(folder: Path, port: int = 0) -> Iterator[str]:
-    """The folder served on loopback by a process of its own; yields its address."""
+    """Serve the folder on loopback in a process of its own; yields its address."""
     address = f"http://127.0.0.1:{port or _free_port()}"
     command = [sys.executable, "-m", "pipeline.sandbox", "serve", str(folder), "--port", address.rpartition(":")[2]]
-    # A file and no pipe: nobody reads it while the server lives, and a full pipe would block it.
+    # A file, not a pipe: nobody reads it while the server runs, and a full pipe would block it.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)  # noqa: S603
         try:
@@ -74,7 +74,7 @@ def _wait_until_it_answers(
         if process.poll() is not None:
             complaints.seek(0)
             said = complaints.read().strip()
-            raise MuseumNotServed(said.splitlines()[-1] if said else "The local museum ended without a word.")
+            raise MuseumNotServed(said.splitlines()[-1] if said else "The local museum ended without a message.")
         try:
             httpx.get(f"{address}/health", timeout=2.0)
             return

@@ -1,171 +1,89 @@
-"""`make audit`: what others' code and our storage bring with them, said line by line.
+"""`make audit`: known vulnerabilities, versions against constraints.txt, licences, and pickles in the storage."""
 
-Known vulnerabilities (pip-audit, where it reaches its data), versions against the lock, licences of every installed
-package, and pickles in the code path or in the storage.
-"""
-
-import ast
-import importlib.metadata
 import json
-import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from assets.engine.versions import ROOT
 from assets.resources import current_project
 
-# What may be installed beside an Apache-2.0 programme: permissive, or weak copyleft that ends at the package's edge.
-GOOD = re.compile(
-    r"apache|mit\b|bsd|isc\b|psf|python software|mpl|mozilla|unlicense|zlib|cc0|public domain|historical permission"
-    r"|hpnd|lgpl|lesser general|nvidia|epl|eclipse|boost|bsl-1|postgresql|w3c",
-    re.IGNORECASE,
-)
-# Packages whose metadata name none; read in their own files.
-READ_BY_HAND = {
-    "axe-playwright-python": "MIT",
-    "cuda-toolkit": "NVIDIA's, for redistribution",
-    "mlcroissant": "Apache-2.0",
-}
-READS_PICKLES = {
-    f"{module}.{call}" for module in ("pickle", "cloudpickle", "dill", "joblib") for call in ("load", "loads")
-}
-AUDIT_S = 120
+LOCK = ROOT / "constraints.txt"
+TIMEOUT_S = 120
+Finding = tuple[bool, str]  # whether the check passes, and a sentence
 
 
-@dataclass(frozen=True)
-class Line:
-    """One thing that was looked at."""
-
-    what: str
-    good: bool
-    said: str
-
-
-def audit(storage: Path, lock: Path = ROOT / "constraints.txt") -> list[Line]:
-    """Everything, in the order in which it is shown."""
-    return [vulnerabilities(lock), locked(lock), licences(), code(), pickles_below(storage)]
-
-
-def vulnerabilities(lock: Path) -> Line:
-    """pip-audit on the lock; what it could not look up is said, since silence is no answer."""
-    command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), "--no-deps", "--disable-pip"]
-    command += ["--progress-spinner", "off", "--format", "json", "--timeout", "10"]
+def vulnerabilities(lock: Path = LOCK) -> Finding:
+    """Ask pip-audit about every package of the lock file. Without an answer the check passes, and says so."""
+    options = ["--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json", "--timeout=10"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=AUDIT_S, check=False)  # noqa: S603
-        found = json.loads(done.stdout)["dependencies"]
+        done = _run("pip_audit", f"--requirement={lock}", *options)
+        return judged(json.loads(done.stdout)["dependencies"])
     except subprocess.TimeoutExpired:
-        return Line("vulnerabilities", True, f"not looked up: no answer within {AUDIT_S} s; the lock decides")
+        return True, f"not looked up: no answer within {TIMEOUT_S} s"
     except ValueError:
-        why = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        return Line("vulnerabilities", True, f"not looked up ({why}); the lock decides")
-    return judged(found)
+        return True, f"not looked up: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}"
 
 
-def judged(dependencies: list[dict[str, Any]]) -> Line:
-    """What pip-audit's answer means."""
+def judged(dependencies: list[dict[str, Any]]) -> Finding:
+    """What pip-audit's report means."""
     known = [f"{d['name']} {d['version']}: {v['id']}" for d in dependencies for v in d.get("vulns", ())]
-    skipped = sum("skip_reason" in dependency for dependency in dependencies)
-    asked = f"{len(dependencies) - skipped} of {len(dependencies)} packages were looked up"
-    rest = "; for the others the lock decides" if skipped else ""
-    return Line("vulnerabilities", not known, "; ".join(known) or f"none is known: {asked}{rest}")
+    looked_up = sum("skip_reason" not in dependency for dependency in dependencies)
+    return not known, "; ".join(known) or f"none known: {looked_up} of {len(dependencies)} packages were looked up"
 
 
-def locked(lock: Path) -> Line:
-    """Whether what is installed is what the lock names."""
-    lines = lock.read_text(encoding="utf-8").splitlines()
-    pinned = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
-    installed = {name_of(package): package.version for package in importlib.metadata.distributions()}
-    wanted = {_plain(name): version for name, version in pinned.items()}
-    other = sorted(
-        f"{name} {installed[name]} in place of {version}"
-        for name, version in wanted.items()
-        if name in installed and installed[name] != version
-    )
-    free = sorted(set(installed) - set(wanted) - {"eufcc", "pip", "setuptools", "uv"})
-    problems = [*other, *(f"{name} is in no line of the lock" for name in free)]
-    return Line("lock", not problems, "; ".join(problems) or f"{len(installed)} packages, each as the lock names it")
+def versions(lock: Path = LOCK) -> Finding:
+    """Compare the installed packages with the lock file."""
+    installed = set(_run("uv", "pip", "freeze", "--python", sys.executable, "--exclude-editable").stdout.split())
+    others = [f"{package} is not in {lock.name}" for package in sorted(installed - set(lock.read_text().split()))]
+    return bool(installed) and not others, "; ".join(others) or f"{len(installed)} packages as in {lock.name}"
 
 
-def licences() -> Line:
-    """Whether every installed package has a licence that goes with ours."""
-    packages = sorted(importlib.metadata.distributions(), key=name_of)
-    stated = {name_of(package): licence_of(package) or READ_BY_HAND.get(name_of(package), "") for package in packages}
-    unclear = [f"{name}: {licence or 'none stated'}" for name, licence in stated.items() if not GOOD.search(licence)]
-    return Line("licences", not unclear, "; ".join(unclear) or f"{len(stated)} packages, permissive or weak copyleft")
+def licences() -> Finding:
+    """Run pip-licenses, which pyproject.toml tells the licences that go with Apache-2.0."""
+    done = _run("piplicenses", "--format=json")
+    if done.returncode != 0:
+        return False, done.stderr.strip()
+    return True, f"{len(json.loads(done.stdout))} packages, permissive or weak copyleft"
 
 
-def code() -> Line:
-    """Whether any of our modules reads a pickle."""
-    found = [place for room in ("pipeline", "ml", "assets") for place in _unpickling(ROOT / room)]
-    return Line("code", not found, "; ".join(found) or "nothing is unpickled")
-
-
-def pickles_below(storage: Path) -> Line:
-    """Whether a file in the storage is a pickle, by its content: bare, or in a zip as torch writes it."""
-    files = [file for file in sorted(storage.rglob("*")) if file.is_file()] if storage.is_dir() else []
-    found = [str(file.relative_to(storage)) for file in files if is_pickle(file)]
-    return Line("storage", not found, "; ".join(found) or f"no pickle among {len(files)} files of {storage}")
+def pickles_below(storage: Path) -> Finding:
+    """Look for pickles by their content, bare or in a zip file as torch writes them."""
+    files = [file for file in sorted(storage.rglob("*")) if file.is_file()]
+    pickles = [str(file.relative_to(storage)) for file in files if is_pickle(file)]
+    return not pickles, "; ".join(pickles) or f"no pickle among {len(files)} files of {storage}"
 
 
 def is_pickle(file: Path) -> bool:
-    """Whether the file is one, or holds one."""
-    if file.suffix in {".pkl", ".pickle", ".joblib"}:
-        return True
-    with file.open("rb") as source:
-        head = source.read(2)
-        source.seek(0, 2)
-        source.seek(max(0, source.tell() - 1))
-        end = source.read(1)
-    if head == b"PK" and zipfile.is_zipfile(file):
+    """Whether the file is a pickle, or a zip file with one."""
+    if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as packed:
             return any(name.endswith((".pkl", ".pickle")) for name in packed.namelist())
-    return head[:1] == b"\x80" and head[1:] in (b"\x02", b"\x03", b"\x04", b"\x05") and end == b"."
+    with file.open("rb") as source:
+        head, end = source.read(2), source.seek(0, 2)
+        source.seek(max(0, end - 1))
+        whole = head[:1] == b"\x80" and head[1:] in (b"\2", b"\3", b"\4", b"\5") and source.read(1) == b"."
+    return whole or file.suffix in {".pkl", ".pickle", ".joblib"}
 
 
-def licence_of(package: importlib.metadata.Distribution) -> str:
-    """The licence that a package states: its expression, its classifiers, or the first line of its text."""
-    about = package.metadata
-    stated = [about["License-Expression"] or ""]
-    stated += [
-        entry.rpartition("::")[2].strip() for entry in about.get_all("Classifier") or [] if "License ::" in entry
-    ]
-    stated += [(about["License"] or "").strip().partition("\n")[0]]
-    return "; ".join(entry for entry in stated if entry and entry != "OSI Approved")
-
-
-def name_of(package: importlib.metadata.Distribution) -> str:
-    """Its name, spelt as the index spells it."""
-    return _plain(package.metadata["Name"])
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name.strip()).lower().partition("[")[0]
-
-
-def _unpickling(folder: Path) -> Iterator[str]:
-    for file in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and (called := ast.unparse(node.func)) in READS_PICKLES:
-                yield f"{file.relative_to(ROOT)}:{node.lineno} calls {called}"
-            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load" and not _weights_only(node):
-                yield f"{file.relative_to(ROOT)}:{node.lineno} calls torch.load without weights_only"
-
-
-def _weights_only(call: ast.Call) -> bool:
-    return any(word.arg == "weights_only" and ast.unparse(word.value) == "True" for word in call.keywords)
+def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)  # noqa: S603
 
 
 def main() -> int:
-    """Show every line; 1 when one of them is not good."""
-    lines = audit(current_project().storage)
-    for line in lines:
-        print(f"{'ok ' if line.good else 'BAD'}  {line.what:<16} {line.said}")
-    return 0 if all(line.good for line in lines) else 1
+    """Print one line per check; returns 1 when one of them fails."""
+    findings = {
+        "vulnerabilities": vulnerabilities(),
+        "versions": versions(),
+        "licences": licences(),
+        "storage": pickles_below(current_project().storage),
+    }
+    for check, (passes, sentence) in findings.items():
+        print(f"{'ok ' if passes else 'BAD'}  {check:<16} {sentence}")
+    return 0 if all(passes for passes, _ in findings.values()) else 1
 
 
 if __name__ == "__main__":

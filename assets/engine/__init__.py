@@ -1,1 +1,1 @@
-"""What makes an asset: the plan, Dagster's wrapping of it, locks, versions, checks and errors."""
+"""How assets are made: plans, their Dagster assets, the project, locks, code versions, checks and messages."""

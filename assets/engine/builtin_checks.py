@@ -1,8 +1,9 @@
-"""The two checks that every asset brings along, evaluated in its own step: it can be read, and it has not collapsed."""
+"""Two checks of every asset, run in its own step: it is readable, and it lost at most a fifth of its rows."""
 
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -14,16 +15,14 @@ from pipeline.tables import TABLES
 
 READABLE = "can_be_read"
 SIZE = "keeps_its_size"
-LARGEST_FALL = 0.2  # of the rows, from one time to the next
+LARGEST_FALL = 0.2  # share of the rows that one run may lose
 
 
 def check_specs(name: str) -> list[dg.AssetCheckSpec]:
-    """What is promised of the asset of that name: one check that blocks, one that warns."""
+    """The specifications of an asset's two checks: the first blocks, the second warns."""
     key = key_of(name)
-    readable = "Its files are whole, have the declared columns, and are sorted by their key without repetition."
-    size = (
-        f"It has not lost more than {LARGEST_FALL:.0%} of its rows, or of its bytes where it has none, since last time."
-    )
+    readable = "The files are complete, have the declared columns, and are sorted by a key without duplicates."
+    size = f"The asset has lost at most {LARGEST_FALL:.0%} of its rows, or of its bytes when it has no rows."
     return [
         dg.AssetCheckSpec(READABLE, asset=key, blocking=True, description=readable),
         dg.AssetCheckSpec(SIZE, asset=key, description=size),
@@ -31,16 +30,28 @@ def check_specs(name: str) -> list[dg.AssetCheckSpec]:
 
 
 def check_results(name: str, places: Sequence[Path], made: Made) -> list[dg.AssetCheckResult]:
-    """Both checks of the asset whose files lie at these places, one or a few slices."""
+    """The results of both checks for the asset, or the slices of it, at these paths."""
     problems = [problem for place in places for problem in unreadable(name, place)]
+    named = {"asset_key": key_of(name)}
     return [
-        _result(name, READABLE, problems, dg.AssetCheckSeverity.ERROR),
-        _result(name, SIZE, shrunken(made), dg.AssetCheckSeverity.WARN),
+        check_result(problems, blocking=True, check_name=READABLE, **named),
+        check_result(shrunken(made), blocking=False, check_name=SIZE, **named),
     ]
 
 
+def check_result(problems: Sequence[str], *, blocking: bool, **named: Any) -> dg.AssetCheckResult:
+    """A check's result from the problems that it found, one sentence each."""
+    return dg.AssetCheckResult(
+        passed=not problems,
+        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        description=" ".join(problems[:5]) or "No problem was found.",
+        metadata={"problems": len(problems)},
+        **named,
+    )
+
+
 def unreadable(name: str, place: Path) -> list[str]:
-    """What is wrong with the files, in sentences."""
+    """The problems of the files at a path."""
     files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
     if not files:
         return [f"{name} has no file at {place}."]
@@ -48,7 +59,7 @@ def unreadable(name: str, place: Path) -> list[str]:
 
 
 def shrunken(made: Made) -> list[str]:
-    """Whether the asset is much smaller than the one before it."""
+    """The problem of an asset that is much smaller than the one before it."""
     unit = "rows" if "rows" in made.metadata else "bytes"
     now, before = made.metadata.get(unit, 0), made.metadata.get(f"{unit}_before", 0)
     if now < (1 - LARGEST_FALL) * before:
@@ -81,7 +92,7 @@ def _json(name: str, file: Path) -> None:
 
 
 def _safetensors(name: str, file: Path) -> None:
-    """The header holds, and the tensors end where the file ends (format: 8 bytes of length, JSON, tensors)."""
+    """Check that the tensors end where the file ends. Format: the header's length in 8 bytes, JSON header, tensors."""
     with file.open("rb") as data:
         length = int.from_bytes(data.read(8), "little")
         size = file.stat().st_size
@@ -98,14 +109,3 @@ READERS: dict[str, Callable[[str, Path], str | None]] = {
     ".json": _json,
     ".safetensors": _safetensors,
 }
-
-
-def _result(name: str, check: str, problems: list[str], severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=key_of(name),
-        check_name=check,
-        passed=not problems,
-        severity=severity,
-        description=" ".join(problems[:5]) or "All holds.",
-        metadata={"problems": len(problems)},
-    )

@@ -1,4 +1,4 @@
-"""What a person at the terminal sees while a run goes on: one line per asset, and the errors in words."""
+"""Output of a run in the terminal: a line per asset, progress bars and error messages."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-LINES = "EUFCC_LINES"  # set by the command line; in Dagster's own processes the event log says it all
+LINES = "EUFCC_LINES"  # set by the command line; Dagster's own processes have the event log
 
 console = Console(stderr=True, highlight=False)
 
 
 def say(name: str, metadata: Mapping[str, Any], seconds: float, reused: bool) -> None:
-    """One line: the asset, its size, how long it took."""
+    """Print one line: the asset, its size, and the time it took."""
     if not os.environ.get(LINES):
         return
     rows = metadata.get("rows")
@@ -25,7 +25,7 @@ def say(name: str, metadata: Mapping[str, Any], seconds: float, reused: bool) ->
 
 
 def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
-    """A progress bar as a callback (done, of), where a person looks on; None elsewhere."""
+    """A callback (done, of) that draws a progress bar; None outside the command line."""
     if not os.environ.get(LINES):
         return None
     progress = Progress(
@@ -43,6 +43,6 @@ def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
 
 
 def complain(sentence: str) -> None:
-    """One clear sentence on what is wrong and what to do."""
+    """Print an error message."""
     console.print(f"[red]✗[/] {escape(sentence)}", soft_wrap=True)
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Loss and validation curves of a training as a small picture in Markdown, which Dagster's pages show."""
+"""Loss and validation curves of a training, as an image in Markdown for Dagster's pages."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ LOSS, VALIDATION, GREY = (176, 58, 46), (31, 97, 141), (120, 120, 120)
 
 
 def curves(epochs: Sequence[dict[str, Any]]) -> str:
-    """The loss on the left axis and the mean R-Precision on validation on the right, by epoch."""
+    """Draw the loss and the mean R-Precision on validation, by epoch."""
     loss = [float(event["loss"]) for event in epochs]
     validation = [float(event["validation"]["mean"]) for event in epochs]
     picture = Image.new("RGB", SIZE, "white")
@@ -30,7 +30,7 @@ def curves(epochs: Sequence[dict[str, Any]]) -> str:
 
 
 def draw_line(draw: ImageDraw.ImageDraw, values: Sequence[float], colour: tuple[int, int, int]) -> None:
-    """A line through the values, 0 at the bottom and 1 at the top; a dot where there is one value alone."""
+    """Draw a line through the values, from 0 at the bottom to 1 at the top, with a dot at the last one."""
     width, height = SIZE[0] - 2 * EDGE, SIZE[1] - 2 * EDGE
     points = [
         (EDGE + width * number / max(len(values) - 1, 1), SIZE[1] - EDGE - height * min(max(value, 0.0), 1.0))

@@ -1,4 +1,4 @@
-"""Where steps run, by configuration only: in the run's process, in processes of this machine, or on a Ray cluster."""
+"""Where steps run: in the run's process, in processes of their own, or on a Ray cluster."""
 
 import os
 from collections.abc import Mapping
@@ -9,21 +9,21 @@ import dagster as dg
 from pipeline.settings import Settings
 
 EXECUTOR = "EUFCC_EXECUTOR"  # in_process (the default), processes or ray
-RAY_JOBS = "EUFCC_RAY_JOBS"  # address of the Ray cluster's jobs
+RAY_JOBS = "EUFCC_RAY_JOBS"  # address of the Ray cluster's job server
 HERE = "http://127.0.0.1:8265"
 
-# What a step on Ray is given of the run's environment. Keys and passwords are not among it: Ray shows a job's
-# environment on its page, so they belong into the environment of the machines.
-SECRET = ("EUFCC_POSTGRES", "EUFCC_WEBHOOK")  # both may hold a password
+# Variables passed on to steps on Ray. Not keys and passwords, because Ray's dashboard shows a job's environment: set
+# them on the machines.
+SECRET = ("EUFCC_POSTGRES", "EUFCC_WEBHOOK")  # both may contain a password
 HANDED_ON = ("DAGSTER_HOME", "EUFCC_", "MUSEUM", "WEIGHTS", "HF_HUB_OFFLINE", "DO_NOT_TRACK")
 
 
 class ExecutorError(ValueError):
-    """An executor that there is not; the message says which there are."""
+    """An unknown or missing executor; the message lists the executors."""
 
 
 def executor_of(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinition:
-    """The executor that EUFCC_EXECUTOR names; raises ExecutorError."""
+    """The executor that EUFCC_EXECUTOR names. Raises ExecutorError."""
     name = environ.get(EXECUTOR, "in_process")
     if name == "in_process":
         return dg.in_process_executor
@@ -40,12 +40,12 @@ def executor_of(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinitio
 
 
 def handed_on(environ: Mapping[str, str]) -> list[str]:
-    """The variables of the run that its steps on Ray are given."""
+    """The environment variables that are passed on to steps on Ray."""
     return sorted(name for name in environ if name.startswith(HANDED_ON) and name not in SECRET)
 
 
 def execute(job: str, defs: dg.Definitions, **given: Any) -> dg.ExecuteInProcessResult | dg.JobExecutionResult:
-    """Run the job to its end by the executor that the environment names."""
+    """Run the job with the executor of the environment, and wait for it."""
     if os.environ.get(EXECUTOR, "in_process") == "in_process":
         return defs.resolve_job_def(job).execute_in_process(**given)
     from dagster._core.definitions.reconstruct import ReconstructableRepository
@@ -55,7 +55,7 @@ def execute(job: str, defs: dg.Definitions, **given: Any) -> dg.ExecuteInProcess
 
 
 def needs_of(stage: str, settings: Settings) -> dict[str, Any]:
-    """Tags that tell Ray what a step of the stage needs; other executors do not look at them."""
+    """Tags with the resources that a step of the stage needs on Ray; other executors ignore them."""
     needs = settings.cluster.stages.get(stage, settings.cluster.others)
     asked = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": int(needs.memory_gb * 1e9) or None}
     return {"dagster-ray/config": {name: value for name, value in asked.items() if value is not None}}

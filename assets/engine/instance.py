@@ -1,4 +1,4 @@
-"""Dagster's instance for a command: made by one at a time, and free of what killed commands have left in it."""
+"""Dagster's instance for a command: opened by one command at a time, without the runs of killed commands."""
 
 import fcntl
 import os
@@ -11,24 +11,24 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 
-COMMAND = "eufcc/command"  # on every run of a command: the file that its process holds a lock on
+COMMAND = "eufcc/command"  # tag of a command's runs: the file that its process has locked
 
 
 class NoHome(RuntimeError):
-    """Dagster's home is not there; the message says what to do."""
+    """Dagster's home does not exist; the message says what to do."""
 
 
 @contextmanager
 def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
-    """The instance of that home, and the tag for this command's runs; who comes second waits for the first.
+    """The instance of that home, and the tag for this command's runs. A second command waits for the first to open it.
 
-    Dagster makes its databases without a lock: of two commands in a new home, the second would fail (`table … already
-    exists`). And it never asks whether the process of a run in a command is alive: one that was killed would keep its
-    place in a pool (`gpu`, `providers` …), and the next command would wait for it for ever. Raises NoHome.
+    Dagster creates its databases without a lock: of two commands in a new home, the second would fail (`table …
+    already exists`). Dagster does not notice either when a command is killed: its run would keep its slot in a pool
+    (`gpu`, `providers` …), and the next command would wait forever. Raises NoHome.
     """
     if not home.is_dir():
         raise NoHome(
-            f"DAGSTER_HOME is {home}, and there is no such folder: make it, with a copy of dagster_home/dagster.yaml."
+            f"DAGSTER_HOME is {home}, and there is no such folder: create it, with a copy of dagster_home/dagster.yaml."
         )
     commands = home.absolute() / "commands"
     commands.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
 
 
 def _end_lost_runs(instance: dg.DagsterInstance, commands: Path) -> None:
-    """Runs of this home whose command is gone are ended, and ended runs give back their places in pools."""
+    """Cancel the runs of commands that no longer exist, and free the slots of ended runs in pools."""
     alive = set()
     for file in commands.iterdir():
         if _is_held(file):
@@ -56,24 +56,24 @@ def _end_lost_runs(instance: dg.DagsterInstance, commands: Path) -> None:
         command = run.tags.get(COMMAND, "")
         if command.startswith(_name(commands)) and command not in alive:
             instance.report_run_canceled(run, message="The command that this run belonged to was killed.")
-    places = instance.event_log_storage.get_concurrency_run_ids()
-    ended = instance.get_runs(dg.RunsFilter(run_ids=list(places), statuses=FINISHED_STATUSES)) if places else []
+    holders = instance.event_log_storage.get_concurrency_run_ids()
+    ended = instance.get_runs(dg.RunsFilter(run_ids=list(holders), statuses=FINISHED_STATUSES)) if holders else []
     for run in ended:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
 
 def _name(place: Path) -> str:
-    """A file or folder of this machine: several machines may keep their runs in one database."""
+    """The path with the machine's name: several machines may share one database."""
     return f"{socket.gethostname()}:{place}"
 
 
 def _is_held(file: Path) -> bool:
-    """Whether a process has the lock on it: the system takes a lock away with its process, however that ends."""
+    """Whether a process holds the lock on the file. The operating system releases it when the process ends."""
     try:
         with file.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:  # its command has ended just now
+    except FileNotFoundError:  # its command has just ended
         return False
     return False

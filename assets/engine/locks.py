@@ -1,4 +1,4 @@
-"""Who writes and who reads a table: two runs never touch the same one at the same time."""
+"""Locks on tables: two runs never write the same table at once, nor read it while it is written."""
 
 import fcntl
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 class InUse(RuntimeError):
-    """Another run is at work on the same table; the message says which."""
+    """Another run is using the same table; the message says which."""
 
 
 @contextmanager
 def hold(notes: Path, writes: Collection[str], reads: Collection[str], who: str) -> Iterator[None]:
-    """Nobody else writes what is read here, nor touches what is written here; InUse at once where somebody does.
+    """Lock the tables that a step writes and reads. Raises InUse at once when another run has locked one of them.
 
-    The locks are the operating system's: they end with the process, however it ends, and hold for every process that
-    sees the folder. Machines that share nothing but a bucket are kept apart by Dagster's queue instead.
+    The locks are the operating system's: they apply to all processes that see the folder, and end with the process.
+    Machines that share only a bucket are kept apart by Dagster's queue instead.
     """
     with ExitStack() as stack:
         for name in sorted({*writes, *reads}):

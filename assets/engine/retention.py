@@ -1,4 +1,4 @@
-"""How long the event log remembers: runs that ended long ago are deleted, the last word on every asset is kept."""
+"""Retention of the event log: old runs are deleted, except each asset's latest."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,27 +7,27 @@ from pydantic import Field
 
 
 class TidyConfig(dg.Config):
-    """What may be changed in the Launchpad for one tidying."""
+    """Options of the job `tidy`, for the Launchpad."""
 
-    keep_days: int = Field(
-        180, ge=1, le=3_650, description="Runs that ended so many days ago are deleted from the event log."
-    )
+    keep_days: int = Field(180, ge=1, le=3_650, description="Delete runs that ended more than this many days ago.")
 
 
-@dg.op(description="Deletes old runs with their events and logs; tables in the storage are not touched.")
+@dg.op(description="Deletes old runs with their events and logs. Leaves the tables in the storage as they are.")
 def delete_old_runs(context: dg.OpExecutionContext, config: TidyConfig) -> None:
-    """A run that last made an asset stays, however old, so that every asset keeps its history's last entry."""
+    """Delete old runs, but keep the latest run of every asset."""
     deleted = tidy(context.instance, timedelta(days=config.keep_days))
     context.log.info(f"{len(deleted)} runs were deleted.")
 
 
-@dg.job(name="tidy", description="Forget runs that ended long ago.", executor_def=dg.in_process_executor)
+@dg.job(
+    name="tidy", description="Deletes runs that ended long ago from the event log.", executor_def=dg.in_process_executor
+)
 def TIDY_JOB() -> None:
     delete_old_runs()
 
 
 def tidy(instance: dg.DagsterInstance, age: timedelta) -> list[str]:
-    """Delete the runs that ended longer ago than that, but none that last made an asset; returns their ids."""
+    """Delete the runs older than `age`, except the latest of every asset; returns the ids of the deleted runs."""
     last = {
         event.run_id for key in instance.all_asset_keys() if (event := instance.get_latest_materialization_event(key))
     }

@@ -1,4 +1,4 @@
-"""What a full disk, read-only storage and their like are called, in one sentence for the person at the terminal."""
+"""Messages for errors of the disk: full, read-only or damaged."""
 
 import errno
 import sqlite3
@@ -10,7 +10,7 @@ AGAIN = "then start the same run again: what was made before is intact."
 
 
 def storage_trouble(error: BaseException) -> str | None:
-    """The sentence, when the error or one behind it comes from the disk; else None."""
+    """A message when the error, or one of its causes, comes from the disk; else None."""
     for cause in _chain(error):
         said = str(cause).lower()
         if isinstance(cause, OSError):
@@ -30,8 +30,8 @@ def storage_trouble(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those it was raised from."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    """The error and its causes."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -1,4 +1,4 @@
-"""Telling a person: one JSON message to the address in EUFCC_WEBHOOK, to hosts on the allow-list, without secrets."""
+"""Failure messages to the webhook in EUFCC_WEBHOOK: only to hosts on the allow-list, and without secrets."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ TIMEOUT_S = 10
 
 
 class WebhookError(RuntimeError):
-    """The message did not arrive; the reason names the host alone, since an address may hold a token."""
+    """The message was not delivered. The reason names only the host, because the address may contain a token."""
 
 
 def message(kind: str, job: str, run_id: str, sentences: Sequence[str], environ: Mapping[str, str]) -> dict[str, Any]:
-    """What is sent: `text` is what chat programs show. Every value of a secret variable is taken out."""
+    """The message as JSON; chat programs show `text`. The values of secret variables are removed."""
     secrets = [value for name, value in environ.items() if value and any(word in name for word in SECRET_NAMES)]
     address = environ.get(WEBHOOK, "")
     secrets += [part for part in (address, urlsplit(address).path) if len(part) > 1]
@@ -30,7 +30,7 @@ def message(kind: str, job: str, run_id: str, sentences: Sequence[str], environ:
 
 
 def tell(content: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> bool:
-    """Send the message; False where nobody wants it (EUFCC_WEBHOOK is not set). Raises NotAllowed, WebhookError."""
+    """Send the message; returns False when EUFCC_WEBHOOK is not set. Raises NotAllowed, WebhookError."""
     import requests
 
     address = environ.get(WEBHOOK)

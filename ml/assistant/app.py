@@ -7,10 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
+from fastapi.staticfiles import StaticFiles
 
 from ml.assistant import api_schemas
 from ml.assistant.api import annif, exports, images, reconcile, vocabulary
-from ml.assistant.api.common import Refused, ServiceDep
+from ml.assistant.api.common import ServiceDep
 from ml.assistant.api.errors import HANDLERS
 from ml.assistant.middleware import AccessMiddleware
 from ml.assistant.service import AssistantService
@@ -18,13 +19,6 @@ from ml.assistant.vocabulary import LANGUAGES
 from pipeline.facets import FACET_OF
 
 PAGE = Path(__file__).parent / "page"
-MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-}
 
 
 def create_app(service: AssistantService, *, token: str | None = None, hosts: Sequence[str] = ()) -> FastAPI:
@@ -56,23 +50,15 @@ def create_app(service: AssistantService, *, token: str | None = None, hosts: Se
 
 
 def _serve_page(app: FastAPI) -> None:
-    """The page's files are listed at start-up, so that no name in a request becomes a path."""
-    files = {file.relative_to(PAGE).as_posix(): file for file in sorted(PAGE.rglob("*")) if file.suffix in MEDIA_TYPES}
+    app.mount("/page", StaticFiles(directory=PAGE))
 
     @app.get("/", include_in_schema=False)
     def page() -> Response:
-        return FileResponse(PAGE / "index.html", media_type=MEDIA_TYPES[".html"])
-
-    @app.get("/page/{name:path}", include_in_schema=False)
-    def page_file(name: str) -> Response:
-        if name not in files:
-            raise Refused(404, "not_found", "There is nothing at this address.")
-        headers = {"cache-control": "no-cache"}  # so that a new version shows at once
-        return FileResponse(files[name], media_type=MEDIA_TYPES[files[name].suffix], headers=headers)
+        return FileResponse(PAGE / "index.html")
 
     @app.get("/favicon.ico", include_in_schema=False)
     def icon() -> Response:
-        return FileResponse(PAGE / "icon.svg", media_type=MEDIA_TYPES[".svg"])
+        return FileResponse(PAGE / "icon.svg")
 
     @app.get("/api/about")
     def about(service: ServiceDep) -> dict[str, Any]:

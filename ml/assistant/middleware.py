@@ -162,6 +162,8 @@ def _with_headers(send: Send, path: str) -> Send:
     extra = dict(SECURITY_HEADERS)
     if path.startswith("/api/") or path == "/":
         extra["cache-control"] = "no-store"
+    if path.startswith("/page/"):
+        extra["cache-control"] = "no-cache"  # so that a new version shows at once
     if path.startswith("/reconcile"):  # OpenRefine's page, of another origin, asks for suggestions, which are labels
         extra |= {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
 

@@ -29,15 +29,11 @@ def read_truth(dataset: Path, order: Mapping[str, list[str]], split: str = "vali
     table = pa.concat_tables([pq.read_table(file, columns=names).replace_schema_metadata(None) for file in files])
     table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
     keys = list(zip(table["record_id"].to_pylist(), table["view"].to_pylist(), strict=True))
-    return Truth(keys, {facet: _matrix(table[facet].to_pylist(), tags) for facet, tags in order.items()})
-
-
-def _matrix(rows: list[list[str] | None], tags: list[str]) -> NDArray[np.bool_]:
-    position = {tag: index for index, tag in enumerate(tags)}
-    matrix = np.zeros((len(rows), len(tags)), dtype=bool)
-    for image, row in enumerate(rows):
-        matrix[image, [position[tag] for tag in row or () if tag in position]] = True
-    return matrix
+    relevant = {}
+    for facet, tags in order.items():
+        rows = [set(row or ()) for row in table[facet].to_pylist()]
+        relevant[facet] = np.array([[tag in row for tag in tags] for row in rows], dtype=bool).reshape(-1, len(tags))
+    return Truth(keys, relevant)
 
 
 def sure_from(folder: Path, truth: Truth, tag_list_hash: str, precision: float = SURE_PRECISION) -> dict[str, float]:

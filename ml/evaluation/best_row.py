@@ -3,6 +3,7 @@
 import polars as pl
 
 from ml.baselines import BASELINES
+from pipeline.tables import IGNORE_UNSEEN
 
 NO_MODELS = ("label_prior", "oracle")  # ml/evaluation/reference.py: what every table needs, and nobody can use
 
@@ -19,7 +20,7 @@ def best_row(results: pl.DataFrame, split: str) -> str | None:
         split=split,
         metric="r_precision",
         facet="mean",
-        policy="ignore_unseen",
+        policy=IGNORE_UNSEEN,
     )
     order = {key: number for number, key in enumerate(BASELINES)}
     ranked = rows.sort("baseline").sort(

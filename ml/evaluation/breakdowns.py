@@ -8,7 +8,8 @@ from ml.dataset.ground_truth import Dataset
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.evaluate import Row, Scored, main_columns, six_digits
 from ml.evaluation.image_scores import ImageScores
-from ml.evaluation.metrics import IGNORE_UNSEEN, main_metrics
+from ml.evaluation.metrics import main_metrics
+from pipeline.tables import IGNORE_UNSEEN
 
 Value = tuple[str, str, float, int]  # level, metric, value, images
 

@@ -11,9 +11,9 @@ from ml.dataset.ground_truth import Dataset, EvaluationError, load_truth
 from ml.dataset.open import load_dataset
 from ml.evaluation.evaluate import Scored, main_columns, mean_facets, predicted_splits, score_predictions, six_digits
 from ml.evaluation.intervals import Ratios, compare_paired, holm, resample_row, sum_by_group
-from ml.evaluation.metrics import IGNORE_UNSEEN, main_metrics
+from ml.evaluation.metrics import main_metrics
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import COMPARISONS
+from pipeline.tables import COMPARISONS, IGNORE_UNSEEN
 
 
 def compare(first: Path, second: Path, dataset: Path, settings: EvaluationSettings | None = None) -> pl.DataFrame:

@@ -1,25 +1,14 @@
 """The metrics of metrics.py in torch, all images of a batch at once, to score on a GPU."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ml.dataset.relevance import Relevance
+from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.metrics import COHERENCE_DEPTH, FURTHER
-
-
-class Scores(Protocol):
-    """What `rank_on` fills: `ml.evaluation.image_scores.ImageScores`."""
-
-    relevance: Relevance
-    top_k: tuple[int, ...]
-    further: bool
-    values: np.ndarray
-    hits: np.ndarray
-    positions: np.ndarray
 
 
 class _Ranked(NamedTuple):
@@ -44,7 +33,7 @@ def why_unavailable(device: str) -> str:
 
 
 def rank_on(
-    device: str, into: Scores, scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray
+    device: str, into: ImageScores, scores: np.ndarray, rows: np.ndarray, parents: Sequence[int] | np.ndarray
 ) -> None:
     """Fill `into` for a batch of images, as `ImageScores.add` does. Raises ValueError for a NaN.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,11 @@ from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.intervals import divide, interval, resample, sum_by_group
-from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN, main_metrics
+from ml.evaluation.metrics import main_metrics
 from pipeline import EVALUATED_SPLITS
 from pipeline.facets import FACETS, MEAN_FACETS
 from pipeline.settings import EvaluationSettings
+from pipeline.tables import COUNT_UNSEEN, IGNORE_UNSEEN
 
 Row = dict[str, object]
 
@@ -101,7 +103,7 @@ def score_predictions(
     further: bool = True,
     device: str = "cpu",
 ) -> Scored:
-    """All metrics of all images of one split, from files read in batches; `further` and `device` as in ImageScores.
+    """All metrics of all images of one split, from files read in batches; `further` as in ImageScores.
 
     Without `facets`, those of the baseline that the folder is named after.
     """
@@ -135,19 +137,29 @@ def score_source(
     """All metrics of all images of one split; a facet ranks only the images that are annotated in it."""
     by_facet = {}
     for facet, tags in dataset.tag_lists.items():
-        scores = by_facet[facet] = ImageScores(truth.relevance[facet], settings.top_k, further, device)
+        scores = by_facet[facet] = ImageScores(truth.relevance[facet], settings.top_k, further)
         if facet not in facets:
             continue
+        add = _adder(scores, device)
         annotated = np.diff(scores.relevance.starts) + scores.relevance.unseen > 0
         for batch, images in source.batches(tags) if len(tags) else [_no_scores(len(annotated))]:
             wanted, name = annotated[images], f"{source.name}/{truth.split}/{facet}.parquet"
             try:
-                scores.add(batch[wanted], images[wanted], tags.parents)
+                add(batch[wanted], images[wanted], tags.parents)
             except ValueError:
                 _refuse_nan(batch, images, truth, name)
                 raise
             _refuse_nan(batch[~wanted], images[~wanted], truth, name)
     return Scored(source.baseline, source.seed, truth, by_facet, tuple(facet for facet in by_facet if facet in facets))
+
+
+def _adder(scores: ImageScores, device: str) -> Callable[[np.ndarray, np.ndarray, Sequence[int]], None]:
+    """`scores.add`, or the same on a GPU."""
+    if device == "cpu":
+        return scores.add
+    from ml.evaluation.device_metrics import rank_on  # torch takes a second to import
+
+    return partial(rank_on, device, scores)
 
 
 def _no_scores(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -279,13 +291,12 @@ def thirds(n_train: np.ndarray) -> np.ndarray:
 
 def hits_of_parents(relevance: Relevance, hits: np.ndarray, parents: np.ndarray) -> np.ndarray:
     """For every pair of image and relevant tag, the hit of the same image and the tag's parent; NaN without one."""
-    n_tags = len(parents)
-    keys = relevance.images.astype(np.int64) * max(1, n_tags) + relevance.tags  # ascending by construction
-    parent = parents[relevance.tags]
-    wanted = relevance.images.astype(np.int64) * max(1, n_tags) + parent
-    at = np.searchsorted(keys, wanted).clip(0, max(0, len(keys) - 1))
-    found = (parent >= 0) & (keys[at] == wanted) if len(keys) else np.empty(0, bool)
-    return np.where(found, hits[at] if len(keys) else hits, np.nan)
+    if not len(hits):
+        return hits
+    first_key = relevance.images.astype(np.int64) * len(parents)
+    keys, parent = first_key + relevance.tags, parents[relevance.tags]  # keys ascend by construction
+    at = np.searchsorted(keys, first_key + parent).clip(max=len(keys) - 1)
+    return np.where((parent >= 0) & (keys[at] == first_key + parent), hits[at], np.nan)
 
 
 def _estimates(tables: Sequence[_FacetMetrics], settings: EvaluationSettings) -> list[list[Estimate]]:

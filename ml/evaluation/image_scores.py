@@ -6,17 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ml.dataset.relevance import Relevance
-from ml.evaluation.metrics import (
-    FURTHER,
-    IGNORE_UNSEEN,
-    POLICIES,
-    as_bits,
-    bit_layout,
-    from_keys,
-    main_metrics,
-    rank_images,
-)
+from ml.evaluation.metrics import FURTHER, POLICIES, as_bits, bit_layout, from_keys, main_metrics, rank_images
 from ml.evaluation.threads import in_threads
+from pipeline.tables import IGNORE_UNSEEN
 
 
 @dataclass
@@ -30,7 +22,6 @@ class ImageScores:
     relevance: Relevance
     top_k: tuple[int, ...]
     further: bool = True  # False: only the paper's metrics, three times faster
-    device: str = "cpu"  # or a GPU, as torch names it
     values: np.ndarray = field(init=False)
     hits: np.ndarray = field(init=False)
     positions: np.ndarray = field(init=False)
@@ -55,11 +46,6 @@ class ImageScores:
 
         `parents` gives each tag's parent in the tag list, -1 at the top. Raises ValueError for a NaN.
         """
-        if self.device != "cpu":
-            from ml.evaluation.device_metrics import rank_on  # torch takes a second to import
-
-            rank_on(self.device, self, scores, rows, parents)
-            return
         bits = as_bits(scores)
         further = len(main_metrics(self.top_k)) * len(POLICIES) if self.further else -1
         images, layout = rows.astype(np.int64), bit_layout(bits.dtype)

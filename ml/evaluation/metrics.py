@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-IGNORE_UNSEEN = "ignore_unseen"  # paper: tags without training images are left out
-COUNT_UNSEEN = "count_unseen"  # ours: they count as missed, behind every tag of the list
+from pipeline.tables import COUNT_UNSEEN, IGNORE_UNSEEN
+
 POLICIES = (IGNORE_UNSEEN, COUNT_UNSEEN)
 FURTHER = (
     "leaf_r_precision",

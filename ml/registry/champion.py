@@ -9,6 +9,7 @@ import polars as pl
 
 from ml.evaluation.best_row import best_row
 from pipeline.files import whole_folder, write_json
+from pipeline.tables import IGNORE_UNSEEN
 
 SPLITS = ("validation", "inner_test")  # the first that was scored decides
 
@@ -39,7 +40,7 @@ def best_contender(results: pl.DataFrame) -> Contender:
         key = best_row(results, split)
         if key is not None:
             where = {"baseline": key, "split": split, "metric": "r_precision", "facet": "mean"}
-            row = results.filter(policy="ignore_unseen", **where).row(0, named=True)
+            row = results.filter(policy=IGNORE_UNSEEN, **where).row(0, named=True)
             return Contender(key, row["seed"], row["run"], split, row["value"], row["low"], row["high"])
     raise ChampionError("No trained row has been scored: train at least one, then evaluate.")
 

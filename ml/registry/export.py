@@ -15,6 +15,7 @@ from ml.registry.load import LoadError, load_row
 from ml.training.checkpoints import read_description
 from ml.training.recipe import Recipe
 from pipeline.files import write_json
+from pipeline.tables import IGNORE_UNSEEN
 
 TOLERANCE = 1e-3  # natural logs of probabilities, over random images
 OPSET = 18
@@ -121,7 +122,7 @@ def write_model_release(
 def model_card(model: Path, results: list[dict[str, Any]], difference: float | None) -> str:
     """README.md of a model: what it is, its figures with their intervals, the splits they hold for, and its limits."""
     described = read_description(model)
-    wanted = (described["baseline"], "ignore_unseen")
+    wanted = (described["baseline"], IGNORE_UNSEEN)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
     environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3g}"
     return environment.from_string(CARD.read_text(encoding="utf-8")).render(

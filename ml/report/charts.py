@@ -13,11 +13,11 @@ import polars as pl
 from markupsafe import Markup
 
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import PRIOR
 from ml.report.results import SPLIT_TITLES, ordered_baselines, title
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
+from pipeline.tables import IGNORE_UNSEEN
 
 MOST_BARS = 40  # providers in one chart
 LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B8A500", "#8C6BB1", "#7F7F7F")
@@ -58,26 +58,26 @@ def line_of(number: int) -> dict[str, str]:
     return {"color": LINES[number % len(LINES)], "dash": ("solid", "dash", "dot")[number // len(LINES) % 3]}
 
 
+def _error_bars(value: pl.Series, low: pl.Series, high: pl.Series) -> dict[str, Any]:
+    """Error bars from the values to the ends of their intervals; null ends draw none."""
+    above, below = (high - value).fill_null(0).to_list(), (value - low).fill_null(0).to_list()
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+
+
 def rows_chart(results: pl.DataFrame) -> go.Figure:
     """Mean R-Precision of every row on both tests, with intervals."""
     figure = go.Figure()
     rows = [*ordered_baselines(results["baseline"].to_list()), PRIOR]
     for split, colour, symbol in zip(TEST_SPLITS, (BLUE, ORANGE), ("circle", "diamond"), strict=True):
         part = results.filter(split=split, facet="mean", metric="r_precision", policy=IGNORE_UNSEEN)
-        by_row = {r["baseline"]: r for r in part.iter_rows(named=True) if r["value"] is not None}
-        shown = [by_row[row] for row in rows if row in by_row]
+        shown = pl.DataFrame({"baseline": rows}).join(part, on="baseline", maintain_order="left").drop_nulls("value")
         figure.add_scatter(
             name=SPLIT_TITLES[split],
             mode="markers",
-            x=[r["value"] for r in shown],
-            y=[title(r["baseline"]) for r in shown],
+            x=shown["value"].to_list(),
+            y=[title(row) for row in shown["baseline"]],
             marker={"color": colour, "size": 10, "symbol": symbol},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [r["high"] - r["value"] for r in shown],
-                "arrayminus": [r["value"] - r["low"] for r in shown],
-            },
+            error_x=_error_bars(shown["value"], shown["low"], shown["high"]),
         )
     figure.update_yaxes(autorange="reversed")
     return figure.update_layout(
@@ -210,18 +210,12 @@ def ranking_chart(distances: pl.DataFrame) -> go.Figure:
     figure = go.Figure()
     for kind, colour, _ in KINDS:
         part = known.filter(kind=kind)
-        value = part["frechet_to_whole"]
         figure.add_bar(
             name=kind,
             orientation="h",
-            x=value.to_list(),
+            x=part["frechet_to_whole"].to_list(),
             y=part["data_provider"].to_list(),
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (part["high"] - value).fill_null(0).to_list(),
-                "arrayminus": (value - part["low"]).fill_null(0).to_list(),
-            },
+            error_x=_error_bars(part["frechet_to_whole"], part["low"], part["high"]),
             customdata=part.select("n", "reason").rows(),
             hovertemplate="%{y}: %{x:.0f}<br>%{customdata[0]} images<br>%{customdata[1]}<extra></extra>",
             marker_color=colour,

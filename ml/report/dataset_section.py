@@ -6,10 +6,9 @@ import polars as pl
 
 from ml.report.charts import Chart, balance_chart, distance_chart, images_per_tag, page_chart, ranking_chart
 from ml.report.results import FACET_TITLES
-from ml.report.samples import Term, tree
+from ml.report.samples import Term, tag_labels, tree
 from pipeline.curation import statistics
 from pipeline.facets import ALL_FACETS
-from pipeline.release.folder import labels_by_language, preferred_label
 from pipeline.tables import PROVIDER_DISTANCES, RECORD_TAGS, SPLIT_TABLE, SPLIT_TAGS, TAGS
 
 
@@ -60,10 +59,8 @@ def vocabulary_trees(storage: Path) -> list[tuple[str, tuple[Term, ...]]]:
     trees = []
     for facet in ALL_FACETS:
         tags = TAGS.read(storage / "tags.parquet").filter(facet=facet.key)
-        names = {
-            tag: f"{preferred_label(labels_by_language(texts), tag)} ({n:,})"
-            for tag, texts, n in tags.select("tag_id", "labels", "n_images").iter_rows()
-        }
+        labels = tag_labels(tags)
+        names = {tag: f"{labels[tag]} ({n:,})" for tag, n in tags.select("tag_id", "n_images").iter_rows()}
         above = dict(tags.select("tag_id", "parent").iter_rows())
         trees.append((facet.title, tree(list(names), set(), above, names)))
     return trees

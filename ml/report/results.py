@@ -12,10 +12,10 @@ from rich.console import Group
 from rich.table import Table as RichTable
 
 from ml.baselines import BASELINES
-from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import ORACLE, PRIOR
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
+from pipeline.tables import IGNORE_UNSEEN
 
 PUBLISHED_FILE = Path(__file__).with_name("published.csv")
 METRICS = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")
@@ -24,28 +24,7 @@ CONSOLE_METRICS = {"r_precision": "R-P", "acc_at_1": "A@1", "acc_at_10": "A@10",
 CONSOLE_WIDTH = 80
 FACET_TITLES = {facet.key: facet.title for facet in ALL_FACETS} | {"mean": "Mean of the facets"}
 SPLIT_TITLES = {"inner_test": "Inner test", "outer_test": "Outer test", "validation": "Validation"}
-TITLES = {
-    PRIOR: "Label prior",
-    ORACLE: "Oracle",
-    "multilabel": "Multi-label (BCE)",
-    "multilabel_materials": "Materials head",
-    "softmax": "Softmax",
-    "softmax_wce": "Softmax (WCE)",
-    "hsoftmax_levels": "H-Softmax (levels)",
-    "hsoftmax_nodes": "H-Softmax (nodes)",
-    "ensemble_ml_s": "Ens. ML+S",
-    "clip_zero_shot": "CLIP zero-shot",
-    "clip_1_tag": "CLIP 1 tag",
-    "clip_all_tags": "CLIP all tags",
-    "clip_1_tag_prompt": "CLIP 1 tag prompt",
-    "ensemble_ml_s_clip": "Ens. ML+S+CLIP",
-    "linear_probe": "Linear probe",
-    "multilabel_asl": "Multi-label (ASL)",
-    "hsoftmax": "H-Softmax",
-    "clip_zero_shot_prompt": "CLIP 0-shot prompt",
-    "clip_path_prompt": "CLIP path prompt",
-    "clip_wise_ft": "CLIP WiSE-FT",
-}
+TITLES = json.loads(Path(__file__).with_name("titles.json").read_text(encoding="utf-8"))  # of rows
 
 
 @dataclass(frozen=True)
@@ -58,8 +37,8 @@ class Cell:
 
 
 def title(baseline: str) -> str:
-    """What people call a row."""
-    return TITLES.get(baseline, baseline)
+    """The name of a row in tables and sentences."""
+    return str(TITLES.get(baseline, baseline))
 
 
 def published() -> pl.DataFrame:

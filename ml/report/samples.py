@@ -46,10 +46,7 @@ def sample_records(storage: Path, dataset: Dataset) -> list[Sample]:
     records = RECORDS.read(files[0]).select("record_id", "titles", "data_provider", "rights_uri")
     tags = TAGS.read(files[1])
     above = dict(tags.select("tag_id", "parent").iter_rows())
-    names = {
-        tag: preferred_label(labels_by_language(texts), tag)
-        for tag, texts in tags.select("tag_id", "labels").iter_rows()
-    }
+    names = tag_labels(tags)
     columns = ["record_id", "view", "image", *facets, *(f"{facet}_stated" for facet in facets)]
     samples = []
     for file, row in choose_samples(dataset.folder, facets):
@@ -67,6 +64,12 @@ def sample_records(storage: Path, dataset: Dataset) -> list[Sample]:
             )
         )
     return samples
+
+
+def tag_labels(tags: pl.DataFrame) -> dict[str, str]:
+    """The preferred label of every tag of the table `tags`."""
+    pairs = tags.select("tag_id", "labels").iter_rows()
+    return {tag: preferred_label(labels_by_language(texts), tag) for tag, texts in pairs}
 
 
 def choose_samples(dataset: Path, facets: Sequence[str]) -> list[tuple[Path, int]]:

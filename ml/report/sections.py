@@ -8,7 +8,6 @@ import polars as pl
 
 from ml.dataset.ground_truth import Dataset
 from ml.evaluation.best_row import best_row
-from ml.evaluation.metrics import IGNORE_UNSEEN
 from ml.evaluation.reference import PRIOR
 from ml.evaluation.score_run import Benchmark
 from ml.report import charts
@@ -28,14 +27,13 @@ from ml.report.results import (
     title,
     weights_of,
 )
-from ml.report.samples import sample_records
+from ml.report.samples import sample_records, tag_labels
 from ml.report.tables import ShownTable, closer_table, cost_table
 from pipeline import TEST_SPLITS
 from pipeline.curation.corrections import decisions_as_corrections
 from pipeline.facets import FACET_OF
-from pipeline.release.folder import labels_by_language, preferred_label
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import CATALOGUER_DECISIONS, SPLIT_TABLE, TAGS
+from pipeline.tables import CATALOGUER_DECISIONS, IGNORE_UNSEEN, SPLIT_TABLE, TAGS
 
 
 def build_page(
@@ -151,8 +149,7 @@ def show_examples(storage: Path, dataset: Dataset, row: str, settings: Evaluatio
         t: label for tags in dataset.tag_lists.values() for t, label in zip(tags.tag_ids, tags.labels, strict=True)
     }
     if (storage / "tags.parquet").exists():
-        known = TAGS.read(storage / "tags.parquet").select("tag_id", "labels")
-        labels |= {tag: preferred_label(labels_by_language(texts), tag) for tag, texts in known.iter_rows()}
+        labels |= tag_labels(TAGS.read(storage / "tags.parquet"))
     accepted: frozenset[tuple[str, str]] = frozenset()
     file = storage / "cataloguer_decisions.parquet"
     if file.exists():

@@ -15,7 +15,7 @@ from ml.report.findings import Verdict, describe, findings
 from ml.report.results import SPLIT_TITLES, console_table, costs_of, ordered_baselines, read_models, show
 from ml.report.sections import build_page
 from ml.report.tables import as_latex, as_markdown, closer_table, cost_table, paper_tables, prior_table
-from ml.report.templates import PAGE, render
+from ml.report.templates import render
 from pipeline import TEST_SPLITS
 from pipeline.facets import FACET_OF
 from pipeline.files import write_text
@@ -27,10 +27,9 @@ __all__ = ["ReportSummary", "console_table", "write_report"]
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """A short summary of a report, and its files."""
+    """A report in short, and where its page is."""
 
     page: Path
-    files: tuple[Path, ...]
     n_rows: int
     best_inner: str | None
     best_outer: str | None
@@ -51,7 +50,6 @@ def write_report(
     settings = settings or EvaluationSettings()
     benchmark = benchmark or evaluate_benchmark(storage, settings)
     results, comparisons = benchmark.results, benchmark.comparisons
-    frames = ((RESULTS, results), (BREAKDOWNS, benchmark.breakdowns), (COMPARISONS, comparisons))
     rows = ordered_baselines(results["baseline"].to_list())
     costs = costs_of(read_models(storage, rows))
     tested = findings(comparisons, results, settings, costs)
@@ -64,13 +62,13 @@ def write_report(
         "findings.json": json.dumps([asdict(finding) for finding in tested], indent=1, ensure_ascii=False) + "\n",
         "report.html": render_page(page),
     }
-    for table, frame in frames:
-        table.write(frame, out / f"{table.name}.parquet")
+    RESULTS.write(results, out / "results.parquet")
+    BREAKDOWNS.write(benchmark.breakdowns, out / "breakdowns.parquet")
+    COMPARISONS.write(comparisons, out / "comparisons.parquet")
     for name, text in texts.items():
         write_text(text, out / name)
     return ReportSummary(
         page=out / "report.html",
-        files=tuple(out / name for name in (*(f"{table.name}.parquet" for table, _ in frames), *texts)),
         n_rows=len(rows),
         best_inner=best_row(results, TEST_SPLITS[0]),
         best_outer=best_row(results, TEST_SPLITS[1]),
@@ -80,10 +78,6 @@ def write_report(
 
 def render_page(page: dict[str, object]) -> str:
     """The page with its style, its script and plotly.js inside, so that it opens anywhere, without a network."""
-    inside = {
-        name: Markup((PAGE / f"report.{name}").read_text(encoding="utf-8"))  # noqa: S704
-        for name in ("css", "js")
-    }
     plotly_js = Markup(plotly.offline.get_plotlyjs())  # noqa: S704
     words = {"facets": FACET_OF, "split_titles": SPLIT_TITLES, "show": show, "describe": describe}
-    return render("report.html", page=page, plotly=plotly_js, **inside, **words)
+    return render("report.html", page=page, plotly=plotly_js, **words)

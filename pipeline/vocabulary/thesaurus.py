@@ -6,8 +6,6 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 class CyclicThesaurus(ValueError):
@@ -240,6 +238,10 @@ def _reaches(parents: Mapping[str, list[str]], start: str, goal: str) -> bool:
 
 def _strongly_connected(parents: Mapping[str, list[str]]) -> Iterable[list[str]]:
     """The ids in groups that reach each other."""
+    # Imported here, because Dagster's definitions import this module and should load quickly.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     number = {concept_id: row for row, concept_id in enumerate(parents)}
     links = [(number[child], number[parent]) for child, above in parents.items() for parent in above]
     places = np.array(links, np.int32).reshape(-1, 2).T

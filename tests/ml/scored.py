@@ -37,13 +37,10 @@ def museum(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def dataset(museum, tmp_path_factory) -> Path:
+def dataset(museum, once) -> Path:
     """Their dataset folder."""
-    folder = tmp_path_factory.mktemp("storage") / "dataset"
-    write_dataset(
-        museum.images, museum.records, museum.record_tags, museum.tags, museum.splits, museum.split_tags, folder
-    )
-    return folder
+    tables = (museum.records, museum.record_tags, museum.tags, museum.splits, museum.split_tags)
+    return once("scored_dataset", lambda folder: write_dataset(museum.images, *tables, folder))
 
 
 def random_scores(dataset: Path, split: str, seed: int, skill: float = 0.0) -> dict[str, np.ndarray]:
@@ -88,9 +85,14 @@ SKILL = {"softmax": 0.35, "multilabel": 0.3, "clip_zero_shot": 0.02, "clip_1_tag
 
 
 @pytest.fixture(scope="session")
-def storage(museum, dataset: Path, tmp_path_factory) -> Path:
+def storage(museum, dataset: Path, once) -> Path:
     """A run's storage: dataset, tables and predictions of four rows and of a single head."""
-    folder = tmp_path_factory.mktemp("run")
+    return once("scored_storage", lambda folder: write_storage(museum, dataset, folder))
+
+
+def write_storage(museum, dataset: Path, folder: Path) -> None:
+    """The files of that storage."""
+    folder.mkdir()
     (folder / "dataset").symlink_to(dataset)
     for name in ("records", "record_tags", "tags", "splits", "split_tags"):
         TABLES[name].write(getattr(museum, name), folder / f"{name}.parquet")
@@ -111,14 +113,18 @@ def storage(museum, dataset: Path, tmp_path_factory) -> Path:
         (folder / "models" / row / "model.json").write_text(json.dumps(model))
     lines = [{"event": "epoch", "epoch": e, "loss": 1 / e, "validation": {"mean": 0.1 * e}} for e in (1, 2, 3)]
     (folder / "models" / "softmax" / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    return folder
 
 
 @pytest.fixture(scope="session")
-def report(storage: Path, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("report")
-    summary = write_report(storage, out, FAST)
+def report(storage: Path, once) -> Path:
+    """The report of that storage."""
+    return once("scored_report", lambda folder: write_small_report(storage, folder))
+
+
+def write_small_report(storage: Path, folder: Path) -> None:
+    """The report, with what its summary must say."""
+    folder.mkdir()
+    summary = write_report(storage, folder, FAST)
     assert summary.n_rows == 5
     assert summary.best_inner in ("softmax", "multilabel")
     assert sum(summary.verdicts.values()) == 9
-    return out

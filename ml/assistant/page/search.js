@@ -21,10 +21,10 @@ export function startSearch(acts) {
     input.removeAttribute("aria-activedescendant");
   }
 
-  function mark(place) {
-    chosen = place;
-    [...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === place)));
-    const item = list.children[place];
+  function mark(position) {
+    chosen = position;
+    [...list.children].forEach((item, at) => item.setAttribute("aria-selected", String(at === position)));
+    const item = list.children[position];
     if (item) {
       input.setAttribute("aria-activedescendant", item.id);
       item.scrollIntoView({ block: "nearest" });
@@ -40,10 +40,10 @@ export function startSearch(acts) {
     acts.say(hits.length ? t("hits", { n: hits.length }) : t("no_hits", { query: input.value.trim() }));
   }
 
-  function option(hit, place) {
+  function option(hit, position) {
     const label = labelOf(hit);
     const matched = hit.matched.text !== label.text ? ` ← ${hit.matched.text}${hit.matched.language ? ` (${hit.matched.language})` : ""}` : "";
-    return h("li", { role: "option", id: `hit-${place}`, "aria-selected": "false", onmousedown: (event) => event.preventDefault(), onclick: (event) => take(hit, event.shiftKey) },
+    return h("li", { role: "option", id: `hit-${position}`, "aria-selected": "false", onmousedown: (event) => event.preventDefault(), onclick: (event) => take(hit, event.shiftKey) },
       h("span", { lang: label.language }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null, h("span", { class: "quiet" }, matched)),
       h("span", { class: "of" }, facetLabel(hit.facet)),
       h("span", { class: "where" }, hit.path.slice(0, -1).map((step) => labelOf(step).text).join(" › "), hit.in_model ? "" : ` · ${t("not_in_model")}`));

@@ -104,7 +104,7 @@ export class FacetTree {
     const left = this.countOf(parent) - rows.length;
     const folded = (this.shown.get(parent) ?? 0) > 0 && left <= 0 && rows.length > PAGE / 4 && rows.some((node) => this.focusSet.has(node.tag_id));
     const size = rows.length + (left > 0 || folded ? 1 : 0);
-    const items = rows.map((node, place) => this.item(node, depth, place + 1, size, parentSure, excluded));
+    const items = rows.map((node, position) => this.item(node, depth, position + 1, size, parentSure, excluded));
     if (left > 0) items.push(this.moreItem(parent, depth, size, `+ ${t("more", { n: whole(left) })}`, "more"));
     else if (folded) items.push(this.moreItem(parent, depth, size, `− ${t("fewer")}`, "fewer"));
     return items;
@@ -114,7 +114,7 @@ export class FacetTree {
     return this.suggested.get(tag)?.score ?? this.above[tag] ?? null;
   }
 
-  item(node, depth, place, size, parentSure, excludedAbove) {
+  item(node, depth, position, size, parentSure, excludedAbove) {
     const tag = node.tag_id;
     const label = labelOf(node);
     const suggestion = this.suggested.get(tag);
@@ -131,7 +131,7 @@ export class FacetTree {
     if (verdict !== "none") text.push(t(`state.${verdict}`));
     const item = h("li", {
       role: "treeitem", class: `${verdict}${suggestion ? " suggested" : ""}${sure ? "" : " low"}`, id: `item-${tag}`, tabindex: -1,
-      "data-key": tag, "aria-level": depth + 1, "aria-posinset": place, "aria-setsize": size, "aria-label": text.join(", "),
+      "data-key": tag, "aria-level": depth + 1, "aria-posinset": position, "aria-setsize": size, "aria-label": text.join(", "),
       "aria-selected": verdict === "accepted" || verdict === "implied" ? "true" : "false", "aria-expanded": hasChildren ? String(open) : null,
     });
     const toggle = hasChildren

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import polars as pl
@@ -20,18 +19,10 @@ from pipeline.release.folder import write_dataset
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
 from pipeline.tables import TOMBSTONES
+from tests.ml.scored import random_scores
+from tests.pipeline.conftest import make_museum
 
-TESTS = Path(__file__).parents[2]
 SETTINGS = Settings(profile="demo", source="test")
-
-
-def beside(*parts: str):
-    """A conftest of another room, whose makers of small data are used here too."""
-    spec = spec_from_file_location("_".join(("tests", *parts)), TESTS.joinpath(*parts, "conftest.py"))
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def release_of(museum, folder: Path) -> Path:
@@ -46,7 +37,7 @@ def release_of(museum, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def museum(tmp_path_factory):
     """Every image a group of its own: nothing leaks."""
-    drawn = beside("pipeline").make_museum(tmp_path_factory.mktemp("museum"))
+    drawn = make_museum(tmp_path_factory.mktemp("museum"))
     return changed(drawn, splits=drawn.splits.with_columns(group_id="record_id"))
 
 
@@ -60,10 +51,9 @@ def run(museum, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     release_of(museum, folder)
     loaded = load_dataset(folder / "dataset")
-    makers = beside("ml", "evaluation")
     for number, (row, skill) in enumerate({"softmax": 0.4, "multilabel": 0.0}.items()):
         for split in ("inner_test", "outer_test"):
-            scores = makers.random_scores(folder / "dataset", split, number, skill)
+            scores = random_scores(folder / "dataset", split, number, skill)
             truth, into = load_truth(loaded, split), folder / "predictions" / row
             write_predictions(scores, truth, loaded, into, baseline=row, seed=0, logarithms=False)
     return folder

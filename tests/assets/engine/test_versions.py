@@ -64,3 +64,7 @@ def test_a_changed_import_is_another_version(tmp_path: Path, monkeypatch: pytest
 def test_a_path_that_is_not_there_is_said():
     with pytest.raises(FileNotFoundError, match=r"pipeline/gone\.py"):
         code_version(("pipeline/gone.py",))
+
+
+def test_a_template_belongs_to_the_module_that_names_it():
+    assert "pipeline/release/croissant.json" in code_files(("pipeline/release/croissant.py",))

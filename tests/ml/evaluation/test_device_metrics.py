@@ -62,10 +62,7 @@ def test_an_evaluation_on_a_device_gives_the_same_rows(predictions: Path, datase
     settings = EvaluationSettings(resamples=50, batch_rows=7)
     compiled = evaluate(predictions, dataset, settings=settings)
     monkeypatch.setattr("ml.evaluation.device_metrics.why_unavailable", lambda device: "")
-    monkeypatch.setattr(
-        "ml.evaluation.image_scores.ImageScores.add",
-        lambda self, scores, rows, parents: rank_on("cpu", self, scores, rows, parents),
-    )
+    monkeypatch.setattr("ml.evaluation.device_metrics.rank_on", lambda device, *batch: rank_on("cpu", *batch))
     assert evaluate(predictions, dataset, settings=settings, device="elsewhere") == compiled
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ml.dataset.relevance import Relevance
 from ml.evaluation.image_scores import ImageScores, score_images
-from ml.evaluation.metrics import COUNT_UNSEEN, IGNORE_UNSEEN
+from pipeline.tables import COUNT_UNSEEN, IGNORE_UNSEEN
 
 spec = importlib.util.spec_from_file_location("reference_metrics", Path(__file__).with_name("reference_metrics.py"))
 slow = importlib.util.module_from_spec(spec)
