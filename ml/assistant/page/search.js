@@ -67,7 +67,7 @@ export function startSearch(acts) {
   }
 
   input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(look, WAIT_MS); });
-  input.addEventListener("blur", () => setTimeout(close, 150));
+  input.addEventListener("blur", () => setTimeout(() => { if (document.activeElement !== input) close(); }, 150)); // a click on a hit comes first
   input.addEventListener("keydown", (event) => {
     if (event.key === "Escape") { if (list.hidden) input.value = ""; close(); return; }
     if (list.hidden || !hits.length) return;
