@@ -10,7 +10,7 @@ def data_dictionary() -> str:
         "# Data dictionary",
         "",
         "Every table is Parquet (zstd), sorted by its key, so that equal content is equal bytes. "
-        "Written by `eufcc dictionary` from `pipeline/tables.py`.",
+        "Written by `eufcc dictionary` from `pipeline/tables.toml`.",
     ]
     for table in tables:
         parts += ["", f"## `{table.name}`", "", f"{table.row} Key: {', '.join(f'`{name}`' for name in table.key)}.", ""]

@@ -1,7 +1,9 @@
-"""The facets: one record each, and nothing about a facet anywhere else."""
+"""The facets: one record each in `facets.toml`, and nothing about a facet anywhere else."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 LidoElement = Literal["objectWorkType", "classification", "materialsTech", "subjectConcept"]
@@ -31,86 +33,8 @@ class Facet:
     in_means: bool = True  # whether means over facets count it
 
 
-def _labels(en: str, ca: str, de: str, es: str, fr: str, nl: str) -> Mapping[str, str]:
-    return {"en": en, "ca": ca, "de": de, "es": es, "fr": fr, "nl": nl}
-
-
-# In the order of the paper's table 1. The paper also calls `classifications` "Disciplines".
-ALL_FACETS = (
-    Facet(
-        key="object_types",
-        root="300264092",  # Objects Facet
-        only_listed=False,
-        title="Object types",
-        plural="object types",
-        short="obj",
-        labels=_labels(
-            "Object types", "Tipus d'objecte", "Objektarten", "Tipos de objeto", "Types d'objet", "Objecttypen"
-        ),
-        colour="#0072B2",
-        prompt="an image of a {tag}",  # ours, in the manner of the paper's
-        min_test_images=5,  # paper
-        min_test_images_demo=2,
-        edm="dc:type",
-        lido="objectWorkType",
-        published="objectTypes",
-        published_column=1,
-    ),
-    Facet(
-        key="materials",
-        root="300264091",  # Materials Facet
-        only_listed=False,
-        title="Materials",
-        plural="materials",
-        short="mat",
-        labels=_labels("Materials", "Materials", "Materialien", "Materiales", "Matériaux", "Materialen"),
-        colour="#E69F00",
-        prompt="an image of an object made of {tag}",  # paper
-        min_test_images=5,  # paper
-        min_test_images_demo=2,
-        edm="dcterms:medium",
-        lido="materialsTech",
-        lido_attributes={"type": "material"},
-        published="materials",
-        published_column=3,
-    ),
-    Facet(
-        key="classifications",
-        root="300054134",  # Disciplines (hierarchy), inside the Activities Facet
-        only_listed=False,
-        title="Disciplines",
-        plural="disciplines",
-        short="disc",
-        labels=_labels("Disciplines", "Disciplines", "Disziplinen", "Disciplinas", "Disciplines", "Disciplines"),
-        colour="#009E73",
-        prompt="an image of an object in the field of {tag}",  # ours
-        min_test_images=5,  # paper
-        min_test_images_demo=2,
-        edm="dc:subject",
-        lido="classification",
-        published="classifications",
-        published_column=7,
-        published_flat=True,
-    ),
-    Facet(
-        key="subjects",
-        root="300191098",  # <visual works by subject type>, a guide term inside the Objects Facet
-        only_listed=True,
-        title="Subjects",
-        plural="subjects",
-        short="subj",
-        labels=_labels("Subjects", "Temes", "Bildthemen", "Temas", "Sujets", "Onderwerpen"),
-        colour="#CC79A7",
-        prompt="an image of an object whose subject is {tag}",  # ours
-        min_test_images=20,  # paper
-        min_test_images_demo=5,
-        edm="dc:subject",
-        lido="subjectConcept",
-        published="subjects",
-        published_column=2,
-    ),
-)
-
+_RECORDS = tomllib.loads(Path(__file__).with_name("facets.toml").read_text(encoding="utf-8"))["facet"]
+ALL_FACETS = tuple(Facet(**record) for record in _RECORDS)
 FACETS = tuple(facet.key for facet in ALL_FACETS)
 FACET_OF = {facet.key: facet for facet in ALL_FACETS}
 MEAN_FACETS = tuple(facet.key for facet in ALL_FACETS if facet.in_means)
