@@ -14,16 +14,17 @@ import uvicorn
 
 from ml.assistant.app import create_app
 from ml.assistant.decisions import DATABASE
-from ml.assistant.full_thesaurus import terms_of_dumps, terms_of_table
+from ml.assistant.full_thesaurus import terms_of, terms_of_dumps
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.remote_images import RemoteImages
 from ml.assistant.service import AssistantService
 from ml.assistant.store import Store
 from ml.assistant.trained import ModelError, find_models, start_with
-from ml.assistant.vocabulary import LANGUAGES, Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
+from ml.assistant.vocabulary import Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
 from pipeline.parquet import TableError
 from pipeline.settings import SettingsError
 from pipeline.settings import load as load_settings
+from pipeline.tables import CONCEPTS
 from pipeline.vocabulary.dump import DumpError
 
 DEFAULT_PORT = 8760
@@ -44,9 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     token = None if _is_loopback(options.host) else (options.token or secrets.token_urlsafe(24))
     app = create_app(service, token=token, hosts=options.allow_host)
+    server = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server = _bound(options.host, options.port)
+        server.bind((options.host, options.port))
     except OSError as error:
+        server.close()
         reason = f"{options.host}:{options.port} cannot be served ({error.strerror})"
         print(f"error: {reason}; try --port 0.", file=sys.stderr)
         return 1
@@ -55,31 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket bound to the address. Raises OSError if it is in use or not an address of this machine."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    return bound
-
-
 def make_service(options: argparse.Namespace) -> AssistantService:
     """The service for these command-line options."""
     storage: Path = options.storage
     dataset: Path = options.dataset or storage / "dataset"
     folder: Path = options.folder or storage / "assistant"
     order, tags = read_tag_list(dataset / "tag_list.json")
-    vocabulary = _vocabulary(options, tags, list(order))
-    models = find_models(
-        options.models or storage / "models", options.predictions or storage / "predictions", dataset, order
-    )
+    models, predictions = options.models or storage / "models", options.predictions or storage / "predictions"
+    models = find_models(models, predictions, dataset, order)
     start_with(models, options.model, storage)
     return AssistantService(
-        vocabulary=vocabulary,
+        vocabulary=_vocabulary(options, tags, list(order)),
         models=models,
         store=Store(options.database or os.environ.get(DATABASE) or f"sqlite:///{folder / 'assistant.sqlite'}"),
         folder=folder,
@@ -108,14 +98,12 @@ def _vocabulary(options: argparse.Namespace, tags: list[Term], facets: list[str]
     concepts: Path = options.storage / "concepts.parquet"
     if options.thesaurus:
         return with_full_thesaurus(tags, terms_of_dumps(options.thesaurus), facets)
-    return with_full_thesaurus(tags, terms_of_table(concepts) if concepts.exists() else (), facets)
+    return with_full_thesaurus(tags, terms_of(CONCEPTS.read(concepts)) if concepts.exists() else (), facets)
 
 
 def _introduce(service: AssistantService, host: str, port: int, token: str | None) -> None:
     """Print the number of tags and labels, the model, and the address."""
-    labels = ", ".join(
-        f"{language} {n}" for language, n in service.vocabulary.coverage().items() if language in LANGUAGES
-    )
+    labels = ", ".join(f"{language} {n}" for language, n in service.vocabulary.coverage().items())
     info = service.models.infos.get(service.models.default or "")
     model = f"{info.key} ({'; '.join(filter(None, (info.description, info.note)))})" if info else "none trained yet"
     images = service.store.progress()["all"]

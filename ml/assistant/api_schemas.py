@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from ml.assistant.annotation import implied
 from ml.assistant.search import Hit
 from ml.assistant.store import Act, Annotation, LoggedStep
-from ml.assistant.suggest import FacetSuggestions, ModelInfo
+from ml.assistant.suggest import FacetSuggestions
 from ml.assistant.vocabulary import LANGUAGES, Vocabulary
 
 TagId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}$")]
@@ -78,15 +78,9 @@ class AddressBody(Body):
     who: Who
 
 
-IMAGE_FIELDS = (
-    *("image_id", "title", "source", "source_url", "record_id", "attribution", "batch", "width", "height"),
-    *("added_by", "added_at", "blind", "state", "version", "position"),
-)
-
-
 def image(row: sa.Row) -> dict[str, Any]:
     """An image of the queue."""
-    return {name: row._mapping[name] for name in IMAGE_FIELDS} | {"added_at": row.added_at.isoformat()}
+    return row._asdict() | {"added_at": row.added_at.isoformat()}
 
 
 def node(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
@@ -104,7 +98,7 @@ def node(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
     }
 
 
-def nodes_with_paths(vocabulary: Vocabulary, tag_ids: list[str]) -> dict[str, Any]:
+def nodes_with_paths(vocabulary: Vocabulary, tag_ids: Iterable[str]) -> dict[str, Any]:
     """The tags and all their ancestors, by id."""
     wanted = dict.fromkeys(step for tag in tag_ids if tag in vocabulary for step in vocabulary.path(tag))
     return {tag: node(vocabulary, tag) for tag in wanted}
@@ -128,56 +122,28 @@ def detail(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
 
 def annotation(vocabulary: Vocabulary, current: Annotation) -> dict[str, Any]:
     """The current decisions on an image, the tags that they imply, and the nodes of the tree for all of them."""
-    accepted = [tag for tag, verdict in current.verdicts.items() if verdict == "accepted"]
-    rejected = [tag for tag, verdict in current.verdicts.items() if verdict == "rejected"]
-    return {
-        "image_id": current.image_id,
-        "version": current.version,
-        "state": current.state,
-        "accepted": accepted,
-        "rejected": rejected,
-        "implied": implied(current.verdicts, vocabulary),
-        "can_undo": current.can_undo,
-        "nodes": nodes_with_paths(vocabulary, [*accepted, *rejected]),
+    verdicts = current.verdicts
+    return {name: getattr(current, name) for name in ("image_id", "version", "state", "can_undo")} | {
+        "accepted": [tag for tag in verdicts if verdicts[tag] == "accepted"],
+        "rejected": [tag for tag in verdicts if verdicts[tag] == "rejected"],
+        "implied": implied(verdicts, vocabulary),
+        "nodes": nodes_with_paths(vocabulary, verdicts),
     }
 
 
 def log(logged: list[LoggedStep]) -> list[dict[str, Any]]:
     """The steps of a log."""
-    return [
-        {
-            "version": each.step.version,
-            "kind": each.step.kind,
-            "who": each.who,
-            "at": each.at.isoformat(),
-            "undoes": each.step.undoes,
-            "changes": [asdict(change) for change in each.step.changes],
-        }
-        for each in logged
-    ]
-
-
-def model(info: ModelInfo) -> dict[str, Any]:
-    """A model's description."""
-    return asdict(info)
+    return [asdict(line.step) | {"who": line.who, "at": line.at.isoformat()} for line in logged]
 
 
 def suggestions(facets: dict[str, FacetSuggestions], vocabulary: Vocabulary) -> dict[str, Any]:
     """The suggestions per facet, and the nodes of the tree for them."""
-    return {
-        "facets": {
-            facet: {
-                "threshold": of_facet.threshold,
-                "tags": [
-                    {"tag_id": tag, "score": score, "rank": rank}
-                    for rank, (tag, score) in enumerate(of_facet.tags, start=1)
-                ],
-                "above": of_facet.above,
-            }
-            for facet, of_facet in facets.items()
-        },
-        "nodes": nodes_with_paths(vocabulary, [tag for of_facet in facets.values() for tag, _ in of_facet.tags]),
-    }
+    answer = {}
+    for facet, best in facets.items():
+        tags = [{"tag_id": tag, "score": score, "rank": rank} for rank, (tag, score) in enumerate(best.tags, start=1)]
+        answer[facet] = {"threshold": best.threshold, "tags": tags, "above": best.above}
+    shown = [tag for best in facets.values() for tag, _ in best.tags]
+    return {"facets": answer, "nodes": nodes_with_paths(vocabulary, shown)}
 
 
 def hit(vocabulary: Vocabulary, match: Hit) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from ml.assistant import api_schemas
 from ml.assistant.api import annif, exports, images, reconcile, vocabulary
 from ml.assistant.api.common import ServiceDep
 from ml.assistant.api.errors import HANDLERS
@@ -71,7 +70,7 @@ def _serve_page(app: FastAPI) -> None:
             "facet_labels": {facet: dict(FACET_OF[facet].labels) for facet in facets},
             "tags": len(service.vocabulary),
             "labelled": service.vocabulary.coverage(),
-            "models": [api_schemas.model(info) for info in service.models.infos.values()],
+            "models": list(service.models.infos.values()),
             "default_model": service.models.default,
             "dataset": service.dataset is not None,
             "fetches": service.remote_images is not None,

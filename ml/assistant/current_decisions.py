@@ -27,17 +27,9 @@ class Decision:
     rank: int | None
 
 
-def current_decisions(store: Store, image_id: str) -> list[Decision]:
-    """The current decisions on an image, in the order they were made."""
-    return _read(store, steps.c.image_id == image_id).get(image_id, [])
-
-
-def all_current_decisions(store: Store) -> dict[str, list[Decision]]:
-    """The current decisions of every image that has a step, read with two queries."""
-    return _read(store, sa.true())
-
-
-def _read(store: Store, wanted: sa.ColumnElement[bool]) -> dict[str, list[Decision]]:
+def current_decisions(store: Store, image_id: str | None = None) -> dict[str, list[Decision]]:
+    """The current decisions on one image or on every image that has a step, in the order they were made."""
+    wanted = sa.true() if image_id is None else steps.c.image_id == image_id
     same_step = (steps.c.image_id == decisions.c.image_id) & (steps.c.version == decisions.c.version)
     joined = sa.select(decisions, steps.c.who, steps.c.at, steps.c.clicks).join(steps, same_step).where(wanted)
     rows: defaultdict[str, list[sa.Row]] = defaultdict(list)
@@ -47,21 +39,18 @@ def _read(store: Store, wanted: sa.ColumnElement[bool]) -> dict[str, list[Decisi
             rows[row.image_id].append(row)
         for line in connection.execute(joined.order_by(decisions.c.decision_id)):
             lines[line.image_id].append(line)
-    return {image_id: _of_image(of_image, lines[image_id]) for image_id, of_image in rows.items()}
+    return {image: _of_image(of_image, lines[image]) for image, of_image in rows.items()}
 
 
 def _of_image(rows: Sequence[sa.Row], lines: Sequence[sa.Row]) -> list[Decision]:
     """The current decisions by id; `lines` are the image's decisions in the order they were made."""
     counted = current_steps(steps_of(rows, lines))
     verdicts, versions = fold(counted), {step.version for step in counted}
-    last = {
-        line.tag_id: line
-        for line in lines
-        if line.action != "withdraw" and line.version in versions and line.tag_id in verdicts
-    }
-    return sorted((_decision(line) for line in last.values()), key=lambda decision: decision.decision_id)
-
-
-def _decision(line: sa.Row) -> Decision:
+    in_effect = [line for line in lines if line.version in versions and line.action != "withdraw"]
+    last = {line.tag_id: line for line in in_effect if line.tag_id in verdicts}
     names = ("decision_id", "tag_id", "who", "at", "clicks", "model", "score", "rank")
-    return Decision(accepted=VERDICTS[line.action] == "accepted", **{name: line._mapping[name] for name in names})
+    decisions = [
+        Decision(accepted=VERDICTS[line.action] == "accepted", **{name: line._mapping[name] for name in names})
+        for line in last.values()
+    ]
+    return sorted(decisions, key=lambda decision: decision.decision_id)

@@ -18,32 +18,23 @@ TOP = 10  # paper: suggestions shown per facet
 def rank_again(decisions: pl.DataFrame, suggester: Suggester, jpeg_of: Callable[[str], bytes]) -> pl.DataFrame:
     """The decisions with this model's score and rank of the tag: `score_now`, `rank_now`; null for an unknown tag."""
     short_side = AssistantLimits().model_short_side
-    now: list[tuple[float, int] | None] = []
+    now: list[tuple[float | None, int | None]] = []
     for image_id, tag_id in decisions.select("image_id", "tag_id").iter_rows():
         with for_model(jpeg_of(image_id), short_side) as picture:
-            now.append(suggester.score_and_rank(image_id, picture, tag_id))
-    return decisions.with_columns(
-        score_now=pl.Series([each and each[0] for each in now], dtype=pl.Float64),
-        rank_now=pl.Series([each and each[1] for each in now], dtype=pl.Int64),
-    )
+            now.append(suggester.score_and_rank(image_id, picture, tag_id) or (None, None))
+    return decisions.hstack(pl.DataFrame(now, {"score_now": pl.Float64, "rank_now": pl.Int64}, orient="row"))
 
 
 def summary(ranked: pl.DataFrame) -> pl.DataFrame:
     """One row each for accepted and rejected tags: mean score and rank, and share in the top 10, when shown and now."""
 
-    def means(moment: str, score: str, rank: str) -> list[pl.Expr]:
-        return [
-            pl.col(score).mean().alias(f"score_{moment}"),
-            pl.col(rank).mean().alias(f"rank_{moment}"),
-            (pl.col(rank).fill_null(TOP + 1) <= TOP).mean().alias(f"top_{TOP}_{moment}"),
-        ]
-
+    means = {"n": pl.len()}
+    for moment, suffix in (("shown", ""), ("now", "_now")):
+        rank = pl.col(f"rank{suffix}")
+        means |= {f"score_{moment}": pl.mean(f"score{suffix}"), f"rank_{moment}": rank.mean()}
+        means[f"top_{TOP}_{moment}"] = (rank.fill_null(TOP + 1) <= TOP).mean()
     decided = pl.when("accepted").then(pl.lit("accepted")).otherwise(pl.lit("rejected"))
-    return (
-        ranked.group_by(decided=decided)
-        .agg(pl.len().alias("n"), *means("shown", "score", "rank"), *means("now", "score_now", "rank_now"))
-        .sort("decided")
-    )
+    return ranked.group_by(decided=decided).agg(**means).sort("decided")
 
 
 def decision_impact(storage: Path, model: str | None = None) -> tuple[str, pl.DataFrame]:
@@ -53,11 +44,6 @@ def decision_impact(storage: Path, model: str | None = None) -> tuple[str, pl.Da
     key = model or models.default
     if key not in models.infos:
         raise ModelError(f"There is no trained model `{key}`. The trained models are: {', '.join(models.infos)}.")
-    limits = AssistantLimits()
-    pictures = Pictures(
-        storage / "assistant" / "pictures",
-        thumbnail_short_side=limits.thumbnail_short_side,
-        jpeg_quality=limits.images.jpeg_quality,
-    )
+    pictures = Pictures(storage / "assistant" / "pictures", AssistantLimits())
     decisions = read_decisions(database_of(storage))
     return key, summary(rank_again(decisions, models.get(key), lambda image: pictures.file(image).read_bytes()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from ml.assistant.current_decisions import all_current_decisions
+from ml.assistant.current_decisions import current_decisions
 from ml.assistant.schema import steps
 from ml.assistant.store import Store, StoreError
 from pipeline.tables import CATALOGUER_DECISIONS
@@ -32,10 +32,10 @@ def read_decisions(database: str, *, finished_only: bool = False) -> pl.DataFram
     with _opened(database) as store:
         if store is None:
             return CATALOGUER_DECISIONS.empty()
-        decisions = all_current_decisions(store)
+        decisions = current_decisions(store)
         rows = [
             asdict(decision) | {"image_id": image.image_id, "record_id": image.record_id}
-            for image in store.queue(limit=2**31 - 1)
+            for image in store.queue()
             if image.state == "done" or not finished_only
             for decision in decisions.get(image.image_id, ())
         ]

@@ -7,36 +7,27 @@ import polars as pl
 
 from ml.assistant.vocabulary import Term
 from pipeline.settings import RULES_FILE
-from pipeline.tables import CONCEPTS
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.facets import assign_facets, load_rules
 from pipeline.vocabulary.thesaurus import Thesaurus
 
 
-def terms_of_table(file: Path) -> list[Term]:
-    """The terms of a `concepts` table, in which every concept has its facet."""
-    return list(terms_of(CONCEPTS.read(file)))
-
-
-def terms_of_dumps(paths: Sequence[Path], rules_file: Path = RULES_FILE) -> list[Term]:
+def terms_of_dumps(paths: Sequence[Path]) -> list[Term]:
     """The terms of the full AAT in local dumps, in the facets that the rules file assigns.
 
     Raises DumpError, RulesError, CyclicThesaurus.
     """
-    return list(terms_of(assign_facets(DumpSource(paths).all_concepts(), load_rules(rules_file))))
+    return list(terms_of(assign_facets(DumpSource(paths).all_concepts(), load_rules(RULES_FILE))))
 
 
 def terms_of(concepts: pl.DataFrame) -> Iterator[Term]:
-    """The concepts that may be tags, with the nearest such concepts of the same facet as parents.
+    """The concepts of a `concepts` table that may be tags, with the nearest such concepts of the same facet as parents.
 
     Guide terms, hierarchies, facets and concepts without a facet are skipped, as in the tags of the dataset.
     """
     thesaurus = Thesaurus(concepts)
-    facets = {
-        row["concept_id"]: row["facet"]
-        for row in concepts.select("concept_id", "kind", "facet").iter_rows(named=True)
-        if row["kind"] == "concept" and row["facet"]
-    }
+    in_facets = concepts.filter(pl.col("kind") == "concept", pl.col("facet") != "")
+    facets: dict[str, str] = dict(in_facets.select("concept_id", "facet").iter_rows())
     texts = concepts.sort("concept_id").select("concept_id", "labels", "alt_labels", "scope_note")
     for concept_id, labels, alt_labels, notes in texts.iter_rows():
         if concept_id in facets:
@@ -64,10 +55,8 @@ def _parents(concept_id: str, thesaurus: Thesaurus, facets: dict[str, str]) -> t
 def _nearest(start: str | None, facet: str, thesaurus: Thesaurus, facets: dict[str, str]) -> str | None:
     if start is None or start not in thesaurus.kinds:
         return None
-    for candidate in (start, *thesaurus.preferred_ancestors(start)):
-        if facets.get(candidate) == facet:
-            return candidate
-    return None
+    upwards = (start, *thesaurus.preferred_ancestors(start))
+    return next((concept for concept in upwards if facets.get(concept) == facet), None)
 
 
 def _by_language(texts: list[dict[str, str]] | None) -> dict[str, tuple[str, ...]]:

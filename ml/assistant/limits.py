@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.images.decoders import Decoders
 from pipeline.images.verify import Limits
 from pipeline.settings import ImageSettings
 
@@ -27,11 +28,10 @@ class AssistantLimits:
     decoders: int = 2
     images: ImageSettings = field(default_factory=ImageSettings)
 
-    def decoding(self) -> Limits:
-        """What an upload may be, and how it is kept."""
-        return Limits(
-            short_side=self.shown_short_side,
-            min_short_side=self.images.min_short_side,
-            jpeg_quality=self.images.jpeg_quality,
-            max_pixels=self.images.max_pixels,
+    def new_decoders(self) -> Decoders:
+        """Processes that decode uploads: what an upload may be, and how it is kept."""
+        images = self.images
+        limits = Limits(self.shown_short_side, images.min_short_side, images.jpeg_quality, images.max_pixels)
+        return Decoders(
+            limits, count=self.decoders, timeout_s=images.decode_timeout_s, memory_mb=images.decode_memory_mb
         )

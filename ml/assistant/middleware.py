@@ -64,10 +64,7 @@ class AccessMiddleware:
         response = self._refusal(request)
         if response is None and self._token is not None and (token := _token_in_address(request)):
             response = _to_cookie(token, scope["path"])
-        if response is not None:
-            await response(scope, receive, send)
-        else:
-            await self._pass_on(scope, receive, send)
+        await (response or self._pass_on)(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ml.assistant.limits import AssistantLimits
 from pipeline.files import whole_file
 from pipeline.images.verify import encoded, shrunk
 
@@ -15,15 +16,14 @@ IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 class Pictures:
     """A folder of re-encoded pictures and their thumbnails. Only ids, which are hashes, become paths."""
 
-    def __init__(self, folder: Path, *, thumbnail_short_side: int, jpeg_quality: int):
-        self.folder = folder
-        self._thumbnail_short_side = thumbnail_short_side
-        self._jpeg_quality = jpeg_quality
+    def __init__(self, folder: Path, limits: AssistantLimits):
+        self.folder, self.limits = folder, limits
 
     def keep(self, image_id: str, jpeg: bytes) -> None:
         """Write the picture and its thumbnail to disk."""
         with opened(jpeg) as picture:
-            small = encoded(shrunk(picture.convert("RGB"), self._thumbnail_short_side), self._jpeg_quality)
+            thumbnail = shrunk(picture.convert("RGB"), self.limits.thumbnail_short_side)
+        small = encoded(thumbnail, self.limits.images.jpeg_quality)
         for file, content in ((self.thumbnail(image_id), small), (self.file(image_id), jpeg)):
             if not file.exists():
                 with whole_file(file) as temporary:

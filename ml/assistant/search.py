@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -20,17 +20,9 @@ LONGEST_QUERY = 100  # characters
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A tag with the label that matched, its language, and whether it is a synonym."""
+    """A tag with one of its labels, as written and folded, its language, and whether it is a synonym."""
 
     term: Term
-    text: str
-    language: str
-    is_synonym: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    tag: int
     text: str
     folded: str
     language: str
@@ -51,12 +43,10 @@ class SearchIndex:
     """
 
     def __init__(self, vocabulary: Vocabulary):
-        self.terms = list(vocabulary.terms.values())
-        entries = [entry for tag, term in enumerate(self.terms) for entry in _entries(tag, term)]
-        entries.sort(key=self._priority)
+        entries = sorted((entry for term in vocabulary.terms.values() for entry in _entries(term)), key=_priority)
         self.entries = entries
-        self._tag = np.array([entry.tag for entry in entries], dtype=np.int32)
-        self._facet_of = np.array([term.facet for term in self.terms], dtype=np.str_)
+        self._facets = vocabulary.facets
+        self._facet_of = np.array([self._facets.index(entry.term.facet) for entry in entries], dtype=np.int8)
         words: dict[str, list[int]] = {}
         for number, entry in enumerate(entries):
             for word in dict.fromkeys(entry.folded.split()):
@@ -69,10 +59,6 @@ class SearchIndex:
         self._labels = [label for label, _ in labels]
         self._label_entry = np.array([number for _, number in labels], dtype=np.int32)
 
-    def _priority(self, entry: _Entry) -> tuple:
-        term = self.terms[entry.tag]
-        return (not term.in_model, entry.is_synonym, len(entry.folded), -term.n_train, entry.folded, entry.tag)
-
     def search(self, query: str, language: str, *, facet: str | None = None, limit: int = 20) -> list[Hit]:
         """The tags with a label that has every word of the query, or a word that starts with it; the best first.
 
@@ -81,18 +67,15 @@ class SearchIndex:
         folded = fold(query[:LONGEST_QUERY])
         if not folded or limit < 1:
             return []
-        best: dict[int, _Entry] = {}
+        best: dict[str, Hit] = {}
         for candidates in self._tiers(folded):
             if facet is not None:
-                candidates = candidates[self._facet_of[self._tag[candidates]] == facet]
+                candidates = candidates[self._facet_of[candidates] == self._facets.index(facet)]
             for entry in self._first_per_tag(candidates, language, limit):
-                best.setdefault(entry.tag, entry)
+                best.setdefault(entry.term.tag_id, entry)
             if len(best) >= limit:
                 break
-        return [
-            Hit(self.terms[entry.tag], entry.text, entry.language, entry.is_synonym)
-            for entry in list(best.values())[:limit]
-        ]
+        return list(best.values())[:limit]
 
     def _tiers(self, folded: str) -> Iterator[np.ndarray]:
         low, high = bisect_left(self._labels, folded), bisect_left(self._labels, folded + "\x00")
@@ -104,18 +87,16 @@ class SearchIndex:
         if any(len(word) >= INSIDE_WORDS_FROM for word in words):
             yield _in_all([self._containing(word) for word in words])
 
-    def _first_per_tag(self, candidates: np.ndarray, language: str, limit: int) -> list[_Entry]:
+    def _first_per_tag(self, candidates: np.ndarray, language: str, limit: int) -> list[Hit]:
         """The first entry of every tag, or the tag's first entry in the requested language."""
-        first: dict[int, _Entry] = {}
+        first: dict[str, Hit] = {}
         for number in candidates[: limit * 20]:
             entry = self.entries[number]
-            known = first.get(entry.tag)
-            if known is None:
-                if len(first) == limit:
-                    break
-                first[entry.tag] = entry
-            elif known.language != language and entry.language == language:
-                first[entry.tag] = entry
+            known = first.get(entry.term.tag_id)
+            if known is None and len(first) == limit:
+                break
+            if known is None or (known.language != language and entry.language == language):
+                first[entry.term.tag_id] = entry
         return list(first.values())
 
     def _starting(self, word: str) -> np.ndarray:
@@ -130,29 +111,24 @@ class SearchIndex:
         return _union([self._entries_of[number] for number in numbers])
 
 
-def _entries(tag: int, term: Term) -> Iterator[_Entry]:
+def _priority(entry: Hit) -> tuple:
+    term = entry.term
+    return (not term.in_model, entry.is_synonym, len(entry.folded), -term.n_train, entry.folded, term.tag_id)
+
+
+def _entries(term: Term) -> list[Hit]:
     """The term's labels and synonyms, each text once per language, and its id."""
-    seen: set[tuple[str, str]] = set()
-    for language, text, is_synonym in _texts(term):
-        folded = fold(text)
-        if folded and (language, folded) not in seen:
-            seen.add((language, folded))
-            yield _Entry(tag, text, folded, language, is_synonym)
-    yield _Entry(tag, f"aat:{term.tag_id}", term.tag_id, "", True)
-
-
-def _texts(term: Term) -> Iterable[tuple[str, str, bool]]:
-    for language, text in sorted(term.labels.items()):
-        yield language, text, False
-    for language, texts in sorted(term.alt_labels.items()):
-        for text in texts:
-            yield language, text, True
+    texts = [(language, text, False) for language, text in sorted(term.labels.items())]
+    texts += [(language, text, True) for language, several in sorted(term.alt_labels.items()) for text in several]
+    first: dict[tuple[str, str], Hit] = {}
+    for language, text, is_synonym in texts:
+        if folded := fold(text):
+            first.setdefault((language, folded), Hit(term, text, folded, language, is_synonym))
+    return [*first.values(), Hit(term, f"aat:{term.tag_id}", term.tag_id, "", True)]
 
 
 def _union(lists: list[np.ndarray]) -> np.ndarray:
-    if not lists:
-        return np.empty(0, dtype=np.int32)
-    return lists[0] if len(lists) == 1 else np.unique(np.concatenate(lists))
+    return np.unique(np.concatenate([np.empty(0, dtype=np.int32), *lists]))
 
 
 def _in_all(lists: list[np.ndarray]) -> np.ndarray:

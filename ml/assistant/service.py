@@ -6,24 +6,21 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
 from ml.assistant.dataset_images import DatasetImages, titles_of
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.pictures import Pictures, for_model
-from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages
+from ml.assistant.remote_images import RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
 from ml.assistant.suggest import FacetSuggestions, ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary
-from pipeline.images.decoders import Content, Decoders
+from pipeline.images.decoders import Content
 from pipeline.images.verify import Picture
-
-Result = TypeVar("Result")
 
 
 class Busy(Exception):
@@ -82,11 +79,7 @@ class AssistantService:
         self.limits = limits or AssistantLimits()
         self.vocabulary, self.models, self.store = vocabulary, models, store
         self.index = SearchIndex(vocabulary)
-        self.pictures = Pictures(
-            folder / "pictures",
-            thumbnail_short_side=self.limits.thumbnail_short_side,
-            jpeg_quality=self.limits.images.jpeg_quality,
-        )
+        self.pictures = Pictures(folder / "pictures", self.limits)
         self.dataset, self.records = dataset, records
         self.examples = DatasetImages(dataset) if dataset else None
         self.blind_share, self.blind_seed = blind_share, blind_seed
@@ -99,14 +92,7 @@ class AssistantService:
         self._model_thread = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="model"))
         if self.remote_images is not None:
             await self._stack.enter_async_context(self.remote_images)
-        self._decoders = await self._stack.enter_async_context(
-            Decoders(
-                self.limits.decoding(),
-                count=self.limits.decoders,
-                timeout_s=self.limits.images.decode_timeout_s,
-                memory_mb=self.limits.images.decode_memory_mb,
-            )
-        )
+        self._decoders = await self._stack.enter_async_context(self.limits.new_decoders())
         if self.models.default is not None:
             self._model_thread.submit(self.models.get, None)  # loads the default model early
         return self
@@ -118,11 +104,11 @@ class AssistantService:
         """The picture in these bytes, re-encoded in a separate process. Raises Rejected."""
         return await self._decoders.verify(Content(data, None))
 
-    async def add(self, data: bytes, new: Callable[[str, Picture], NewImage]) -> sa.Row:
-        """Add an image to the queue. Raises Rejected."""
+    async def add(self, data: bytes, **values: Any) -> sa.Row:
+        """Add an image to the queue; `values` are further fields of NewImage. Raises Rejected."""
         picture = await self.decode(data)
-        image_id = hashlib.sha256(data).hexdigest()
-        return await asyncio.to_thread(self._keep, picture.jpeg, new(image_id, picture))
+        new = NewImage(hashlib.sha256(data).hexdigest(), picture.width, picture.height, **values)
+        return await asyncio.to_thread(self._keep, picture.jpeg, new)
 
     def _keep(self, jpeg: bytes, new: NewImage) -> sa.Row:
         self.pictures.keep(new.image_id, jpeg)
@@ -133,8 +119,8 @@ class AssistantService:
         if self.dataset is None:
             return []
         images = DatasetImages(self.dataset, split)
-        by_hash = sorted(images.locations, key=lambda image: hashlib.sha256(image.encode()).digest())
-        chosen = list(islice((image_id for image_id in by_hash if not self.store.has_image(image_id)), count))
+        new = set(images.locations) - {row.image_id for row in self.store.queue()}
+        chosen = sorted(new, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())[:count]
         records = [images.locations[image_id].record_id for image_id in chosen]
         titles = titles_of(self.records, records) if self.records is not None and self.records.exists() else {}
         return [self._add_dataset_image(images, image_id, titles, split, who) for image_id in chosen]
@@ -145,28 +131,9 @@ class AssistantService:
         location, jpeg = images.locations[image_id], images.jpeg(image_id)
         with for_model(jpeg, self.limits.shown_short_side) as picture:
             width, height = picture.size
-        new = NewImage(
-            image_id,
-            width,
-            height,
-            title=titles.get(location.record_id, location.record_id),
-            source="dataset",
-            record_id=location.record_id,
-            attribution=location.data_provider,
-            batch=split,
-            added_by=who,
-        )
-        return self._keep(jpeg, new)
-
-    async def add_remote_image(self, remote: RemoteImage, who: str) -> sa.Row:
-        """Fetch an image from another server and add it to the queue. Raises NotFetched, Rejected."""
-        if self.remote_images is None:
-            raise NotFetched("not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
-
-        def new(image_id: str, picture: Picture) -> NewImage:
-            return NewImage(image_id, picture.width, picture.height, added_by=who, **vars(remote))
-
-        return await self.add(await self.remote_images.fetch(remote.source_url), new)
+        title = titles.get(location.record_id, location.record_id)
+        origin = {"source": "dataset", "record_id": location.record_id, "attribution": location.data_provider}
+        return self._keep(jpeg, NewImage(image_id, width, height, title, **origin, batch=split, added_by=who))
 
     async def suggest(
         self, image_id: str, jpeg: bytes, *, model: str | None = None, limit: int | None = None

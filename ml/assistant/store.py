@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,6 @@ from ml.assistant.annotation import Action, Step, Verdict, current_steps, decide
 from ml.assistant.schema import decisions, images, showings, steps
 from ml.assistant.vocabulary import Vocabulary
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 STATES = {"done": "done", "skip": "skipped", "reopen": "open"}
 
 
@@ -108,11 +107,7 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[sa.Connection]:
-        with (
-            self._turn,
-            self.engine.connect().execution_options(assistant_writes=True) as connection,
-            connection.begin(),
-        ):
+        with self._turn, _writing(self.engine).begin() as connection:
             yield connection
 
     # --- images
@@ -121,11 +116,8 @@ class Store:
         """Add an image to the queue; an image that is in it already stays as it is."""
         blind = is_blind(new.image_id, blind_share, blind_seed)
         values = asdict(new) | {"added_at": self.clock(), "blind": blind, "state": "open", "version": 0}
-        try:
-            with self._write() as connection:
-                connection.execute(sa.insert(images).values(values))
-        except IntegrityError:
-            return self.image(new.image_id)  # the same bytes were added before
+        with suppress(IntegrityError), self._write() as connection:  # the same bytes may have been added before
+            connection.execute(sa.insert(images).values(values))
         return self.image(new.image_id)
 
     def image(self, image_id: str) -> sa.Row:
@@ -133,25 +125,17 @@ class Store:
         with self.engine.connect() as connection:
             return _image(connection, image_id)
 
-    def has_image(self, image_id: str) -> bool:
-        """Whether the image is in the queue."""
-        query = sa.select(images.c.version).where(images.c.image_id == image_id)
-        with self.engine.connect() as connection:
-            return connection.execute(query).first() is not None
-
-    def queue(self, *, state: str | None = None, offset: int = 0, limit: int = 100) -> Sequence[sa.Row]:
+    def queue(self, *, state: str | None = None, offset: int = 0, limit: int | None = None) -> Sequence[sa.Row]:
         """Images in the order they were added."""
-        query = sa.select(images).order_by(images.c.position)
-        if state is not None:
-            query = query.where(images.c.state == state)
+        query = sa.select(images).order_by(images.c.position).offset(offset).limit(limit)
         with self.engine.connect() as connection:
-            return connection.execute(query.offset(offset).limit(limit)).all()
+            return connection.execute(query if state is None else query.where(images.c.state == state)).all()
 
     def progress(self) -> dict[str, int]:
         """The number of images that are open, done and skipped, and of all."""
         query = sa.select(images.c.state, sa.func.count()).group_by(images.c.state)
         with self.engine.connect() as connection:
-            counts = {row[0]: row[1] for row in connection.execute(query)}
+            counts: dict[str, int] = dict(connection.execute(query).tuples().all())
         return {state: counts.get(state, 0) for state in ("open", "done", "skipped")} | {"all": sum(counts.values())}
 
     # --- what was shown
@@ -160,19 +144,13 @@ class Store:
         """Log what a model suggested for an image, in the order shown; equal showings are one row. Returns its id."""
         text = json.dumps({"image": image_id, "model": model, "facets": shown}, sort_keys=True)
         showing_id = hashlib.sha256(text.encode()).hexdigest()
-        values = {
-            "showing_id": showing_id,
-            "image_id": image_id,
-            "model": model,
-            "shown": json.dumps(shown, sort_keys=True),
-            "shown_at": self.clock(),
-        }
+        shown_text, now = json.dumps(shown, sort_keys=True), self.clock()
         with self.engine.connect() as connection:
-            if connection.execute(_showing(showing_id)).first():
+            if connection.execute(sa.select(showings).where(showings.c.showing_id == showing_id)).first():
                 return showing_id
         try:
             with self._write() as connection:
-                connection.execute(sa.insert(showings).values(values))
+                connection.execute(sa.insert(showings).values((showing_id, image_id, model, shown_text, now)))
         except IntegrityError:  # another request wrote the same showing, or the image is unknown
             self.image(image_id)
         return showing_id
@@ -195,9 +173,9 @@ class Store:
 
         def step(connection: sa.Connection, current: Annotation) -> Step:
             shown, _ = _shown(connection, act.showing_id, image_id)
-            added = action == "accept" and _rank(shown, tag.facet, tag_id)[0] is None
-            stated: Action = "add" if added else action
-            return Step(act.version + 1, "decide", decide(current.verdicts, tag_id, stated, vocabulary))
+            added = action == "accept" and tag_id not in dict(shown.get(tag.facet, ()))
+            changes = decide(current.verdicts, tag_id, "add" if added else action, vocabulary)
+            return Step(act.version + 1, "decide", changes)
 
         return self._act(image_id, act, step, vocabulary)
 
@@ -228,17 +206,15 @@ class Store:
             repeated = connection.execute(sa.select(steps.c.image_id).where(steps.c.key == act.key)).first()
             if repeated is not None and repeated.image_id == image_id:
                 return _annotation(connection, image_id)
-            moved = connection.execute(
-                sa.update(images)
-                .where(images.c.image_id == image_id, images.c.version == act.version)
-                .values(version=act.version + 1)
-            )
+            this_image = sa.update(images).where(images.c.image_id == image_id)
+            raised = this_image.where(images.c.version == act.version).values(version=act.version + 1)
+            moved = connection.execute(raised)
             current = _annotation(connection, image_id)
             if moved.rowcount != 1 or repeated is not None:
                 raise Conflict(current, _log(connection, image_id, act.version))
             self._log_step(connection, image_id, act, make_step(connection, current), vocabulary)
             state = _state(_log(connection, image_id, 0))
-            connection.execute(sa.update(images).where(images.c.image_id == image_id).values(state=state))
+            connection.execute(this_image.values(state=state))
             return _annotation(connection, image_id)  # returned after the commit
 
     def _log_step(
@@ -251,15 +227,9 @@ class Store:
         for position, change in enumerate(step.changes):
             facet = vocabulary.terms[change.tag_id].facet if vocabulary and change.tag_id in vocabulary else None
             rank, score = _rank(shown, facet, change.tag_id)
-            values = asdict(change) | {
-                "decision_id": f"{image_id[:24]}-{step.version:06d}-{position:02d}",
-                "position": position,
-                "facet": facet,
-                "model": model,
-                "score": score,
-                "rank": rank,
-            }
-            connection.execute(sa.insert(decisions).values(of_step | values))
+            values = of_step | asdict(change) | {"facet": facet, "model": model, "score": score, "rank": rank}
+            values |= {"decision_id": f"{image_id[:24]}-{step.version:06d}-{position:02d}", "position": position}
+            connection.execute(sa.insert(decisions).values(values))
 
 
 def is_blind(image_id: str, share: float, seed: int) -> bool:
@@ -270,12 +240,16 @@ def is_blind(image_id: str, share: float, seed: int) -> bool:
 
 def migrate(engine: sa.Engine) -> None:
     """Run the migrations that the database lacks."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    with engine.connect().execution_options(assistant_writes=True) as connection, connection.begin():
-        config.attributes["connection"] = connection
+    with _writing(engine).begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "ml.assistant:migrations")
+        config.set_main_option("path_separator", "os")
         command.upgrade(config, "head")
+
+
+def _writing(engine: sa.Engine) -> sa.Engine:
+    """The engine for transactions that write; it shares the connections."""
+    return engine.execution_options(assistant_writes=True)
 
 
 def _engine(url: str) -> sa.Engine:
@@ -329,18 +303,13 @@ def _state(logged: list[LoggedStep]) -> str:
     return STATES[moves[-1]] if moves else "open"
 
 
-def _showing(showing_id: str | None) -> sa.Select:
-    return sa.select(showings).where(showings.c.showing_id == showing_id)
-
-
 def _shown(connection: sa.Connection, showing_id: str | None, image_id: str) -> tuple[dict, str | None]:
     """The suggestions shown and their model; empty if the showing is unknown or of another image."""
-    row = connection.execute(_showing(showing_id).where(showings.c.image_id == image_id)).first()
+    this_one = (showings.c.showing_id == showing_id) & (showings.c.image_id == image_id)
+    row = connection.execute(sa.select(showings).where(this_one)).first()
     return (json.loads(row.shown), row.model) if row else ({}, None)
 
 
 def _rank(shown: dict, facet: str | None, tag_id: str) -> tuple[int | None, float | None]:
-    for rank, (tag, score) in enumerate(shown.get(facet, ()), start=1):
-        if tag == tag_id:
-            return rank, score
-    return None, None
+    ranks = ((rank, score) for rank, (tag, score) in enumerate(shown.get(facet, ()), start=1) if tag == tag_id)
+    return next(ranks, (None, None))

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +12,11 @@ from PIL import Image
 
 from ml.assistant.vocabulary import Vocabulary
 
+if TYPE_CHECKING:  # torch takes seconds to import
+    from ml.registry.score import Scorer
+
 Scores = Mapping[str, NDArray[np.floating]]
-
-
-class Scorer(Protocol):
-    """A trained model: takes a picture, gives a score per tag of each facet, in the order of the tag list."""
-
-    def scores(self, picture: Image.Image) -> Scores:
-        """One score per tag, for each facet that the model knows. The picture is RGB, of any size."""
-        ...
+REMEMBERED = 512  # pictures whose scores are cached
 
 
 @dataclass(frozen=True)
@@ -47,11 +43,8 @@ class FacetSuggestions:
 class Suggester:
     """A model with the order of its tags. It scores one picture at a time and caches the latest scores."""
 
-    def __init__(self, info: ModelInfo, scorer: Scorer, order: Mapping[str, list[str]], *, remembered: int = 512):
-        self.info = info
-        self._scorer = scorer
-        self._order = order
-        self._remembered = remembered
+    def __init__(self, info: ModelInfo, scorer: "Scorer", order: Mapping[str, list[str]]):
+        self.info, self._scorer, self._order = info, scorer, order
         self._scores: OrderedDict[str, Scores] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -60,7 +53,7 @@ class Suggester:
         with self._lock:
             if image_id not in self._scores:
                 self._scores[image_id] = self._scorer.scores(picture)
-                while len(self._scores) > self._remembered:
+                if len(self._scores) > REMEMBERED:
                     self._scores.popitem(last=False)
             self._scores.move_to_end(image_id)
             return self._scores[image_id]

@@ -1,61 +1,44 @@
 """The score per facet from which a model is sure, fixed on the validation images."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from ml.dataset.ground_truth import load_truth
+from ml.dataset.open import load_dataset
+from ml.dataset.prediction_files import EvaluationError, read_predictions
+from ml.dataset.relevance import Relevance
+from ml.dataset.tag_list import TagListError, load_tag_list
 
 SURE_PRECISION = 0.8  # ours: the share of right tags among those at or above the threshold
 
 
-@dataclass(frozen=True)
-class Truth:
-    """A split's images by record and view, and their tags: images x tags per facet."""
+def sure_from(predictions: Path, keys: Iterable[str], dataset: Path) -> dict[str, dict[str, float]]:
+    """The threshold per facet of each model, from the log-probabilities that it predicted for validation.
 
-    keys: list[tuple[str, int]]
-    relevant: dict[str, NDArray[np.bool_]]
-
-
-def read_truth(dataset: Path, order: Mapping[str, list[str]], split: str = "validation") -> Truth:
-    """The tags of a split's images, ancestors included."""
-    files = sorted((dataset / split).glob("part-*.parquet"))
-    if not files:
-        return Truth([], {})
-    names = ["record_id", "view", *order]
-    table = pa.concat_tables([pq.read_table(file, columns=names).replace_schema_metadata(None) for file in files])
-    table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
-    keys = list(zip(table["record_id"].to_pylist(), table["view"].to_pylist(), strict=True))
-    relevant = {}
-    for facet, tags in order.items():
-        rows = [set(row or ()) for row in table[facet].to_pylist()]
-        relevant[facet] = np.array([[tag in row for tag in tags] for row in rows], dtype=bool).reshape(-1, len(tags))
-    return Truth(keys, relevant)
-
-
-def sure_from(folder: Path, truth: Truth, tag_list_hash: str, precision: float = SURE_PRECISION) -> dict[str, float]:
-    """The threshold per facet, from the log-probabilities that a model predicted for validation.
-
-    `folder` is `predictions/<baseline>/validation`. Files of other images or of another tag list are ignored.
+    Models without predictions, or with predictions for other images or another tag list, are left out.
     """
-    thresholds: dict[str, float] = {}
-    for facet, relevant in truth.relevant.items():
-        file = folder / f"{facet}.parquet"
-        if not file.exists():
+    try:
+        tag_list, truth = load_tag_list(dataset), load_truth(load_dataset(dataset), "validation")
+    except (TagListError, EvaluationError):
+        return {}
+    thresholds = {}
+    for key in keys:
+        try:
+            scores = read_predictions(predictions / key, truth, tag_list)
+        except EvaluationError:
             continue
-        table = pq.read_table(file)
-        written = (table.schema.metadata or {}).get(b"tag_list_hash", b"").decode()
-        keys = list(zip(table["record_id"].to_pylist(), table["view"].to_pylist(), strict=True))
-        if written != tag_list_hash or keys != truth.keys:
-            continue
-        scores = table["scores"].combine_chunks().flatten().to_numpy().astype(np.float32).reshape(relevant.shape)
-        value = threshold(np.exp(scores), relevant, precision)
-        if value is not None:
-            thresholds[facet] = value
+        values = {facet: _threshold_of(of_facet, truth.relevance[facet]) for facet, of_facet in scores.items()}
+        thresholds[key] = {facet: value for facet, value in values.items() if value is not None}
     return thresholds
+
+
+def _threshold_of(log_scores: NDArray[np.floating], relevance: Relevance) -> float | None:
+    relevant = np.zeros(log_scores.shape, dtype=bool)
+    relevant[relevance.images, relevance.tags] = True
+    return threshold(np.exp(log_scores), relevant, SURE_PRECISION)
 
 
 def threshold(scores: NDArray[np.floating], relevant: NDArray[np.bool_], precision: float) -> float | None:

@@ -1,15 +1,14 @@
 """The trained models of a storage folder: their descriptions, how they are loaded, and the default one."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ml.assistant.service import Models
-from ml.assistant.suggest import ModelInfo, Scorer, Suggester
-from ml.assistant.thresholds import Truth, read_truth, sure_from
+from ml.assistant.suggest import ModelInfo, Suggester
+from ml.assistant.thresholds import sure_from
 from ml.registry.champion import read_contender
 from pipeline import FACETS
 from pipeline.files import sha256_of
@@ -22,33 +21,17 @@ class ModelError(RuntimeError):
     """A trained model cannot be used at the assistant; the message says which and what to do."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A finished model's folder with its `model.json`."""
-
-    folder: Path
-    described: Mapping[str, Any]
-
-    @property
-    def key(self) -> str:
-        """The baseline's key."""
-        return self.folder.name
-
-
 def find_models(models: Path, predictions: Path, dataset: Path, order: Mapping[str, list[str]]) -> Models:
     """The models in a folder that fit the dataset's tag list; those that do not fit are left out.
 
     The default is the best on validation: the highest mean R-Precision over facets in `model.json`.
     """
     tag_list_hash = json.loads((dataset / "tag_list.json").read_text(encoding="utf-8"))["tag_list_hash"]
-    found = [model for model in _all(models) if model.described.get("tag_list_hash") == tag_list_hash]
-    truth = read_truth(dataset, order)
-    infos = [_info(model, predictions / model.key / "validation", truth, tag_list_hash) for model in found]
-    loaders = {
-        model.key: partial(_suggester, model, models, dataset, order, info)
-        for model, info in zip(found, infos, strict=True)
-    }
-    return Models(loaders, infos, default_of(found))
+    described = {key: model for key, model in _all(models).items() if model.get("tag_list_hash") == tag_list_hash}
+    thresholds = sure_from(predictions, described, dataset)
+    infos = [_info(models / key, model, thresholds.get(key, {})) for key, model in described.items()]
+    loaders = {info.key: partial(_suggester, info, models, dataset, order) for info in infos}
+    return Models(loaders, infos, default_of(described))
 
 
 def start_with(models: Models, wanted: str | None, storage: Path) -> None:
@@ -56,64 +39,56 @@ def start_with(models: Models, wanted: str | None, storage: Path) -> None:
 
     Raises ModelError when the wanted model is not there.
     """
-    if wanted is not None and wanted not in models.infos:
+    if wanted is None:
+        promoted = read_contender(storage / "champion" / "champion.json")
+        wanted = promoted.baseline if promoted and promoted.baseline in models.infos else models.default
+    elif wanted not in models.infos:
         there = ", ".join(models.infos) or "none"
         raise ModelError(f"There is no trained model `{wanted}` in the storage; there are: {there}.")
-    promoted = read_contender(storage / "champion" / "champion.json")
-    if wanted is not None:
-        models.default = wanted
-    elif promoted is not None and promoted.baseline in models.infos:
-        models.default = promoted.baseline
+    models.default = wanted
 
 
-def default_of(models: Sequence[Trained]) -> str | None:
+def default_of(described: Mapping[str, Mapping[str, Any]]) -> str | None:
     """The key of the model that is best on validation over all four facets; else by PREFERRED; None without models."""
 
-    def goodness(model: Trained) -> tuple[int, float, int]:
-        figures = model.described.get("validation") or {}
-        facets = len(set(figures) & set(FACETS))
-        place = PREFERRED.index(model.key) if model.key in PREFERRED else len(PREFERRED)
-        return facets, float(figures.get("mean") or 0.0), -place
+    def goodness(key: str) -> tuple[int, float, int]:
+        figures = described[key].get("validation") or {}
+        place = PREFERRED.index(key) if key in PREFERRED else len(PREFERRED)
+        return len(set(figures) & set(FACETS)), float(figures.get("mean") or 0.0), -place
 
-    return max(models, key=goodness).key if models else None
+    return max(described, key=goodness, default=None)
 
 
-def _all(models: Path) -> list[Trained]:
-    found = []
+def _all(models: Path) -> dict[str, dict[str, Any]]:
+    """`model.json` of every finished model, by the model's key."""
+    described = {}
     for file in sorted(models.glob("*/model.json")):
         try:
-            found.append(Trained(file.parent, json.loads(file.read_text(encoding="utf-8"))))
+            described[file.parent.name] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ModelError(f"{file} is damaged ({error}): train {file.parent.name} again.") from error
-    return found
+    return described
 
 
-def _info(model: Trained, predictions: Path, truth: Truth, tag_list_hash: str) -> ModelInfo:
-    weights = model.folder / "weights.safetensors"
-    start = str(model.described.get("weights", ""))
-    figures = model.described.get("validation") or {}
+def _info(folder: Path, described: Mapping[str, Any], thresholds: Mapping[str, float]) -> ModelInfo:
+    weights = folder / "weights.safetensors"
+    figures = described.get("validation") or {}
     return ModelInfo(
-        key=model.key,
+        key=folder.name,
         description=f"R-Precision on validation {figures['mean']:.3f}" if "mean" in figures else "",
-        version=sha256_of(weights if weights.exists() else model.folder / "model.json")[:12],
-        trained_on=str(model.described.get("split_hash", ""))[:12],
-        thresholds=model.described.get("thresholds") or sure_from(predictions, truth, tag_list_hash),
-        note="random start" if start.startswith("random") else "",
+        version=sha256_of(weights if weights.exists() else folder / "model.json")[:12],
+        trained_on=str(described.get("split_hash", ""))[:12],
+        thresholds=described.get("thresholds") or thresholds,
+        note="random start" if str(described.get("weights", "")).startswith("random") else "",
     )
 
 
-def _suggester(
-    model: Trained, models: Path, dataset: Path, order: Mapping[str, list[str]], info: ModelInfo
-) -> Suggester:
-    return Suggester(info, load(model, models, dataset), order)
-
-
-def load(model: Trained, models: Path, dataset: Path) -> Scorer:
-    """The model ready to score. Raises ModelError."""
+def _suggester(info: ModelInfo, models: Path, dataset: Path, order: Mapping[str, list[str]]) -> Suggester:
+    """The model ready to suggest. Raises ModelError."""
     from ml.registry.load import LoadError
     from ml.registry.score import load_scorer  # torch takes seconds to import
 
     try:
-        return load_scorer(model.key, models, dataset)
+        return Suggester(info, load_scorer(info.key, models, dataset), order)
     except LoadError as error:
         raise ModelError(str(error)) from error

@@ -156,9 +156,7 @@ def with_full_thesaurus(tags: Iterable[Term], thesaurus: Iterable[Term], facets:
         else:
             labels = {**known.labels, **tag.labels}
             merged[tag.tag_id] = replace(known, labels=labels, in_model=True, n_train=tag.n_train)
-    return Vocabulary((_without_other_facets(term, merged) for term in merged.values()), facets)
-
-
-def _without_other_facets(term: Term, terms: Mapping[str, Term]) -> Term:
-    """The term with only those parents that are terms of its facet."""
-    return replace(term, parents=tuple(p for p in term.parents if p in terms and terms[p].facet == term.facet))
+    for term in list(merged.values()):  # only parents of the same facet stay
+        parents = (parent for parent in term.parents if parent in merged and merged[parent].facet == term.facet)
+        merged[term.tag_id] = replace(term, parents=tuple(parents))
+    return Vocabulary(merged.values(), facets)

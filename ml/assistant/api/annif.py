@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request
 
-from ml.assistant.api.common import Refused, ServiceDep, body_of, refuse_other_types
+from ml.assistant.api.common import Refused, ServiceDep, body_of
 from ml.assistant.api_schemas import Language
 from ml.assistant.service import AssistantService
 from ml.assistant.vocabulary import LANGUAGES
@@ -105,7 +105,6 @@ def _model_and_facet(service: AssistantService, project_id: str) -> tuple[str, s
 
 async def _image_of(request: Request) -> tuple[bytes, dict[str, str]]:
     """The image in the body, and the other fields of a form."""
-    refuse_other_types(request)
     body = await body_of(request)
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return body, {}

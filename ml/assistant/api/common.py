@@ -39,16 +39,16 @@ def check_facet(service: AssistantService, facet: str | None) -> None:
 
 
 async def body_of(request: Request) -> bytes:
-    """The raw body, whose size the middleware limits. Raises Refused (400) if it is empty."""
-    data = await request.body()
-    if not data:
-        raise Refused(400, "empty", "No image was sent; put the file's bytes into the body.")
-    return data
+    """The raw body, whose size the middleware limits.
 
-
-def refuse_other_types(request: Request) -> None:
-    """Raise Refused (415) if the content type is neither an image nor unspecific; the bytes are checked later."""
+    Raises Refused: 415 if the content type is neither an image nor unspecific (the bytes are checked later), 400 if the
+    body is empty.
+    """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     unspecific = ("", "application/octet-stream", "application/x-www-form-urlencoded")
     if not kind.startswith("image/") and kind not in unspecific:
         raise Refused(415, "unsupported_format", f"{kind[:60]} is no image; send JPEG, PNG, WebP, TIFF or GIF.")
+    data = await request.body()
+    if not data:
+        raise Refused(400, "empty", "No image was sent; put the file's bytes into the body.")
+    return data

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from ml.assistant.api.common import ServiceDep
 from ml.assistant.api_schemas import Language
-from ml.assistant.current_decisions import Decision, all_current_decisions, current_decisions
+from ml.assistant.current_decisions import Decision, current_decisions
 from ml.assistant.exports.edm import as_edm
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
 from ml.assistant.exports.lido import as_lido
@@ -24,13 +24,9 @@ Writer = Callable[[Iterable[ExportedImage], Vocabulary, str], str]
 # File name, media type, and the function that writes images with labels in a language.
 FORMATS: dict[Format, tuple[str, str, Writer]] = {
     "csv": ("tags.csv", "text/csv; charset=utf-8", as_csv),
-    "edm": ("tags.edm.jsonld", "application/ld+json", lambda images, _, __: as_edm(images)),
-    "webannotation": (
-        "tags.annotations.jsonld",
-        "application/ld+json",
-        lambda images, _, language: as_web_annotations(images, language),
-    ),
-    "lido": ("tags.lido.xml", "application/xml", lambda images, _, language: as_lido(images, language)),
+    "edm": ("tags.edm.jsonld", "application/ld+json", as_edm),
+    "webannotation": ("tags.annotations.jsonld", "application/ld+json", as_web_annotations),
+    "lido": ("tags.lido.xml", "application/xml", as_lido),
 }
 
 
@@ -46,18 +42,15 @@ async def export(
 
     With `machine`, also suggestions that the default model is sure of and nobody decided on; none for blind images.
     """
-    rows, decided = await run_in_threadpool(_decided, service, image_id)
+    decided = await run_in_threadpool(current_decisions, service.store, image_id)
+    if image_id is None:
+        rows = await run_in_threadpool(service.store.queue)
+    else:
+        rows = [await run_in_threadpool(service.store.image, image_id)]
     images = [await _exported(service, row, decided.get(row.image_id, []), machine) for row in rows]
     name, media_type, write = FORMATS[format]
     text = await run_in_threadpool(write, images, service.vocabulary, lang)
     return Response(text, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})
-
-
-def _decided(service: AssistantService, image_id: str | None) -> tuple[list[sa.Row], dict[str, list[Decision]]]:
-    """One image or all of them, with the current decisions."""
-    if image_id is not None:
-        return [service.store.image(image_id)], {image_id: current_decisions(service.store, image_id)}
-    return list(service.store.queue(limit=2**31 - 1)), all_current_decisions(service.store)
 
 
 async def _exported(service: AssistantService, row: sa.Row, lines: list[Decision], machine: bool) -> ExportedImage:

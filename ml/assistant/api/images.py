@@ -8,11 +8,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from ml.assistant import api_schemas
-from ml.assistant.api.common import Refused, ServiceDep, body_of, refuse_other_types, term_of
+from ml.assistant.api.common import Refused, ServiceDep, body_of, term_of
 from ml.assistant.api_schemas import ImageId, Text, Who
 from ml.assistant.remote_images import NotFetched
-from ml.assistant.store import NewImage
-from pipeline.images.verify import Picture, Rejected
+from pipeline.images.verify import Rejected
 
 router = APIRouter(prefix="/api", tags=["images"])
 IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # the address contains the hash of the content
@@ -28,17 +27,15 @@ async def suggest(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> dict[str, Any]:
     """The best tags of each facet for the image in the body. Nothing is stored."""
-    refuse_other_types(request)
     picture = await service.decode(await body_of(request))
     info, facets = await service.suggest(uuid4().hex, picture.jpeg, model=model, limit=limit)
-    return {"model": api_schemas.model(info), **api_schemas.suggestions(facets, service.vocabulary)}
+    return {"model": info, **api_schemas.suggestions(facets, service.vocabulary)}
 
 
 @router.get("/models", tags=["suggestions"])
 def models(service: ServiceDep) -> dict[str, Any]:
     """The trained models."""
-    infos = service.models.infos.values()
-    return {"default": service.models.default, "models": [api_schemas.model(info) for info in infos]}
+    return {"default": service.models.default, "models": list(service.models.infos.values())}
 
 
 @router.get("/queue")
@@ -62,13 +59,8 @@ async def upload(
     batch: Annotated[Text, Query(max_length=64)] = "",
 ) -> dict[str, Any]:
     """Add the image in the body to the queue. The same bytes are added once."""
-    refuse_other_types(request)
-    data = await body_of(request)
-
-    def new(image_id: str, picture: Picture) -> NewImage:
-        return NewImage(image_id, picture.width, picture.height, title=title, batch=batch or None, added_by=who)
-
-    return {"image": api_schemas.image(await service.add(data, new))}
+    row = await service.add(await body_of(request), title=title, batch=batch or None, added_by=who)
+    return {"image": api_schemas.image(row)}
 
 
 @router.post("/images/dataset", status_code=201)
@@ -93,7 +85,8 @@ async def add_from_address(body: api_schemas.AddressBody, service: ServiceDep) -
     rows, problems = [], []
     for remote in await service.remote_images.find(body.address.strip()):
         try:
-            rows.append(await service.add_remote_image(remote, body.who))
+            data = await service.remote_images.fetch(remote.source_url)
+            rows.append(await service.add(data, added_by=body.who, **vars(remote)))
         except (NotFetched, Rejected) as error:
             code = error.code if isinstance(error, NotFetched) else error.reason
             problems.append({"url": remote.source_url, "error": code})
@@ -134,7 +127,7 @@ async def suggestions(
     if row.blind or service.models.default is None:
         return {"blind": row.blind, "model": None, "showing_id": None, "facets": {}, "nodes": {}}
     shown = await service.show(image_id, model)
-    named = {"blind": False, "model": api_schemas.model(shown.model), "showing_id": shown.showing_id}
+    named = {"blind": False, "model": shown.model, "showing_id": shown.showing_id}
     return named | api_schemas.suggestions(shown.facets, service.vocabulary)
 
 

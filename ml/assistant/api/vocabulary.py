@@ -38,18 +38,12 @@ def examples(tag_id: TagIdInPath, service: ServiceDep) -> dict[str, Any]:
     term_of(service, tag_id)
     if service.examples is None:
         return {"images": []}
-    locations = service.examples.locations
-    chosen = service.examples.of_tag(tag_id, service.limits.most_examples)
-    return {
-        "images": [
-            {
-                "image_id": image_id,
-                "record_id": locations[image_id].record_id,
-                "data_provider": locations[image_id].data_provider,
-            }
-            for image_id in chosen
-        ]
-    }
+    images = []
+    for image_id in service.examples.of_tag(tag_id, service.limits.most_examples):
+        location = service.examples.locations[image_id]
+        provider = location.data_provider
+        images.append({"image_id": image_id, "record_id": location.record_id, "data_provider": provider})
+    return {"images": images}
 
 
 @router.get("/examples/{image_id}", response_class=Response)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
-from ml.assistant.vocabulary import Term
+from ml.assistant.vocabulary import Term, Vocabulary
 from pipeline.facets import FACET_OF
 
 CONTEXT = {
@@ -21,7 +21,7 @@ CONTEXT = {
 }
 
 
-def as_edm(images: Iterable[ExportedImage]) -> str:
+def as_edm(images: Iterable[ExportedImage], vocabulary: Vocabulary, language: str) -> str:
     """The objects with their concepts, and an annotation per tag that tells who assigned it."""
     images = list(images)
     graph = [node for image in images for node in _nodes(image)]

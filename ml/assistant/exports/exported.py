@@ -40,10 +40,7 @@ class ExportedImage:
 
     def tags_by_facet(self) -> dict[str, list[ExportedTag]]:
         """The tags of every facet, in the order of the facets."""
-        by_facet: dict[str, list[ExportedTag]] = {facet: [] for facet in FACET_OF}
-        for tag in self.tags:
-            by_facet[tag.term.facet].append(tag)
-        return by_facet
+        return {facet: [tag for tag in self.tags if tag.term.facet == facet] for facet in FACET_OF}
 
     def annotation_id(self, tag: ExportedTag) -> str:
         """The URN of one assignment; it is the same in every export."""

@@ -9,12 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
+from ml.assistant.vocabulary import Vocabulary
 from pipeline.facets import FACET_OF, LidoElement
 
 NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def as_lido(images: Iterable[ExportedImage], language: str) -> str:
+def as_lido(images: Iterable[ExportedImage], vocabulary: Vocabulary, language: str) -> str:
     """One record per image. Every term has its AAT id, and a `lido:label` that says human or machine."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

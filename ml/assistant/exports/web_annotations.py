@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
+from ml.assistant.vocabulary import Vocabulary
 
 # `taConfidence` of the W3C's ITS 2.0 ontology; the Web Annotation vocabulary has no confidence of its own.
 CONFIDENCE = {
@@ -15,7 +16,7 @@ CONFIDENCE = {
 }
 
 
-def as_web_annotations(images: Iterable[ExportedImage], language: str) -> str:
+def as_web_annotations(images: Iterable[ExportedImage], vocabulary: Vocabulary, language: str) -> str:
     """An annotation page with one `tagging` annotation per tag; generator and confidence for a model's suggestions."""
     page = {
         "@context": ["http://www.w3.org/ns/anno.jsonld", CONFIDENCE],

@@ -10,8 +10,8 @@ import pytest
 
 from ml.assistant.dataset_images import DatasetImages
 from ml.assistant.pictures import for_model
-from ml.assistant.thresholds import read_truth, sure_from, threshold
-from ml.assistant.trained import ModelError, Trained, default_of, find_models, start_with
+from ml.assistant.thresholds import sure_from, threshold
+from ml.assistant.trained import ModelError, default_of, find_models, start_with
 from ml.assistant.vocabulary import read_tag_list
 from ml.experiments.run import main
 from ml.registry.champion import Contender, write_contender
@@ -90,13 +90,14 @@ def test_a_model_of_another_tag_list_is_left_out(storage):
 
 
 def test_the_default_is_best_on_validation_over_all_facets():
-    def model(key: str, mean: float, facets=FACETS) -> Trained:
-        return Trained(Path(key), {"validation": dict.fromkeys(facets, mean) | {"mean": mean}})
+    def described(mean: float, facets=FACETS) -> dict:
+        return {"validation": dict.fromkeys(facets, mean) | {"mean": mean}}
 
-    models = [model("softmax", 0.5), model("multilabel_materials", 0.9, ("materials",)), model("multilabel", 0.6)]
+    only_materials = described(0.9, ("materials",))
+    models = {"softmax": described(0.5), "multilabel_materials": only_materials, "multilabel": described(0.6)}
     assert default_of(models) == "multilabel"
-    assert default_of([model("multilabel", 0.5), model("ensemble_ml_s_clip", 0.5)]) == "ensemble_ml_s_clip"
-    assert default_of([]) is None
+    assert default_of({"multilabel": described(0.5), "ensemble_ml_s_clip": described(0.5)}) == "ensemble_ml_s_clip"
+    assert default_of({}) is None
 
 
 def test_the_desk_starts_with_the_wanted_model_or_the_promoted_one(storage, tmp_path):
@@ -135,8 +136,11 @@ def test_the_threshold_is_the_lowest_score_that_is_right_often_enough():
 
 
 def test_thresholds_of_another_tag_list_are_not_used(storage):
-    order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
-    truth = read_truth(storage / "dataset", order)
-    folder = storage / "predictions" / "multilabel" / "validation"
-    assert set(sure_from(folder, truth, "1" * 64)) == set(FACETS)
-    assert sure_from(folder, truth, "2" * 64) == {}
+    file = storage / "dataset" / "tag_list.json"
+    kept = file.read_text()
+    assert set(sure_from(storage / "predictions", ["multilabel"], storage / "dataset")["multilabel"]) == set(FACETS)
+    try:
+        file.write_text(json.dumps(json.loads(kept) | {"tag_list_hash": "2" * 64}))
+        assert sure_from(storage / "predictions", ["multilabel"], storage / "dataset") == {}
+    finally:
+        file.write_text(kept)
