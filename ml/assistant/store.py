@@ -135,7 +135,7 @@ class Store:
         """The number of images that are open, done and skipped, and of all."""
         query = sa.select(images.c.state, sa.func.count()).group_by(images.c.state)
         with self.engine.connect() as connection:
-            counts: dict[str, int] = dict(connection.execute(query).tuples().all())
+            counts = {row[0]: row[1] for row in connection.execute(query)}
         return {state: counts.get(state, 0) for state in ("open", "done", "skipped")} | {"all": sum(counts.values())}
 
     # --- what was shown
