@@ -1,14 +1,16 @@
 """The rows of the benchmark as data, and the recipe each is trained with (protocol, section 5).
 
 A row says what it scores, what it needs and whether it is trained; ml/experiments/make.py says how each kind is made.
+The recipes are in recipes.toml.
 """
 
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ml.models.architectures import CONVNEXT_BASE, GABOR, MOBILENETV2, OPENAI_MEAN, OPENAI_STD
+from ml.models.architectures import BACKBONES
 from ml.models.prompts import Prompt, TextTower
 from ml.training.recipe import BaselineError, Recipe
 from pipeline import FACETS
@@ -122,6 +124,11 @@ FURTHER_ROWS: tuple[Baseline, ...] = (
 BASELINES: dict[str, Baseline] = {row.key: row for row in PAPER_ROWS + FURTHER_ROWS}
 
 
+def place_in_paper(key: str) -> tuple[int, str]:
+    """A sort key: rows in the order of the paper's tables, unknown ones after them by name."""
+    return (list(BASELINES).index(key) if key in BASELINES else len(BASELINES), key)
+
+
 def baseline(key: str) -> Baseline:
     """The row of that key. Raises BaselineError."""
     if key not in BASELINES:
@@ -130,7 +137,7 @@ def baseline(key: str) -> Baseline:
 
 
 def recipe(key: str, profile: Profile, weights: Path | None = None) -> Recipe:
-    """The recipe of a row. The demo's differ in size alone: a network that a laptop trains in seconds."""
+    """The recipe of a row, with pretrained weights from a folder or without. Raises BaselineError."""
     row = baseline(key)
     if profile not in get_args(Profile):
         raise BaselineError(f"There is no profile `{profile}`; it must be demo or full.")
@@ -138,66 +145,19 @@ def recipe(key: str, profile: Profile, weights: Path | None = None) -> Recipe:
     return replace(RECIPES[base], **row.recipe_changes(base))
 
 
-# Fixed filters with a small trained part, 128 px: a laptop's minute for all rows, and nothing to download.
-DEMO = Recipe(
-    backbone=GABOR,
-    pretrained=False,
-    freeze=1,
-    frozen_views=4,
-    image_size=128,
-    crop_scale_min=0.5,
-    eval_part=1.0,
-    cache_px=144,
-    repeats=1,
-    epochs=16,
-    batch=64,
-    lr=5e-3,
-    warmup_steps=30,
-    clip_norm=1.0,
-    prior_bias=True,
-    compile="off",  # it takes longer than these trainings
-    tensorboard=False,
-    workers=0,
-    eval_batch=32,  # as many pictures as the processor's cache holds
-    threads=1,  # the network is so small that two threads mostly wait for each other
-)
-# ImageNet weights, 128 px; all blocks but the last are frozen, and pass each image's views once.
-DEMO_WEIGHTS = replace(
-    DEMO,
-    backbone=MOBILENETV2,
-    pretrained=True,
-    cache_px=160,
-    freeze=6,
-    epochs=10,
-    lr=3e-4,
-    head_lr=3e-3,
-    warmup_steps=40,
-    threads=None,
-)
-RECIPES: dict[str, Recipe] = {"full": Recipe(), "demo": DEMO, "demo_weights": DEMO_WEIGHTS}
+def _changes(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A section of recipes.toml as values of Recipe."""
+    read: dict[str, Callable[[Any], Any]] = {
+        "backbone": BACKBONES.__getitem__,
+        "text_tower": lambda size: TextTower(**size),
+        "betas": tuple,
+    }
+    changes = {name: read[name](value) if name in read else value for name, value in described.items()}
+    return {name: None if value == "none" else value for name, value in changes.items() if name != "base"}
 
-# A text tower that is trained from random weights beside the demo's image network.
-DEMO_CLIP: dict[str, Any] = {
-    "text_tower": TextTower(context=24, width=96, heads=4, layers=1, embed=96),
-    "batch": 128,
-    "instances": "per_image",
-    "positives": "same_text",
-}
-CLIP_RECIPES: dict[str, dict[str, Any]] = {
-    "full": {
-        "backbone": replace(CONVNEXT_BASE, mean=OPENAI_MEAN, std=OPENAI_STD),
-        "open_clip": "ViT-B-16",  # paper
-        "eval_part": 1.0,  # ours: CLIP's own evaluation crop
-        "repeats": 1,  # ours
-        "epochs": 100,  # paper
-        "batch": 64,  # paper
-        "lr": 3e-5,  # paper
-        "betas": (0.9, 0.99),  # paper
-        "eps": 1e-8,  # paper
-        "weight_decay": 0.1,  # paper
-        "warmup_steps": 500,  # paper
-        "clip_norm": 1.0,  # paper
-    },
-    "demo": DEMO_CLIP | {"epochs": 20, "lr": 3e-3},
-    "demo_weights": DEMO_CLIP | {"epochs": 14},
-}
+
+DESCRIBED = tomllib.loads(Path(__file__).with_name("recipes.toml").read_text(encoding="utf-8"))
+CLIP_RECIPES = {base: _changes(described) for base, described in DESCRIBED.pop("clip").items()}
+RECIPES: dict[str, Recipe] = {}
+for _name, _described in DESCRIBED.items():
+    RECIPES[_name] = replace(RECIPES.get(_described.get("base"), Recipe()), **_changes(_described))

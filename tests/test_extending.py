@@ -25,13 +25,13 @@ import torch
 from PIL import Image
 
 from ml.experiments.run import main
-from ml.registry.score import load_scorer
+from ml.registry.score import Scorer
 
 torch.set_num_threads(1)
 dataset, models, predictions = map(Path, sys.argv[1:])
 arguments = ["--dataset", str(dataset), "--models", str(models), "--predictions", str(predictions)]
 assert main(["--baseline", "neighbours", *arguments]) == 0
-scores = load_scorer("neighbours", models, dataset).scores(Image.new("RGB", (90, 80), (230, 190, 40)))
+scores = Scorer("neighbours", models, dataset).scores(Image.new("RGB", (90, 80), (230, 190, 40)))
 print({facet: len(values) for facet, values in scores.items()})
 """
 

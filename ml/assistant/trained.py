@@ -86,9 +86,9 @@ def _info(folder: Path, described: Mapping[str, Any], thresholds: Mapping[str, f
 def _suggester(info: ModelInfo, models: Path, dataset: Path, order: Mapping[str, list[str]]) -> Suggester:
     """The model ready to suggest. Raises ModelError."""
     from ml.registry.load import LoadError
-    from ml.registry.score import load_scorer  # torch takes seconds to import
+    from ml.registry.score import Scorer  # torch takes seconds to import
 
     try:
-        return Suggester(info, load_scorer(info.key, models, dataset), order)
+        return Suggester(info, Scorer(info.key, models, dataset), order)
     except LoadError as error:
         raise ModelError(str(error)) from error

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 from timm.data.distributed_sampler import RepeatAugSampler
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_convert
 
 from ml.dataset.split import ImageSplit, open_jpeg
 from ml.dataset.tag_list import TagList
@@ -146,13 +146,8 @@ def loader(
         sampler=draws,  # type: ignore[arg-type]
         num_workers=workers,
         pin_memory=pin,
-        collate_fn=_whole_batch,  # type: ignore[arg-type]
+        collate_fn=default_convert,  # Images.__getitems__ makes whole batches: nothing is left to collate
         persistent_workers=workers > 0,
         prefetch_factor=4 if workers else None,
         generator=torch.Generator().manual_seed(0),  # its draw per epoch leaves the global generator alone
     )
-
-
-def _whole_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Images.__getitems__ makes whole batches: nothing is left to collate."""
-    return batch

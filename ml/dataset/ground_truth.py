@@ -79,11 +79,7 @@ def load_truth(dataset: Dataset, split: str) -> Truth:
     table = pa.concat_tables(parts).sort_by([("record_id", "ascending"), ("view", "ascending")])
     images = pl.DataFrame(pl.from_arrow(table.select(columns[:5])))
     relevance = {
-        facet: relevance_of(
-            table.column(facet).to_pylist(),
-            table.column(f"{facet}_stated").to_pylist(),
-            tags.position,
-        )
+        facet: relevance_of(table.column(facet).to_pylist(), table.column(f"{facet}_stated").to_pylist(), tags.position)
         for facet, tags in dataset.tag_lists.items()
     }
     return Truth(split, images, relevance, group_numbers(images))

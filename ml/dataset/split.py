@@ -64,11 +64,11 @@ class ImageSplit:
 
     def digest(self) -> str:
         """A hash of which images there are, with which tags held and rejected."""
-        found = hashlib.sha256(json.dumps([self.record_ids, self.views]).encode())
+        digest = hashlib.sha256(json.dumps([self.record_ids, self.views]).encode())
         for targets in (self.tags, self.rejected):
             for facet, (offsets, values) in targets.items():
-                found.update(facet.encode() + offsets.tobytes() + values.tobytes())
-        return found.hexdigest()
+                digest.update(facet.encode() + offsets.tobytes() + values.tobytes())
+        return digest.hexdigest()
 
     def n_annotated(self, facet: str) -> int:
         """Images with a scored tag in the facet."""
@@ -84,16 +84,14 @@ class ImageSplit:
     def keep(self, wanted: NDArray[np.bool_]) -> "ImageSplit":
         """The images for which `wanted` is True, in the same order."""
         chosen = np.flatnonzero(wanted).tolist()
-        tags = {facet: in_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags}
-        rejected = {facet: in_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected}
         return replace(
             self,
             record_ids=tuple(self.record_ids[i] for i in chosen),
             views=tuple(self.views[i] for i in chosen),
             providers=tuple(self.providers[i] for i in chosen),
             jpegs=self.jpegs.take(pa.array(chosen)),
-            tags=tags,
-            rejected=rejected,
+            tags={facet: in_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags},
+            rejected={facet: in_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected},
             pixels=None if self.pixels is None else tuple(self.pixels[i] for i in chosen),
         )
 
@@ -114,46 +112,41 @@ def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:
 
     Raises DataError when the files are missing or belong to another tag list.
     """
-    folder = dataset / name
-    if not folder.is_dir():
-        raise DataError(f"The dataset {dataset} has no split `{name}`: make the dataset again.")
-    files = sorted(folder.glob("part-*.parquet"))
+    files = sorted((dataset / name).glob("part-*.parquet"))
     if not files:
-        raise DataError(f"The split {folder} has no Parquet file: make the dataset again.")
+        raise DataError(f"The dataset {dataset} has no split `{name}`: make the dataset again.")
     columns = ["record_id", "view", "image", "data_provider", *tag_list.facets]
     table = pa.concat_tables([_read(file, columns, tag_list) for file in files])
     table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
     record_ids = tuple(table["record_id"].to_pylist())
     negatives = _rejected(dataset / "rejected_tags.parquet")
+    wrong = [negatives.get(record) for record in record_ids]
+    jpegs = [chunk.field("bytes").cast(pa.large_binary()) for chunk in table["image"].chunks]
     return ImageSplit(
-        name=name,
-        record_ids=record_ids,
+        name,
+        record_ids,
         views=tuple(table["view"].to_pylist()),
         providers=tuple(table["data_provider"].to_pylist()),
-        jpegs=_bytes_of(table["image"]),
-        tags={
-            facet: in_offsets([_positions(row or (), tags) for row in table[facet].to_pylist()])
-            for facet, tags in tag_list.facets.items()
-        },
-        rejected={
-            facet: in_offsets([_positions(negatives.get(record, ()), tags) for record in record_ids])
-            for facet, tags in tag_list.facets.items()
-        },
+        jpegs=pa.chunked_array(jpegs, type=pa.large_binary()).combine_chunks(),
+        tags={facet: _positions(table[facet].to_pylist(), tags) for facet, tags in tag_list.facets.items()},
+        rejected={facet: _positions(wrong, tags) for facet, tags in tag_list.facets.items()},
     )
 
 
-def _positions(tag_ids: Sequence[str], tags: FacetTags) -> NDArray[np.int64]:
-    return np.array(sorted(tags.position[tag] for tag in tag_ids if tag in tags.position), dtype=np.int64)
+def _positions(tag_ids: Sequence[Sequence[str] | None], tags: FacetTags) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The scored ones among each image's tags, in the form of ImageSplit."""
+    at = tags.position
+    return in_offsets([np.array(sorted(at[tag] for tag in own or () if tag in at), dtype=np.int64) for own in tag_ids])
 
 
 def _rejected(file: Path) -> dict[str, list[str]]:
     """The tags that people rejected, per record; none where the dataset has no such file."""
-    found: dict[str, list[str]] = {}
+    rejected: dict[str, list[str]] = {}
     if file.exists():
         table = pq.read_table(file, columns=["record_id", "tag_id"])
         for record, tag in zip(table["record_id"].to_pylist(), table["tag_id"].to_pylist(), strict=True):
-            found.setdefault(record, []).append(tag)
-    return found
+            rejected.setdefault(record, []).append(tag)
+    return rejected
 
 
 def _read(file: Path, columns: list[str], tag_list: TagList) -> pa.Table:
@@ -167,11 +160,6 @@ def _read(file: Path, columns: list[str], tag_list: TagList) -> pa.Table:
             f"{file} was written for tag list {written[:12]}, not {tag_list.tag_list_hash[:12]}: make both."
         )
     return table.replace_schema_metadata(None)
-
-
-def _bytes_of(images: pa.ChunkedArray) -> pa.ChunkedArray:
-    chunks = [chunk.field("bytes").cast(pa.large_binary()) for chunk in images.chunks]
-    return pa.chunked_array(chunks, type=pa.large_binary()).combine_chunks()
 
 
 def in_offsets(lists: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

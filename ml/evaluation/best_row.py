@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from ml.baselines import BASELINES
+from ml.baselines import place_in_paper
 from pipeline.tables import IGNORE_UNSEEN
 
 NO_MODELS = ("label_prior", "oracle")  # ml/evaluation/reference.py: what every table needs, and nobody can use
@@ -22,11 +22,5 @@ def best_row(results: pl.DataFrame, split: str) -> str | None:
         facet="mean",
         policy=IGNORE_UNSEEN,
     )
-    order = {key: number for number, key in enumerate(BASELINES)}
-    ranked = rows.sort("baseline").sort(
-        "value",
-        pl.col("baseline").replace_strict(order, default=len(order), return_dtype=pl.Int64),
-        descending=[True, False],
-        maintain_order=True,
-    )
-    return None if ranked.is_empty() else ranked["baseline"][0]
+    values = rows.select("baseline", "value").iter_rows()
+    return min(values, key=lambda row: (-row[1], place_in_paper(row[0])), default=(None, 0))[0]

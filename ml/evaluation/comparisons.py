@@ -1,7 +1,6 @@
 """Paired differences between rows on the same images, each with an interval and a p-value."""
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +91,3 @@ def compare_rows(
         for _, part in frame.group_by("facet", "metric", maintain_order=True)
     ]
     return pl.concat(parts) if parts else frame
-
-
-def all_pairs(rows: Mapping[str, Ratios]) -> list[tuple[str, str]]:
-    """Every pair of rows once."""
-    return list(combinations(rows, 2))

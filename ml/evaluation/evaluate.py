@@ -189,28 +189,17 @@ def results_of(scored: Scored, dataset: Dataset, settings: EvaluationSettings) -
     estimates = dict(zip(dataset.tag_lists, _estimates(tables, settings), strict=True))
     averaged = mean_facets(dataset.tag_lists)
     has_mean = set(averaged) <= set(scored.predicted)
-    rows = []
+    names = {"run": dataset.run, "baseline": scored.baseline, "seed": scored.seed, "split": scored.truth.split}
+    rows: list[Row] = []
     for number, (metric, policy) in enumerate(tables[0].names):
         cells = [(facet, [facet], estimates[facet][number]) for facet in scored.predicted]
         mean = _mean([estimates[facet][number] for facet in averaged] if has_mean else [])
         for facet, counted, estimate in [*cells, ("mean", averaged, mean)]:
             low, high = interval(estimate.resamples, estimate.groups, settings.confidence)
-            rows.append(
-                {
-                    "run": dataset.run,
-                    "baseline": scored.baseline,
-                    "seed": scored.seed,
-                    "split": scored.truth.split,
-                    "facet": facet,
-                    "metric": metric,
-                    "policy": policy,
-                    "value": six_digits(estimate.value),
-                    "low": six_digits(low[0]),
-                    "high": six_digits(high[0]),
-                    "n": estimate.images,
-                    "ignored_share": six_digits(_ignored_share(scored, counted, policy)),
-                }
-            )
+            figures = {"value": estimate.value, "low": low[0], "high": high[0]}
+            figures["ignored_share"] = _ignored_share(scored, counted, policy)
+            row = {**names, "facet": facet, "metric": metric, "policy": policy, "n": estimate.images}
+            rows.append(row | {name: six_digits(figure) for name, figure in figures.items()})
     return rows
 
 

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from ml.baselines import BASELINES
+from ml.baselines import place_in_paper
 from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import open_predictions
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.breakdowns import breakdowns_of
-from ml.evaluation.comparisons import all_pairs, compare_rows, main_ratios
+from ml.evaluation.comparisons import compare_rows, main_ratios
 from ml.evaluation.evaluate import Row, Scored, results_of, score_predictions
 from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.reference import ORACLE, score_oracle, score_prior
@@ -53,7 +54,7 @@ def evaluate_benchmark(
             breakdowns += breakdowns_of(scored, dataset, depths)
             if scored.baseline != ORACLE:
                 ratios[scored.baseline] = main_ratios(scored)
-        comparisons.append(compare_rows(ratios, all_pairs(ratios), dataset, split, settings))
+        comparisons.append(compare_rows(ratios, list(combinations(ratios, 2)), dataset, split, settings))
     return Benchmark(
         RESULTS.frame(results).sort(RESULTS.key),
         BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key),
@@ -76,13 +77,12 @@ def score_rows(
 
 def prediction_folders(storage: Path, rows: Sequence[str] | None = None) -> list[Path]:
     """The prediction folders of the rows, by default of all there are, in the paper's order, then by name."""
-    order = {key: number for number, key in enumerate(BASELINES)}
     root = storage / "predictions"
     folders = [path for path in root.glob("*") if path.is_dir()] if rows is None else [root / row for row in rows]
     missing = [path.name for path in folders if not path.is_dir()]
     if missing or not folders:
         raise EvaluationError(f"{root} has no predictions of {missing[0] if missing else 'any row'}; train it first.")
-    return sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name))
+    return sorted(folders, key=lambda path: place_in_paper(path.name))
 
 
 def score_depths(

@@ -27,7 +27,6 @@ class Job:
 
     row: Baseline
     recipe: Recipe
-    dataset: Path
     models: Path
     predictions: Path
     weights: Path | None

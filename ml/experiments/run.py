@@ -20,16 +20,8 @@ from ml.training.progress import Progress
 from ml.training.recipe import BaselineError
 from ml.training.train import TrainingError
 
-FOR_PEOPLE = (
-    BaselineError,
-    CheckpointError,
-    DataError,
-    DeviceError,
-    PredictionError,
-    TagListError,
-    TrainingError,
-    WeightsError,
-)
+DATA_ERRORS = (DataError, PredictionError, TagListError, WeightsError)
+FOR_PEOPLE = (*DATA_ERRORS, BaselineError, CheckpointError, DeviceError, TrainingError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,29 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make_rows(asked: argparse.Namespace, device: Device) -> None:
     overrides = dict(_assignment(text) for text in asked.override)
-    jobs = []
-    for key in asked.baseline:
-        chosen = recipe(key, asked.profile, asked.weights).override(overrides)
-        jobs.append(
-            Job(
-                row=baseline(key),
-                recipe=chosen,
-                dataset=asked.dataset,
-                models=asked.models,
-                predictions=asked.predictions,
-                weights=asked.weights,
-                seed=asked.seed,
-                restart=asked.restart,
-                cache=asked.cache or asked.models.parent / "cache" / "activations",
-            )
-        )
+    shared = {name: getattr(asked, name) for name in ("models", "predictions", "weights", "seed", "restart")}
+    shared["cache"] = asked.cache or asked.models.parent / "cache" / "activations"
+    recipes = {key: recipe(key, asked.profile, asked.weights).override(overrides) for key in asked.baseline}
+    jobs = [Job(baseline(key), chosen, **shared) for key, chosen in recipes.items()]
     splits = Splits(asked.dataset, load_tag_list(asked.dataset))
     for job in jobs:
         if asked.missing and is_made(job, splits.tag_list):
             continue
         board = job.folder / "curves" if job.recipe.tensorboard and job.row.trainable else None
-        log = job.folder / "log.jsonl"
-        progress = Progress(job.row.key, quiet=not device.first, board=board, log=log)
+        progress = Progress(job.row.key, quiet=not device.first, board=board, log=job.folder / "log.jsonl")
         began = time.perf_counter()
         try:
             outcome = make_row(job, splits, device, progress)
@@ -102,7 +81,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--missing", action="store_true", help="leave rows alone that were made from the same before")
     parser.add_argument("--override", nargs="*", default=[], metavar="NAME=VALUE", help="recipe values")
     return parser
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

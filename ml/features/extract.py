@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -57,34 +57,25 @@ def extract_features(
     shards = sorted(images_folder.glob("part-*.parquet"))
     if not shards:
         raise FeaturesError(f"There are no image shards in {images_folder}; fetch images first.")
-    device = _device()
+    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
     for name in settings.extractors:
-        extractor = _known(name)
+        if name not in EXTRACTORS:
+            raise FeaturesError(f"There is no extractor `{name}`; there are {', '.join(EXTRACTORS)}.")
+        extractor = EXTRACTORS[name]
         target = folder_of(folder, settings, name)
         parts = list(zip(shards, _first_seen(shards), strict=True))
         work = [part for number, part in enumerate(parts) if number % world == rank]
         counts["rows"] += sum(len(image_ids) for _, image_ids in work)
         counts["recomputed"] += _extract(work, target, extractor, settings, device, progress)
         if rank == 0:
-            _remove_others(target, {shard.name for shard in shards})
+            for file in set(target.glob("part-*.parquet")) - {target / shard.name for shard in shards}:
+                file.unlink()
     return counts
 
 
 def folder_of(folder: Path, settings: "FeatureSettings", name: str) -> Path:
     """Where an extractor's table is: `folder` for the first of the settings, `<folder>-<name>` for the others."""
     return folder if name == settings.extractors[0] else folder.with_name(f"{folder.name}-{name}")
-
-
-def _known(name: str) -> Extractor:
-    if name not in EXTRACTORS:
-        raise FeaturesError(f"There is no extractor `{name}`; there are {', '.join(EXTRACTORS)}.")
-    return EXTRACTORS[name]
-
-
-def _device() -> torch.device:
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _first_seen(shards: Sequence[Path]) -> Iterator[list[str]]:
@@ -94,12 +85,6 @@ def _first_seen(shards: Sequence[Path]) -> Iterator[list[str]]:
         ids = set(pq.read_table(shard, columns=["image_id"])["image_id"].to_pylist()) - seen
         seen |= ids
         yield sorted(ids)
-
-
-def _remove_others(target: Path, names: set[str]) -> None:
-    for file in sorted(target.glob("part-*.parquet")):
-        if file.name not in names:
-            file.unlink()
 
 
 def _extract(
@@ -116,12 +101,12 @@ def _extract(
     known: dict[str, np.ndarray] | None = None  # read when a shard needs it, before any is written
     remove_left_overs(target, {shard.name for shard, _ in work})
     for done, (shard, image_ids) in enumerate(work, start=1):
-        content = _content(image_ids, recipe)
+        content = hashlib.sha256(json.dumps([recipe, image_ids]).encode()).hexdigest()
         if _stored(target / shard.name, "content") != content:
             known = _known_vectors(target, recipe) if known is None else known
             new = [image_id for image_id in image_ids if image_id not in known]
             if new:
-                network = network or _built(extractor, settings, device)
+                network = network or extractor.build(settings.weights).eval().requires_grad_(False).to(device)
                 known |= zip(new, describe(_images(shard, new), network, extractor, settings, device), strict=True)
             empty = np.zeros((0, extractor.dimensions), np.float16)
             vectors = np.stack([known[image_id] for image_id in image_ids]) if image_ids else empty
@@ -143,11 +128,6 @@ def _known_vectors(target: Path, recipe: str) -> dict[str, np.ndarray]:
     return known
 
 
-def _built(extractor: Extractor, settings: "FeatureSettings", device: torch.device) -> nn.Module:
-    network = extractor.build(settings.weights).eval().requires_grad_(False).to(device)
-    return network.to(memory_format=torch.channels_last)  # faster on processors with bf16 or AVX, and on GPUs
-
-
 def _images(shard: Path, image_ids: Sequence[str]) -> list[bytes]:
     """The encoded images with these ids, in their order."""
     table = pq.read_table(shard, columns=["image_id", "image"])
@@ -157,11 +137,7 @@ def _images(shard: Path, image_ids: Sequence[str]) -> list[bytes]:
 
 
 def describe(
-    images: Sequence[bytes],
-    network: nn.Module,
-    extractor: Extractor,
-    settings: "FeatureSettings",
-    device: torch.device,
+    images: Sequence[bytes], network: nn.Module, extractor: Extractor, settings: "FeatureSettings", device: torch.device
 ) -> np.ndarray:
     """The vectors of encoded images, float16 [n, dimensions]; decoding runs beside the network.
 
@@ -173,6 +149,7 @@ def describe(
     bf16 = torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else nullcontext()
     mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(device) for values in (extractor.mean, extractor.std))
     vectors = []
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster with bf16 or AVX
     with ThreadPoolExecutor(max(1, min(16, os.cpu_count() or 1))) as threads, torch.inference_mode():
         decoded = [threads.map(lambda data: resized(data, size), batch) for batch in batches[:1]]
         for number in range(len(batches)):
@@ -184,8 +161,8 @@ def describe(
                 [(pixels - mean) / std, pixels.new_zeros(settings.batch_size - count, *pixels.shape[1:])]
             )
             with bf16:
-                found = network(pixels.contiguous(memory_format=torch.channels_last))[:count]
-            vectors.append(found.float().cpu().numpy().astype(np.float16))
+                batch_vectors = network(pixels.contiguous(memory_format=torch.channels_last))[:count]
+            vectors.append(batch_vectors.float().cpu().numpy().astype(np.float16))
     result = np.concatenate(vectors) if vectors else np.zeros((0, extractor.dimensions), np.float16)
     if not np.isfinite(result).all():
         raise FeaturesError(f"The extractor `{extractor.name}` gave a value beyond float16; use another precision.")
@@ -205,19 +182,9 @@ def resized(data: bytes, size: int) -> torch.Tensor:
 
 def _recipe(extractor: Extractor, settings: "FeatureSettings") -> str:
     """A hash of what decides the vector of an image."""
-    recipe: dict[str, Any] = {
-        "extractor": extractor.name,
-        "image_size": settings.image_size or extractor.image_size,
-        "precision": settings.precision,
-        "batch_size": settings.batch_size,
-        "version": 2,
-    }
+    recipe = {"extractor": extractor.name, "image_size": settings.image_size or extractor.image_size, "version": 2}
+    recipe |= settings.model_dump(include={"precision", "batch_size"})
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-
-
-def _content(image_ids: Sequence[str], recipe: str) -> str:
-    """A hash of everything that decides a shard's vectors."""
-    return hashlib.sha256(json.dumps([recipe, list(image_ids)]).encode()).hexdigest()
 
 
 def _stored(file: Path, name: str) -> str | None:
@@ -232,15 +199,10 @@ def _stored(file: Path, name: str) -> str | None:
 def _write(
     file: Path, image_ids: Sequence[str], vectors: np.ndarray, extractor: Extractor, notes: dict[str, str]
 ) -> None:
-    flat = pa.array(vectors.reshape(-1), pa.float16())
-    table = pa.table(
-        {
-            "image_id": pa.array(image_ids, pa.string()),
-            "extractor": pa.array([extractor.name] * len(image_ids), pa.string()),
-            "vector": pa.FixedSizeListArray.from_arrays(flat, extractor.dimensions),
-        }
-    )
-    conformed = features_table(extractor.dimensions).conform(table)
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1), pa.float16()), extractor.dimensions)
+    names = [extractor.name] * len(image_ids)
+    columns = [pa.array(image_ids, pa.string()), pa.array(names, pa.string()), lists]
+    conformed = features_table(extractor.dimensions).conform(pa.table(columns, ["image_id", "extractor", "vector"]))
     metadata = {**notes, "meaning": extractor.meaning, "licence": extractor.licence}
     write_parquet(conformed.replace_schema_metadata(metadata), file, row_group_size=ROWS_PER_GROUP)
 
@@ -252,21 +214,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", type=Path)
     parser.add_argument("features", type=Path)
-    parser.add_argument("--extractor", action="append", required=True, choices=list(EXTRACTORS))
+    parser.add_argument("--extractor", dest="extractors", action="append", required=True, choices=list(EXTRACTORS))
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    given = parser.parse_args()
-    settings = FeatureSettings(
-        extractors=tuple(given.extractor),
-        weights=given.weights,
-        batch_size=given.batch_size,
-        image_size=given.image_size,
-        precision=given.precision,
-    )
-    extract_features(given.images, given.features, settings)
-
-
-if __name__ == "__main__":
-    main()
+    given = vars(parser.parse_args())
+    extract_features(given.pop("images"), given.pop("features"), FeatureSettings(**given))

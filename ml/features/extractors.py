@@ -1,13 +1,13 @@
 """The networks that describe an image as a vector: one row each, with how pictures are put before them."""
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from ml.models.architectures import HALF, IMAGENET_MEAN, IMAGENET_STD
 from ml.models.weights import WEIGHTS, load_weights
 
 RANDOM_SEED = 340
@@ -15,16 +15,20 @@ RANDOM_SEED = 340
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network from pictures (float32, B x 3 x S x S, normalised) to vectors (B x dimensions)."""
+    """A network from pictures (float32, B x 3 x S x S, normalised) to vectors (B x dimensions), see extractors.toml."""
 
     name: str
     dimensions: int
-    image_size: int  # px; the picture is resized to a square, antialiased, as FID does
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    licence: str
-    meaning: str  # how its distances must be called
+    image_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    meaning: str
     build: Callable[[Path | None], nn.Module]
+
+    @property
+    def licence(self) -> str:
+        """The licence of its weights."""
+        return WEIGHTS[self.name].licence if self.name in WEIGHTS else "none: seeded random weights"
 
 
 def inception(weights: Path | None) -> nn.Module:
@@ -83,54 +87,15 @@ def squeezenet(weights: Path | None) -> nn.Module:
     return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-EXTRACTORS = {
-    extractor.name: extractor
-    for extractor in (
-        Extractor(
-            "inception", 2048, 299, HALF, HALF, WEIGHTS["inception"].licence, "Fréchet Inception Distance", inception
-        ),
-        Extractor(
-            "dinov2",
-            384,
-            224,
-            IMAGENET_MEAN,
-            IMAGENET_STD,
-            WEIGHTS["dinov2"].licence,
-            "Fréchet distance on DINOv2 features",
-            dinov2,
-        ),
-        Extractor(
-            "mobilenetv2",
-            1280,
-            224,
-            HALF,
-            HALF,
-            WEIGHTS["mobilenetv2"].licence,
-            "Fréchet distance on MobileNetV2 features",
-            mobilenetv2,
-        ),
-        Extractor(
-            "squeezenet",
-            512,
-            227,
-            IMAGENET_MEAN,
-            IMAGENET_STD,
-            WEIGHTS["squeezenet"].licence,
-            "Fréchet distance on SqueezeNet features",
-            squeezenet,
-        ),
-        Extractor(
-            "random-inception",
-            1024,
-            96,
-            HALF,
-            HALF,
-            "none: seeded random weights",
-            "Fréchet distance on random features (demo only)",
-            random_inception,
-        ),
-    )
+BUILDERS = {
+    "inception": inception,
+    "dinov2": dinov2,
+    "mobilenetv2": mobilenetv2,
+    "squeezenet": squeezenet,
+    "random-inception": random_inception,
 }
+DESCRIBED = tomllib.loads(Path(__file__).with_name("extractors.toml").read_text(encoding="utf-8"))
+EXTRACTORS = {name: Extractor(name, build=BUILDERS[name], **described) for name, described in DESCRIBED.items()}
 
 
 def fid_inception() -> nn.Module:

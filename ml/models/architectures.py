@@ -1,7 +1,7 @@
 """The image networks of the benchmark as data; nothing here imports torch, so that Dagster's graph loads at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -22,11 +22,9 @@ class Backbone:
 
 
 CONVNEXT_BASE = Backbone("convnext_base.fb_in1k", licence="Apache-2.0 (timm), trained on ImageNet-1k")
-MOBILENETV2 = Backbone(
-    "mobilenetv2_100",
-    mean=HALF,
-    std=HALF,
-    options={"pad_type": "same"},
-    weights="mobilenetv2",
-)
-GABOR = Backbone("gabor", mean=HALF, std=HALF)  # ml/models/gabor.py: fixed filters and a small trained part
+BACKBONES = {  # as ml/recipes.toml names them
+    "convnext_base": CONVNEXT_BASE,
+    "openai": replace(CONVNEXT_BASE, mean=OPENAI_MEAN, std=OPENAI_STD),  # scaled as for CLIP
+    "mobilenetv2": Backbone("mobilenetv2_100", HALF, HALF, {"pad_type": "same"}, weights="mobilenetv2"),
+    "gabor": Backbone("gabor", HALF, HALF),  # ml/models/gabor.py: fixed filters and a small trained part
+}

@@ -1,5 +1,6 @@
 """The CLIP baselines: an image tower and a text tower of open_clip, tags ranked by the similarity of their texts."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Literal
 
@@ -25,8 +26,10 @@ class Clip(Network):
     """Two towers into one space, and the contrastive loss between them.
 
     `positives`: `pairs` is CLIP's loss (paper); `same_text` counts every image with the same text as a positive, with a
-    uniform target over them, because a batch of museum objects repeats its tags.
+    uniform target over them, because a batch of museum objects repeats its tags. `tag_list` is set before scoring.
     """
+
+    tag_list: TagList
 
     def __init__(
         self, image: nn.Module, text: nn.Module, context: int, logit_scale: nn.Parameter | None = None
@@ -36,7 +39,6 @@ class Clip(Network):
         self.logit_scale = logit_scale if logit_scale is not None else nn.Parameter(torch.tensor(1 / 0.07).log())
         self.positives: Literal["pairs", "same_text"] = "pairs"
         self.prompt: Prompt = "one_tag"
-        self.tag_list: TagList | None = None
         self._tag_embeddings: list[Tensor] | None = None
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -69,8 +71,6 @@ class Clip(Network):
     def log_scores(self, outputs: tuple[Tensor, Tensor | None, Tensor]) -> dict[str, Tensor]:
         """Log-softmax over a facet's tags of the scaled similarity to their texts, which are embedded once."""
         images, _, scale = outputs
-        if self.tag_list is None:
-            raise ValueError("The CLIP model has no tag list: set `tag_list` before scoring.")
         if self._tag_embeddings is None:
             self._tag_embeddings = [self.embed_tags(facet) for facet in self.tag_list.facets]
         return {
@@ -81,7 +81,6 @@ class Clip(Network):
     @torch.no_grad()
     def embed_tags(self, facet: str) -> Tensor:
         """Unit vectors of the facet's tags, tags x dimensions."""
-        assert self.tag_list is not None
         tags = self.tag_list.facets[facet]
         texts = [tag_text(tags, tag, self.prompt) for tag in range(len(tags))]
         tokens = tokenize(texts, self.context).to(self.logit_scale.device)
@@ -118,22 +117,10 @@ def _gathered(tensor: Tensor, gradient: bool = True) -> Tensor:
     return torch.cat(parts)
 
 
-class ProjectedTower(nn.Module):
-    """An image network with a linear layer into the common space."""
-
-    def __init__(self, tower: ImageTower, embed: int) -> None:
-        super().__init__()
-        self.tower = tower
-        self.projection = nn.Linear(tower.width, embed, bias=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embeddings, images x embed."""
-        return self.projection(self.tower(images))
-
-
 def from_towers(tower: ImageTower, text: TextTower, tag_list: TagList) -> Clip:
     """A CLIP whose text tower is new: open_clip's transformer of the given size, for the words of the tag list."""
-    return Clip(ProjectedTower(tower, text.embed), NewTextTower(text, words_of(tag_list, text.context)), text.context)
+    image = OrderedDict(tower=tower, projection=nn.Linear(tower.width, text.embed, bias=False))
+    return Clip(nn.Sequential(image), NewTextTower(text, words_of(tag_list, text.context)), text.context)
 
 
 def words_of(tag_list: TagList, context: int) -> list[int]:
@@ -175,7 +162,7 @@ class NewTextTower(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """One of open_clip's two encoders as a module; the model itself is held once, by PublishedClip."""
+    """One of open_clip's two encoders as a module; the model itself is held once, by `published`."""
 
     def __init__(self, model: open_clip.CLIP, method: str) -> None:
         super().__init__()
@@ -186,19 +173,11 @@ class _Encoder(nn.Module):
         return self._encode(inputs)
 
 
-class PublishedClip(Clip):
-    """A model of open_clip by name, for example `ViT-B-16` with OpenAI's weights."""
-
-    def __init__(self, model: open_clip.CLIP) -> None:
-        super().__init__(
-            _Encoder(model, "encode_image"), _Encoder(model, "encode_text"), model.context_length, model.logit_scale
-        )
-        del model.logit_scale  # it is ours now: a weight of two names cannot be saved
-        self.model = model
-
-
 def published(name: str, pretrained: str | None) -> tuple[Clip, str]:
-    """An open_clip model and a sentence on its weights. Raises WeightsError when they cannot be had."""
+    """An open_clip model, for example `ViT-B-16` with the weights `openai`, and a sentence on its weights.
+
+    Raises WeightsError when they cannot be had.
+    """
     try:
         model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=pretrained is not None)
     except (OSError, RuntimeError, ValueError) as error:
@@ -207,4 +186,8 @@ def published(name: str, pretrained: str | None) -> tuple[Clip, str]:
             f"({type(error).__name__}): connect once, or use random weights with --override pretrained=false."
         ) from error
     source = f"{name} {pretrained} from open_clip's registry (MIT)" if pretrained else "random"
-    return PublishedClip(model), source
+    image, text = _Encoder(model, "encode_image"), _Encoder(model, "encode_text")
+    clip = Clip(image, text, model.context_length, model.logit_scale)
+    del model.logit_scale  # it belongs to `clip` now: a weight with two names cannot be saved
+    clip.model = model
+    return clip, source

@@ -53,17 +53,18 @@ def find_weights(name: str, folder: Path | None = None, *, allow_non_commercial:
     """
     known = WEIGHTS.get(name)
     if known is None:
-        return _given_path(name)
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise WeightsError(f"There are no weights `{name}`; known names are {', '.join(WEIGHTS)}, or give a file.")
+        return path
     if not known.commercial_use and not allow_non_commercial:
         raise WeightsError(
             f"The weights `{name}` are {known.licence}, not for commercial use; allow this in the settings."
         )
-    places = [place / known.file for place in (folder, CACHE.expanduser()) if place is not None]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        found = _download(known, places[0])
-    _check(found, known)
-    return found
+    paths = [parent / known.file for parent in (folder, CACHE.expanduser()) if parent is not None]
+    file = next((path for path in paths if path.is_file()), None) or _download(known, paths[0])
+    _check(file, known)
+    return file
 
 
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
@@ -87,13 +88,6 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
 def offline() -> bool:
     """Whether the environment says that nothing may be downloaded."""
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in ("HF_HUB_OFFLINE", "EUFCC_OFFLINE"))
-
-
-def _given_path(name: str) -> Path:
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise WeightsError(f"There are no weights `{name}`; known names are {', '.join(WEIGHTS)}, or give a file.")
-    return path
 
 
 def _check(file: Path, known: WeightFile) -> None:

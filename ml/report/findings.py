@@ -1,79 +1,25 @@
 """The claims of the paper's section 5.3, tested with the paired differences of this run."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from pathlib import Path
+from typing import Any, Literal
 
 import polars as pl
 
 from ml.evaluation.evaluate import facets_of
-from ml.report.results import SPLIT_TITLES, lookup, points, title
-from pipeline import TEST_SPLITS
+from ml.report.results import SPLIT_TITLES, Difference, lookup, points, title
 from pipeline.facets import ALL_FACETS, FACET_OF
 from pipeline.settings import EvaluationSettings
 
 Verdict = Literal["holds", "fails", "undecided", "not tested"]
 VISION = ("multilabel", "softmax", "softmax_wce", "hsoftmax_nodes", "hsoftmax_levels")
 TUNED_CLIP = ("clip_1_tag", "clip_all_tags", "clip_1_tag_prompt")
-BEST_VISION, BEST_CLIP = "best vision model", "best CLIP"  # of this run, on the split of the pair
-
-
-class Claim(NamedTuple):
-    """A claim that holds if the first row of every pair is ahead of the second: (first, second, split)."""
-
-    text: str
-    pairs: tuple[tuple[str, str, str], ...]
-    price: tuple[str, str, str] | None = None  # a row and a single model on a split, whose costs stand in the finding
-
-
+GROUPS = {"best vision model": VISION, "best CLIP": TUNED_CLIP}  # of this run, on the split of the pair
 SINGLE_HEAD = "multilabel_materials"
 SINGLE_HEAD_CLAIM = "One head for materials alone does as well as a head for every facet."
-CLAIMS = (
-    Claim(
-        "Softmax is the best single vision model on the inner test.",
-        tuple(("softmax", row, "inner_test") for row in VISION if row != "softmax"),
-    ),
-    Claim(
-        "Every fine-tuned CLIP is better than CLIP without training, on both tests.",
-        tuple((row, "clip_zero_shot", split) for split in TEST_SPLITS for row in TUNED_CLIP),
-    ),
-    Claim(
-        "Among the CLIP rows, the one trained with a prompt is best on the inner test.",
-        tuple(("clip_1_tag_prompt", row, "inner_test") for row in TUNED_CLIP[:2]),
-    ),
-    Claim(
-        "On the inner test the best vision model is ahead of the best CLIP.",
-        ((BEST_VISION, BEST_CLIP, "inner_test"),),
-    ),
-    Claim(
-        "On the outer test, at museums never seen in training, the best CLIP is ahead of the best vision model.",
-        ((BEST_CLIP, BEST_VISION, "outer_test"),),
-    ),
-    Claim(
-        "Ensembles are balanced: the one with CLIP is ahead of the best CLIP on the inner test and of the best vision "
-        "model on the outer test.",
-        (("ensemble_ml_s_clip", BEST_CLIP, "inner_test"), ("ensemble_ml_s_clip", BEST_VISION, "outer_test")),
-        price=("ensemble_ml_s_clip", BEST_VISION, "outer_test"),
-    ),
-    Claim(
-        "The ensemble of two vision models is ahead of its better member on the inner test.",
-        tuple(("ensemble_ml_s", row, "inner_test") for row in ("multilabel", "softmax")),
-        price=("ensemble_ml_s", "softmax", "inner_test"),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One paired difference behind a finding: first minus second, in R-Precision."""
-
-    first: str
-    second: str
-    split: str
-    facet: str
-    difference: float
-    low: float
-    high: float
+CLAIMS = tomllib.loads(Path(__file__).with_name("claims.toml").read_text(encoding="utf-8"))["claim"]
 
 
 @dataclass(frozen=True)
@@ -100,9 +46,9 @@ def findings(
     single_head = pairs.get("multilabel", SINGLE_HEAD, "inner_test", facets_of(SINGLE_HEAD)[0])
     tested = [_equal(SINGLE_HEAD_CLAIM, single_head, settings.equal_within)]
     for claim in CLAIMS:
-        finding = _ahead(claim.text, [pairs.get(*pair) for pair in claim.pairs])
-        if claim.price:
-            row, single, split = claim.price
+        finding = _ahead(claim["text"], [pairs.get(*pair) for pair in claim["pairs"]])
+        if "price" in claim:
+            row, single, split = claim["price"]
             finding = _with_cost(finding, row, pairs.row(single, split), costs or {})
         tested.append(finding)
     return [*tested, _rare(results, settings)]
@@ -117,11 +63,10 @@ class _Pairs:
         self.cells = lookup(results)
 
     def row(self, name: str, split: str) -> str | None:
-        """The row of that name; for BEST_VISION and BEST_CLIP the best by mean R-Precision, None without one."""
-        rows = {BEST_VISION: VISION, BEST_CLIP: TUNED_CLIP}.get(name)
-        if rows is None:
+        """The row of that name; for a name of GROUPS its best row by mean R-Precision, None without one."""
+        if name not in GROUPS:
             return name
-        cells = [(self.cells.get((row, split, "mean", "r_precision")), row) for row in rows]
+        cells = [(self.cells.get((row, split, "mean", "r_precision")), row) for row in GROUPS[name]]
         values = {row: cell.value for cell, row in cells if cell and cell.value is not None}
         return max(values, key=values.__getitem__, default=None)
 

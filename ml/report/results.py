@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import polars as pl
 from rich.console import Group
 from rich.table import Table as RichTable
 
-from ml.baselines import BASELINES
+from ml.baselines import place_in_paper
 from ml.evaluation.reference import ORACLE, PRIOR
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
@@ -51,9 +51,7 @@ def published() -> pl.DataFrame:
 
 def ordered_baselines(baselines: Sequence[str]) -> list[str]:
     """Rows in the order of the paper's tables, then by name, without the reference rows."""
-    order = {key: number for number, key in enumerate(BASELINES)}
-    wanted = sorted(set(baselines) - {PRIOR, ORACLE})
-    return sorted(wanted, key=lambda key: (order.get(key, len(order)), key))
+    return sorted(set(baselines) - {PRIOR, ORACLE}, key=place_in_paper)
 
 
 def facets_in(results: pl.DataFrame) -> list[str]:
@@ -102,26 +100,30 @@ def costs_of(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
 
 
 @dataclass(frozen=True)
-class AgainstPrior:
-    """How far a row is ahead of the label prior on one test, in R-Precision, on the same images."""
+class Difference:
+    """A paired difference on the same images: first minus second, in R-Precision."""
 
+    first: str
+    second: str
+    split: str
+    facet: str  # mean, or the only facet that a row predicts
     difference: float
     low: float
     high: float
-    facet: str  # mean, or the only facet that the row predicts
 
     @property
     def verdict(self) -> str:
-        """Better or worse than the prior if the whole interval says so."""
+        """Whether the first row is better or worse than the second, if the whole interval says so."""
         return "better" if self.low > 0 else "worse" if self.high < 0 else "not surely"
 
 
-def against_prior(comparisons: pl.DataFrame) -> dict[tuple[str, str], AgainstPrior]:
+def against_prior(comparisons: pl.DataFrame) -> dict[tuple[str, str], Difference]:
     """By row and split the paired difference to the label prior, of the mean or of a single head's facet."""
     rows = comparisons.filter(metric="r_precision", second=PRIOR).filter(pl.col("difference").is_not_null())
+    rows = rows.select(field.name for field in fields(Difference))
     return {
-        (r["first"], r["split"]): AgainstPrior(r["difference"], r["low"], r["high"], r["facet"])
-        for r in rows.sort(pl.col("facet") == "mean", "facet").iter_rows(named=True)  # the mean comes last and wins
+        (row["first"], row["split"]): Difference(**row)
+        for row in rows.sort(pl.col("facet") == "mean", "facet").iter_rows(named=True)  # the mean comes last and wins
     }
 
 
@@ -179,11 +181,10 @@ def _prior_section(
     differences = against_prior(comparisons)
     marks = {"better": "[green]✓[/]", "worse": "[red]✗[/]", "not surely": "·"}
     for baseline in baselines:
-        cells = []
-        for split in TEST_SPLITS:
-            d = differences.get((baseline, split))
-            text = f"{points(d.difference)} ({points(d.low)}…{points(d.high)}) {marks[d.verdict]}" if d else "–"
-            cells.append(text)
+        both = [differences.get((baseline, split)) for split in TEST_SPLITS]
+        cells = [
+            f"{points(d.difference)} ({points(d.low)}…{points(d.high)}) {marks[d.verdict]}" if d else "–" for d in both
+        ]
         cost = costs.get(baseline, {})
         numbers = [cost.get("training_s"), cost.get("ms_per_image")]
         table.add_row(title(baseline), *cells, *("–" if n is None else f"{n:,.0f}" for n in numbers))

@@ -1,6 +1,6 @@
 """The report's tables as rows of cells, which become HTML, Markdown or LaTeX."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +22,6 @@ from ml.report.results import (
     show,
     title,
 )
-from ml.report.templates import render
 from pipeline import TEST_SPLITS
 from pipeline.facets import FACET_OF
 
@@ -160,11 +159,7 @@ def _plain_cells(cells: Cells, baseline: str, columns: Sequence[Column]) -> tupl
 
 
 def _cell(
-    cells: Cells,
-    baseline: str,
-    column: Column,
-    best: Mapping[Column, str | None],
-    tied: set[tuple[str, str, str, str]],
+    cells: Cells, baseline: str, column: Column, best: Mapping[Column, str | None], tied: set[tuple[str, str, str, str]]
 ) -> ShownCell:
     cell = cells.get((baseline, *column), Cell(None))
     metric = column[2]
@@ -239,13 +234,3 @@ def cost_table(costs: Mapping[str, Mapping[str, Any]]) -> ShownTable:
         rows.append(ShownRow(title(baseline), (*_cost_cells(costs[baseline], COST), weights)))
     head = (HeadCell("Row"), *(HeadCell(text) for _, text in COST), HeadCell("Weights"))
     return ShownTable("cost", "What each row costs", (head,), tuple(rows))
-
-
-def as_markdown(tables: Iterable[ShownTable]) -> str:
-    """The tables for a README; the best of this run in bold, ties marked ≈."""
-    return render("tables.md", tables=tables)
-
-
-def as_latex(tables: Iterable[ShownTable]) -> str:
-    """The tables for a paper (booktabs); the best of this run in bold."""
-    return render("tables.tex", tables=tables)

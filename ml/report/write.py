@@ -14,7 +14,7 @@ from ml.evaluation.score_run import Benchmark, evaluate_benchmark
 from ml.report.findings import Verdict, describe, findings
 from ml.report.results import SPLIT_TITLES, console_table, costs_of, ordered_baselines, read_models, show
 from ml.report.sections import build_page
-from ml.report.tables import as_latex, as_markdown, closer_table, cost_table, paper_tables, prior_table
+from ml.report.tables import closer_table, cost_table, paper_tables, prior_table
 from ml.report.templates import render
 from pipeline import TEST_SPLITS
 from pipeline.facets import FACET_OF
@@ -37,10 +37,7 @@ class ReportSummary:
 
 
 def write_report(
-    storage: Path,
-    out: Path,
-    settings: EvaluationSettings | None = None,
-    benchmark: Benchmark | None = None,
+    storage: Path, out: Path, settings: EvaluationSettings | None = None, benchmark: Benchmark | None = None
 ) -> ReportSummary:
     """Write results, breakdowns and comparisons (Parquet), tables.md, tables.tex, findings.json and report.html.
 
@@ -57,8 +54,8 @@ def write_report(
     page = build_page(storage, load_dataset(storage / "dataset"), benchmark, tables, tested, settings)
     all_tables = [*tables, closer_table(results), cost_table(costs)]
     texts = {
-        "tables.md": as_markdown(all_tables),
-        "tables.tex": as_latex(all_tables),
+        "tables.md": render("tables.md", tables=all_tables),
+        "tables.tex": render("tables.tex", tables=all_tables),
         "findings.json": json.dumps([asdict(finding) for finding in tested], indent=1, ensure_ascii=False) + "\n",
         "report.html": render_page(page),
     }

@@ -37,9 +37,10 @@ class Progress:
             leave=False,
         )
         if self.log is not None:
-            kept = [line for line in _lines(self.log) if json.loads(line).get("epoch", 0) in range(1, epochs_done + 1)]
+            lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
+            kept = [line + "\n" for line in lines if json.loads(line).get("epoch", 0) in range(1, epochs_done + 1)]
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            self.log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            self.log.write_text("".join(kept), encoding="utf-8")
 
     def event(self, kind: str, **values: Any) -> None:
         """One JSON line; numbers at 6 significant digits."""
@@ -84,10 +85,6 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(entry) for entry in value]
     return value
-
-
-def _lines(file: Path) -> list[str]:
-    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
 
 
 def _tensorboard(folder: Path) -> Any:

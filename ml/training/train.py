@@ -144,18 +144,15 @@ def train(
         progress.curves(position.epoch + 1, "training", {"loss": mean_loss} | speed)
         progress.curves(position.epoch + 1, "validation", figures)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
-        position.finished = _finished(position, recipe)
+        stale = position.epoch - 1 - position.best_epoch
+        patience = math.inf if recipe.patience is None else recipe.patience
+        position.finished = position.epoch >= recipe.epochs or stale >= patience
         if position.finished or _due(recipe, device, saved_at):
             _save(checkpoint, state, position, device)
             saved_at = time.perf_counter()
 
     model.load_state_dict(state.best)
     return position
-
-
-def _finished(position: Position, recipe: Recipe) -> bool:
-    stale = position.epoch - 1 - position.best_epoch
-    return position.epoch >= recipe.epochs or (recipe.patience is not None and stale >= recipe.patience)
 
 
 def _micro_batch(step_size: int, recipe: Recipe, device: Device) -> int:

@@ -1,8 +1,7 @@
-"""The heads of the vision baselines: one small file each, a head together with its loss."""
+"""The heads of the vision baselines: a head together with its loss."""
 
 from ml.models.heads.head import Head
-from ml.models.heads.hsoftmax_levels import HSoftmaxLevels
-from ml.models.heads.hsoftmax_nodes import HSoftmaxNodes
+from ml.models.heads.hsoftmax import HSoftmaxLevels, HSoftmaxNodes
 from ml.models.heads.multilabel import Asymmetric, Multilabel
 from ml.models.heads.softmax import Softmax
 

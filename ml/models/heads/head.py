@@ -44,8 +44,11 @@ class Head(nn.Module):
         return self.linear(features)
 
     def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
-        """The batch's weight per term of the loss, from `closed` (images x tags, bool) and the drawn tag per image."""
-        raise NotImplementedError
+        """The batch's weight per term of the loss, from `closed` (images x tags, bool) and the drawn tag per image.
+
+        Here the number of annotated images, for a mean over them.
+        """
+        return closed.any(1).sum().float().reshape(1)
 
     def sums(self, logits: Tensor, closed: Tensor, sampled: Tensor) -> Tensor:
         """The batch's weighted sum per term of the loss."""
@@ -62,45 +65,3 @@ class Head(nn.Module):
     def log_scores(self, logits: Tensor) -> Tensor:
         """Natural log of each tag's probability, images x tags."""
         raise NotImplementedError
-
-
-class Tree(nn.Module):
-    """The tags' tree as index tensors, for probabilities that multiply along a path."""
-
-    parents: Tensor
-
-    def __init__(self, tags: FacetTags) -> None:
-        super().__init__()
-        self.register_buffer("parents", torch.tensor(tags.parents, dtype=torch.long), persistent=False)
-        depths = torch.tensor(tags.depths)
-        self.n_levels = int(depths.max()) + 1
-        for depth in range(1, self.n_levels):
-            self.register_buffer(f"level_{depth}", torch.nonzero(depths == depth).flatten(), persistent=False)
-
-    def along_paths(self, log_factors: Tensor) -> Tensor:
-        """The sum of `log_factors` from the top down to each tag (images x tags).
-
-        One pass per level, not per node. Factors are at most 0 and rounding is monotone, so that no tag ends above its
-        parent, exactly.
-        """
-        total = log_factors.clamp(max=0)
-        for depth in range(1, self.n_levels):
-            here = getattr(self, f"level_{depth}")
-            total = total.index_add(1, here, total[:, self.parents[here]])
-        return total
-
-
-def segment_log_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
-    """Log-softmax within each segment of the columns: `segment[c]` is the segment of column c."""
-    largest = logits.new_full((logits.shape[0], n_segments), -torch.inf)
-    largest = largest.scatter_reduce(1, segment.expand_as(logits), logits.detach(), "amax")
-    shifted = logits - largest[:, segment]
-    totals = logits.new_zeros((logits.shape[0], n_segments)).index_add(1, segment, shifted.exp())
-    return shifted - totals.log()[:, segment]
-
-
-def segment_share(closed: Tensor, segment: Tensor, n_segments: int) -> Tensor:
-    """A uniform target over the true columns of each segment; 0 everywhere in a segment without a true column."""
-    true = closed.float()
-    count = true.new_zeros((len(true), n_segments)).index_add(1, segment, true)
-    return true / count[:, segment].clamp(min=1)

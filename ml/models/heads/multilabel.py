@@ -21,10 +21,6 @@ class Multilabel(Head):
         with torch.no_grad():
             self.linear.bias.copy_(share.logit())
 
-    def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
-        """The number of annotated images."""
-        return closed.any(1).sum().float().reshape(1)
-
     def sums(self, logits: Tensor, closed: Tensor, sampled: Tensor) -> Tensor:
         """One term."""
         each = self.elements(logits, closed.to(logits.dtype)) * self.class_weight

@@ -38,7 +38,7 @@ class Watched(Splits):
 def job(key: str, museum: Path, folder: Path, epochs: int = 2) -> Job:
     text = TextTower(context=12, width=32, heads=2, layers=1, embed=32)
     chosen = replace(recipe(key, "demo"), image_size=32, cache_px=None, epochs=epochs, batch=32, text_tower=text)
-    return Job(baseline(key), chosen, museum, folder / "models", folder / "predictions", None, seed=1)
+    return Job(baseline(key), chosen, folder / "models", folder / "predictions", None, seed=1)
 
 
 def test_a_mix_is_on_the_straight_line_and_counters_are_the_end():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ml.dataset.tag_list import FacetTags
 from ml.models.heads import HEADS
-from ml.models.heads.head import Head, segment_log_softmax
+from ml.models.heads.head import Head
+from ml.models.heads.hsoftmax import segment_log_softmax
 
 # Images: {metal, copper alloy, bronze}; {glass, metal, gold}; nothing annotated; {metal, copper alloy} stops inside.
 CLOSED = torch.tensor(

@@ -19,10 +19,11 @@ from ml.evaluation.score_run import evaluate_benchmark
 from ml.report.charts import images_per_tag, line_of, ranking_chart
 from ml.report.examples import CORRECT, NEAR, NOT_ANNOTATED, PLAUSIBLE, WRONG, judge
 from ml.report.findings import findings
-from ml.report.results import AgainstPrior, against_prior, points, published, show
+from ml.report.results import Difference, against_prior, points, published, show
 from ml.report.samples import Term, tree
 from ml.report.sections import show_examples
-from ml.report.tables import as_latex, as_markdown, paper_tables, prior_table
+from ml.report.tables import paper_tables, prior_table
+from ml.report.templates import render
 from ml.report.write import console_table, write_report
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import CATALOGUER_DECISIONS, COMPARISONS, PROVIDER_DISTANCES, RESULTS
@@ -195,7 +196,7 @@ def test_a_reader_sees_which_rows_beat_the_prior(report: Path, storage: Path):
     ("low", "high", "verdict"), [(0.01, 0.02, "better"), (-0.02, -0.01, "worse"), (-0.01, 0.02, "not surely")]
 )
 def test_a_row_is_better_than_the_prior_when_its_whole_interval_is(low, high, verdict):
-    assert AgainstPrior((low + high) / 2, low, high, "mean").verdict == verdict
+    assert Difference("softmax", "label_prior", "inner_test", "mean", (low + high) / 2, low, high).verdict == verdict
 
 
 def test_only_the_rows_that_were_asked_for_are_scored(storage: Path, tmp_path: Path):
@@ -343,5 +344,5 @@ def test_text_for_latex_is_escaped():
     from ml.report.tables import HeadCell, ShownTable
 
     table = ShownTable("x", "50 % of a_b & c", ((HeadCell("Row"),),))
-    assert r"50 \% of a\_b \& c" in as_latex([table])
-    assert "50 % of a_b & c" in as_markdown([table])
+    assert r"50 \% of a\_b \& c" in render("tables.tex", tables=[table])
+    assert "50 % of a_b & c" in render("tables.md", tables=[table])

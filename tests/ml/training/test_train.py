@@ -44,7 +44,7 @@ def small(key: str, **changes: object) -> Recipe:
 
 
 def job(key: str, museum: Path, folder: Path, chosen: Recipe, seed: int = 1) -> Job:
-    return Job(baseline(key), chosen, museum, folder / "models", folder / "predictions", None, seed)
+    return Job(baseline(key), chosen, folder / "models", folder / "predictions", None, seed)
 
 
 def arguments(museum: Path, folder: Path, *more: str) -> list[str]:
