@@ -125,7 +125,7 @@ def full_data(folder: Path, generator: np.random.Generator) -> tuple["Dataset", 
     ids = tuple(f"{t:09d}" for t in range(TAGS))
     lists = {facet: FacetTags(facet, (), (), (), ()) for facet in FACETS}
     lists[FACETS[0]] = FacetTags(FACETS[0], ids, ids, (-1,) * TAGS, tuple(range(TAGS)))
-    dataset = Dataset(folder, "0" * 64, "1" * 64, lists)
+    dataset = Dataset("0" * 64, "1" * 64, lists, folder)
     sizes = generator.integers(1, RELEVANT, FULL_IMAGES)
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     of_image = np.repeat(np.arange(FULL_IMAGES), sizes)
@@ -141,7 +141,9 @@ def full_data(folder: Path, generator: np.random.Generator) -> tuple["Dataset", 
         image_id=pl.col("record_id"), data_provider=pl.lit("one"), group_id=pl.col("record_id")
     )
     groups = (np.arange(FULL_IMAGES) / GROUP).astype(np.int64)
-    return dataset, Truth("inner_test", images, {f: everything if f == FACETS[0] else nothing for f in FACETS}, groups)
+    relevance = {f: everything if f == FACETS[0] else nothing for f in FACETS}
+    views, providers = [0] * FULL_IMAGES, ["one"] * FULL_IMAGES
+    return dataset, Truth("inner_test", keys, views, providers, images, relevance, groups)
 
 
 def full(folder: Path) -> dict[str, object]:

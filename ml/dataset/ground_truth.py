@@ -10,18 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.dataset.prediction_files import EvaluationError as EvaluationError
+from ml.dataset.prediction_files import SplitImages
 from ml.dataset.relevance import Relevance
-from ml.dataset.tag_list import FacetTags
+from ml.dataset.tag_list import TagList
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """A dataset or release folder's tag lists and hashes; `read` gives the truth of a split that lies in no Parquet."""
+class Dataset(TagList):
+    """A dataset or release folder with its tag list, where a facet without scored tags is empty.
+
+    `read` gives the truth of a split that lies in no Parquet.
+    """
 
     folder: Path
-    split_hash: str
-    tag_list_hash: str
-    tag_lists: dict[str, FacetTags]  # by facet of the tag list; one without scored tags is empty
     read: "Callable[[str], Truth] | None" = None
 
     @property
@@ -31,33 +32,19 @@ class Dataset:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The images of one split in (record_id, view) order."""
+class Truth(SplitImages):
+    """What is right for the images of one split, in (record_id, view) order; made by `truth_of`."""
 
-    split: str
     images: pl.DataFrame  # record_id, view, image_id, data_provider, group_id
     relevance: dict[str, Relevance]  # by facet
-    groups: np.ndarray  # int64 per image, numbered from 0 in order of appearance
+    groups: np.ndarray  # int64 per image, numbered from 0
 
-    @property
-    def name(self) -> str:
-        """The split's name, as an ImageSplit has it."""
-        return self.split
 
-    @property
-    def record_ids(self) -> list[str]:
-        """The record of each image."""
-        return self.images["record_id"].to_list()
-
-    @property
-    def views(self) -> list[int]:
-        """The number of each image within its record."""
-        return self.images["view"].to_list()
-
-    @property
-    def providers(self) -> list[str]:
-        """The data provider of each image."""
-        return self.images["data_provider"].to_list()
+def truth_of(split: str, images: pl.DataFrame, relevance: dict[str, Relevance]) -> Truth:
+    """The truth of a split from its images, with the columns of `Truth.images`, and their relevance."""
+    groups = images["group_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    records, views, providers = (images[name].to_list() for name in ("record_id", "view", "data_provider"))
+    return Truth(split, records, views, providers, images, relevance, groups)
 
 
 def load_truth(dataset: Dataset, split: str) -> Truth:
@@ -66,23 +53,23 @@ def load_truth(dataset: Dataset, split: str) -> Truth:
         return dataset.read(split)
     files = split_files(dataset.folder, split)
     columns = ["record_id", "view", "image_id", "data_provider", "group_id"]
-    columns += [name for facet in dataset.tag_lists for name in (facet, f"{facet}_stated")]
+    columns += [name for facet in dataset.facets for name in (facet, f"{facet}_stated")]
     parts = []
     for file in files:
         with pq.ParquetFile(file) as parquet:
-            found = (parquet.schema_arrow.metadata or {}).get(b"split_hash", b"").decode()
-            if found != dataset.split_hash:
+            split_hash = (parquet.schema_arrow.metadata or {}).get(b"split_hash", b"").decode()
+            if split_hash != dataset.split_hash:
                 raise EvaluationError(
-                    f"{file} belongs to split {found[:12]}, its tag list to {dataset.split_hash[:12]}."
+                    f"{file} belongs to split {split_hash[:12]}, its tag list to {dataset.split_hash[:12]}."
                 )
             parts.append(parquet.read(columns=columns))
     table = pa.concat_tables(parts).sort_by([("record_id", "ascending"), ("view", "ascending")])
     images = pl.DataFrame(pl.from_arrow(table.select(columns[:5])))
     relevance = {
         facet: relevance_of(table.column(facet).to_pylist(), table.column(f"{facet}_stated").to_pylist(), tags.position)
-        for facet, tags in dataset.tag_lists.items()
+        for facet, tags in dataset.facets.items()
     }
-    return Truth(split, images, relevance, group_numbers(images))
+    return truth_of(split, images, relevance)
 
 
 def split_files(folder: Path, split: str) -> list[Path]:
@@ -91,11 +78,6 @@ def split_files(folder: Path, split: str) -> list[Path]:
     if not files:
         raise EvaluationError(f"{folder} has no images of the split {split}.")
     return files
-
-
-def group_numbers(images: pl.DataFrame) -> np.ndarray:
-    """The group of each image as a number from 0."""
-    return images["group_id"].rank("dense").to_numpy().astype(np.int64) - 1
 
 
 def relevance_of(

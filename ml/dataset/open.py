@@ -23,4 +23,4 @@ def load_dataset(folder: Path) -> Dataset:
     listed = json.loads((folder / "tag_list.json").read_text(encoding="utf-8"))["facets"]
     facets = [facet for facet in FACETS if facet in listed]  # a facet may be younger than the dataset
     lists = {facet: tag_list.facets.get(facet) or FacetTags(facet, (), (), (), ()) for facet in facets}
-    return Dataset(folder, tag_list.split_hash, tag_list.tag_list_hash, lists)
+    return Dataset(tag_list.split_hash, tag_list.tag_list_hash, lists, folder)

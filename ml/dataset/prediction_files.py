@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -31,32 +30,20 @@ class PredictionError(EvaluationError):
     """A prediction file is missing, damaged, or belongs to another dataset."""
 
 
-class Hashes(Protocol):
-    """What predictions belong to: a TagList or a Dataset."""
+@dataclass(frozen=True)
+class SplitImages:
+    """The images of a split in their order."""
 
-    @property
-    def split_hash(self) -> str: ...
-    @property
-    def tag_list_hash(self) -> str: ...
-
-
-class PredictedImages(Protocol):
-    """The images of a split in their order: an ImageSplit or a Truth."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def record_ids(self) -> Sequence[str]: ...
-    @property
-    def views(self) -> Sequence[int]: ...
-    @property
-    def providers(self) -> Sequence[str]: ...
+    name: str
+    record_ids: Sequence[str]
+    views: Sequence[int]
+    providers: Sequence[str]
 
 
 def write_predictions(
     scores: Mapping[str, NDArray[np.floating]],
-    images: PredictedImages,
-    hashes: Hashes,
+    images: SplitImages,
+    hashes: TagList,
     folder: Path,
     *,
     baseline: str,
@@ -113,7 +100,7 @@ class PredictionFile:
                 yield (scores if self.columns is None else scores[:, self.columns]), rows
 
 
-def read_predictions(folder: Path, images: PredictedImages, tag_list: TagList) -> Scores:
+def read_predictions(folder: Path, images: SplitImages, tag_list: TagList) -> Scores:
     """All scores that a row wrote for this split, images x tags by facet; facets without a file are left out.
 
     Raises PredictionError as open_predictions does, and when there is no file at all.
@@ -129,7 +116,7 @@ def read_predictions(folder: Path, images: PredictedImages, tag_list: TagList) -
     return scores
 
 
-def open_predictions(folder: Path, hashes: Hashes, images: PredictedImages, tags: FacetTags) -> PredictionFile:
+def open_predictions(folder: Path, hashes: TagList, images: SplitImages, tags: FacetTags) -> PredictionFile:
     """The checked prediction file of a facet.
 
     Files without `data_provider` are read as well. Raises PredictionError for a missing facet, another split or tag
@@ -157,7 +144,7 @@ def open_predictions(folder: Path, hashes: Hashes, images: PredictedImages, tags
     return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
 
 
-def _check_hashes(file: Path, metadata: Mapping[str, str], hashes: Hashes) -> None:
+def _check_hashes(file: Path, metadata: Mapping[str, str], hashes: TagList) -> None:
     for what, name, wanted in (
         ("split", "split_hash", hashes.split_hash),
         ("tag list", "tag_list_hash", hashes.tag_list_hash),
@@ -198,7 +185,7 @@ def _column_order(file: Path, schema: pa.Schema, metadata: Mapping[str, str], ta
     return np.array([column_of[tag_id] for tag_id in tags.tag_ids])
 
 
-def _match_images(file: Path, keys: pa.Table, images: PredictedImages) -> np.ndarray:
+def _match_images(file: Path, keys: pa.Table, images: SplitImages) -> np.ndarray:
     """For every row of the file the position of its image; each image of the split must be there once."""
     position = {key: number for number, key in enumerate(zip(images.record_ids, images.views, strict=True))}
     predicted = list(zip(keys["record_id"].to_pylist(), keys["view"].to_pylist(), strict=True))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, group_numbers, relevance_of
+from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, relevance_of, truth_of
 from ml.dataset.tag_list import FacetTags
 from pipeline import FACETS
 from pipeline.files import sha256_of
@@ -37,7 +37,7 @@ def load_published(folder: Path) -> Dataset:
         raise EvaluationError(f"{folder} has no {SPLIT_FILES['train']} with tags: nothing says which tags are seen.")
     files = [folder / name for name in SPLIT_FILES.values() if (folder / name).is_file()]
     split_hash = hashlib.sha256("".join(f"{file.name} {sha256_of(file)}\n" for file in files).encode()).hexdigest()
-    return Dataset(folder, split_hash, _hash(lists), lists, lambda split: _truth(folder, read, tags, lists, split))
+    return Dataset(split_hash, _hash(lists), lists, folder, lambda split: _truth(folder, read, tags, lists, split))
 
 
 def _tag_list(facet: str, tags: pl.DataFrame) -> FacetTags:
@@ -85,4 +85,4 @@ def _truth(folder: Path, read: Published, tags: pl.DataFrame, lists: dict[str, F
         lists_of = [of_row[name].fill_null([]).to_list() for name in ("tag_id", "stated")]
         relevance[facet] = relevance_of(lists_of[0], lists_of[1], lists[facet].position)
     keys = images.select("record_id", "view", "image_id", "data_provider", "group_id")
-    return Truth(split, keys, relevance, group_numbers(keys))
+    return truth_of(split, keys, relevance)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from ml.dataset.prediction_files import SplitImages
 from ml.dataset.tag_list import FacetTags, TagList
 from ml.dataset.transforms import shrunk
 
@@ -23,16 +24,12 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True)
-class ImageSplit:
+class ImageSplit(SplitImages):
     """One split in memory. `tags[facet]` holds, for image i, positions `values[offsets[i]:offsets[i + 1]]`.
 
     `rejected` holds in the same way the tags that people said the image's record does not have.
     """
 
-    name: str
-    record_ids: tuple[str, ...]
-    views: tuple[int, ...]
-    providers: tuple[str, ...]
     jpegs: pa.ChunkedArray
     tags: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     rejected: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]

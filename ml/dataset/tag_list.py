@@ -35,8 +35,8 @@ class FacetTags:
 
     @cached_property
     def position(self) -> dict[str, int]:
-        """Tag id to its place in the scoring order."""
-        return {tag_id: place for place, tag_id in enumerate(self.tag_ids)}
+        """Tag id to its number in the scoring order."""
+        return {tag_id: number for number, tag_id in enumerate(self.tag_ids)}
 
     @cached_property
     def depths(self) -> NDArray[np.int64]:
@@ -46,15 +46,15 @@ class FacetTags:
     @cached_property
     def paths(self) -> tuple[tuple[int, ...], ...]:
         """For each tag the positions from the top down to itself; raises TagListError for a cycle."""
-        found = []
+        paths = []
         for start in range(len(self)):
             path = [start]
             while self.parents[path[-1]] >= 0:
                 path.append(self.parents[path[-1]])
                 if len(path) > len(self):
                     raise TagListError(f"{self.facet}: the tag {self.tag_ids[start]} is its own ancestor.")
-            found.append(tuple(reversed(path)))
-        return tuple(found)
+            paths.append(tuple(reversed(path)))
+        return tuple(paths)
 
     def class_weights(self, groups: Sequence[int] | NDArray[np.int64], cap: float) -> NDArray[np.float64]:
         """N / (C n_c) within each group of tags, from training counts alone, at most `cap` (protocol, section 5)."""
@@ -94,7 +94,7 @@ def load_tag_list(dataset: Path) -> TagList:
 
 
 def _facet_tags(facet: str, rows: list[dict[str, Any]]) -> FacetTags:
-    position = {row["tag_id"]: place for place, row in enumerate(rows)}
+    position = {row["tag_id"]: number for number, row in enumerate(rows)}
     return FacetTags(
         facet=facet,
         tag_ids=tuple(position),

@@ -16,10 +16,10 @@ Value = tuple[str, str, float, int]  # level, metric, value, images
 
 def breakdowns_of(scored: Scored, dataset: Dataset, depths: dict[str, dict[int, ImageScores]]) -> list[Row]:
     """Rows of `breakdowns` for one row of the benchmark on one split; unseen tags are ignored."""
-    names = {"run": dataset.run, "baseline": scored.baseline, "seed": scored.seed, "split": scored.truth.split}
+    names = {"run": dataset.run, "baseline": scored.baseline, "seed": scored.seed, "split": scored.truth.name}
     rows: list[Row] = []
     for facet in scored.predicted:
-        tags, scores = dataset.tag_lists[facet], scored.facets[facet]
+        tags, scores = dataset.facets[facet], scored.facets[facet]
         for by, values in (
             ("data_provider", _by_provider(scored, scores)),
             ("depth", _by_depth(depths.get(facet, {}))),

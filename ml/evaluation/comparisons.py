@@ -69,7 +69,7 @@ def compare_rows(
     settings: EvaluationSettings,
 ) -> pl.DataFrame:
     """Paired differences of the given pairs of rows; facets that either row does not predict are left out."""
-    metrics, facets = main_metrics(settings.top_k), list(dataset.tag_lists)
+    metrics, facets = main_metrics(settings.top_k), list(dataset.facets)
     resampled = {row: resample_row(ratios, settings.resamples, settings.seed) for row, ratios in rows.items()}
     counted = {row: ratios.counts.sum(0) > 0 for row, ratios in rows.items()}
     averaged = {**{facet: [facet] for facet in facets}, "mean": mean_facets(facets)}

@@ -108,7 +108,7 @@ def score_predictions(
     Without `facets`, those of the baseline that the folder is named after.
     """
     facets = facets or facets_of(predictions.name)
-    lists = [tags for facet, tags in dataset.tag_lists.items() if facet in facets and len(tags)]
+    lists = [tags for facet, tags in dataset.facets.items() if facet in facets and len(tags)]
     files = {tags.facet: open_predictions(predictions, dataset, truth, tags) for tags in lists}
     if not files:
         raise EvaluationError(f"{dataset.folder} has an empty tag list; nothing can be scored.")
@@ -136,14 +136,14 @@ def score_source(
 ) -> Scored:
     """All metrics of all images of one split; a facet ranks only the images that are annotated in it."""
     by_facet = {}
-    for facet, tags in dataset.tag_lists.items():
+    for facet, tags in dataset.facets.items():
         scores = by_facet[facet] = ImageScores(truth.relevance[facet], settings.top_k, further)
         if facet not in facets:
             continue
         add = _adder(scores, device)
         annotated = np.diff(scores.relevance.starts) + scores.relevance.unseen > 0
         for batch, images in source.batches(tags) if len(tags) else [_no_scores(len(annotated))]:
-            wanted, name = annotated[images], f"{source.name}/{truth.split}/{facet}.parquet"
+            wanted, name = annotated[images], f"{source.name}/{truth.name}/{facet}.parquet"
             try:
                 add(batch[wanted], images[wanted], tags.parents)
             except ValueError:
@@ -185,11 +185,11 @@ class Estimate(NamedTuple):
 
 def results_of(scored: Scored, dataset: Dataset, settings: EvaluationSettings) -> list[Row]:
     """Rows of `results`: each facet's metrics, then their unweighted mean over the facets that have images."""
-    tables = [_facet_metrics(scored, tags, settings) for tags in dataset.tag_lists.values()]
-    estimates = dict(zip(dataset.tag_lists, _estimates(tables, settings), strict=True))
-    averaged = mean_facets(dataset.tag_lists)
+    tables = [_facet_metrics(scored, tags, settings) for tags in dataset.facets.values()]
+    estimates = dict(zip(dataset.facets, _estimates(tables, settings), strict=True))
+    averaged = mean_facets(dataset.facets)
     has_mean = set(averaged) <= set(scored.predicted)
-    names = {"run": dataset.run, "baseline": scored.baseline, "seed": scored.seed, "split": scored.truth.split}
+    names = {"run": dataset.run, "baseline": scored.baseline, "seed": scored.seed, "split": scored.truth.name}
     rows: list[Row] = []
     for number, (metric, policy) in enumerate(tables[0].names):
         cells = [(facet, [facet], estimates[facet][number]) for facet in scored.predicted]

@@ -68,7 +68,7 @@ def score_rows(
     """Each row of the benchmark scored on one split, as a whole and by depth; the label prior and the oracle last."""
     for folder in folders:
         scored = score_predictions(folder, dataset, truth, settings)
-        lists = [dataset.tag_lists[facet] for facet in scored.predicted if len(dataset.tag_lists[facet])]
+        lists = [dataset.facets[facet] for facet in scored.predicted if len(dataset.facets[facet])]
         depths = {tags.facet: score_depths(folder, dataset, truth, tags, settings) for tags in lists}
         yield scored, depths
     yield score_prior(dataset, truth, settings), {}

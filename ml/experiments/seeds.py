@@ -26,15 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="where seed-0/, seed-1/ … are kept")
     asked, rest = parser.parse_known_args(arguments)
-    found = []
+    figures = []
     for seed in asked.seeds:
         folder = asked.out / f"seed-{seed}"
-        places = ["--models", str(folder / "models"), "--predictions", str(folder / "predictions")]
+        folders = ["--models", str(folder / "models"), "--predictions", str(folder / "predictions")]
         shared = ["--cache", str(asked.out / "activations"), "--dataset", str(asked.dataset), "--seed", str(seed)]
-        if run_rows([*rest, "--missing", *places, *shared]) != 0:
+        if run_rows([*rest, "--missing", *folders, *shared]) != 0:
             return 1
-        found.append(figures_of(folder / "predictions", asked.dataset))
-    print(table(found), file=sys.stderr)
+        figures.append(figures_of(folder / "predictions", asked.dataset))
+    print(table(figures), file=sys.stderr)
     return 0
 
 
@@ -49,7 +49,7 @@ def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
     from pipeline.settings import EvaluationSettings
 
     settings, loaded = EvaluationSettings(), load_dataset(dataset)
-    found: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, float]] = {}
     for split in TEST_SPLITS:
         truth = load_truth(loaded, split)
         scored = {PRIOR: score_prior(loaded, truth, settings)}
@@ -59,8 +59,8 @@ def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
             r_precision = main_ratios(each).values[:: len(main_metrics(settings.top_k))]  # the first metric of a facet
             by_facet = dict(zip(each.facets, r_precision, strict=True))
             mean = np.nanmean([by_facet[facet] for facet in mean_facets(by_facet)])
-            found.setdefault(row, {})[split] = float(mean)
-    return found
+            figures.setdefault(row, {})[split] = float(mean)
+    return figures
 
 
 def table(seeds: Sequence[Figures]) -> str:

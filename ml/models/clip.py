@@ -93,7 +93,7 @@ class Clip(Network):
 
 
 def pair_targets(own: Tensor, everyone: Tensor, positives: str, start: int) -> Tensor:
-    """What each own row should match: rows sum to one. `start` is the place of the first own row among all."""
+    """What each own row should match: rows sum to one. `start` is the position of the first own row among all."""
     if positives == "same_text":
         same = (own[:, None, :] == everyone[None, :, :]).all(2).float()
         return same / same.sum(1, keepdim=True)
@@ -157,8 +157,8 @@ class NewTextTower(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Embeddings, not normalised."""
-        place = torch.searchsorted(self.words, tokens).clamp(max=len(self.words) - 1)
-        return self.transformer(torch.where(self.words[place] == tokens, place + 1, 0))
+        index = torch.searchsorted(self.words, tokens).clamp(max=len(self.words) - 1)
+        return self.transformer(torch.where(self.words[index] == tokens, index + 1, 0))
 
 
 class _Encoder(nn.Module):

@@ -33,7 +33,7 @@ def tag_text(tags: FacetTags, tag: int, prompt: Prompt) -> str:
     if prompt == "one_tag_prompt":
         return FACET_OF[tags.facet].prompt.format(tag=tags.labels[tag])
     if prompt == "path_prompt":
-        path = ", ".join(tags.labels[place] for place in tags.paths[tag])
+        path = ", ".join(tags.labels[above] for above in tags.paths[tag])
         return FACET_OF[tags.facet].prompt.format(tag=path)
     return tags.labels[tag]
 

@@ -83,8 +83,8 @@ def parity(exported: Exported, file: Path, n: int, size: int) -> float:
     image = np.random.default_rng(n).normal(size=(n, 3, size, size)).astype(np.float32)
     with torch.inference_mode():
         wanted = exported(torch.from_numpy(image))
-    found = session.run(None, {"image": image})
-    return max(float(np.abs(f - w.numpy()).max()) for f, w in zip(found, wanted, strict=True))
+    answered = session.run(None, {"image": image})
+    return max(float(np.abs(f - w.numpy()).max()) for f, w in zip(answered, wanted, strict=True))
 
 
 def preprocessing(recipe: Recipe) -> dict[str, Any]:

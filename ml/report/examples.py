@@ -58,14 +58,14 @@ def examples(
     for split, wanted in (("inner_test", n - n // 2), ("outer_test", n // 2)):
         truth = load_truth(dataset, split)
         chosen = choose(truth, wanted)
-        lists = [tags for tags in dataset.tag_lists.values() if len(tags)]
+        lists = [tags for tags in dataset.facets.values() if len(tags)]
         best = {tags.facet: _best_tags(predictions, dataset, truth, tags, chosen) for tags in lists}
         pictures = _pictures(dataset.folder, split, [truth.images.row(i)[:2] for i in chosen])
         for number, image in enumerate(chosen):
             record_id, view, _, provider, _ = truth.images.row(image)
             plausible = {tag for record, tag in accepted if record == record_id}
             stated, suggestions = {}, {}
-            for facet, tags in dataset.tag_lists.items():
+            for facet, tags in dataset.facets.items():
                 suggested = best[facet][number] if facet in best else []
                 stated[facet], suggestions[facet] = _judged(truth, tags, image, suggested, labels, plausible)
             shown.append(Example(record_id, provider, split, pictures[record_id, view], stated, suggestions))

@@ -42,7 +42,7 @@ def sample_records(storage: Path, dataset: Dataset) -> list[Sample]:
     files = [storage / "records.parquet", storage / "tags.parquet"]
     if not all(file.exists() for file in files):
         return []
-    facets = list(dataset.tag_lists)
+    facets = list(dataset.facets)
     records = RECORDS.read(files[0]).select("record_id", "titles", "data_provider", "rights_uri")
     tags = TAGS.read(files[1])
     above = dict(tags.select("tag_id", "parent").iter_rows())

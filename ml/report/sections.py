@@ -48,7 +48,7 @@ def build_page(
     results = benchmark.results
     rows = ordered_baselines(results["baseline"].to_list())
     best = best_row(results, "inner_test") or rows[0]
-    largest = max(dataset.tag_lists, key=lambda facet: len(dataset.tag_lists[facet]))
+    largest = max(dataset.facets, key=lambda facet: len(dataset.facets[facet]))
     models = read_models(storage, rows)
     shown = show_examples(storage, dataset, best, settings)
     return {
@@ -57,7 +57,7 @@ def build_page(
         "weights": weights_of(models),
         "unannotated": unannotated(results),
         "images": images_by_split(storage),
-        "n_tags": sum(len(tags) for tags in dataset.tag_lists.values()),
+        "n_tags": sum(len(tags) for tags in dataset.facets.values()),
         "best_rows": best_rows(results),
         "better": better_than_prior(benchmark.comparisons),
         "tables": tables,
@@ -136,7 +136,7 @@ def row_charts(
     figures = {
         "rows": charts.rows_chart(benchmark.results),
         "depth": charts.depth_chart(breakdowns, facet),
-        "tags": charts.tag_chart(breakdowns, dataset.tag_lists[facet], best),
+        "tags": charts.tag_chart(breakdowns, dataset.facets[facet], best),
         "providers": charts.provider_chart(breakdowns, best, facet),
         "curves": charts.learning_curves(storage, rows),
     }
@@ -145,9 +145,7 @@ def row_charts(
 
 def show_examples(storage: Path, dataset: Dataset, row: str, settings: EvaluationSettings) -> list[Example]:
     """Example images with the suggestions of a row; those that a cataloguer accepted in the assistant are marked."""
-    labels = {
-        t: label for tags in dataset.tag_lists.values() for t, label in zip(tags.tag_ids, tags.labels, strict=True)
-    }
+    labels = {t: label for tags in dataset.facets.values() for t, label in zip(tags.tag_ids, tags.labels, strict=True)}
     if (storage / "tags.parquet").exists():
         labels |= tag_labels(TAGS.read(storage / "tags.parquet"))
     accepted: frozenset[tuple[str, str]] = frozenset()

@@ -29,7 +29,7 @@ def keep_activations(
     if isinstance(tower.frozen, nn.Identity):
         return
     file = cache / f"{_name(tower, images, recipe, views)}.safetensors" if cache is not None else None
-    kept = _found(file)
+    kept = _read(file)
     if kept is None:
         kept = _made(tower, images, recipe, device, views)
         if file is not None and device.first:
@@ -52,7 +52,7 @@ def _made(tower: ImageTower, images: Images, recipe: Recipe, device: Device, vie
     return kept.reshape(len(images.split), views, *kept.shape[1:]).contiguous()
 
 
-def _found(file: Path | None) -> Tensor | None:
+def _read(file: Path | None) -> Tensor | None:
     """What an earlier row kept; a damaged file is made anew."""
     if file is None or not file.exists():
         return None

@@ -72,8 +72,8 @@ def _crc32(tensors: Mapping[str, Tensor]) -> int:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's tensors by `optimizer.<parameter>.<name>`."""
     return {
-        f"optimizer.{place}.{name}": value
-        for place, values in optimizer.state_dict()["state"].items()
+        f"optimizer.{number}.{name}": value
+        for number, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
         if isinstance(value, Tensor)
     }
@@ -84,8 +84,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
-            _, place, name = key.split(".", 2)
-            state.setdefault(int(place), {})[name] = value
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

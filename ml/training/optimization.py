@@ -44,10 +44,10 @@ def in_steps(batches: Iterable[dict[str, Tensor]], accumulate: int) -> Iterator[
     source = iter(batches)
     while True:
         began = time.perf_counter()
-        found = [batch for _, batch in zip(range(accumulate), source, strict=False)]
-        if len(found) < accumulate:
+        micro_batches = [batch for _, batch in zip(range(accumulate), source, strict=False)]
+        if len(micro_batches) < accumulate:
             return
-        yield found, time.perf_counter() - began
+        yield micro_batches, time.perf_counter() - began
 
 
 def autocast(recipe: Recipe, device: Device) -> AbstractContextManager[Any]:

@@ -187,25 +187,25 @@ def _save(file: Path, state: State, position: Position, device: Device) -> None:
 
 
 def _generators(device: Device) -> dict[str, Tensor]:
-    found = {"cpu": torch.get_rng_state()}
-    return found | ({"cuda": torch.cuda.get_rng_state(device.torch_device)} if device.cuda else {})
+    state = {"cpu": torch.get_rng_state()}
+    return state | ({"cuda": torch.cuda.get_rng_state(device.torch_device)} if device.cuda else {})
 
 
 def _resumed(file: Path, state: State, device: Device, identity: str) -> Position | None:
     """Put the checkpoint's tensors back; None when there is none, or when it belongs to another training."""
     if not file.exists():
         return None
-    found = checkpoints.load(file)
-    if found.state["identity"] != identity:
+    stored = checkpoints.load(file)
+    if stored.state["identity"] != identity:
         return None
-    checkpoints.fit(state.model, checkpoints.without_prefix("model", found.tensors), file)
-    checkpoints.restore_optimizer(state.optimizer, found.tensors)
-    state.best = checkpoints.without_prefix("best", found.tensors)
+    checkpoints.fit(state.model, checkpoints.without_prefix("model", stored.tensors), file)
+    checkpoints.restore_optimizer(state.optimizer, stored.tensors)
+    state.best = checkpoints.without_prefix("best", stored.tensors)
     if state.ema is not None:
-        checkpoints.fit(state.ema.module, checkpoints.without_prefix("ema", found.tensors), file)
-    generators = checkpoints.without_prefix(f"generator.{device.rank}", found.tensors)
+        checkpoints.fit(state.ema.module, checkpoints.without_prefix("ema", stored.tensors), file)
+    generators = checkpoints.without_prefix(f"generator.{device.rank}", stored.tensors)
     if "cpu" in generators:
         torch.set_rng_state(generators["cpu"])
     if device.cuda and "cuda" in generators:
         torch.cuda.set_rng_state(generators["cuda"], device.torch_device)
-    return Position(**found.state)
+    return Position(**stored.state)

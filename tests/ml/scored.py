@@ -51,7 +51,7 @@ def random_scores(dataset: Path, split: str, seed: int, skill: float = 0.0) -> d
     scores = {}
     for facet in FACETS:
         relevance = truth.relevance[facet]
-        matrix = generator.integers(0, 8, (len(relevance), len(loaded.tag_lists[facet]))) / 16
+        matrix = generator.integers(0, 8, (len(relevance), len(loaded.facets[facet]))) / 16
         matrix[relevance.images, relevance.tags] += skill
         scores[facet] = matrix
     return scores
@@ -75,7 +75,7 @@ def write_prior_predictions(dataset: Path, predictions: Path, splits: tuple[str,
     loaded = load_dataset(dataset)
     for split in splits:
         truth = load_truth(loaded, split)
-        lists = [tags for tags in loaded.tag_lists.values() if len(tags)]
+        lists = [tags for tags in loaded.facets.values() if len(tags)]
         scores = {tags.facet: np.tile(prior_scores(tags), (len(truth.groups), 1)) for tags in lists}
         write_predictions(scores, truth, loaded, predictions, baseline=PRIOR, seed=0, logarithms=False)
 

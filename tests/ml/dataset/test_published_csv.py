@@ -126,11 +126,11 @@ def test_the_label_prior_of_the_sample_equals_a_slow_count(sample_dataset: Path,
 
 def test_tags_keep_their_tree_and_rows_of_one_picture_are_a_group(sample_dataset: Path, shared: Path):
     loaded = load_dataset(sample_dataset)
-    tags = loaded.tag_lists["materials"]
+    tags = loaded.facets["materials"]
     wood = tags.position["material vegetal | fusta"]
     assert tags.labels[wood] == "fusta"
     assert tags.tag_ids[tags.parents[wood]] == "material vegetal"
-    assert set(loaded.tag_lists["classifications"].parents) == {-1}
+    assert set(loaded.facets["classifications"].parents) == {-1}
     truth = load_truth(loaded, "inner_test")
     with (sample_dataset / "test_id.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))

@@ -205,7 +205,7 @@ def test_a_wrong_number_of_scores_is_refused(spoiled: Path, dataset: Path):
 
 
 def test_columns_named_in_another_order_are_put_right(spoiled: Path, dataset: Path, predictions: Path):
-    ids = load_dataset(dataset).tag_lists["object_types"].tag_ids
+    ids = load_dataset(dataset).facets["object_types"].tag_ids
 
     def reverse(rows: pa.Table) -> pa.Table:
         scores = np.array(rows.column("scores").to_pylist(), np.float16)[:, ::-1]
