@@ -1,7 +1,6 @@
 """Jobs, which a person starts, and schedules, which the clock starts."""
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -11,13 +10,6 @@ from assets.harvest import PARTITIONS
 from assets.images import SLICES
 from assets.partitions import every_partition
 
-HARVEST = dg.AssetSelection.groups("harvest")
-DATASET = dg.AssetSelection.groups("vocabulary", "curation", "images", "features")
-SPLITS = dg.AssetSelection.groups("splits")
-RELEASE = dg.AssetSelection.groups("release")
-BENCHMARK = SPLITS | RELEASE | dg.AssetSelection.groups("training", "evaluation")
-PROMOTION = dg.AssetSelection.groups("promotion")
-
 REFRESH_CRON = "EUFCC_REFRESH_CRON"  # a cron expression for the weekly refresh
 REFRESH = "eufcc/refresh"  # tag of every run of a refresh: the schedule that started it
 JOB = "eufcc/job"  # tag of every run of a job: deploy/dagster.yaml allows one run of each at a time
@@ -25,18 +17,23 @@ JOB = "eufcc/job"  # tag of every run of a job: deploy/dagster.yaml allows one r
 RETRY = {"dagster/retry_strategy": "FROM_ASSET_FAILURE"}
 
 
-def _job(name: str, selection: dg.AssetSelection, description: str) -> Any:
+def _job(name: str, description: str, stages: str) -> Any:
+    selection = dg.AssetSelection.groups(*stages.split())
     return dg.define_asset_job(name, selection, description=description, tags={**RETRY, JOB: name})
 
 
-HARVEST_JOB = _job("harvest", HARVEST, "Harvests records from Europeana, and notes withdrawn ones.")
-DATASET_JOB = _job("dataset", DATASET, "Makes usable images with tags and features from the records.")
-SPLITS_JOB = _job("splits", SPLITS, "Splits the dataset: outer test, inner test, validation and training.")
-BENCHMARK_JOB = _job("benchmark", BENCHMARK, "From the splits to trained models, result tables and release.")
-RELEASE_CANDIDATE_JOB = _job(
-    "release_candidate", SPLITS | RELEASE, "Makes the splits and the release folder, without training."
+HARVEST_JOB = _job("harvest", "Harvests records from Europeana, and notes withdrawn ones.", "harvest")
+DATASET_JOB = _job(
+    "dataset", "Makes usable images with tags and features from the records.", "vocabulary curation images features"
 )
-PROMOTE_JOB = _job("promote", PROMOTION, "Puts the best model to use, unless the one in use is better.")
+SPLITS_JOB = _job("splits", "Splits the dataset: outer test, inner test, validation and training.", "splits")
+BENCHMARK_JOB = _job(
+    "benchmark", "From the splits to trained models, result tables and release.", "splits release training evaluation"
+)
+RELEASE_CANDIDATE_JOB = _job(
+    "release_candidate", "Makes the splits and the release folder, without training.", "splits release"
+)
+PROMOTE_JOB = _job("promote", "Puts the best model to use, unless the one in use is better.", "promotion")
 JOBS = [HARVEST_JOB, DATASET_JOB, SPLITS_JOB, BENCHMARK_JOB, RELEASE_CANDIDATE_JOB, PROMOTE_JOB, TIDY_JOB]
 
 # The jobs that a command runs. A run has partitions of one kind: collections, slices or none.
@@ -48,29 +45,22 @@ RUNS = {
     "promote": ("promote",),
 }
 TAGS = {"harvest": every_partition(PARTITIONS), "dataset": every_partition(SLICES)}
+# The configuration of a release candidate: every image of the last release keeps its split.
+CANDIDATE_CONFIG: dict[str, Any] = {"ops": {"make_benchmark_splits": {"config": {"keep": True}}}}
+REFRESH_PAGES = {"pages": {"config": {"mode": "refresh"}}}
 
 
-def candidate_config() -> dict[str, Any]:
-    """The configuration of a release candidate: every image of the last release keeps its split."""
-    return {"ops": {"make_benchmark_splits": {"config": {"keep": True}}}}
-
-
-def _schedule(
-    name: str,
-    job: Any,
-    cron: str,
-    description: str,
-    configs: Mapping[str, Mapping[str, object]] | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> dg.ScheduleDefinition:
-    """A schedule, off until a person turns it on, that starts the job with these configurations of its steps."""
-
-    @dg.schedule(name=name, job=job, cron_schedule=cron, execution_timezone="UTC", description=description)
-    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        ops = {step: {"config": config} for step, config in (configs or {}).items()}
-        return dg.RunRequest(run_config={"ops": ops} if ops else {}, tags=tags)
-
-    return schedule
+def _schedule(name: str, job: Any, cron: str, description: str, **asked: Any) -> dg.ScheduleDefinition:
+    """A schedule, off until a person turns it on, that asks for a run of the job with this configuration and tags."""
+    request = dg.RunRequest(**asked)
+    return dg.ScheduleDefinition(
+        name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        description=description,
+        execution_fn=lambda context: request,
+    )
 
 
 SCHEDULES = [
@@ -79,7 +69,7 @@ SCHEDULES = [
         HARVEST_JOB,
         os.environ.get(REFRESH_CRON, "0 4 * * 1"),
         "Every Monday: harvests what Europeana has changed, then makes a release candidate. Training starts by hand.",
-        configs={"pages": {"mode": "refresh"}},
+        run_config={"ops": REFRESH_PAGES},
         tags={**TAGS["harvest"], REFRESH: "weekly"},
     ),
     _schedule(
@@ -87,7 +77,7 @@ SCHEDULES = [
         HARVEST_JOB,
         "0 4 2 * *",
         "On the second of every month: lists all ids again, to find the records that Europeana has withdrawn.",
-        configs={"pages": {"mode": "refresh"}, "make_tombstones": {"compare": True}},
+        run_config={"ops": {**REFRESH_PAGES, "make_tombstones": {"config": {"compare": True}}}},
         tags={**TAGS["harvest"], REFRESH: "monthly"},
     ),
     _schedule(

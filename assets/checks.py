@@ -1,6 +1,6 @@
 """Asset checks of the stages; a blocking check that fails stops the assets downstream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -25,7 +25,7 @@ CHECKS: list[dg.AssetChecksDefinition] = []
 def check(asset: str, *, blocking: bool = True, after: tuple[str, ...] = ()) -> Callable[..., Any]:
     """Make a function the check of its name. It returns the problems that it finds, one sentence each."""
 
-    def make(function: Callable[[Project], list[str]]) -> Callable[[Project], list[str]]:
+    def make(function: Callable[[Project], Iterable[str]]) -> Callable[[Project], Iterable[str]]:
         @dg.asset_check(
             asset=key_of(asset),
             name=function.__name__,
@@ -34,7 +34,7 @@ def check(asset: str, *, blocking: bool = True, after: tuple[str, ...] = ()) -> 
             additional_deps=[key_of(name) for name in after],
         )
         def evaluate(project: dg.ResourceParam[Project]) -> dg.AssetCheckResult:
-            return check_result(function(project), blocking=blocking)
+            return check_result([*function(project)], blocking=blocking)
 
         CHECKS.append(evaluate)
         return function
@@ -48,12 +48,11 @@ def table(project: Project, name: str, columns: list[str] | None = None) -> pl.D
 
 
 @check("records")
-def harvest_found_records(project: Project) -> list[str]:
+def harvest_found_records(project: Project) -> Iterator[str]:
     """At least one record was found. An empty harvest means a wrong query, not an empty museum."""
     if table(project, "records", ["record_id"]).is_empty():
         asked = ", ".join(project.settings.harvest.collections)
-        return [f"No record was found for {asked}: check the collections in the settings, and the museum."]
-    return []
+        yield f"No record was found for {asked}: check the collections in the settings, and the museum."
 
 
 @check("records", blocking=False)
@@ -69,18 +68,15 @@ def every_aligned_concept_is_known(project: Project) -> list[str]:
     """Every AAT id that a record's concept is aligned with is in the thesaurus."""
     known = table(project, "concepts", ["concept_id"])
     missing = table(project, "concept_alignments").join(known, on="concept_id", how="anti")
-    return [
-        f"{row['uri']} is aligned with {row['concept_id']}, which is not in concepts." for row in missing.to_dicts()
-    ]
+    pairs = missing.select("uri", "concept_id").iter_rows()
+    return [f"{uri} is aligned with {concept}, which is not in concepts." for uri, concept in pairs]
 
 
 @check("concepts", blocking=False)
 def the_thesaurus_is_whole(project: Project) -> list[str]:
     """Every concept has its parents, and so a path to a facet. An outage of the source can leave gaps."""
     report = Thesaurus(table(project, "concepts")).report
-    missing = [
-        f"{child} has the parent {parent}, which is not in concepts." for child, parent in report.missing_parents
-    ]
+    missing = [f"{one} has the parent {parent}, which is not in concepts." for one, parent in report.missing_parents]
     return [*missing, *(f"{orphan} has no preferred parent." for orphan in report.orphans)]
 
 
@@ -128,25 +124,24 @@ def no_excluded_provider_is_left(project: Project) -> list[str]:
 
 
 @check("images", after=("selected_records",))
-def images_were_fetched(project: Project) -> list[str]:
+def images_were_fetched(project: Project) -> Iterator[str]:
     """At least half of the wanted images were fetched. Fewer mean an outage."""
     rows = wanted_images(table(project, "selected_records"), project.settings.harvest.image_source)
     fetched = [folder.name for folder in sorted(project.here("images").iterdir())]  # others may not be fetched yet
     wanted = sum(in_slice(rows, name).height for name in fetched)
     usable = IMAGES.read(project.here("images"), ["image_id"]).height
     if usable == 0 or usable < 0.5 * wanted:
-        return [f"{usable:,} usable images of {wanted:,} wanted: check the reasons in fetches, then try again."]
-    return []
+        yield f"{usable:,} usable images of {wanted:,} wanted: check the reasons in fetches, then try again."
 
 
 @check("images")
-def images_are_what_their_sources_serve(project: Project) -> list[str]:
+def images_are_what_their_sources_serve(project: Project) -> Iterator[str]:
     """A sample of images, downloaded again, is the same as the stored ones. Wrong pictures spoil models silently."""
     from pipeline.images.sources import check_sources
 
     images = IMAGES.read(project.here("images"), ["image_id", "source_url"])
-    problem = check_sources(images, project.settings.images, project.settings.http).problem
-    return [problem] if problem else []
+    if problem := check_sources(images, project.settings.images, project.settings.http).problem:
+        yield problem
 
 
 @check("groups", after=("images",))
@@ -208,13 +203,11 @@ def the_release_is_whole(project: Project) -> list[str]:
 
 
 @check("features", after=("images",))
-def every_image_has_features(project: Project) -> list[str]:
+def every_image_has_features(project: Project) -> Iterator[str]:
     """Every image has features; distances between providers and the search for near-duplicates need them."""
-    problems, images = [], project.here("images")
     for described in sorted(project.here("features").iterdir()):  # other slices may not be computed yet
-        wanted = IMAGES.read(images / described.name, ["image_id"]).unique()
+        wanted = IMAGES.read(project.here("images") / described.name, ["image_id"]).unique()
         known = pl.read_parquet(described / "*.parquet", columns=["image_id"])
         missing = wanted.join(known, on="image_id", how="anti").sort("image_id")
         if missing.height:
-            problems.append(f"{missing.height} images have no features, for example {missing.row(0)[0]}.")
-    return problems
+            yield f"{missing.height} images have no features, for example {missing.row(0)[0]}."

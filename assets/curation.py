@@ -1,5 +1,6 @@
 """Stage curation: selects records and tags by named rules, and counts what each rule removes."""
 
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,9 @@ from pipeline.settings import Settings
 from pipeline.tables import IMAGES, RECORDS
 from pipeline.vocabulary.facets import load_rules, rule_effects
 
-CODE = ("pipeline/curation", "pipeline/vocabulary")
+plan = partial(AssetPlan, "curation", code=("pipeline/curation", "pipeline/vocabulary"))
+SELECTION = ("selected_records", "candidate_record_tags", "selection_report",
+             "ignored_corrections", "removed_candidates", "rule_effects")  # fmt: skip
 PAGE = "statistics.html"
 DECISIONS = ("ml/assistant/annotation.py", "ml/assistant/decisions.py", "ml/assistant/current_decisions.py")
 
@@ -37,28 +40,14 @@ def cataloguer_decisions(project: Project) -> pl.DataFrame:
     return read_decisions(database_of(project.storage))
 
 
-@stage_asset(AssetPlan("curation", code=CODE, settings=("curation",)), kinds={"csv", "polars"})
+@stage_asset(plan(settings=("curation",)), kinds={"csv", "polars"})
 def corrections(cataloguer_decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """From the curators' file and the cataloguers' decisions: accepted tags are added, rejected ones removed."""
     of_file = read_corrections(settings.curation.corrections_file)
     return all_corrections(of_file, decisions_as_corrections(cataloguer_decisions))
 
 
-@stage_asset(
-    AssetPlan(
-        "curation",
-        writes=(
-            "selected_records",
-            "candidate_record_tags",
-            "selection_report",
-            "ignored_corrections",
-            "removed_candidates",
-            "rule_effects",
-        ),
-        code=CODE,
-        settings=("curation", "vocabulary"),
-    )
-)
+@stage_asset(plan(writes=SELECTION, settings=("curation", "vocabulary")))
 def selection(
     records: pl.DataFrame,
     concept_alignments: pl.DataFrame,
@@ -76,25 +65,19 @@ def selection(
     rules = load_rules(settings.vocabulary.rules_file)
     chosen = select_records(records, concept_alignments, concepts, tombstones, corrections, rules, settings.curation)
     effects = rule_effects(concepts, rules)
+    problems = effects.drop_nulls("problem").select("rule", "problem")
+    ignored = chosen.ignored_corrections
     return {
         "selected_records": chosen.selected_records,
         "candidate_record_tags": chosen.record_tags,
         "selection_report": TableWithMetadata(chosen.report, _what_rules_removed(chosen.report)),
-        "ignored_corrections": TableWithMetadata(
-            chosen.ignored_corrections, {"ignored": markdown(chosen.ignored_corrections)}
-        ),
+        "ignored_corrections": TableWithMetadata(ignored, {"ignored": markdown(ignored)}),
         "removed_candidates": TableWithMetadata(chosen.removed_tags, _most_frequent(chosen.removed_tags)),
-        "rule_effects": TableWithMetadata(
-            effects, {"problems": markdown(effects.drop_nulls("problem").select("rule", "problem"))}
-        ),
+        "rule_effects": TableWithMetadata(effects, {"problems": markdown(problems)}),
     }
 
 
-@stage_asset(
-    AssetPlan(
-        "curation", writes=("tags", "record_tags", "curation_report", "removed_tags"), code=CODE, settings=("curation",)
-    )
-)
+@stage_asset(plan(writes=("tags", "record_tags", "curation_report", "removed_tags"), settings=("curation",)))
 def usable(candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataFrame, settings: Settings) -> Tables:
     """Second pass, on usable images, counting exact duplicates once. Splits, statistics and release use this one."""
     from pipeline.curation.curate import curate_usable
@@ -131,13 +114,8 @@ def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl
 
 def _what_rules_removed(report: pl.DataFrame) -> dict[str, str]:
     """The rules that removed something, and how much."""
-    removed = report.select(
-        "round",
-        "rule",
-        records=pl.col("records_before") - pl.col("records_after"),
-        record_tags=pl.col("record_tags_before") - pl.col("record_tags_after"),
-        reason="reason",
-    )
+    fell = {name: pl.col(f"{name}_before") - pl.col(f"{name}_after") for name in ("records", "record_tags")}
+    removed = report.select("round", "rule", **fell, reason="reason")
     return {"removed_by": markdown(removed.filter((pl.col("records") != 0) | (pl.col("record_tags") != 0)))}
 
 

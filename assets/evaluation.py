@@ -1,5 +1,6 @@
 """Stage evaluation: scores of every row, with intervals, and the report."""
 
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +11,7 @@ from assets.engine.plan import AssetPlan
 from assets.training import ROWS
 from pipeline.settings import Settings
 
+plan = partial(AssetPlan, "evaluation", settings=("evaluation",))
 CODE = ("ml/evaluation", "ml/baselines.py")
 PREDICTIONS = tuple(f"predictions/{row.key}" for row in ROWS)
 MODELS = tuple(f"models/{row.key}" for row in ROWS)
@@ -17,13 +19,7 @@ SHOWN = ("tags", "record_tags", "records", "splits", "split_tags", "provider_dis
 
 
 @stage_asset(
-    AssetPlan(
-        "evaluation",
-        writes=("results", "breakdowns", "comparisons"),
-        code=CODE,
-        settings=("evaluation",),
-        after=("dataset", *PREDICTIONS),
-    ),
+    plan(writes=("results", "breakdowns", "comparisons"), code=CODE, after=("dataset", *PREDICTIONS)),
     kinds={"numba", "parquet"},
 )
 def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
@@ -38,12 +34,7 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
 
 
 @stage_asset(
-    AssetPlan(
-        "evaluation",
-        code=(*CODE, "ml/report"),
-        settings=("evaluation",),
-        after=("dataset", *PREDICTIONS, *MODELS, *SHOWN),
-    ),
+    plan(code=(*CODE, "ml/report"), after=("dataset", *PREDICTIONS, *MODELS, *SHOWN)),
     kinds={"plotly", "html"},
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )

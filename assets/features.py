@@ -14,6 +14,7 @@ from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 
 FEATURES_CODE = ("ml/features/extract.py", "ml/features/extractors.py", "ml/models/weights.py")
+DUPLICATES = "pipeline/images/duplicates"
 
 
 @stage_asset(
@@ -35,13 +36,7 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
     return {"features": {**described, "extractors": ", ".join(settings.features.extractors)}}
 
 
-@stage_asset(
-    AssetPlan(
-        "features",
-        code=("pipeline/images/duplicates/near_duplicates.py",),
-        settings=("images", "features"),
-    )
-)
+@stage_asset(AssetPlan("features", code=(f"{DUPLICATES}/near_duplicates.py",), settings=("images", "features")))
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     """Near-duplicates agree in hash, embedding and pixels; images with the same bytes or record need no more."""
     from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
@@ -52,9 +47,7 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
 
 
 @stage_asset(
-    AssetPlan(
-        "features", code=("pipeline/images/duplicates/page.py", "pipeline/images/duplicates/near_duplicates.html")
-    ),
+    AssetPlan("features", code=(f"{DUPLICATES}/page.py", f"{DUPLICATES}/near_duplicates.html")),
     kinds={"html"},
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )

@@ -18,10 +18,9 @@ from assets.engine.asset_metadata import asset_spec, result_of
 from assets.engine.builtin_checks import check_results, check_specs
 from assets.engine.console import say
 from assets.engine.plan import AssetPlan, Metadata
-from assets.engine.project import Project, size_of
+from assets.engine.project import Project, current_project, size_of
 from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
-from assets.resources import current_project
 from pipeline.files import sha256_of, write_text
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import harvest_collection, refresh_collection
@@ -32,14 +31,12 @@ from pipeline.settings import Settings
 from pipeline.tables import TOMBSTONES
 
 CODE = ("pipeline/http.py", "pipeline/harvest")
-PARTITIONS = collections_partitions(current_project().settings)
-
-
-_HTTP = current_project().settings.http
+SETTINGS = current_project().settings
+PARTITIONS = collections_partitions(SETTINGS)
 # A step whose server does not answer is tried again later; what it has fetched so far is kept.
 NETWORK_RETRY = dg.RetryPolicy(
-    max_retries=_HTTP.step_retries,
-    delay=_HTTP.step_retry_delay_s,
+    max_retries=SETTINGS.http.step_retries,
+    delay=SETTINGS.http.step_retry_delay_s,
     backoff=dg.Backoff.EXPONENTIAL,
     jitter=dg.Jitter.PLUS_MINUS,
 )
@@ -50,10 +47,8 @@ class HarvestConfig(dg.Config):
 
     mode: Literal["complete", "refresh", "again"] = Field(
         "complete",
-        description=(
-            "complete: keep what is stored, continue what was interrupted. refresh: also what Europeana has updated "
-            "since. again: everything from the start."
-        ),
+        description="complete: keep what is stored, continue what was interrupted. "
+        "refresh: also what Europeana has updated since. again: everything from the start.",
     )
 
 
@@ -71,19 +66,15 @@ WEEKLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=8), fail_wind
 MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=32), fail_window=timedelta(days=63))
 
 
+PAGES_SPEC = asset_spec(
+    "pages", "harvest", PAGES, kinds={"europeana", "json"}, code_version=code_version(CODE), freshness_policy=WEEKLY
+)
+
+
 @dg.multi_asset(
     name="pages",
-    specs=[
-        asset_spec(
-            "pages",
-            "harvest",
-            PAGES,
-            kinds={"europeana", "json"},
-            code_version=code_version(CODE),
-            partitions_def=PARTITIONS,
-            freshness_policy=WEEKLY,
-        )
-    ],
+    specs=[PAGES_SPEC],
+    partitions_def=PARTITIONS,
     check_specs=check_specs("pages"),
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool="europeana",
@@ -103,20 +94,15 @@ def pages(
         "records": sum(summary["received"] for summary in summaries.values()),
         "requests": sum(summary["requests"] for summary in summaries.values()),
         "collections": summaries,
+        **({"bytes_before": before.metadata.get("bytes", 0)} if before else {}),
     }
-    if before is not None:
-        metadata["bytes_before"] = before.metadata.get("bytes", 0)
     made = project.remember("pages", source_version(project), metadata)
     seconds, reused = time.monotonic() - started, before is not None and before.sha256 == made.sha256
     say("pages", made.metadata, seconds, reused)
     return result_of("pages", made, seconds, reused, checks=check_results("pages", [folder], made))
 
 
-@stage_asset(
-    AssetPlan("harvest", code=CODE, settings=("harvest",)),
-    kinds={"polars", "parquet"},
-    freshness_policy=WEEKLY,
-)
+@stage_asset(AssetPlan("harvest", code=CODE, settings=("harvest",)), freshness_policy=WEEKLY)
 def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     """A record that several keywords find is one row. Rights are normalised, concepts keep their roles."""
     file = storage / "records.parquet"
@@ -144,9 +130,8 @@ def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: Tom
 
 def _harvest(client: EuropeanaClient, project: Project, key: str, folder: Path, mode: str) -> dict[str, Any]:
     """Harvest one collection; with the mode `again`, replace its old pages once the new ones are complete."""
-    settings, place = project.settings, folder / key
-    if mode == "again":
-        place = project.storage / "cache" / "pages_again" / key
+    settings = project.settings
+    place = project.storage / "cache" / "pages_again" / key if mode == "again" else folder / key
     walk = refresh_collection if mode == "refresh" else harvest_collection
     summary = walk(client, collection_of(key, settings), place, settings.harvest)
     if mode == "again":

@@ -3,6 +3,7 @@
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -11,12 +12,11 @@ from pydantic import Field
 from assets.engine.asset_factory import stage_asset
 from assets.engine.console import bar
 from assets.engine.plan import AssetPlan, Metadata
-from assets.engine.project import Project
+from assets.engine.project import SLICED, Project, current_project
 from assets.harvest import NETWORK_RETRY, source_version
-from assets.partitions import slices_backfill, slices_partitions
-from assets.resources import current_project
+from assets.partitions import slices_backfill
 from pipeline.images.fetch import fetch_images
-from pipeline.images.slices import in_slice
+from pipeline.images.slices import in_slice, slice_names
 from pipeline.images.wanted import wanted_images
 from pipeline.tables import FETCHES
 
@@ -30,7 +30,8 @@ class FetchConfig(dg.Config):
     retry_now: bool = Field(False, description="Ask for failed images now, before their next attempt is due.")
 
 
-SLICES = slices_partitions(current_project().settings)
+# Several machines can share the slices.
+SLICES = dg.StaticPartitionsDefinition(slice_names(current_project().settings.images.slices))
 
 
 @stage_asset(
@@ -40,9 +41,7 @@ SLICES = slices_partitions(current_project().settings)
         code=CODE,
         settings=("images",),
         outside=source_version,
-        again=lambda config, before: (
-            config.refresh or config.retry_now or before.metadata["states"].get("failed", 0) > 0
-        ),
+        again=lambda config, before: config.refresh or config.retry_now or before.metadata["states"].get("failed", 0),
     ),
     kinds={"httpx", "pillow", "parquet"},
     pool="providers",
@@ -61,36 +60,21 @@ def fetched_images(
     Each slice has its own ledger and shards, so that several machines can work at once.
     """
     settings, started = project.settings, datetime.now(UTC)
-    for name in ("fetches", "images", "features"):
-        _remove_other_cuts(storage / name, slice_name)
+    for name in SLICED:  # slices of another count hold the same rows
+        for other in sorted((storage / name).glob("*-of-*")):
+            if not other.name.endswith(slice_name[3:]):
+                shutil.rmtree(other)
     ledger = storage / "cache" / "images" / slice_name
-    summary = fetch_images(
-        in_slice(wanted_images(selected_records, settings.harvest.image_source), slice_name),
-        ledger,
-        settings.images,
-        settings.http,
-        refresh=config.refresh,
-        retry_now=config.retry_now,
-        shards=storage / "images" / slice_name,
-        progress=bar(f"images {slice_name}", "URLs"),
-    )
+    wanted = in_slice(wanted_images(selected_records, settings.harvest.image_source), slice_name)
+    options: dict[str, Any] = {"refresh": config.refresh, "retry_now": config.retry_now}
+    progress = bar(f"images {slice_name}", "URLs")
+    summary = fetch_images(wanted, ledger, settings.images, settings.http, **options, progress=progress)
     table = storage / "fetches" / slice_name / "fetches.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
     (ledger / "fetches.parquet").replace(table)
     fetched = FETCHES.read(table, ["fetched_at"])["fetched_at"]
     new: dict[str, object] = {"recomputed": int((fetched >= started).sum()), "requests": summary.requests}
-    fetches: dict[str, object] = {
-        "rows": sum(summary.states.values()),
-        **new,
-        "states": summary.states,
-        "reasons": summary.reasons,
+    return {
+        "fetches": {"rows": sum(summary.states.values()), **new, "states": summary.states, "reasons": summary.reasons},
+        "images": {"rows": summary.usable, **new, "wanted": summary.wanted, "shards": summary.shards},
     }
-    images: dict[str, object] = {"rows": summary.usable, **new, "wanted": summary.wanted, "shards": summary.shards}
-    return {"fetches": fetches, "images": images}
-
-
-def _remove_other_cuts(folder: Path, slice_name: str) -> None:
-    """Remove slices of another count, which hold the same rows."""
-    for other in sorted(folder.glob("*-of-*")):
-        if not other.name.endswith(slice_name[3:]):
-            shutil.rmtree(other)

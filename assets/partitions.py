@@ -5,7 +5,6 @@ import re
 
 import dagster as dg
 
-from pipeline.images.slices import slice_names
 from pipeline.settings import Settings
 
 SLICES_PER_RUN = "EUFCC_SLICES_PER_RUN"  # slices in one run of a backfill; by default all of them
@@ -31,11 +30,6 @@ def collections_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
 def collection_of(key: str, settings: Settings) -> str:
     """The keyword collection behind a partition key."""
     return {collection_key(name): name for name in settings.harvest.collections}[key]
-
-
-def slices_partitions(settings: Settings) -> dg.StaticPartitionsDefinition:
-    """One partition per slice of the images, which several machines can share."""
-    return dg.StaticPartitionsDefinition(slice_names(settings.images.slices))
 
 
 def slices_backfill() -> dg.BackfillPolicy:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan, Metadata
-from assets.training import ROWS
+from assets.evaluation import MODELS
 from ml.registry.champion import best_contender, promote, read_contender, write_contender
 
 CODE = ("ml/registry/champion.py",)
@@ -34,10 +34,7 @@ def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) ->
     return {"challenger": {"row": best.baseline, "r_precision": best.score, "low": best.low, "high": best.high}}
 
 
-@stage_asset(
-    AssetPlan("promotion", code=CODE, after=tuple(f"models/{row.key}" for row in ROWS)),
-    kinds={"safetensors", "json"},
-)
+@stage_asset(AssetPlan("promotion", code=CODE, after=MODELS), kinds={"safetensors", "json"})
 def champion(challenger: Path, storage: Path) -> Metadata:
     """A copy of the model in use, with the scores that it was promoted for."""
     best = read_contender(challenger / CHALLENGER)

@@ -1,25 +1,8 @@
 """Dagster's resources: the project that every asset works on, and an IO manager that stores nothing."""
 
-import os
-from pathlib import Path
-
 import dagster as dg
 
-from assets.engine.project import Project, home, storage_name, storage_of
-from pipeline.bucket import open_bucket
-from pipeline.settings import load
-
-STORAGE = "EUFCC_STORAGE"  # a folder in place of DAGSTER_HOME/storage, or s3://bucket/prefix
-
-
-def current_project() -> Project:
-    """The project of the environment: its settings (see `pipeline.settings.load`) and its storage."""
-    settings, place = load(), os.environ.get(STORAGE, "")
-    if "://" in place:
-        return Project(settings, storage_of(settings, home()), open_bucket(place, storage_name(settings)))
-    if place:
-        return Project(settings, Path(place).expanduser().resolve() / storage_name(settings))
-    return Project(settings, storage_of(settings, home()))
+from assets.engine.project import current_project
 
 
 class NothingPassesThrough(dg.IOManager):
@@ -35,8 +18,8 @@ class NothingPassesThrough(dg.IOManager):
         raise dg.Failure(f"{context.name} was asked for: read it from the storage.", allow_retries=False)
 
 
-NO_IO = dg.IOManagerDefinition(
-    lambda context: NothingPassesThrough(),
+NO_IO = dg.IOManagerDefinition.hardcoded_io_manager(
+    NothingPassesThrough(),
     description="Stores nothing: assets write to the storage themselves, and nothing is pickled.",
 )
 PROJECT = dg.ResourceDefinition(

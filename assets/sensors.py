@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.automation import DATASET_JOB, HARVEST_JOB, REFRESH, RELEASE_CANDIDATE_JOB, TAGS, candidate_config
+from assets.automation import CANDIDATE_CONFIG, DATASET_JOB, HARVEST_JOB, REFRESH, RELEASE_CANDIDATE_JOB, TAGS
 from assets.engine.failure_messages import check_message, step_message
 from assets.engine.webhook import WEBHOOK, message, tell
 
@@ -14,7 +14,7 @@ REPORTING = dg.DefaultSensorStatus.RUNNING if os.environ.get(WEBHOOK) else dg.De
 
 
 def _continue_refresh(
-    name: str, after: Any, job: Any, description: str, tags: Mapping[str, str], config: Mapping[str, Any]
+    name: str, after: Any, job: Any, description: str, tags: Mapping[str, str] = {}, config: Mapping[str, Any] = {}
 ) -> dg.SensorDefinition:
     """A sensor that starts the job when another job of a refresh succeeds; runs started by hand are not continued."""
 
@@ -28,11 +28,10 @@ def _continue_refresh(
     )
     def sensor(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         run = context.dagster_run
-        if REFRESH not in run.tags:
-            yield dg.SkipReason("The run was started by hand.")
+        if refresh := run.tags.get(REFRESH):
+            yield dg.RunRequest(run_key=run.run_id, tags={**tags, REFRESH: refresh}, run_config=config)
         else:
-            refresh = {REFRESH: run.tags[REFRESH]}
-            yield dg.RunRequest(run_key=run.run_id, tags={**tags, **refresh}, run_config=config)
+            yield dg.SkipReason("The run was started by hand.")
 
     return sensor
 
@@ -42,30 +41,25 @@ after_harvest = _continue_refresh(
     HARVEST_JOB,
     DATASET_JOB,
     "After the harvest of a refresh: updates vocabulary, curation, images and features.",
-    TAGS["dataset"],
-    {},
+    tags=TAGS["dataset"],
 )
 after_dataset = _continue_refresh(
     "refresh_goes_on_to_a_release_candidate",
     DATASET_JOB,
     RELEASE_CANDIDATE_JOB,
     "After the dataset of a refresh: makes splits in which images of the last release keep theirs, and a release.",
-    {},
-    candidate_config(),
+    config=CANDIDATE_CONFIG,
 )
 
 
 @dg.run_failure_sensor(
-    name="run_failure_to_webhook",
-    default_status=REPORTING,
-    description=f"Reports every failed run to {WEBHOOK}.",
+    name="run_failure_to_webhook", default_status=REPORTING, description=f"Reports every failed run to {WEBHOOK}."
 )
 def run_failure(context: dg.RunFailureSensorContext) -> None:
     """Send the messages of the failed steps and of the failed checks."""
     run = context.dagster_run
     steps = [f"{event.step_key}: {step_message(event)}" for event in context.get_step_failure_events()]
-    sentences = [*steps, *failed_checks(context.instance, run.run_id)]
-    sentences = sentences or [context.failure_event.message or ""]
+    sentences = [*steps, *failed_checks(context.instance, run.run_id)] or [context.failure_event.message or ""]
     tell(message("run_failure", run.job_name, run.run_id, sentences, os.environ))
 
 
@@ -90,18 +84,5 @@ SENSORS = [after_harvest, after_dataset, run_failure, check_failure]
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     """The failed checks of a run, one sentence each."""
-    evaluations = _events(instance, run_id, dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-    return [message for event in evaluations if (message := check_message(event))]
-
-
-def _events(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
-    """A run's events of one kind, page by page."""
-    cursor: str | None = None
-    while True:
-        page = instance.get_records_for_run(run_id, cursor=cursor, of_type=kind, limit=1_000)
-        for record in page.records:
-            if record.event_log_entry.dagster_event is not None:
-                yield record.event_log_entry.dagster_event
-        if not page.has_more:
-            return
-        cursor = page.cursor
+    logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+    return [message for log in logs if log.dagster_event and (message := check_message(log.dagster_event))]

@@ -44,8 +44,7 @@ def provider_distances(
 
 
 @stage_asset(
-    AssetPlan("splits", writes=("splits", "split_tags"), code=CODE, settings=("splits",)),
-    kinds={"numba", "parquet"},
+    AssetPlan("splits", writes=("splits", "split_tags"), code=CODE, settings=("splits",)), kinds={"numba", "parquet"}
 )
 def benchmark_splits(
     images: Path,
@@ -84,9 +83,8 @@ def dataset(
     storage: Path,
 ) -> None:
     """The splits that models read: folders of Parquet shards with images and tags, and the tag list."""
-    write_dataset(
-        images, records, record_tags, tags, splits, split_tags, storage / "dataset", rejected_tags=rejected_tags
-    )
+    folder = storage / "dataset"
+    write_dataset(images, records, record_tags, tags, splits, split_tags, folder, rejected_tags=rejected_tags)
 
 
 def _previous_splits(project: Project, *, of_release: bool = True) -> pl.DataFrame | None:

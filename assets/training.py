@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ import dagster as dg
 from assets.engine.asset_factory import stage_asset
 from assets.engine.curves import curves
 from assets.engine.plan import AssetPlan, Metadata
-from assets.engine.project import ROOT, Project
+from assets.engine.project import ROOT, Project, current_project
 from assets.engine.training_process import WARM
-from assets.resources import current_project
 from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
 from pipeline.settings import Settings
 
@@ -34,18 +32,10 @@ def training_asset(row: Baseline) -> dg.AssetsDefinition:
 
     trained.__name__ = row.key
     trained.__doc__ = f"The row `{row.key}` ({row.kind}): its model, and its scores for every image of every split."
+    writes = (f"models/{row.key}", f"predictions/{row.key}")
     members = tuple(f"{kind}/{member}" for member in row.needs for kind in ("models", "predictions"))
-    return stage_asset(
-        AssetPlan(
-            "training",
-            writes=(f"models/{row.key}", f"predictions/{row.key}"),
-            code=CODE,
-            after=("dataset", *members),
-            outside=_weights_of,
-        ),
-        kinds={"pytorch", "safetensors"},
-        pool="gpu",
-    )(trained)
+    plan = AssetPlan("training", writes=writes, code=CODE, after=("dataset", *members), outside=_weights_of)
+    return stage_asset(plan, kinds={"pytorch", "safetensors"}, pool="gpu")(trained)
 
 
 def rows_of(settings: Settings) -> tuple[Baseline, ...]:
@@ -70,13 +60,13 @@ def _overrides(project: Project) -> list[str]:
 
 def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> list[dict[str, Any]]:
     """Run the trainer as a subprocess with Dagster Pipes; returns the events that it reports."""
+    storage, settings = project.storage, project.settings
     command = [sys.executable, "-m", "assets.engine.training_process", "--baseline", key]
-    command += ["--dataset", str(project.path("dataset")), "--models", str(project.storage / "models")]
-    command += ["--predictions", str(project.storage / "predictions"), "--profile", project.settings.profile]
-    if project.settings.features.weights:
-        command += ["--weights", str(project.settings.features.weights)]
-    command += ["--seed", str(project.settings.benchmark.seed), "--override", *_overrides(project)]
-    environment = os.environ | {WARM: str(warm_trainer().file)}
+    command += ["--dataset", f"{project.path('dataset')}", "--models", f"{storage / 'models'}"]
+    command += ["--predictions", f"{storage / 'predictions'}", "--profile", settings.profile]
+    command += ["--weights", f"{settings.features.weights}"] if settings.features.weights else []
+    command += ["--seed", f"{settings.benchmark.seed}", "--override", *_overrides(project)]
+    environment = os.environ | {WARM: str(warm_trainer()[0])}
     done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=environment)
     events = [event for event in done.get_custom_messages() if isinstance(event, dict)]
     errors = [event["message"] for event in events if event.get("event") == "error"]
@@ -85,23 +75,18 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
     return events
 
 
-@dataclass(frozen=True)
-class WarmTrainer:
-    """A fork server that has imported torch for all rows of this process, and ends with it. `file` is its socket."""
-
-    process: subprocess.Popen[bytes]
-    file: Path
-
-
 @cache
-def warm_trainer() -> WarmTrainer:
-    """Start the fork server, once. It accepts requests while it is still importing."""
+def warm_trainer() -> tuple[Path, subprocess.Popen[bytes]]:
+    """Start a fork server that imports torch once for all rows; returns its socket, and the process.
+
+    It accepts requests while it is still importing, and ends with this process.
+    """
     file = Path(tempfile.mkdtemp(prefix="eufcc-")) / "trainer"
     command = [sys.executable, "-m", "ml.experiments.fork_server", str(file)]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)  # noqa: S603
     while not file.exists() and process.poll() is None:
         time.sleep(0.01)
-    return WarmTrainer(process, file)
+    return file, process
 
 
 def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:

@@ -13,17 +13,12 @@ from pipeline.vocabulary.facets import load_rules
 from pipeline.vocabulary.source import concept_source
 from pipeline.vocabulary.thesaurus import graph_checks
 
+ALIGNED = ("concept_alignments", "unmapped_concepts", "concepts")
 CODE = ("pipeline/http.py", "pipeline/harvest/europeana.py", "pipeline/vocabulary")
 
 
 @stage_asset(
-    AssetPlan(
-        "vocabulary",
-        writes=("concept_alignments", "unmapped_concepts", "concepts"),
-        code=CODE,
-        settings=("vocabulary",),
-        outside=source_version,
-    ),
+    AssetPlan("vocabulary", writes=ALIGNED, code=CODE, settings=("vocabulary",), outside=source_version),
     kinds={"sparql", "polars"},
     pool="getty",
     retry_policy=NETWORK_RETRY,
@@ -39,16 +34,10 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
     with HttpClient(project.settings.http, budgets=cache / "budgets") as http, europeana(project) as client:
         getty = concept_source(http, vocabulary, cache / "getty")
         aligned = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
+    alignments, unmapped = aligned.concept_alignments, aligned.unmapped_concepts
+    by_evidence = markdown(alignments.group_by("evidence", "match").len("n").sort("evidence", "match"))
     return {
-        "concept_alignments": TableWithMetadata(
-            aligned.concept_alignments, _how_they_align(aligned.concept_alignments)
-        ),
-        "unmapped_concepts": TableWithMetadata(
-            aligned.unmapped_concepts, {"most_often": markdown(aligned.unmapped_concepts, most=30)}
-        ),
+        "concept_alignments": TableWithMetadata(alignments, {"by_evidence": by_evidence}),
+        "unmapped_concepts": TableWithMetadata(unmapped, {"most_often": markdown(unmapped, most=30)}),
         "concepts": TableWithMetadata(aligned.concepts, {"checks": markdown(graph_checks(aligned.concepts))}),
     }
-
-
-def _how_they_align(alignments: pl.DataFrame) -> dict[str, str]:
-    return {"by_evidence": markdown(alignments.group_by("evidence", "match").len("n").sort("evidence", "match"))}

@@ -105,7 +105,7 @@ def materialize(*names: str) -> None:
     import dagster as dg
 
     from assets import curation, splits, training
-    from assets.resources import current_project
+    from assets.engine.project import current_project
 
     made = {"rows": training.TRAINING}
     made |= {name: [getattr(room, name)] for room in (curation, splits) for name in dir(room)}

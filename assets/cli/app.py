@@ -8,15 +8,15 @@ import warnings
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from assets.cli import commands
 from assets.engine.console import LINES, complain, console
-from assets.engine.project import home
+from assets.engine.project import ROOT, current_project, home
 
 if TYPE_CHECKING:
     import polars as pl
     from dagster import DagsterEvent
-    from rich.table import Table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,17 +32,21 @@ PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free p
 @app.command()
 def demo(port: PORT = 0) -> None:
     """Run everything from nothing: start the local museum, run the job `benchmark`, show the results."""
-    from assets.cli.museum import museum_folder, served_museum
+    from assets.cli.museum import served_museum
 
     started = time.monotonic()
     os.environ["EUFCC_PROFILE"] = "demo"
-    folder = museum_folder()
-    os.environ["MUSEUM"] = str(folder)
-    with served_museum(folder, port) as address:
-        os.environ["MUSEUM_ADDRESS"] = address
+    with served_museum(port) as (folder, address):
         console.print(f"  the museum {folder.name} is open at {address}")
-        _run_job("benchmark")
-    _show_benchmark()
+        run("benchmark")
+
+    from ml.report.write import console_table
+    from pipeline.tables import COMPARISONS, RESULTS
+
+    project = current_project()
+    results, comparisons = RESULTS.read(project.here("results")), COMPARISONS.read(project.here("comparisons"))
+    console.print(console_table(results, comparisons, project.storage))
+    console.print(f"  report: {project.here('report') / 'report.html'}")
     usage = [resource.getrusage(who).ru_maxrss / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     console.print(f"  {time.monotonic() - started:.0f} s, peak memory {max(usage):.1f} GB in the largest process")
 
@@ -50,7 +54,26 @@ def demo(port: PORT = 0) -> None:
 @app.command()
 def run(job: Annotated[str, typer.Argument(help="harvest, dataset, splits or benchmark")]) -> None:
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
-    _run_job(job)
+    os.environ[LINES] = "1"
+    from assets.automation import RUNS, TAGS
+    from assets.definitions import defs
+    from assets.engine.executors import execute
+    from assets.engine.instance import opened
+
+    if job not in RUNS:
+        complain(f"There is no job {job}; there are {', '.join(RUNS)}.")
+        raise typer.Exit(2)
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the lines of `say` take its place
+    with opened(home()) as (instance, mine):
+        for name in RUNS[job]:
+            tags = TAGS.get(name, {}) | mine
+            result = execute(name, defs, instance=instance, run_config=quiet, tags=tags, raise_on_error=False)
+            if not result.success:
+                break
+    if not result.success:
+        for sentence in filter(None, map(_failure, result.all_events)):
+            complain(sentence)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -63,13 +86,11 @@ def dev(
     import subprocess
     from contextlib import ExitStack
 
-    from assets.cli.museum import museum_folder, served_museum
+    from assets.cli.museum import served_museum
 
     with ExitStack() as stack:
         if os.environ.get("EUFCC_PROFILE", "demo") == "demo":
-            folder = museum_folder()
-            os.environ["MUSEUM"] = str(folder)
-            os.environ["MUSEUM_ADDRESS"] = stack.enter_context(served_museum(folder, port))
+            stack.enter_context(served_museum(port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
         quiet = "ignore:Function `dev_command` is superseded"  # by a command of another package
         command = [sys.executable, "-W", quiet, "-m", "dagster", "dev", "-w", "workspace.yaml"]
@@ -83,7 +104,6 @@ def dev(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def assistant(context: typer.Context) -> None:
     """Start the cataloguer's assistant on this profile's models. Options: see `python -m ml.assistant --help`."""
-    from assets.resources import current_project
     from ml.assistant.__main__ import main as serve
 
     storage = [] if "--storage" in context.args else ["--storage", str(current_project().storage)]
@@ -95,7 +115,6 @@ def decisions(
     model: Annotated[str | None, typer.Option(help="Key of the model; by default the best on validation.")] = None,
 ) -> None:
     """Show how a model ranks the tags that cataloguers accepted and rejected, then and now."""
-    from assets.resources import current_project
     from ml.assistant.decision_impact import decision_impact
 
     key, rows = decision_impact(current_project().storage, model)
@@ -106,7 +125,6 @@ def decisions(
 def doctor() -> None:
     """Check what this profile needs on this machine, and say what to do. Changes nothing."""
     from assets.cli.doctor import MISSING, examine, screen
-    from assets.resources import current_project
 
     findings = examine(current_project())
     console.print(screen(findings))
@@ -116,7 +134,6 @@ def doctor() -> None:
 @app.command()
 def dictionary() -> None:
     """Write docs/data-dictionary.md from the schemas."""
-    from assets.engine.project import ROOT
     from pipeline.dictionary import data_dictionary
 
     (ROOT / "docs" / "data-dictionary.md").write_text(data_dictionary(), encoding="utf-8")
@@ -126,46 +143,18 @@ def dictionary() -> None:
 def plan() -> None:
     """Estimate a harvest: records, requests, hours and gigabytes per collection. Downloads nothing."""
     from assets.harvest import europeana
-    from assets.resources import current_project
     from pipeline.harvest.plan import dry_run
 
     project = current_project()
     console.print(_table(dry_run(europeana(project), project.settings.harvest), "{:,.2f}"))
 
 
-def _table(rows: "pl.DataFrame", number: str, title: str | None = None) -> "Table":
+def _table(rows: "pl.DataFrame", number: str, title: str | None = None) -> Table:
     """Rows for the terminal, floats in this format."""
-    from rich.table import Table
-
     table = Table(*rows.columns, title=title)
     for row in rows.iter_rows():
         table.add_row(*(number.format(value) if isinstance(value, float) else f"{value}" for value in row))
     return table
-
-
-def _run_job(name: str) -> None:
-    """Run the job and those it needs, with all their partitions; print one sentence per failure."""
-    os.environ[LINES] = "1"
-    from assets.automation import RUNS, TAGS
-    from assets.definitions import defs
-    from assets.engine.executors import execute
-    from assets.engine.instance import opened
-
-    if name not in RUNS:
-        complain(f"There is no job {name}; there are {', '.join(RUNS)}.")
-        raise typer.Exit(2)
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the lines of `say` take its place
-    with opened(home()) as (instance, mine):
-        for job in RUNS[name]:
-            tags = TAGS.get(job, {}) | mine
-            result = execute(job, defs, instance=instance, run_config=quiet, tags=tags, raise_on_error=False)
-            if not result.success:
-                break
-    if not result.success:
-        for event in result.all_events:
-            if sentence := _failure(event):
-                complain(sentence)
-        raise typer.Exit(1)
 
 
 def _failure(event: "DagsterEvent") -> str | None:
@@ -180,17 +169,6 @@ def _failure(event: "DagsterEvent") -> str | None:
     interrupted = "DagsterExecutionInterruptedError" in error_names(event)
     message = "interrupted; run the same command again to continue." if interrupted else step_message(event)
     return f"{(event.step_key or 'run').removeprefix('make_')}: {message}"
-
-
-def _show_benchmark() -> None:
-    from assets.resources import current_project
-    from ml.report.write import console_table
-    from pipeline.tables import COMPARISONS, RESULTS
-
-    project = current_project()
-    results, comparisons = RESULTS.read(project.here("results")), COMPARISONS.read(project.here("comparisons"))
-    console.print(console_table(results, comparisons, project.storage))
-    console.print(f"  report: {project.here('report') / 'report.html'}")
 
 
 def main() -> None:

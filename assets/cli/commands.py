@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,15 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from assets.engine.console import complain
+from assets.engine.project import current_project
 
 if TYPE_CHECKING:
     import polars as pl
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-WIDE = 200  # columns of a table in a file or a pipe
-
-# Their output is a result, and goes to stdout.
-answers = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+# Their output is a result, and goes to stdout; in a file or a pipe, tables have 200 columns.
+answers = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 RELEASE = Annotated[
     Path | None, typer.Option(help="Dataset or release folder; by default the one beside the predictions.")
@@ -43,9 +43,8 @@ def compare(
     differences = compare_runs(first, second, release)
     if out is not None:
         _write_csv(differences, out)
-    shown = differences if everything else differences.filter(metric="r_precision")
     answers.print(f"A {first}\nB {second}", soft_wrap=True)
-    answers.print(_differences(shown))
+    answers.print(_differences(differences if everything else differences.filter(metric="r_precision")))
 
 
 @app.command()
@@ -108,7 +107,6 @@ def export(
     onnx: Annotated[bool, typer.Option(help="Also write ONNX, and compare its output with the model's.")] = True,
 ) -> None:
     """Export a model for use elsewhere: safetensors, tag list, preprocessing, model card, ONNX."""
-    from assets.resources import current_project
     from ml.registry.export import write_model_release
     from pipeline.tables import RESULTS
 
@@ -144,21 +142,15 @@ def match_trees(
     matching = match_published_trees(tops, DumpSource(aat).all_concepts(), load_rules(RULES_FILE), known, catalan)
     for name, nodes in (("matched", matching.matched), ("unmatched", matching.unmatched)):
         _write_csv(nodes.with_columns(pl.col("path").list.join(" | ")), out / f"{name}.csv")
-    rows = (
-        (facet, f"{n:,}", f"{n_matched:,}", "–" if share is None else f"{share:.0%}")
-        for facet, n, n_matched, share in matching.coverage.iter_rows()
-    )
+    counted = matching.coverage.iter_rows()
+    rows = ((facet, f"{n:,}", f"{k:,}", "–" if share is None else f"{share:.0%}") for facet, n, k, share in counted)
     answers.print(_table(("facet",), ("nodes", "matched", "share"), rows))
     answers.print(f"{out / 'unmatched.csv'} lists the other nodes, with the reason and the best candidate of each.")
 
 
 def _run(given: str) -> Path:
     """The folder of a run: a path, or the key of a row of this profile."""
-    if Path(given).is_dir():
-        return Path(given)
-    from assets.resources import current_project
-
-    return current_project().storage / "predictions" / given
+    return Path(given) if Path(given).is_dir() else current_project().storage / "predictions" / given
 
 
 def _write_csv(frame: "pl.DataFrame", file: Path) -> None:
@@ -198,16 +190,13 @@ def _results(result: dict[str, Any]) -> Table:
     from ml.report.results import FACET_TITLES, SHORT_METRICS, SPLIT_TITLES, show
     from pipeline.tables import IGNORE_UNSEEN
 
-    def key(r: dict[str, Any]) -> tuple[str, ...]:
-        return r["split"], r["facet"], r["metric"], r["policy"]
-
     def row(r: dict[str, Any]) -> tuple[str, ...]:
-        value, low, high, other = (
-            show(r["metric"], v) for v in (r["value"], r["low"], r["high"], label_prior.get(key(r)))
-        )
+        numbers = (r["value"], r["low"], r["high"], label_prior.get(key(r)))
+        value, low, high, other = (show(r["metric"], number) for number in numbers)
         names = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS[r["metric"]])
         return *names, value, f"{low} … {high}", f"{r['n']:,}", other
 
+    key = itemgetter("split", "facet", "metric", "policy")
     label_prior = {key(r): r["value"] for r in result["references"] if r["baseline"] == "label_prior"}
     shown = [r for r in result["results"] if r["policy"] == IGNORE_UNSEEN and r["metric"] in SHORT_METRICS]
     rows = (row(r) for r in shown if r["value"] is not None)

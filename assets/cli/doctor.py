@@ -5,7 +5,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from rich.table import Table
 from assets.engine.project import Project
 from assets.engine.webhook import WEBHOOK
 from pipeline.allow_list import NotAllowed, check_allowed
+from pipeline.settings import Settings
 
 OK, MISSING, WARNING = "ok", "missing", "warning"
 SIGNS = {OK: "[green]✓[/]", MISSING: "[red]✗[/]", WARNING: "[yellow]![/]"}
-GIGABYTE = 1_000_000_000
 # The demo's storage is below 1 GB. The full run keeps 346,324 images of 30 kB four times (ledger, shards, dataset,
 # release), the scores of twelve rows for 1,227 tags, features and models.
 NEEDED_GB = {"demo": 2.0, "full": 80.0}
@@ -38,10 +38,12 @@ class Finding:
 
 def examine(project: Project, environ: Mapping[str, str] = os.environ) -> list[Finding]:
     """Check everything that a run of the profile needs, in the order in which it would be missed."""
-    checks: tuple[Callable[[Project, Mapping[str, str]], Iterator[Finding]], ...] = (
-        _python, _storage, _disk, _key, _europeana, _getty, _weights, _gpu, _browser, _webhook,
-    )  # fmt: skip
-    return [finding for check in checks for finding in check(project, environ)]
+    settings = project.settings
+    return [
+        _python(), *_storage(project), _disk(project), _key(settings, environ),
+        _answers(settings, "Europeana", settings.harvest.api), _getty(settings), *_weights(settings, environ),
+        _gpu(settings), _browser(environ), _webhook(environ),
+    ]  # fmt: skip
 
 
 def screen(findings: Sequence[Finding]) -> Table:
@@ -57,60 +59,53 @@ def _finding(what: str, good: bool, said: str, todo: str, otherwise: str = MISSI
     return Finding(what, OK, said) if good else Finding(what, otherwise, said, todo)
 
 
-def _python(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _python() -> Finding:
     good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    yield _finding("Python", good, platform.python_version(), "Use Python 3.11, 3.12 or 3.13: make setup PYTHON=…")
+    return _finding("Python", good, platform.python_version(), "Use Python 3.11, 3.12 or 3.13: make setup PYTHON=…")
 
 
-def _storage(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _storage(project: Project) -> Iterator[Finding]:
     if project.bucket is not None:
         yield Finding("storage", OK, f"bucket {project.bucket.root}, with a copy in {project.storage}")
     place = _existing(project.storage)
     todo = "Correct its permissions, or set DAGSTER_HOME or EUFCC_STORAGE to another folder."
     try:
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor.") as file:
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".doctor.", buffering=0) as file:
             file.write(b"x")
-            file.flush()
     except OSError as error:
         yield Finding("storage", MISSING, f"{place} cannot be written ({error.strerror})", todo)
     else:
         yield Finding("storage", OK, f"{project.storage} can be written")
 
 
-def _disk(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _disk(project: Project) -> Finding:
     needed = NEEDED_GB[project.settings.profile]
-    free = shutil.disk_usage(_existing(project.storage)).free / GIGABYTE
+    free = shutil.disk_usage(_existing(project.storage)).free / 1e9
     said = f"{free:,.0f} GB free, about {needed:,.0f} GB needed"
-    yield _finding("disk", free >= needed, said, "Make room, or set EUFCC_STORAGE to a folder on a larger disk.")
+    return _finding("disk", free >= needed, said, "Make room, or set EUFCC_STORAGE to a folder on a larger disk.")
 
 
-def _key(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
-    if project.settings.profile == "demo":
-        yield Finding("Europeana key", OK, "not needed: the demo asks a local museum")
-        return
+def _key(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    if settings.profile == "demo":
+        return Finding("Europeana key", OK, "not needed: the demo asks a local museum")
     is_set = bool(environ.get("EUROPEANA_API_KEY"))
     todo = "Get a personal key at Europeana (free, in your account), then: export EUROPEANA_API_KEY=…"
-    yield _finding("Europeana key", is_set, f"EUROPEANA_API_KEY is {'set' if is_set else 'not set'}", todo)
+    return _finding("Europeana key", is_set, f"EUROPEANA_API_KEY is {'set' if is_set else 'not set'}", todo)
 
 
-def _europeana(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
-    yield _answers(project, "Europeana", project.settings.harvest.api)
-
-
-def _getty(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
-    dumps = project.settings.vocabulary.dumps
+def _getty(settings: Settings) -> Finding:
+    dumps = settings.vocabulary.dumps
     if not dumps:
-        yield _answers(project, "Getty", project.settings.vocabulary.sparql_endpoint)
-        return
+        return _answers(settings, "Getty", settings.vocabulary.sparql_endpoint)
     gone = ", ".join(str(dump) for dump in dumps if not dump.exists())
     said = f"no file at {gone}" if gone else f"{len(dumps)} dump files; the endpoint is not asked"
-    yield _finding("Getty", not gone, said, "Correct vocabulary.dumps in the settings.")
+    return _finding("Getty", not gone, said, "Correct vocabulary.dumps in the settings.")
 
 
-def _answers(project: Project, what: str, address: str) -> Finding:
+def _answers(settings: Settings, what: str, address: str) -> Finding:
     """Whether a server answers, with any status, at the address or where http.hosts maps it to."""
-    hosts = project.settings.http.hosts
-    if project.settings.profile == "demo" and not hosts:
+    hosts = settings.http.hosts
+    if settings.profile == "demo" and not hosts:
         return Finding(what, OK, "make demo and make dev start a local museum")
     url = httpx.URL(address)
     origin = f"{url.scheme}://{url.netloc.decode()}"
@@ -123,19 +118,18 @@ def _answers(project: Project, what: str, address: str) -> Finding:
     return Finding(what, OK, f"{at} answers (HTTP {status})")
 
 
-def _weights(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _weights(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     from ml.models.weights import CACHE, WEIGHTS
 
     offline = environ.get("HF_HUB_OFFLINE") or environ.get("EUFCC_OFFLINE")
-    folders = [folder for folder in (project.settings.features.weights, CACHE.expanduser()) if folder is not None]
-    for name in project.settings.features.extractors:
+    folders = [folder for folder in (settings.features.weights, CACHE.expanduser()) if folder is not None]
+    for name in settings.features.extractors:
         if name not in WEIGHTS:
             yield Finding("weights", OK, f"{name}: seeded random weights; needs no file")
             continue
         files = [folder / WEIGHTS[name].file for folder in folders]
-        file = next((file for file in files if file.is_file()), None)
-        if file is not None:
-            yield Finding("weights", OK, f"{name}: {file}")
+        if there := [file for file in files if file.is_file()]:
+            yield Finding("weights", OK, f"{name}: {there[0]}")
         elif not offline:
             yield Finding("weights", OK, f"{name}: will be downloaded to {folders[0]}")
         else:
@@ -143,34 +137,31 @@ def _weights(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("weights", MISSING, f"{name}: not at {files[0]}, and downloads are not allowed", todo)
 
 
-def _gpu(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _gpu(settings: Settings) -> Finding:
     import torch
 
     names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
-    if names or project.settings.profile == "demo":
-        yield Finding("GPU", OK, names or "none; the demo needs none")
-        return
+    if names or settings.profile == "demo":
+        return Finding("GPU", OK, names or "none; the demo needs none")
     todo = "Train on a machine with a GPU (docs/gpu.md), or name other rows in benchmark.rows."
-    yield Finding("GPU", WARNING, "none: the paper's rows were trained on four of them", todo)
+    return Finding("GPU", WARNING, "none: the paper's rows were trained on four of them", todo)
 
 
-def _browser(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _browser(environ: Mapping[str, str]) -> Finding:
     file = shutil.which("chromium", path=environ.get("PATH"))
     todo = "Only page tests need it: make browser (Debian: apt install chromium)."
-    yield _finding("Chromium", file is not None, file or "not found", todo, WARNING)
+    return _finding("Chromium", file is not None, file or "not found", todo, WARNING)
 
 
-def _webhook(project: Project, environ: Mapping[str, str]) -> Iterator[Finding]:
+def _webhook(environ: Mapping[str, str]) -> Finding:
     address = environ.get(WEBHOOK)
     if not address:
-        yield Finding("webhook", WARNING, f"{WEBHOOK} is not set", "Failures are shown on Dagster's pages only.")
-        return
+        return Finding("webhook", WARNING, f"{WEBHOOK} is not set", "Failures are shown on Dagster's pages only.")
     try:
         check_allowed(address, environ)
     except NotAllowed as error:
-        yield Finding("webhook", MISSING, "its host is not allowed", str(error))
-    else:
-        yield Finding("webhook", OK, "set, and its host is on the allow-list")
+        return Finding("webhook", MISSING, "its host is not allowed", str(error))
+    return Finding("webhook", OK, "set, and its host is on the allow-list")
 
 
 def _existing(path: Path) -> Path:

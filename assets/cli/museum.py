@@ -16,6 +16,8 @@ import httpx
 from assets.engine.console import console
 from pipeline.settings import RENDERED_MUSEUM, SettingsError
 
+START_S = 120
+
 
 class MuseumNotServed(RuntimeError):
     """The local museum could not be started; the message says why."""
@@ -33,24 +35,31 @@ def museum_folder() -> Path:
         return RENDERED_MUSEUM
     folder = Path(named).expanduser().resolve()
     if not (folder / "records.jsonl").is_file():
-        raise SettingsError(
-            f"MUSEUM is {named}, but there is no museum folder: {folder / 'records.jsonl'} is missing. "
-            "Give the path of a folder in the museum format, or leave MUSEUM out."
-        )
+        missing = f"MUSEUM is {named}, but there is no museum folder: {folder / 'records.jsonl'} is missing. "
+        raise SettingsError(f"{missing}Give the path of a folder in the museum format, or leave MUSEUM out.")
     return folder
 
 
 @contextmanager
-def served_museum(folder: Path, port: int = 0) -> Iterator[str]:
-    """Serve the folder on loopback in a process of its own; yields its address."""
-    address = f"http://127.0.0.1:{port or _free_port()}"
-    command = [sys.executable, "-m", "pipeline.sandbox", "serve", str(folder), "--port", address.rpartition(":")[2]]
+def served_museum(port: int = 0) -> Iterator[tuple[Path, str]]:
+    """Serve the museum folder on loopback in a process of its own; yields the folder and its address.
+
+    Sets MUSEUM and MUSEUM_ADDRESS, for this process and those that it starts.
+    """
+    folder = museum_folder()
+    os.environ["MUSEUM"] = str(folder)
+    if not port:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "pipeline.sandbox", "serve", str(folder), "--port", str(port)]
     # A file, not a pipe: nobody reads it while the server runs, and a full pipe would block it.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=complaints)  # noqa: S603
         try:
             _wait_until_it_answers(process, address, complaints)
-            yield address
+            os.environ["MUSEUM_ADDRESS"] = address
+            yield folder, address
         finally:
             process.terminate()
             try:
@@ -60,16 +69,8 @@ def served_museum(folder: Path, port: int = 0) -> Iterator[str]:
                 process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_until_it_answers(
-    process: subprocess.Popen[bytes], address: str, complaints: IO[str], seconds: float = 120.0
-) -> None:
-    deadline = time.monotonic() + seconds
+def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, complaints: IO[str]) -> None:
+    deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             complaints.seek(0)
@@ -80,4 +81,4 @@ def _wait_until_it_answers(
             return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise MuseumNotServed(f"The local museum did not answer at {address} within {seconds:.0f} s.")
+    raise MuseumNotServed(f"The local museum did not answer at {address} within {START_S} s.")

@@ -7,11 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from assets.engine.versions import ROOT
-from assets.resources import current_project
+from assets.engine.project import ROOT, current_project
 
 LOCK = ROOT / "constraints.txt"
 TIMEOUT_S = 120
+PICKLED = {bytes([0x80, protocol]) for protocol in range(2, 6)}  # the first two bytes of a pickle
 Finding = tuple[bool, str]  # whether the check passes, and a sentence
 
 
@@ -62,10 +62,9 @@ def is_pickle(file: Path) -> bool:
         with zipfile.ZipFile(file) as packed:
             return any(name.endswith((".pkl", ".pickle")) for name in packed.namelist())
     with file.open("rb") as source:
-        head, end = source.read(2), source.seek(0, 2)
-        source.seek(max(0, end - 1))
-        whole = head[:1] == b"\x80" and head[1:] in (b"\2", b"\3", b"\4", b"\5") and source.read(1) == b"."
-    return whole or file.suffix in {".pkl", ".pickle", ".joblib"}
+        head, length = source.read(2), source.seek(0, 2)
+        source.seek(max(0, length - 1))
+        return (head in PICKLED and source.read(1) == b".") or file.suffix in {".pkl", ".pickle", ".joblib"}
 
 
 def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -75,15 +74,10 @@ def _run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def main() -> int:
     """Print one line per check; returns 1 when one of them fails."""
-    findings = {
-        "vulnerabilities": vulnerabilities(),
-        "versions": versions(),
-        "licences": licences(),
-        "storage": pickles_below(current_project().storage),
-    }
-    for check, (passes, sentence) in findings.items():
+    findings = [vulnerabilities(), versions(), licences(), pickles_below(current_project().storage)]
+    for check, (passes, sentence) in zip(("vulnerabilities", "versions", "licences", "storage"), findings, strict=True):
         print(f"{'ok ' if passes else 'BAD'}  {check:<16} {sentence}")
-    return 0 if all(passes for passes, _ in findings.values()) else 1
+    return 0 if all(passes for passes, _ in findings) else 1
 
 
 if __name__ == "__main__":

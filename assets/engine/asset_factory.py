@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -13,10 +14,10 @@ from assets.engine.asset_metadata import asset_spec, key_of, result_of
 from assets.engine.builtin_checks import check_results, check_specs
 from assets.engine.console import say
 from assets.engine.executors import needs_of
+from assets.engine.failure_messages import storage_trouble
 from assets.engine.locks import hold
 from assets.engine.plan import AssetPlan, part_of, stored
 from assets.engine.project import Project, joined
-from assets.engine.storage_errors import storage_trouble
 from pipeline.settings import load
 
 
@@ -26,40 +27,38 @@ def stage_asset(
     kinds: Set[str] = frozenset({"polars", "parquet"}),
     deps: Sequence[dg.AssetDep] = (),
     slices: dg.PartitionsDefinition | None = None,
-    pool: str | None = None,
-    retry_policy: dg.RetryPolicy | None = None,
-    backfill_policy: dg.BackfillPolicy | None = None,
-    **spec: Any,
+    freshness_policy: dg.FreshnessPolicy | None = None,
+    automation_condition: dg.AutomationCondition | None = None,
+    **options: Any,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Make a plain function the asset of its name, or the tables named in `plan.writes`.
 
     A parameter annotated `pl.DataFrame` is an upstream table, one annotated `Path` the file or folder of an upstream
     asset. `deps` are further upstream assets whose content does not matter. With `slices` the function is called once
-    per slice, with that slice of its sliced inputs. Further arguments are those of `dg.AssetSpec`.
+    per slice, with that slice of its sliced inputs. The other options are those of `dg.multi_asset`.
     """
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
         step = plan.for_function(function)
         config = inspect.signature(function).parameters.get("config")
         upstream = [*(key_of(name) for name in (*step.reads, *step.after)), *deps]
-        common = {"deps": upstream, "code_version": step.version, "partitions_def": slices, "kinds": set(kinds), **spec}
+        common: dict[str, Any] = {"deps": upstream, "code_version": step.version, "partitions_def": slices}
+        common |= {"freshness_policy": freshness_policy, "automation_condition": automation_condition}
         words = inspect.getdoc(function) or ""
 
         @dg.multi_asset(
-            specs=[asset_spec(name, step.stage, words, **common) for name in step.writes],
+            specs=[asset_spec(name, step.stage, words, kinds=set(kinds), **common) for name in step.writes],
             check_specs=[check for name in step.writes for check in check_specs(name)],
             name=f"make_{function.__name__}",
-            pool=pool,
-            retry_policy=retry_policy,
-            backfill_policy=backfill_policy,
             op_tags=needs_of(step.stage, load()),
             config_schema=config.annotation.to_fields_dict() if config else None,
+            **options,
         )
         def materialize(
             context: dg.AssetExecutionContext, project: dg.ResourceParam[Project]
         ) -> Iterator[dg.MaterializeResult]:
             given = config.annotation(**context.op_execution_context.op_config) if config else None
-            yield from _materialize(step, function, context, project, context.partition_keys if slices else [""], given)
+            yield from _materialize(step, function, context, project, given)
 
         return materialize
 
@@ -67,14 +66,10 @@ def stage_asset(
 
 
 def _materialize(
-    plan: AssetPlan,
-    function: Callable[..., Any],
-    context: dg.AssetExecutionContext,
-    project: Project,
-    parts: Sequence[str],
-    config: Any,
+    plan: AssetPlan, function: Callable[..., Any], context: dg.AssetExecutionContext, project: Project, config: Any
 ) -> Iterator[dg.MaterializeResult]:
     """Run the plan for each part, then report each of its assets."""
+    parts = context.partition_keys if context.assets_def.partitions_def else [""]
     started, tables, changed = time.monotonic(), dict[str, pl.DataFrame](), set[str]()
     for part in parts:
         locks = (plan.outputs(part), plan.inputs(project, part), f"run {context.run.run_id}")
@@ -85,12 +80,12 @@ def _materialize(
     for name in plan.writes:
         with failures():
             made = {part: stored(project, part_of(name, part)) for part in parts}
-            places = [project.here(part_of(name, part)) for part in parts]
             whole, new = joined([*made.values()]), joined([made[part] for part in parts if part in changed])
-            checks = check_results(name, places, whole)
+            checks = check_results(name, [project.here(part_of(name, part)) for part in parts], whole)
         say(name, whole.metadata, seconds, not changed)
-        more = {"recomputed": new.metadata.get("recomputed", new.metadata.get("rows", 0)), "place": project.path(name)}
-        yield result_of(name, whole, seconds, not changed, checks=checks, **more)
+        recomputed = new.metadata.get("recomputed", new.metadata.get("rows", 0))
+        shown = replace(whole, metadata=whole.metadata | {"recomputed": recomputed})
+        yield result_of(name, shown, seconds, not changed, checks=checks, place=project.path(name))
 
 
 @contextmanager

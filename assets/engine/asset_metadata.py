@@ -8,9 +8,8 @@ from typing import Any
 import dagster as dg
 
 from assets.engine.project import Made
-from pipeline.tables import TABLES
+from pipeline.tables import TABLES, Table
 
-OWNERS = ["team:eufcc"]
 BUDGET = 64 * 1024  # bytes of metadata in one materialization event
 CUT = "… (cut: the rest is in the storage)"
 
@@ -22,13 +21,14 @@ def key_of(name: str) -> dg.AssetKey:
 
 def asset_spec(name: str, stage: str, description: str, **more: Any) -> dg.AssetSpec:
     """The specification of an asset; the description begins with what a row of its table is."""
+    table = TABLES.get(name)
     return dg.AssetSpec(
         key_of(name),
-        description=f"{TABLES[name].row}\n\n{description}".strip() if name in TABLES else description,
+        description=f"{table.row}\n\n{description}".strip() if table else description,
         group_name=stage,
-        owners=OWNERS,
+        owners=["team:eufcc"],
         tags={"stage": stage},
-        metadata=schema_of(name),
+        metadata={"dagster/column_schema": _columns_of(table)} if table else {},
         **more,
     )
 
@@ -39,18 +39,11 @@ def result_of(
     seconds: float,
     reused: bool,
     *,
-    recomputed: int | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
     place: Path | None = None,
 ) -> dg.MaterializeResult:
     """The materialization of a table: size, time, hash, whether it was re-used, and how many rows were recomputed."""
-    metadata: dict[str, Any] = {
-        "seconds": round(seconds, 2),
-        "reused": reused,
-        "sha256": made.sha256,
-        **({} if recomputed is None else {"recomputed": recomputed}),
-        **{key: value for key, value in made.metadata.items() if key != "recomputed"},
-    }
+    metadata = {"seconds": round(seconds, 2), "reused": reused, "sha256": made.sha256, **made.metadata}
     page: dict[str, Any] = {}
     if place is not None and "page" in metadata:  # a file in the asset's folder
         page["page"] = dg.MetadataValue.path(place / metadata.pop("page"))
@@ -67,36 +60,32 @@ def result_of(
 def within_budget(metadata: dict[str, Any], budget: int = BUDGET) -> dict[str, Any]:
     """The metadata, with the longest values cut until everything fits into the budget."""
     kept = dict(metadata)
-    while _bytes_of(kept) > budget:
-        longest = max(kept, key=lambda name: _bytes_of(kept[name]))
+    while _size(kept) > budget:
+        longest = max(kept, key=lambda name: _size(kept[name]))
         value = kept[longest]
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        half = text.removesuffix(CUT)[: len(text.removesuffix(CUT)) // 2]
-        if half:
+        text = (value if isinstance(value, str) else _as_json(value)).removesuffix(CUT)
+        if half := text[: len(text) // 2]:
             kept[longest] = half + CUT
         else:
             del kept[longest]
     return kept
 
 
-def schema_of(name: str) -> dict[str, Any]:
-    """The metadata with the columns of a table."""
-    if name not in TABLES:
-        return {}
-    columns = [
-        dg.TableColumn(
-            column.name,
-            str(column.type),
-            description=column.meaning,
-            constraints=dg.TableColumnConstraints(nullable=column.name not in TABLES[name].key),
-        )
-        for column in TABLES[name].columns
-    ]
-    return {"dagster/column_schema": dg.TableSchema(columns)}
+def _columns_of(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        [
+            dg.TableColumn(c.name, str(c.type), c.meaning, dg.TableColumnConstraints(nullable=c.name not in table.key))
+            for c in table.columns
+        ]
+    )
 
 
-def _bytes_of(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, default=str).encode())
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _size(value: Any) -> int:
+    return len(_as_json(value).encode())
 
 
 def _shown(value: Any) -> Any:

@@ -20,12 +20,11 @@ LARGEST_FALL = 0.2  # share of the rows that one run may lose
 
 def check_specs(name: str) -> list[dg.AssetCheckSpec]:
     """The specifications of an asset's two checks: the first blocks, the second warns."""
-    key = key_of(name)
     readable = "The files are complete, have the declared columns, and are sorted by a key without duplicates."
     size = f"The asset has lost at most {LARGEST_FALL:.0%} of its rows, or of its bytes when it has no rows."
     return [
-        dg.AssetCheckSpec(READABLE, asset=key, blocking=True, description=readable),
-        dg.AssetCheckSpec(SIZE, asset=key, description=size),
+        dg.AssetCheckSpec(READABLE, asset=key_of(name), blocking=True, description=readable),
+        dg.AssetCheckSpec(SIZE, asset=key_of(name), description=size),
     ]
 
 
@@ -62,9 +61,8 @@ def shrunken(made: Made) -> list[str]:
     """The problem of an asset that is much smaller than the one before it."""
     unit = "rows" if "rows" in made.metadata else "bytes"
     now, before = made.metadata.get(unit, 0), made.metadata.get(f"{unit}_before", 0)
-    if now < (1 - LARGEST_FALL) * before:
-        return [f"It has {now:,} {unit}; the one before it had {before:,}."]
-    return []
+    problem = f"It has {now:,} {unit}; the one before it had {before:,}."
+    return [problem] if now < (1 - LARGEST_FALL) * before else []
 
 
 def _problem(name: str, file: Path) -> str | None:
@@ -87,8 +85,7 @@ def _parquet(name: str, file: Path) -> str | None:
 
 
 def _json(name: str, file: Path) -> None:
-    with file.open(encoding="utf-8") as text:
-        json.load(text)
+    json.loads(file.read_text(encoding="utf-8"))
 
 
 def _safetensors(name: str, file: Path) -> None:
@@ -105,7 +102,5 @@ def _safetensors(name: str, file: Path) -> None:
 
 
 READERS: dict[str, Callable[[str, Path], str | None]] = {
-    ".parquet": _parquet,
-    ".json": _json,
-    ".safetensors": _safetensors,
-}
+    ".parquet": _parquet, ".json": _json, ".safetensors": _safetensors,
+}  # fmt: skip

@@ -19,23 +19,15 @@ def curves(epochs: Sequence[dict[str, Any]]) -> str:
     draw = ImageDraw.Draw(picture)
     draw.rectangle((EDGE, EDGE, SIZE[0] - EDGE, SIZE[1] - EDGE), outline=GREY)
     most = max(loss)
-    draw_line(draw, [value / most if most > 0 else 0.0 for value in loss], LOSS)
-    draw_line(draw, validation, VALIDATION)
+    step = (SIZE[0] - 2 * EDGE) / max(len(epochs) - 1, 1)
+    for values, colour in (([value / most if most > 0 else 0.0 for value in loss], LOSS), (validation, VALIDATION)):
+        heights = [(SIZE[1] - 2 * EDGE) * min(max(value, 0.0), 1.0) for value in values]
+        points = [(EDGE + step * number, SIZE[1] - EDGE - height) for number, height in enumerate(heights)]
+        draw.line(points, fill=colour, width=2)
+        draw.circle(points[-1], 3, fill=colour)
     draw.text((EDGE, 8), f"loss, 0 to {most:.3g}; last {loss[-1]:.3g}", fill=LOSS)
     draw.text((SIZE[0] // 2, 8), f"R-Precision on validation, 0 to 1; best {max(validation):.3f}", fill=VALIDATION)
     draw.text((SIZE[0] // 2 - 20, SIZE[1] - EDGE + 10), f"{len(epochs)} epochs", fill=GREY)
     out = io.BytesIO()
     picture.quantize(16).save(out, "PNG", optimize=True)
     return f"![loss and validation by epoch](data:image/png;base64,{base64.b64encode(out.getvalue()).decode()})\n"
-
-
-def draw_line(draw: ImageDraw.ImageDraw, values: Sequence[float], colour: tuple[int, int, int]) -> None:
-    """Draw a line through the values, from 0 at the bottom to 1 at the top, with a dot at the last one."""
-    width, height = SIZE[0] - 2 * EDGE, SIZE[1] - 2 * EDGE
-    points = [
-        (EDGE + width * number / max(len(values) - 1, 1), SIZE[1] - EDGE - height * min(max(value, 0.0), 1.0))
-        for number, value in enumerate(values)
-    ]
-    draw.line(points, fill=colour, width=2)
-    x, y = points[-1]
-    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)

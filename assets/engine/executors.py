@@ -10,7 +10,6 @@ from pipeline.settings import Settings
 
 EXECUTOR = "EUFCC_EXECUTOR"  # in_process (the default), processes or ray
 RAY_JOBS = "EUFCC_RAY_JOBS"  # address of the Ray cluster's job server
-HERE = "http://127.0.0.1:8265"
 
 # Variables passed on to steps on Ray. Not keys and passwords, because Ray's dashboard shows a job's environment: set
 # them on the machines.
@@ -25,17 +24,16 @@ class ExecutorError(ValueError):
 def executor_of(environ: Mapping[str, str] = os.environ) -> dg.ExecutorDefinition:
     """The executor that EUFCC_EXECUTOR names. Raises ExecutorError."""
     name = environ.get(EXECUTOR, "in_process")
-    if name == "in_process":
-        return dg.in_process_executor
-    if name == "processes":
-        return dg.multiprocess_executor
+    local = {"in_process": dg.in_process_executor, "processes": dg.multiprocess_executor}
+    if name in local:
+        return local[name]
     if name != "ray":
         raise ExecutorError(f"{EXECUTOR} is {name!r}; it must be in_process, processes or ray.")
     try:
         from dagster_ray import ray_executor
     except ImportError:
         raise ExecutorError(f"{EXECUTOR} is ray, which is not installed: `pip install -e '.[ray]'`.") from None
-    ray = {"address": environ.get(RAY_JOBS, HERE), "env_vars": handed_on(environ)}
+    ray = {"address": environ.get(RAY_JOBS, "http://127.0.0.1:8265"), "env_vars": handed_on(environ)}
     return ray_executor.configured({"ray": ray}, name="ray_executor")
 
 

@@ -1,9 +1,13 @@
-"""What failed in a run, in one sentence per event: for the terminal and for the webhook."""
+"""What failed, in one sentence: steps and checks of a run, and the disk when it is full, read-only or damaged."""
 
-from collections.abc import Iterator
-from typing import Any
+import errno
+import sqlite3
 
 import dagster as dg
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+AGAIN = "then start the same run again: what was made before is intact."
 
 
 def step_message(event: dg.DagsterEvent) -> str:
@@ -22,10 +26,28 @@ def check_message(event: dg.DagsterEvent) -> str | None:
 
 def error_names(event: dg.DagsterEvent) -> set[str]:
     """The class names of a step's error and of its causes."""
-    return {error.cls_name for error in _causes(event.step_failure_data.error)}
-
-
-def _causes(error: Any) -> Iterator[Any]:
+    names, error = set[str](), event.step_failure_data.error
     while error is not None:
-        yield error
+        names.add(error.cls_name or "")
         error = error.cause or error.context
+    return names
+
+
+def storage_trouble(error: BaseException) -> str | None:
+    """A message when the error, or one of its causes, comes from the disk; else None."""
+    said = str(error).lower()
+    if isinstance(error, OSError):
+        where = f" ({error.filename})" if error.filename else ""
+        if error.errno in FULL:
+            return f"The disk is full or a file has reached its size limit{where}: make room, {AGAIN}"
+        if error.errno in READ_ONLY:
+            return f"The storage cannot be written{where}: {error.strerror}. Correct its rights or mount, {AGAIN}"
+        if error.errno == errno.EIO:
+            return f"The disk gives errors{where}: look at the machine's log, {AGAIN}"
+    elif isinstance(error, sqlite3.OperationalError):
+        if "full" in said or "disk i/o error" in said:
+            return f"The disk is full or gives errors ({error}): make room, {AGAIN}"
+        if "readonly" in said or "unable to open" in said:
+            return f"The storage cannot be written ({error}): correct its rights or mount, {AGAIN}"
+    cause = error.__cause__ or error.__context__
+    return storage_trouble(cause) if cause is not None else None

@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
@@ -27,9 +27,8 @@ def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
     (`gpu`, `providers` …), and the next command would wait forever. Raises NoHome.
     """
     if not home.is_dir():
-        raise NoHome(
-            f"DAGSTER_HOME is {home}, and there is no such folder: create it, with a copy of dagster_home/dagster.yaml."
-        )
+        todo = "create it, with a copy of dagster_home/dagster.yaml."
+        raise NoHome(f"DAGSTER_HOME is {home}, and there is no such folder: {todo}")
     commands = home.absolute() / "commands"
     commands.mkdir(exist_ok=True)
     mine = commands / f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -70,10 +69,8 @@ def _name(place: Path) -> str:
 def _is_held(file: Path) -> bool:
     """Whether a process holds the lock on the file. The operating system releases it when the process ends."""
     try:
-        with file.open() as lock:
+        with suppress(FileNotFoundError), file.open() as lock:  # its command may just have ended
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:  # its command has just ended
-        return False
     return False

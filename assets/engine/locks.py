@@ -30,10 +30,9 @@ def hold(notes: Path, writes: Collection[str], reads: Collection[str], who: str)
                 lock.seek(0)
                 other = lock.read().strip()
                 doing = "in use by" if written else "being written by"
-                raise InUse(
-                    f"{name} is {doing} another run{f' (the last to write it was {other})' if other else ''}: "
-                    "wait until it has ended, then start this one again."
-                ) from None
+                last = f" (the last to write it was {other})" if other else ""
+                todo = "wait until it has ended, then start this one again."
+                raise InUse(f"{name} is {doing} another run{last}: {todo}") from None
             if written:
                 lock.truncate(0)
                 lock.write(f"{who}, process {os.getpid()}")

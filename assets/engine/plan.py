@@ -77,13 +77,12 @@ class AssetPlan:
 
     def fingerprint(self, project: Project, part: str = "", config: Any = None) -> str:
         """A hash over everything that the result depends on. Raises AssetError when an upstream asset is missing."""
-        upstream = sorted({*self.reads, *self.after})
         depends = {
             "code": self.version,
             "settings": {name: getattr(project.settings, name).model_dump(mode="json") for name in self.settings},
             "config": config.model_dump(mode="json") if config is not None else None,
             "outside": self.outside(project) if self.outside else None,
-            "inputs": {name: stored(project, part_of(name, part)).sha256 for name in upstream},
+            "inputs": {one: stored(project, part_of(one, part)).sha256 for one in sorted({*self.reads, *self.after})},
         }
         return _sha256(json.dumps(depends, sort_keys=True))
 
@@ -163,9 +162,8 @@ def stored(project: Project, name: str) -> Made:
     """How a stored asset was made. Raises AssetError when it is not there."""
     made = project.made(name)
     if made is None:
-        raise AssetError(
-            f"{name} is not in {project.storage}: materialize it first, or all of its upstream assets with it."
-        )
+        todo = "materialize it first, or all of its upstream assets with it."
+        raise AssetError(f"{name} is not in {project.storage}: {todo}")
     return made
 
 

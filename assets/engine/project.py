@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from assets.engine.versions import ROOT
-from pipeline.bucket import Bucket
+from pipeline.bucket import Bucket, open_bucket
 from pipeline.files import sha256_of, write_text
 from pipeline.images.slices import slice_names
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load
 from pipeline.tables import TABLES
 
+STORAGE = "EUFCC_STORAGE"  # a folder in place of DAGSTER_HOME/storage, or s3://bucket/prefix
 SLICED = ("fetches", "images", "features")  # folders with one folder per slice (`pipeline.images.slices`)
 
 
@@ -104,24 +105,19 @@ def joined(parts: Sequence[Made]) -> Made:
     """One note for several slices: the sum of their metadata, and a hash over all of their hashes."""
     if len(parts) == 1:
         return parts[0]
-    fingerprint, sha256 = (
-        hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-        for hashes in ([part.fingerprint for part in parts], [part.sha256 for part in parts])
-    )
+    hashes = ("\n".join(part.fingerprint for part in parts), "\n".join(part.sha256 for part in parts))
+    fingerprint, sha256 = (hashlib.sha256(text.encode()).hexdigest() for text in hashes)
     return Made(fingerprint, sha256, _added_up([part.metadata for part in parts]))
 
 
 def _added_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
     total: dict[str, Any] = {}
-    for part in parts:
-        for name, value in part.items():
-            before = total.get(name)
-            if isinstance(value, dict):
-                total[name] = _added_up([before or {}, value])
-            elif isinstance(value, int | float) and not isinstance(value, bool):
-                total[name] = (before or 0) + value
-            else:
-                total[name] = value
+    for name, value in (item for part in parts for item in part.items()):
+        if isinstance(value, dict):
+            value = _added_up([total.get(name, {}), value])
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            value += total.get(name, 0)
+        total[name] = value
     return total
 
 
@@ -138,12 +134,20 @@ def home() -> Path:
 def storage_name(settings: Settings) -> str:
     """The name of the storage of a profile and source; museums of the same name in two folders do not share one."""
     name = f"{settings.profile}-{settings.source}"
-    if settings.museum is not None and settings.museum.parent != ROOT / "dagster_home" / "museums":
-        place = hashlib.sha256(str(settings.museum).encode()).hexdigest()[:8]
-        name = f"{name}-{place}"
-    return name
+    if settings.museum is None or settings.museum.parent == ROOT / "dagster_home" / "museums":
+        return name
+    return f"{name}-{hashlib.sha256(str(settings.museum).encode()).hexdigest()[:8]}"
 
 
 def storage_of(settings: Settings, home: Path) -> Path:
     """The storage folder of a profile and source."""
     return home / "storage" / storage_name(settings)
+
+
+def current_project() -> Project:
+    """The project of the environment: its settings (see `pipeline.settings.load`) and its storage."""
+    settings, place = load(), os.environ.get(STORAGE, "")
+    if place and "://" not in place:
+        return Project(settings, Path(place).expanduser().resolve() / storage_name(settings))
+    bucket = open_bucket(place, storage_name(settings)) if place else None
+    return Project(settings, storage_of(settings, home()), bucket)

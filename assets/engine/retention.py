@@ -12,28 +12,25 @@ class TidyConfig(dg.Config):
     keep_days: int = Field(180, ge=1, le=3_650, description="Delete runs that ended more than this many days ago.")
 
 
-@dg.op(description="Deletes old runs with their events and logs. Leaves the tables in the storage as they are.")
+@dg.op
 def delete_old_runs(context: dg.OpExecutionContext, config: TidyConfig) -> None:
-    """Delete old runs, but keep the latest run of every asset."""
+    """Deletes old runs with their events and logs. Leaves the tables in the storage as they are."""
     deleted = tidy(context.instance, timedelta(days=config.keep_days))
     context.log.info(f"{len(deleted)} runs were deleted.")
 
 
-@dg.job(
-    name="tidy", description="Deletes runs that ended long ago from the event log.", executor_def=dg.in_process_executor
-)
+@dg.job(name="tidy", executor_def=dg.in_process_executor)
 def TIDY_JOB() -> None:
+    """Deletes runs that ended long ago from the event log."""
     delete_old_runs()
 
 
 def tidy(instance: dg.DagsterInstance, age: timedelta) -> list[str]:
     """Delete the runs older than `age`, except the latest of every asset; returns the ids of the deleted runs."""
-    last = {
-        event.run_id for key in instance.all_asset_keys() if (event := instance.get_latest_materialization_event(key))
-    }
+    latest = [instance.get_latest_materialization_event(key) for key in instance.all_asset_keys()]
+    last = {event.run_id for event in latest if event}
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    before = datetime.now(UTC) - age
-    old = instance.get_run_records(dg.RunsFilter(statuses=ended, updated_before=before))
+    old = instance.get_run_records(dg.RunsFilter(statuses=ended, updated_before=datetime.now(UTC) - age))
     ids = [record.dagster_run.run_id for record in old if record.dagster_run.run_id not in last]
     for run_id in ids:
         instance.delete_run(run_id)

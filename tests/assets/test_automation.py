@@ -3,28 +3,27 @@
 import dagster as dg
 import pytest
 
-from assets.automation import REFRESH, RUNS, SCHEDULES, TAGS, candidate_config
+from assets.automation import CANDIDATE_CONFIG, REFRESH, RUNS, SCHEDULES, TAGS
 from assets.definitions import defs
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: schedule.name)
 def test_a_schedule_asks_for_what_its_job_understands(schedule: dg.ScheduleDefinition):
-    asked = schedule(dg.build_schedule_context())
-    assert isinstance(asked, dg.RunRequest)
+    [asked] = schedule.evaluate_tick(dg.build_schedule_context()).run_requests
     dg.validate_run_config(defs.resolve_job_def(schedule.job_name), asked.run_config)
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
 
 
 def test_the_monthly_one_compares_all_ids():
     (monthly,) = [schedule for schedule in SCHEDULES if schedule.name == "monthly_comparison"]
-    asked = monthly(dg.build_schedule_context())
+    [asked] = monthly.evaluate_tick(dg.build_schedule_context()).run_requests
     assert asked.run_config["ops"]["make_tombstones"]["config"] == {"compare": True}
     assert asked.tags[REFRESH] == "monthly"
 
 
 def test_a_release_candidate_trains_nothing_and_keeps_splits():
     job = defs.resolve_job_def("release_candidate")
-    dg.validate_run_config(job, candidate_config())
+    dg.validate_run_config(job, CANDIDATE_CONFIG)
     made = {key.path[0] for key in job.asset_layer.executable_asset_keys}
     assert made == {"provider_distances", "splits", "split_tags", "dataset", "release"}
 

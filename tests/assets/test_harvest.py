@@ -5,9 +5,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets.engine.project import Project
+from assets.engine.project import Project, current_project
 from assets.harvest import PARTITIONS, pages
-from assets.resources import current_project
 from pipeline.files import sha256_of
 from pipeline.settings import Settings, full
 from tests.assets.conftest import KEY, WRONG_KEY

@@ -9,7 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from assets.cli.app import app
-from assets.resources import current_project
+from assets.engine.project import current_project
 from ml.baselines import baseline, recipe
 from ml.dataset.tag_list import load_tag_list
 from ml.experiments.make import network_of
