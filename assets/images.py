@@ -30,7 +30,6 @@ class FetchConfig(dg.Config):
     retry_now: bool = Field(False, description="Ask for failed images now, before their next attempt is due.")
 
 
-# Several machines can share the slices.
 SLICES = dg.StaticPartitionsDefinition(slice_names(current_project().settings.images.slices))
 
 

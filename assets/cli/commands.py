@@ -20,9 +20,6 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # Their output is a result, and goes to stdout; in a file or a pipe, tables have 200 columns.
 answers = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
-RELEASE = Annotated[
-    Path | None, typer.Option(help="Dataset or release folder; by default the one beside the predictions.")
-]
 SHOWN_CHANGES = 20  # lines; `--out` writes all changes
 
 
@@ -32,7 +29,9 @@ def compare(
         str, typer.Argument(help="A row of this profile, a folder of predictions, or the storage of a run.")
     ],
     run_b: Annotated[str, typer.Argument(help="The other one. Differences are A minus B.")],
-    release: RELEASE = None,
+    release: Annotated[
+        Path | None, typer.Option(help="Dataset or release folder; by default the one beside the predictions.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show all four metrics, not only R-Precision.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write every difference to this CSV file.")] = None,
 ) -> None:

@@ -60,8 +60,8 @@ def result_of(
 def within_budget(metadata: dict[str, Any], budget: int = BUDGET) -> dict[str, Any]:
     """The metadata, with the longest values cut until everything fits into the budget."""
     kept = dict(metadata)
-    while _size(kept) > budget:
-        longest = max(kept, key=lambda name: _size(kept[name]))
+    while len(_as_json(kept).encode()) > budget:
+        longest = max(kept, key=lambda name: len(_as_json(kept[name]).encode()))
         value = kept[longest]
         text = (value if isinstance(value, str) else _as_json(value)).removesuffix(CUT)
         if half := text[: len(text) // 2]:
@@ -82,10 +82,6 @@ def _columns_of(table: Table) -> dg.TableSchema:
 
 def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _size(value: Any) -> int:
-    return len(_as_json(value).encode())
 
 
 def _shown(value: Any) -> Any:
