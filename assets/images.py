@@ -66,8 +66,8 @@ def fetched_images(
     ledger = storage / "cache" / "images" / slice_name
     wanted = in_slice(wanted_images(selected_records, settings.harvest.image_source), slice_name)
     options: dict[str, Any] = {"refresh": config.refresh, "retry_now": config.retry_now}
-    progress = bar(f"images {slice_name}", "URLs")
-    summary = fetch_images(wanted, ledger, settings.images, settings.http, **options, progress=progress)
+    options |= {"shards": storage / "images" / slice_name, "progress": bar(f"images {slice_name}", "URLs")}
+    summary = fetch_images(wanted, ledger, settings.images, settings.http, **options)
     table = storage / "fetches" / slice_name / "fetches.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
     (ledger / "fetches.parquet").replace(table)
