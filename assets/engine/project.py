@@ -114,9 +114,9 @@ def _added_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
     total: dict[str, Any] = {}
     for name, value in (item for part in parts for item in part.items()):
         if isinstance(value, dict):
-            value = _added_up([total.get(name, {}), value])
+            value = _added_up([total.get(name) or {}, value])
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            value += total.get(name, 0)
+            value += total.get(name) or 0
         total[name] = value
     return total
 
