@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
+import re
 import ssl
 import tempfile
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from time import time
 from typing import BinaryIO, cast
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpcore
 import httpx
 
 from pipeline.http import mapped
 from pipeline.images.decoders import Content
+from pipeline.images.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
 from pipeline.images.guard import CannotResolve, Forbidden, GuardedTransport, check_url
 from pipeline.settings import HttpSettings, ImageSettings
 
@@ -32,6 +33,18 @@ NETWORK_ERRORS = (
     httpcore.TimeoutException,
     httpcore.UnsupportedProtocol,
 )
+SUCCESS = frozenset({200, 203})  # 203: a proxy has passed the picture on (RFC 9110, section 15.3.4)
+SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]*)?")
+CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+HOST = re.compile(r"[^/?#]*")
+PRINTABLE = re.compile(r"[\x20-\x7e]+")
+LONGEST_VALIDATOR = 1_024  # characters
+NO_MAX_AGE = re.compile(
+    r";\s*max-age\s*=(?!\s*-?[0-9]+\s*(?:;|$))[^;]*", re.IGNORECASE
+)  # http.cookiejar gives up at it
+MOST_COOKIES = 20
+LONGEST_COOKIES = 8_000  # characters of the header
+ALLOWED_IN_URLS = "%:/?#[]@!$&'()*+,;=-._~\"<>\\^`{|}"
 SHORT_ANSWER = 16_384  # a shorter error page is read to its end, so that the connection can be reused
 IMAGE_TYPES = "image/jpeg,image/png,image/webp,image/tiff,image/gif;q=0.9,image/*;q=0.8"
 IN_MEMORY = 1 << 20  # a larger body goes to a file
@@ -92,23 +105,29 @@ class Downloader:
 
         Raises Refusal or Trouble.
         """
-        conditions = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+        conditions = {"If-None-Match": validator(etag), "If-Modified-Since": validator(last_modified)}
         headers = self._headers | {name: value for name, value in conditions.items() if value}
         try:
             async with asyncio.timeout(self._images.timeout_s):
                 return await self._follow(url, headers)
         except (Forbidden, OSError, *NETWORK_ERRORS) as error:  # TimeoutError and CannotResolve are OSErrors
             raise _typed(error) from error
+        except (ValueError, ArithmeticError, LookupError, httpx.InvalidURL) as error:
+            # A header that none of the parsers foresaw: one answer never ends a run.
+            raise Refusal("broken_answer") from error
 
     async def _follow(self, url: str, headers: dict[str, str]) -> Downloaded:
+        cookies = httpx.Cookies()  # only for this image and its redirects
         for _ in range(self._images.redirects + 1):
+            url = quoted(url)
             check_url(url)
-            response = await self._ask(url, headers)
+            response = await self._ask(url, headers | cookie_header(cookies, url))
             try:
-                if response.status_code != 200:
+                if response.status_code not in SUCCESS:
                     await _read_short(response)
                 if response.status_code in REDIRECTS and "location" in response.headers:
-                    url = urljoin(url, response.headers["location"].strip())
+                    keep_cookies(cookies, url, response.headers)
+                    url = redirected(url, location_of(response.headers))
                     continue
                 return await self._receive(response)
             finally:
@@ -123,15 +142,15 @@ class Downloader:
 
     async def _receive(self, response: httpx.Response) -> Downloaded:
         status, headers = response.status_code, response.headers
-        validators = (headers.get("etag"), headers.get("last-modified"))
+        validators = (validator(headers.get("etag")), validator(headers.get("last-modified")))
         refuse_opted_out(headers)
         if status == 304:
             return Downloaded(304, None, 0, None, *validators)
         if status in TRANSIENT:
             raise Trouble(f"http_{status}", status, wait_s=retry_after_s(headers.get("retry-after")))
-        if status != 200:
+        if status not in SUCCESS:
             raise Refusal(f"http_{status}", status)
-        if int(headers.get("content-length") or 0) > self._images.max_bytes:
+        if content_length(headers) > self._images.max_bytes:
             raise Refusal("too_large", status)
         body = _Body(self._images.max_bytes, headers.get("content-encoding", "identity"), self._incoming)
         try:
@@ -145,8 +164,7 @@ class Downloader:
 
 async def _read_short(response: httpx.Response) -> None:
     """Reads a short body that is not needed to its end."""
-    length = response.headers.get("content-length", "")
-    if length.isdecimal() and int(length) <= SHORT_ANSWER:
+    if 0 < content_length(response.headers) <= SHORT_ANSWER:
         async for _ in response.aiter_raw():
             pass
 
@@ -155,10 +173,10 @@ class _Body:
     """A body while it is received: counted, hashed, decompressed within the limit, in a file if it gets large."""
 
     def __init__(self, max_bytes: int, encoding: str, incoming: Path) -> None:
-        encoding = encoding.strip().lower()
-        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise Refusal("unsupported_encoding", 200)
-        self._inflate = None if encoding in ("", "identity") else zlib.decompressobj(wbits=47)
+        try:
+            self._decoder = BodyDecoder(encoding, max_bytes)
+        except UnknownEncoding as error:
+            raise Refusal("unsupported_encoding", 200) from error
         self._max_bytes = max_bytes
         self._incoming = incoming
         self._digest = hashlib.sha256()
@@ -173,11 +191,12 @@ class _Body:
 
     def add(self, chunk: bytes) -> None:
         """Adds a chunk; raises Refusal if the body gets too large."""
-        if self._inflate is not None:
-            try:
-                chunk = self._inflate.decompress(chunk, self._max_bytes - self.size + 1)
-            except zlib.error as error:
-                raise Trouble("broken_encoding", 200) from error
+        try:
+            chunk = self._decoder.decode(chunk)
+        except EncodingError as error:
+            raise Trouble("broken_encoding", 200) from error
+        except TooLong as error:
+            raise Refusal("too_large", 200) from error
         self.size += len(chunk)
         if self.size > self._max_bytes:
             raise Refusal("too_large", 200)
@@ -193,7 +212,7 @@ class _Body:
 
     def content(self) -> Content:
         """The whole body."""
-        if self._inflate is not None and not self._inflate.eof:
+        if not self._decoder.complete:
             raise Trouble("truncated_body", 200)
         if self._file is None:
             return Content(b"".join(self._chunks), None)
@@ -205,6 +224,62 @@ class _Body:
         if self._file is not None:
             self._file.close()
             Path(self._file.name).unlink(missing_ok=True)
+
+
+def quoted(url: str) -> str:
+    """The URL with spaces and letters beyond ASCII escaped in its path and query, as browsers send it.
+
+    What is escaped already stays as it is. Raises Forbidden for control characters and half surrogate pairs.
+    """
+    url = url.strip()
+    if CONTROL.search(url):
+        raise Forbidden("bad_url", "with control characters")
+    scheme, separator, rest = url.partition("://")
+    host = HOST.match(rest)[0]  # type: ignore[index]  # an empty one matches too
+    return scheme + separator + host + quote(rest[len(host) :], safe=ALLOWED_IN_URLS)
+
+
+def redirected(url: str, location: str) -> str:
+    """The URL that a Location header leads to. Raises Forbidden for one that cannot be read."""
+    try:
+        return urljoin(url, location.strip())
+    except ValueError as error:
+        raise Forbidden("bad_url", str(error)) from error
+
+
+def location_of(headers: httpx.Headers) -> str:
+    """The Location header; its bytes beyond ASCII are escaped as they are, in whatever encoding they were meant."""
+    value = next(value for name, value in headers.raw if name.lower() == b"location")
+    return "".join(chr(byte) if byte < 128 else f"%{byte:02X}" for byte in value)
+
+
+def keep_cookies(cookies: httpx.Cookies, url: str, headers: httpx.Headers) -> None:
+    """Adds the cookies that a redirect sets; those of a wrong domain or form are left out (RFC 6265, section 5.3)."""
+    lines = [line for line in headers.get_list("set-cookie") if PRINTABLE.fullmatch(line)]
+    given = [("set-cookie", NO_MAX_AGE.sub("", line)) for line in lines]
+    if given:
+        cookies.extract_cookies(httpx.Response(302, headers=given[:MOST_COOKIES], request=httpx.Request("GET", url)))
+
+
+def cookie_header(cookies: httpx.Cookies, url: str) -> dict[str, str]:
+    """The Cookie header for a URL, if there are cookies for it."""
+    if not cookies.jar:
+        return {}
+    request = httpx.Request("GET", url)
+    cookies.set_cookie_header(request)
+    value = request.headers.get("cookie", "")
+    return {"Cookie": value} if PRINTABLE.fullmatch(value) and len(value) <= LONGEST_COOKIES else {}
+
+
+def validator(value: str | None) -> str | None:
+    """An ETag or Last-Modified that can be sent back: short and in ASCII; None for any other."""
+    return value if value and len(value) <= LONGEST_VALIDATOR and PRINTABLE.fullmatch(value) else None
+
+
+def content_length(headers: Mapping[str, str]) -> int:
+    """The announced length in bytes, 0 if there is none."""
+    length = headers.get("content-length", "").strip()
+    return int(length) if length.isascii() and length.isdecimal() and len(length) <= 19 else 0
 
 
 def refuse_opted_out(headers: Mapping[str, str]) -> None:
@@ -224,9 +299,9 @@ def retry_after_s(value: str | None) -> float | None:
     """The wait in seconds from a Retry-After header, a number or a date; None without one, or if it is unreadable."""
     if value is None:
         return None
-    with suppress(ValueError):
-        return max(0.0, float(value))
-    with suppress(ValueError):
+    if SECONDS.fullmatch(value.strip()):
+        return float(value)
+    with suppress(ValueError, TypeError, OverflowError, OSError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - time())
     return None
 

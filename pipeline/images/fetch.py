@@ -31,7 +31,9 @@ EUROPEANA_PLACEHOLDERS = (
     "61aee4627b657c58cbd63da3caf3df8bac5b1fabbc067ceeeeb3bb1d02b55e28",
 )
 # Increased when the code that makes a stored picture changes, so that old pictures are fetched again.
-PICTURE_VERSION = 3
+PICTURE_VERSION = 4  # 4: ICC profiles and every readable orientation are applied
+# Increased when an answer that was rejected may now be accepted: the next run requests those answers again, no others.
+REFUSAL_RULES = 2  # 2: damaged metadata, every TIFF, codings and spellings that browsers read
 Result = TypeVar("Result")
 
 
@@ -162,18 +164,20 @@ class _Run:
     def _plan(self, wanted: pl.DataFrame) -> None:
         """Queues the distinct URLs that are due, or else their fallbacks, in the order of `wanted`."""
         known = {row[0]: row[1:] for row in self._ledger.states().iter_rows()}
-        unknown = (None, None, None)
+        unknown = (None, None, None, None)
         urls = wanted.select("url", "fallback_url").unique("url", keep="first", maintain_order=True)
         for url, fallback_url in urls.iter_rows():
-            state, next_try, content = known.get(url, unknown)
-            if self._due(state, next_try):
+            *asked, content = known.get(url, unknown)
+            if self._due(*asked):
                 self._queue(_Job(url, fallback_url))
-            elif content is None and fallback_url is not None and self._due(*known.get(fallback_url, unknown)[:2]):
+            elif content is None and fallback_url is not None and self._due(*known.get(fallback_url, unknown)[:3]):
                 self._queue(_Job(fallback_url))
 
-    def _due(self, state: str | None, next_try: float | None) -> bool:
+    def _due(self, state: str | None, next_try: float | None, rules: int | None) -> bool:
         if state is None or self._refresh:
             return True
+        if state == "rejected":
+            return (rules or 0) < REFUSAL_RULES
         return state == "failed" and (next_try or 0.0) <= self._now
 
     def _queue(self, job: _Job) -> None:
@@ -188,7 +192,7 @@ class _Run:
         """Requests one URL once and records the outcome."""
         url = job.url
         before = self._ledger.fetch(url) or Fetch(url, "failed")
-        asked = replace(before, attempts=before.attempts + 1, next_try=None, reason=None, http_status=None)
+        asked = replace(before, attempts=before.attempts + 1, next_try=None, reason=None, http_status=None, rules=None)
         try:
             stored = before if before.content_sha256 else Fetch(url, "failed")
             answer = await self._downloader.download(url, etag=stored.etag, last_modified=stored.last_modified)
@@ -201,7 +205,7 @@ class _Run:
             if status is not None:
                 self._outages.over(host)
             rejected = replace(asked, state="rejected", reason=error.reason, http_status=status, content_sha256=None)
-            self._ledger.record(rejected)
+            self._ledger.record(replace(rejected, rules=REFUSAL_RULES))
             self._fall_back(job)
         except Trouble as trouble:
             self._try_again(host, job, asked, trouble)
@@ -280,7 +284,7 @@ class _Run:
         if job.fallback_url is None:
             return
         known = self._ledger.fetch(job.fallback_url)
-        if known is None or self._due(known.state, known.next_try):
+        if known is None or self._due(known.state, known.next_try, known.rules):
             self._queue(_Job(job.fallback_url))
 
     def _count(self) -> None:

@@ -26,7 +26,7 @@ DROP TABLE IF EXISTS fetches;
 DROP TABLE IF EXISTS contents;
 CREATE TABLE fetches (
     url TEXT PRIMARY KEY, state TEXT NOT NULL, http_status INTEGER, reason TEXT, attempts INTEGER NOT NULL,
-    next_try REAL, etag TEXT, last_modified TEXT, content_sha256 TEXT, fetched_at REAL
+    next_try REAL, etag TEXT, last_modified TEXT, content_sha256 TEXT, fetched_at REAL, rules INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE contents (
     sha256 TEXT PRIMARY KEY, width INTEGER, height INTEGER, perceptual_hash INTEGER, miniature BLOB, jpeg BLOB
@@ -50,6 +50,7 @@ class Fetch:
     last_modified: str | None = None
     content_sha256: str | None = None
     fetched_at: float | None = None  # seconds since 1970
+    rules: int | None = None  # REFUSAL_RULES when the answer was rejected
 
 
 class Ledger:
@@ -84,7 +85,7 @@ class Ledger:
                 "INSERT OR IGNORE INTO contents VALUES (?,?,?,?,?,?)",
                 (fetch.content_sha256, picture.width, picture.height, signed, picture.miniature, picture.jpeg),
             )
-        self._database.execute("INSERT OR REPLACE INTO fetches VALUES (?,?,?,?,?,?,?,?,?,?)", astuple(fetch))
+        self._database.execute("INSERT OR REPLACE INTO fetches VALUES (?,?,?,?,?,?,?,?,?,?,?)", astuple(fetch))
         self._waiting += 1
         if self._waiting >= COMMIT_EVERY or time.monotonic() - self._committed > COMMIT_EVERY_S:
             self.commit()
@@ -105,9 +106,11 @@ class Ledger:
         return self._database.execute("SELECT 1 FROM contents WHERE sha256 = ?", (sha256,)).fetchone() is not None
 
     def states(self) -> pl.DataFrame:
-        """Columns url, state, next_try, content_sha256 of every URL."""
-        schema = {"url": pl.String, "state": pl.String, "next_try": pl.Float64, "content_sha256": pl.String}
-        return self._frame("SELECT url, state, next_try, content_sha256 FROM fetches", schema)
+        """Columns url, state, next_try, rules, content_sha256 of every URL."""
+        schema = {"url": pl.String, "state": pl.String, "next_try": pl.Float64, "rules": pl.Int64}
+        return self._frame(
+            "SELECT url, state, next_try, rules, content_sha256 FROM fetches", schema | {"content_sha256": pl.String}
+        )
 
     def sizes(self) -> pl.DataFrame:
         """Columns content_sha256 and size (bytes of the stored JPEG) of every usable picture."""

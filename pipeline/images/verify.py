@@ -2,11 +2,12 @@
 
 import io
 import struct
-import warnings
 from dataclasses import dataclass
 from typing import cast
 
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image
+
+from pipeline.images.formats.read import Opened, Unreadable, edges, open_picture
 
 # The formats that may be decoded, by their first bytes; file names and content types do not count.
 FORMATS = {
@@ -68,9 +69,7 @@ def verify(data: bytes, limits: Limits, *, may_be_placeholder: bool = False) -> 
     """
     kind = sniff(data)
     refuse_polyglot(data, kind)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; unreadable files raise
-        picture = upright_rgb(opened(data, kind, limits), limits)
+    picture = decoded(opened(data, kind, limits), limits)
     if may_be_placeholder and looks_like_icon(picture):
         raise Rejected("placeholder", "few colours, mostly background")
     extremes = cast(tuple[tuple[int, int], ...], picture.getextrema())
@@ -109,7 +108,7 @@ def _what_else(data: bytes) -> str:
 
 def refuse_polyglot(data: bytes, kind: str) -> None:
     """Raises Rejected for a picture that is a page, a script, a PDF or an archive at the same time."""
-    ends = data[:1024].lower() + b"\n" + data[-1024:].lower()
+    ends = edges(data, kind).lower()
     if any(script in ends for script in SCRIPTS) or b"%PDF-" in data[:1024]:
         raise Rejected("polyglot", f"{kind} and a page or a script")
     archive = data.rfind(b"PK\x05\x06", -66_000)
@@ -119,17 +118,13 @@ def refuse_polyglot(data: bytes, kind: str) -> None:
             raise Rejected("polyglot", f"{kind} and an archive")
 
 
-def opened(data: bytes, kind: str, limits: Limits) -> Image.Image:
+def opened(data: bytes, kind: str, limits: Limits) -> Opened:
     """The first frame with its header checked; nothing is decoded yet."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    Image.MAX_IMAGE_PIXELS = None  # the check below is stricter
     try:
-        picture = Image.open(io.BytesIO(data), formats=(kind,))
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's plugins raise errors of nearly every class for damaged headers
-        raise Rejected("broken_header", f"{type(error).__name__}: {error}") from error
-    width, height = picture.size
+        picture = open_picture(data, kind)
+    except Unreadable as error:
+        raise Rejected("broken_header", str(error)) from error
+    width, height = picture.width, picture.height
     if width < 1 or height < 1:
         raise Rejected("broken_header", f"{width} x {height} px")
     if width * height > limits.max_pixels:
@@ -141,38 +136,12 @@ def opened(data: bytes, kind: str, limits: Limits) -> Image.Image:
     return picture
 
 
-def upright_rgb(picture: Image.Image, limits: Limits) -> Image.Image:
-    """The decoded picture, rotated as its EXIF data say, on white where it was transparent, in 8-bit RGB."""
+def decoded(picture: Opened, limits: Limits) -> Image.Image:
+    """The picture upright and in sRGB; at twice the target size the final filter still decides the quality."""
     try:
-        if picture.format == "JPEG":
-            # libjpeg scales while decoding; at twice the target size the final filter still decides the quality.
-            picture.draft(picture.mode, (limits.short_side * 2, limits.short_side * 2))
-        picture.load()
-        return _rgb(ImageOps.exif_transpose(picture))
-    except MemoryError:
-        raise
-    except Exception as error:  # as above: the decoders' errors have no common class
-        reason = "truncated" if "truncated" in str(error).lower() else "decode_failed"
-        raise Rejected(reason, f"{type(error).__name__}: {error}") from error
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16"):
-        return _eight_bits(picture, 65_535).convert("RGB")
-    if picture.mode in ("I", "F"):
-        low, high = cast(tuple[float, float], picture.getextrema())
-        top = 65_535 if picture.mode == "I" and low >= 0 and high > 255 else max(high, 1.0)
-        return _eight_bits(picture, top).convert("RGB")
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _eight_bits(picture: Image.Image, top: float) -> Image.Image:
-    """Grey values 0 to `top` as 0 to 255."""
-    return picture.convert("F").point(lambda value: value * (255.0 / top)).convert("L")
+        return picture.picture(limits.short_side * 2)
+    except Unreadable as error:
+        raise Rejected("truncated" if error.truncated else "decode_failed", str(error)) from error
 
 
 def shrunk(picture: Image.Image, short_side: int) -> Image.Image:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from pipeline.files import sha256_of
+from pipeline.images import fetch as fetch_module
 from pipeline.images.wanted import thumbnail_urls, wanted_images
 from pipeline.tables import FETCHES, IMAGES
 from tests.pipeline.images.pictures import REJECTED, jpeg
@@ -291,6 +292,34 @@ def test_other_picture_settings_fetch_anew(fetch, provider, tmp_path):
     fetch(rows)
     assert fetch(rows, short_side=20).requests == 1
     assert images_of(tmp_path)["height"].to_list() == [20]
+
+
+def test_what_older_rules_refused_is_asked_again_and_nothing_else(fetch, provider, tmp_path, monkeypatch):
+    provider.answers |= {"/x.jpg": Response(jpeg()), "/page.jpg": Response(b"<html></html>")}
+    provider.answers["/busy.jpg"] = Response(status_code=503)
+    rows = [(f"/a/{name}", f"{A}/{name}.jpg", None) for name in ("x", "page", "gone", "busy")]
+    fetch(rows, attempts=1)
+    assert ledger_of(tmp_path)[f"{A}/page.jpg"]["rules"] == fetch_module.REFUSAL_RULES
+    assert [ledger_of(tmp_path)[f"{A}/{name}.jpg"]["rules"] for name in ("x", "busy")] == [None, None]
+    assert fetch(rows, attempts=1).requests == 0
+    provider.asked.clear()
+    monkeypatch.setattr(fetch_module, "REFUSAL_RULES", fetch_module.REFUSAL_RULES + 1)
+    provider.answers["/page.jpg"] = Response(jpeg(seed=5))  # what the new rules accept
+    assert fetch(rows, attempts=1).usable == 2
+    assert provider.asked == {"/page.jpg": 1, "/gone.jpg": 1}
+    row = ledger_of(tmp_path)[f"{A}/page.jpg"]
+    assert (row["state"], row["reason"], row["rules"]) == ("fetched", None, None)
+    assert ledger_of(tmp_path)[f"{A}/gone.jpg"]["rules"] == fetch_module.REFUSAL_RULES
+    assert fetch(rows, attempts=1).requests == 0
+
+
+def test_a_fallback_that_older_rules_refused_is_asked_again(fetch, provider, monkeypatch):
+    provider.answers["/small.jpg"] = Response(b"<html></html>")
+    rows = [("/a/1", f"{A}/gone.jpg", f"{A}/small.jpg")]
+    assert fetch(rows).usable == 0
+    monkeypatch.setattr(fetch_module, "REFUSAL_RULES", fetch_module.REFUSAL_RULES + 1)
+    provider.answers["/small.jpg"] = Response(jpeg())
+    assert fetch(rows).usable == 1
 
 
 def test_the_addresses_of_a_thumbnail():

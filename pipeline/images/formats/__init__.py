@@ -1,0 +1,1 @@
+"""What Pillow does not read as the formats' standards say: metadata, colours, TIFF."""
