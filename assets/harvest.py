@@ -106,8 +106,9 @@ def pages(
 def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     """A record that several keywords find is one row. Rights are normalised, concepts keep their roles."""
     file = storage / "records.parquet"
-    write_records(pages, file, settings.harvest)
-    return {"records": {"rows": pq.read_metadata(file).num_rows}}
+    left_out: set[str] = set()
+    write_records(pages, file, settings.harvest, left_out=left_out)
+    return {"records": {"rows": pq.read_metadata(file).num_rows, "left_out_for_a_damaged_id": len(left_out)}}
 
 
 @stage_asset(

@@ -1,6 +1,5 @@
 """The HTTP client for every server: timeouts, retries, rate limits, a host map, redaction and typed errors."""
 
-import json
 import secrets as randomness
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ import tenacity
 from pipeline.rate_limit import Budget, Clock, RateLimit, SystemClock, read_rate_limit
 from pipeline.redaction import keep_out_of_logs, redact
 from pipeline.settings import HttpSettings
+from pipeline.texts import loads
 
 __all__ = [
     "Clock",
@@ -97,7 +97,7 @@ class Response:
 
     @cached_property
     def _parsed(self) -> Any:
-        return json.loads(self.content)
+        return loads(self.content)
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.facets import ALL_FACETS
+from pipeline.text_files import read_lines
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
 
 
+class SettingsError(ValueError):
+    """The environment or a settings file cannot be used; the message says what to do."""
+
+
 def _lines(file: Path) -> tuple[str, ...]:
-    """The non-empty lines of an optional text file."""
-    if not file.exists():
-        return ()
-    return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    """The lines of an optional text file."""
+    return tuple(read_lines(file, SettingsError)) if file.exists() else ()
 
 
 # The keyword collections of the published dataset, read off its record ids, most hits first (protocol, section 1).
@@ -32,10 +35,6 @@ OPEN_RIGHTS = (
     "http://creativecommons.org/licenses/by/",
     "http://creativecommons.org/licenses/by-sa/",
 )
-
-
-class SettingsError(ValueError):
-    """The environment or a settings file cannot be used; the message says what to do."""
 
 
 class Section(BaseModel):

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 # Half of a surrogate pair, written as an escape: JSON allows it (RFC 8259, section 8.2), UTF-8 does not.
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+REPLACEMENT = "\ufffd"  # what stands for a letter that did not survive
 RECORD_ID = re.compile(r"/[\w.~-]+/[^\s/?#]+")
 RECORD_PATH = re.compile(
     r"(?:/[a-z]{2,3})?/(?:item|portal(?:/[a-z]{2,3})?/record|record/v2|record|api/v2/record)"
@@ -20,12 +20,7 @@ EUROPEANA = re.compile(r"(?:www\.|data\.|api\.|proxy\.)?europeana\.eu", re.IGNOR
 
 def clean(text: str) -> str:
     """The text with U+FFFD in place of half surrogate pairs, so that it can be written as UTF-8."""
-    return LONE_SURROGATE.sub("\ufffd", text)
-
-
-def is_clean(text: str) -> bool:
-    """Whether the text can be written as UTF-8."""
-    return LONE_SURROGATE.search(text) is None
+    return LONE_SURROGATE.sub(REPLACEMENT, text)
 
 
 def loads(text: str | bytes) -> Any:
@@ -38,7 +33,7 @@ def loads(text: str | bytes) -> Any:
         text = text.decode("utf-8-sig")
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
-        return _cleaned(content, clean) if ESCAPED_SURROGATE.search(text) else content
+        return _cleaned(content) if ESCAPED_SURROGATE.search(text) else content
     except RecursionError as error:
         raise ValueError("its brackets are nested too deeply") from error
 
@@ -47,13 +42,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _cleaned(value: Any, clean_text: Callable[[str], str]) -> Any:
+def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
-        return clean_text(value)
+        return clean(value)
     if isinstance(value, list):
-        return [_cleaned(each, clean_text) for each in value]
+        return [_cleaned(each) for each in value]
     if isinstance(value, dict):
-        return {clean_text(name): _cleaned(each, clean_text) for name, each in value.items()}
+        return {clean(name): _cleaned(each) for name, each in value.items()}
     return value
 
 

@@ -131,10 +131,10 @@ def open_predictions(folder: Path, hashes: TagList, images: SplitImages, tags: F
     try:
         with pq.ParquetFile(file) as parquet:
             schema = parquet.schema_arrow
-            metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+            metadata = _metadata(parquet)
             _check_hashes(file, metadata, hashes)
             columns = _column_order(file, schema, metadata, tags)
-            keys = parquet.read(columns=["record_id", "view"])
+            keys = _keys(file, parquet.read(columns=["record_id", "view"]))
         seed, logarithms = int(metadata.get("seed", 0)), metadata.get("scores") == "log_probability"
     except EvaluationError:
         raise
@@ -142,6 +142,31 @@ def open_predictions(folder: Path, hashes: TagList, images: SplitImages, tags: F
         raise PredictionError(f"{file} cannot be read ({error}); write it again.") from error
     rows = _match_images(file, keys, images)
     return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
+
+
+def _metadata(parquet: pq.ParquetFile) -> dict[str, str]:
+    """The file's metadata: those of its Arrow schema, and those that polars and other writers keep beside it."""
+    pairs = {**(parquet.metadata.metadata or {}), **(parquet.schema_arrow.metadata or {})}
+    return {key.decode(): value.decode() for key, value in pairs.items() if key != b"ARROW:schema"}
+
+
+def _keys(file: Path, keys: pa.Table) -> pa.Table:
+    """The ids as strings and the views as numbers, whatever types the writer chose for them."""
+    ids, views = keys["record_id"], keys["view"]
+    if pa.types.is_dictionary(ids.type):
+        ids = ids.cast(ids.type.value_type)
+    kind = ids.type
+    if not (_is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        raise PredictionError(f"{file} has record_id of type {kind}; write Europeana's ids, `/dataset/local`, as text.")
+    try:
+        return pa.table({"record_id": ids.cast(pa.string()), "view": views.cast(pa.int16())})
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        name = "record_id" if "utf8" in str(error).lower() else "view"
+        raise PredictionError(f"{file} has a {name} that cannot be read ({error}); write it again.") from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _check_hashes(file: Path, metadata: Mapping[str, str], hashes: TagList) -> None:

@@ -1,13 +1,13 @@
 """Manual clean-up: the curators' CSV and the cataloguers' decisions, as rows of one table."""
 
-import csv
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from pipeline.tables import CORRECTIONS
+from pipeline.text_files import read_rows
+from pipeline.texts import record_id
 from pipeline.vocabulary.identifiers import aat_id
 
 COLUMNS = ("record_id", "tag_id", "action", "reason", "who", "date")
@@ -22,7 +22,8 @@ class CorrectionsError(ValueError):
 def read_corrections(file: Path | None) -> pl.DataFrame:
     """The rows of the curators' CSV; no file, no rows.
 
-    Columns record_id, tag_id (a nine-digit AAT id or its URI), action (add or remove), reason, who, date (ISO).
+    Columns record_id (or the address of its page), tag_id (an AAT id or an address of it), action (add or remove),
+    reason, who, date (ISO).
     Raises CorrectionsError, which names every bad line up to five.
     """
     if file is None:
@@ -30,8 +31,9 @@ def read_corrections(file: Path | None) -> pl.DataFrame:
     rows: dict[tuple[str, str], dict[str, object]] = {}
     first_line: dict[tuple[str, str], int] = {}
     problems: list[str] = []
-    for line, fields in _lines(file):
-        row, problem = _row(fields)
+    for given in read_rows(file, COLUMNS, CorrectionsError):
+        line = given.number
+        row, problem = _row(given.fields)
         if row is None:
             problems.append(f"line {line} {problem}")
             continue
@@ -88,31 +90,16 @@ def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl
     )
 
 
-def _lines(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
-                raise CorrectionsError(
-                    f"{file.name}: line 1 lacks {', '.join(missing)}; it needs {', '.join(COLUMNS)}."
-                )
-            for fields in reader:
-                yield reader.line_num, fields
-    except OSError as error:
-        raise CorrectionsError(f"The corrections file {file} cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CorrectionsError(f"{file.name} is not UTF-8 CSV ({error}).") from error
-
-
-def _row(fields: dict[str, str | None]) -> tuple[dict[str, object] | None, str]:
+def _row(fields: dict[str, str]) -> tuple[dict[str, object] | None, str]:
     """The row, or None and what is wrong with the line."""
-    text = {column: (fields.get(column) or "").strip() for column in COLUMNS}
+    text = {column: fields[column].strip() for column in COLUMNS}
     if empty := [column for column in COLUMNS if not text[column]]:
         return None, f"has no {', '.join(empty)}"
-    tag_id = aat_id(text["tag_id"]) or aat_id(f"aat:{text['tag_id']}")
+    tag_id = aat_id(text["tag_id"], bare=True)
     if tag_id is None:
         return None, f"has the tag {text['tag_id']!r}, which is no AAT id"
-    if not text["record_id"].startswith("/"):
+    record = record_id(text["record_id"])
+    if record is None:
         return None, f"has the record {text['record_id']!r}; Europeana's ids look like /dataset/local"
     if text["action"] not in ACTIONS:
         return None, f"has the action {text['action']!r}; it is add or remove"
@@ -120,4 +107,4 @@ def _row(fields: dict[str, str | None]) -> tuple[dict[str, object] | None, str]:
         day = date.fromisoformat(text["date"])
     except ValueError:
         return None, f"has the date {text['date']!r}; write it as 2026-11-23"
-    return {**text, "tag_id": tag_id, "date": day, "source": "file"}, ""
+    return {**text, "record_id": record, "tag_id": tag_id, "date": day, "source": "file"}, ""

@@ -9,6 +9,7 @@ from functools import partial
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient, Window
 from pipeline.settings import HarvestSettings
+from pipeline.texts import REPLACEMENT
 
 FINEST = timedelta(seconds=1)  # what was created within a second is not cut further
 COUNTS = 3  # how often counts that do not add up are taken again: the index may change between two of them
@@ -51,7 +52,8 @@ def _by_large_provider(
     if most is None:
         return [], window
     counts = client.providers(collection, window)
-    large = sorted(name for name, count in counts.items() if count > most)
+    # A name that came damaged finds nothing when it is asked for: its records stay with all others.
+    large = sorted(name for name, count in counts.items() if count > most and REPLACEMENT not in name)
     rest = dataclasses.replace(window, without_providers=tuple(large))
     return [(dataclasses.replace(window, provider=name), counts[name]) for name in large], rest
 

@@ -74,6 +74,7 @@ class Record:
     data: Mapping[str, Any] = field(repr=False)  # the `object`
 
 
+AGENT_LABELS = ("label", "prefLabel", "name")
 ROLES = ("dcType", "dcSubject", "dcFormat", "dctermsMedium", "edmHasType")
 
 
@@ -273,6 +274,25 @@ def values_of(language_map: object) -> list[str]:
     if isinstance(language_map, list):
         return [text for values in language_map for text in values_of(values)]
     return []
+
+
+def names_of(value: object, organisations: Mapping[str, str] | None = None) -> list[str]:
+    """The names of holders or providers: texts, language maps, and agents with a label.
+
+    `organisations` are names by URI; a URI that has none there comes last.
+    """
+    names: list[str] = []
+    for each in value if isinstance(value, list) else [value]:
+        label = next((each[name] for name in AGENT_LABELS if name in each), each) if isinstance(each, Mapping) else each
+        names += [(organisations or {}).get(text.strip(), text) for text in values_of(label)]
+    return sorted(names, key=lambda name: "://" in name)
+
+
+def organisations_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the organisations that an answer of the Record API describes, by URI."""
+    listed = [*(record.get("organizations") or []), *(record.get("agents") or [])]
+    named = {str(each.get("about") or each.get("id")): values_of(each.get("prefLabel")) for each in listed}
+    return {uri: names[0] for uri, names in named.items() if names}
 
 
 def _terms(proxies: Sequence[Mapping[str, Any]], role: str) -> tuple[str, ...]:

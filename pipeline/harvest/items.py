@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.harvest.europeana import values_of
+from pipeline.harvest.europeana import names_of, values_of
+from pipeline.vocabulary.identifiers import AAT_ID, aat_id
 
 URI = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*://|urn:|aat:)\S+")
 NO_LANGUAGE = "def"
@@ -63,8 +64,8 @@ def row_of_item(item: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "record_id": item["id"],
         "dataset": _first(item, "edmDatasetName"),
-        "data_provider": _first(item, "dataProvider"),
-        "provider": _first(item, "provider"),
+        "data_provider": _name(item, "dataProvider"),
+        "provider": _name(item, "provider"),
         "country": _first(item, "country"),
         "rights_uri": normalised_rights(rights) if rights else None,
         "attribution": attribution(item),
@@ -73,9 +74,9 @@ def row_of_item(item: Mapping[str, Any]) -> dict[str, Any]:
         "thumbnail_url": _first(item, "edmPreview"),
         "landing_page": _first(item, "edmIsShownAt"),
         "concept_uris": sorted(set(values_of(item.get("edmConcept")))),
-        "type_uris": _uris(types),
+        "type_uris": _uris(types, bare=True),
         "subject_uris": _uris(subjects),
-        "literal_terms": _by_language(pair for pair in (*types, *subjects) if not URI.fullmatch(pair[1].strip())),
+        "literal_terms": _by_language(pair for pair in (*types, *subjects) if not _is_uri(pair[1].strip())),
         "created_at": _microseconds(item, "timestamp_created"),
         "updated_at": _microseconds(item, "timestamp_update"),
     }
@@ -89,7 +90,7 @@ def attribution(item: Mapping[str, Any]) -> str:
     if rights:
         licence = rights_name(rights)
         licence = licence if licence == rights else f"{licence} ({rights})"
-    said = (_first(item, "title") or item["id"], "; ".join(makers[:3]), _first(item, "dataProvider"), licence)
+    said = (_first(item, "title") or item["id"], "; ".join(makers[:3]), _name(item, "dataProvider"), licence)
     return ". ".join(part.strip().rstrip(".") for part in said if part)
 
 
@@ -98,8 +99,14 @@ def _titles(item: Mapping[str, Any]) -> list[dict[str, str]]:
     return titles or _by_language((NO_LANGUAGE, text) for text in values_of(item.get("title")))
 
 
-def _uris(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    return sorted({text.strip() for _, text in pairs if URI.fullmatch(text.strip())})
+def _uris(pairs: Sequence[tuple[str, str]], *, bare: bool = False) -> list[str]:
+    """The URIs among the texts as written; with `bare` nine digits that may be an AAT id are one, and a term too."""
+    texts = {text.strip() for _, text in pairs}
+    return sorted(text for text in texts if _is_uri(text) or (bare and AAT_ID.fullmatch(text)))
+
+
+def _is_uri(text: str) -> bool:
+    return URI.fullmatch(text) is not None or aat_id(text) is not None
 
 
 def _pairs(language_map: object) -> Iterator[tuple[str, str]]:
@@ -119,6 +126,11 @@ def _by_language(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 def _first(item: Mapping[str, Any], name: str) -> str | None:
     """The first value of a field, which may be a text or a list; None when empty."""
     return next((text.strip() for text in values_of(item.get(name)) if text.strip()), None)
+
+
+def _name(item: Mapping[str, Any], name: str) -> str | None:
+    """The first name of a holder or provider, who may be written as an agent; None when there is none."""
+    return next((text.strip() for text in names_of(item.get(name)) if text.strip()), None)
 
 
 def _microseconds(item: Mapping[str, Any], name: str) -> int | None:

@@ -22,6 +22,7 @@ from pipeline.harvest.items import microseconds, row_of_item
 from pipeline.harvest.store import Generation, generations, read_items
 from pipeline.settings import HarvestSettings
 from pipeline.tables import RECORDS
+from pipeline.texts import REPLACEMENT
 
 ROWS_PER_RUN = 4_000  # sorted in memory at once
 ROWS_PER_READ = 100  # of each run, while they are merged
@@ -51,19 +52,24 @@ def records_from_pages(folder: Path, settings: HarvestSettings | None = None) ->
     return pl.DataFrame(pa.concat_tables(_tables(folder, settings or HarvestSettings())))
 
 
-def write_records(folder: Path, file: Path, settings: HarvestSettings | None = None) -> str:
-    """Write the same rows to a Parquet file without holding them all in memory; returns its sha256."""
+def write_records(
+    folder: Path, file: Path, settings: HarvestSettings | None = None, *, left_out: set[str] | None = None
+) -> str:
+    """Write the same rows to a Parquet file without holding them all in memory; returns its sha256.
+
+    Items whose id came damaged are no records; their ids are added to `left_out`.
+    """
     with whole_file(file) as temporary, pq.ParquetWriter(temporary, RECORDS.schema, compression="zstd") as writer:
-        for table in _tables(folder, settings or HarvestSettings()):
+        for table in _tables(folder, settings or HarvestSettings(), left_out):
             writer.write_table(table)
     return sha256_of(file)
 
 
-def _tables(folder: Path, settings: HarvestSettings) -> Iterator[pa.Table]:
+def _tables(folder: Path, settings: HarvestSettings, left_out: set[str] | None = None) -> Iterator[pa.Table]:
     """The table in sorted pieces, in order; at least one."""
     harvests = _complete_harvests(folder)
     with tempfile.TemporaryDirectory(prefix="records-") as place:
-        runs = [_write_run(rows, Path(place) / f"{n:06d}") for n, rows in enumerate(_runs(harvests))]
+        runs = [_write_run(rows, Path(place) / f"{n:06d}") for n, rows in enumerate(_runs(harvests, left_out))]
         merged = heapq.merge(*(_read_run(run) for run in runs), key=_order)
         rows = _within_caps(_one_a_record(merged), settings)
         empty = True
@@ -88,12 +94,13 @@ def _complete_harvests(folder: Path) -> list[Generation]:
     return complete
 
 
-def _runs(harvests: Iterable[Generation]) -> Iterator[list[dict[str, Any]]]:
+def _runs(harvests: Iterable[Generation], left_out: set[str] | None) -> Iterator[list[dict[str, Any]]]:
     """The rows of all pages in lists of a size that can be sorted in memory."""
-    return _pieces((row for harvest in harvests for row in _rows(harvest)), ROWS_PER_RUN)
+    ids = set[str]() if left_out is None else left_out
+    return _pieces((row for harvest in harvests for row in _rows(harvest, ids)), ROWS_PER_RUN)
 
 
-def _rows(harvest: Generation) -> Iterator[dict[str, Any]]:
+def _rows(harvest: Generation, left_out: set[str]) -> Iterator[dict[str, Any]]:
     origin = {
         "collection": harvest.collection,
         "generation": int(harvest.folder.name.partition("-")[0]),
@@ -108,7 +115,9 @@ def _rows(harvest: Generation) -> Iterator[dict[str, Any]]:
                 f"The page {page} cannot be read ({error}): remove the folder of its collection and harvest it again."
             ) from error
         for item in items:
-            if isinstance(item.get("id"), str):
+            if isinstance(item.get("id"), str) and REPLACEMENT in item["id"]:
+                left_out.add(item["id"])
+            elif isinstance(item.get("id"), str):
                 yield {**row_of_item(item), **origin}
 
 

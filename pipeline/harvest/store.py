@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.files import sync, write_text
 from pipeline.harvest.chunks import Chunk
 from pipeline.harvest.europeana import FIRST_CURSOR, Page, Window
+from pipeline.texts import loads
 
 MANIFEST = "manifest.json"
 _IN_MANIFEST = {"chunks": "parts"}
@@ -127,7 +128,7 @@ def read_items(file: Path) -> list[dict[str, Any]]:
     """The items of a page."""
     with gzip.open(file, "rb") as source:
         source.readline()
-        return json.loads(source.read()).get("items") or []
+        return loads(source.read()).get("items") or []
 
 
 def unbroken(files: Sequence[Path]) -> list[Head]:

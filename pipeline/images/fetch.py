@@ -21,6 +21,8 @@ from pipeline.images.verify import Limits, Picture, Rejected
 from pipeline.images.wanted import WANTED, may_answer_with_icon
 from pipeline.settings import HttpSettings, ImageSettings
 from pipeline.tables import FETCHES
+from pipeline.text_files import read_lines
+from pipeline.texts import record_id
 
 # Europeana's icons for a missing picture: image, sound, text, video, 3D (Thumbnail API, version 2).
 EUROPEANA_PLACEHOLDERS = (
@@ -50,6 +52,7 @@ class FetchSummary:
     reasons: dict[str, int]  # failed and rejected URLs per typed reason
     next_try: float | None  # seconds since 1970; when the first failed URL may be tried again
     shards: int
+    idle_takedowns: tuple[str, ...] = ()  # lines of the take-down list that name nothing in this harvest
 
     @property
     def complete(self) -> bool:
@@ -80,6 +83,7 @@ def fetch_images(
     wanted = wanted.select(pl.col(name).cast(kind) for name, kind in WANTED.items()).sort("record_id", "view")
     ledger = Ledger(folder / "cache" / "images.sqlite", _recipe(settings))
     try:
+        idle = _idle_takedowns(wanted, settings.takedown_file)
         wanted = _without_taken_down(wanted, ledger, settings.takedown_file)
         run = _Run(wanted, ledger, settings, http, retry_now=retry_now, refresh=refresh, progress=progress)
         run_async(run.fetch(folder / "cache" / "incoming", resolver))
@@ -101,6 +105,7 @@ def fetch_images(
         reasons=dict(failed.group_by("reason").len().sort("reason").iter_rows()),
         next_try=None if next_try is None else float(next_try) / 1e6,  # type: ignore[arg-type]
         shards=count,
+        idle_takedowns=idle,
     )
 
 
@@ -302,18 +307,32 @@ def _recipe(settings: ImageSettings) -> dict[str, object]:
 def _without_taken_down(wanted: pl.DataFrame, ledger: Ledger, file: Path | None) -> pl.DataFrame:
     """The rows that may be fetched; the pictures of the others are deleted."""
     ledger.put_back()
-    if file is None:
-        return wanted
-    lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
-    listed = [line for line in lines if line and not line.startswith("#")]
+    listed = taken_down(file)
     names = ("record_id", "url", "fallback_url")
-    down = pl.any_horizontal(pl.col(name).is_in(listed).fill_null(False) for name in names)
+    down = pl.any_horizontal(pl.col(name).is_in(list(listed)).fill_null(False) for name in names)
     stays, goes = wanted.filter(~down), wanted.filter(down)
     urls, still_wanted = (
         {*rows["url"].to_list(), *rows["fallback_url"].drop_nulls().to_list()} for rows in (goes, stays)
     )
     ledger.take_down(sorted(urls - still_wanted))
     return stays
+
+
+def taken_down(file: Path | None) -> dict[str, str]:
+    """The record ids and URLs that must not be fetched, each with the line of the take-down list that names it.
+
+    A line is a record's id, an address of the record, or the URL of an image. Raises TextFileError.
+    """
+    lines = read_lines(file) if file is not None else []
+    return {name: line for line in lines for name in (line, record_id(line)) if name is not None}
+
+
+def _idle_takedowns(wanted: pl.DataFrame, file: Path | None) -> tuple[str, ...]:
+    """The lines of the take-down list that name neither a record nor a URL of the harvest, in order."""
+    listed = taken_down(file)
+    names = {*wanted["record_id"], *wanted["url"], *wanted["fallback_url"].drop_nulls()}
+    met = {line for name, line in listed.items() if name in names}
+    return tuple(line for line in dict.fromkeys(listed.values()) if line not in met)
 
 
 def _usable(wanted: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.facets import ALL_FACETS
 from pipeline.files import whole_file
+from pipeline.text_files import read_rows
 from pipeline.vocabulary.thesaurus import fallback_label
 
 # Facets without a published name have no column, and their tags are left out.
@@ -248,18 +249,7 @@ def _tags_of_path(facet: str, path: Sequence[str]) -> Iterator[tuple[tuple[str, 
 
 
 def _fields(file: Path) -> Iterator[dict[str, str]]:
-    try:
-        with file.open(encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            if (header := next(reader, None)) != list(COLUMNS):
-                raise PublishedError(f"{file.name}: line 1 is {header}; a published file has {', '.join(COLUMNS)}.")
-            for fields in reader:
-                if len(fields) != len(COLUMNS):
-                    raise PublishedError(
-                        f"{file.name}: line {reader.line_num} has {len(fields)} fields instead of {len(COLUMNS)}."
-                    )
-                yield dict(zip(COLUMNS, fields, strict=True))
-    except OSError as error:
-        raise PublishedError(f"The published file {file} cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise PublishedError(f"{file.name} is not UTF-8 CSV ({error}).") from error
+    for line in read_rows(file, COLUMNS, PublishedError):
+        if tuple(line.fields) != COLUMNS:
+            raise PublishedError(f"{file.name}: line 1 has other columns; a published file has {', '.join(COLUMNS)}.")
+        yield line.fields

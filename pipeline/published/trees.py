@@ -1,6 +1,5 @@
 """The published label trees, read and matched to AAT ids as far as labels and places in the tree allow."""
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,9 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.published.format import OUTSIDE, PUBLISHED_FACETS, PublishedError
+from pipeline.text_files import read_rows, read_text
 from pipeline.vocabulary.facets import Rules
+from pipeline.vocabulary.identifiers import aat_id
 from pipeline.vocabulary.thesaurus import Thesaurus
 
 # The facets that have a published tree, by the name of its file; the file of candidates uses these names too.
@@ -58,10 +59,7 @@ class Match:
 
 def read_tree(file: Path, facet: str) -> list[Node]:
     """The nodes at the top of a label file, anytree's rendering below a line `Root`. Raises PublishedError."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PublishedError(f"The label tree {file} cannot be read ({error}).") from error
+    lines = read_text(file, PublishedError).splitlines()
     if not lines or lines[0].strip() != "Root":
         raise PublishedError(f"{file.name}: line 1 is not `Root`, so this is no published label tree.")
     tops: list[Node] = []
@@ -96,11 +94,14 @@ def all_nodes(tops: Iterable[Node]) -> list[Node]:
 def read_candidates(file: Path) -> dict[tuple[str, tuple[str, ...]], dict[str, float]]:
     """Candidates of each node: {(facet, path): {AAT id: score}}, from the columns facet, path, aat_id, score."""
     candidates: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
-    with file.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            if row["aat_id"] and row["facet"] in _FACET_OF_FILE:
-                key = (_FACET_OF_FILE[row["facet"]], tuple(row["path"].split(" | ")))
-                candidates.setdefault(key, {})[row["aat_id"]] = float(row["score"])
+    for line in read_rows(file, ("facet", "path", "aat_id", "score"), PublishedError):
+        row = line.fields
+        if row["aat_id"] and row["facet"] in _FACET_OF_FILE:
+            key = (_FACET_OF_FILE[row["facet"]], tuple(row["path"].split(" | ")))
+            try:
+                candidates.setdefault(key, {})[aat_id(row["aat_id"], bare=True) or row["aat_id"]] = float(row["score"])
+            except ValueError as error:
+                raise PublishedError(f"{file}: line {line.number}: {row['score']!r} is no score.") from error
     return candidates
 
 

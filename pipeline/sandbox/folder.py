@@ -1,6 +1,5 @@
 """A museum folder on disk: read, checked line by line, and ready to be searched and served."""
 
-import csv
 import gzip
 import json
 import os
@@ -14,12 +13,20 @@ import pyoxigraph
 
 from pipeline.sandbox.index import Index
 from pipeline.sandbox.query import Search
+from pipeline.text_files import read_lines, read_rows
+from pipeline.texts import loads
 
 RECORD_ID = re.compile(r"/[^/\s]+/[^/\s]+")
 AAT_URI = re.compile(r"https?://vocab\.getty\.edu/(?:aat/|page/aat/)(\d{9})/?\s*")
 ENTITY_URI = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)")
 IDS_PER_QUERY = 500
-LISTS = ("title", "dataProvider", "rights", "edmConcept", "edmIsShownBy", "edmPreview")
+# The fields of an item that hold lists of texts, and those that hold one text.
+LISTS = (
+    *("title", "dataProvider", "provider", "rights", "country", "language", "year", "edmDatasetName", "edmConcept"),
+    *("edmIsShownBy", "edmIsShownAt", "edmPreview", "dcCreator", "dcContributor", "dcDescription"),
+)
+LABELS = ("prefLabel", "altLabel")
+TEXTS = ("type", "timestamp_created", "timestamp_update")
 
 
 class MuseumError(ValueError):
@@ -84,8 +91,7 @@ class MuseumFolder:
     def item(self, position: int) -> dict[str, Any]:
         """The Search API item at a position, as the folder holds it."""
         start, length = self._lines[position]
-        item: dict[str, Any] = json.loads(os.pread(self._records, length, start))
-        return item
+        return checked(loads(os.pread(self._records, length, start)))
 
     def facet(self, name: str, positions: Sequence[int]) -> list[tuple[str, int]]:
         """Values of a field among the records at these positions with their counts, most frequent first."""
@@ -111,11 +117,29 @@ def _items(file: Path) -> Iterator[tuple[int, tuple[int, int], dict[str, Any]]]:
         record_id = item.get("id")
         if not isinstance(record_id, str) or not RECORD_ID.fullmatch(record_id):
             raise _line_error(file, number, f"its `id` is {record_id!r}, not `/dataset/local`")
-        for name in LISTS:
-            value = item.get(name, [])
-            if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-                raise _line_error(file, number, f"`{name}` must be a list of strings")
-        yield number, line, item
+        try:
+            yield number, line, checked(item)
+        except TypeError as error:
+            raise _line_error(file, number, str(error)) from error
+
+
+def checked(item: dict[str, Any]) -> dict[str, Any]:
+    """The item with lists where Europeana writes lists: a bare text is a list of one, a null is left out.
+
+    Raises TypeError for any other value, with a sentence on the field.
+    """
+    item = {name: value for name, value in item.items() if value is not None}
+    for name in LISTS:
+        value = item.get(name, [])
+        value = [value] if isinstance(value, str) else value
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise TypeError(f"`{name}` must be a list of strings")
+        if name in item:
+            item[name] = value
+    for name in TEXTS:
+        if not isinstance(item.get(name, ""), str):
+            raise TypeError(f"`{name}` must be a string")
+    return item
 
 
 def _json_lines(file: Path) -> Iterator[tuple[int, tuple[int, int], dict[str, Any]]]:
@@ -130,11 +154,13 @@ def _json_lines(file: Path) -> Iterator[tuple[int, tuple[int, int], dict[str, An
 
 def _json_object(file: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = loads(line)
     except json.JSONDecodeError as error:
         raise _line_error(file, number, f"not JSON (character {error.pos + 1}: {error.msg})") from error
     except UnicodeDecodeError as error:
         raise _line_error(file, number, f"not UTF-8 (at byte {error.start + 1})") from error
+    except ValueError as error:
+        raise _line_error(file, number, f"not JSON ({error})") from error
     if not isinstance(value, dict):
         raise _line_error(file, number, "not a JSON object")
     return value
@@ -151,7 +177,10 @@ def _entities(file: Path) -> dict[str, dict[str, Any]]:
             raise _line_error(file, number, f"its `id` is {entity.get('id')!r}, not a Europeana concept URI")
         if entity["id"] in entities:
             raise _line_error(file, number, f"a second entity {entity['id']}")
-        entities[entity["id"]] = entity
+        for name in LABELS:
+            if not isinstance(entity.get(name) or {}, dict):
+                raise _line_error(file, number, f"`{name}` must give texts by language")
+        entities[entity["id"]] = {name: value for name, value in entity.items() if value is not None}
     return entities
 
 
@@ -162,19 +191,16 @@ def _media(folder: Path) -> dict[str, Path]:
         raise MuseumError(f"{file} is missing; a museum folder needs a media.csv with the columns url,file.")
     media: dict[str, Path] = {}
     root = (folder / "media").resolve()
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = csv.reader(lines)
-        if next(rows, None) != ["url", "file"]:
-            raise _line_error(file, 1, "the columns must be url,file")
-        for row in rows:
-            if len(row) != 2 or not row[0].startswith(("http://", "https://")):
-                raise _line_error(file, rows.line_num, f"expected an http(s) URL and a file name, found {row!r}")
-            path = (root / row[1]).resolve()
-            if not path.is_relative_to(root) or not path.is_file():
-                raise _line_error(file, rows.line_num, f"there is no file media/{row[1]}")
-            if row[0] in media:
-                raise _line_error(file, rows.line_num, f"a second row for {row[0]}")
-            media[row[0]] = path
+    for line in read_rows(file, ("url", "file"), MuseumError):
+        url, name = line.fields["url"], line.fields["file"]
+        if not url.startswith(("http://", "https://")):
+            raise _line_error(file, line.number, f"expected an http(s) URL and a file name, found {url!r}, {name!r}")
+        path = (root / name).resolve()
+        if not path.is_relative_to(root) or not path.is_file():
+            raise _line_error(file, line.number, f"there is no file media/{name}")
+        if url in media:
+            raise _line_error(file, line.number, f"a second row for {url}")
+        media[url] = path
     return media
 
 
@@ -190,9 +216,7 @@ def _thesaurus(folder: Path) -> pyoxigraph.Store:
 
 
 def _lines(file: Path) -> list[str]:
-    if not file.exists():
-        return []
-    return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return read_lines(file, MuseumError) if file.exists() else []
 
 
 def labels_of_concepts(
@@ -221,6 +245,6 @@ def labels_of_concepts(
 
 def _entity_labels(entity: Mapping[str, Any]) -> Iterator[str]:
     """Preferred labels are strings, alternative ones lists, both by language."""
-    for name in ("prefLabel", "altLabel"):
+    for name in LABELS:
         for texts in entity.get(name, {}).values():
-            yield from [texts] if isinstance(texts, str) else texts
+            yield from [texts] if isinstance(texts, str) else filter(None, texts or ())

@@ -1,6 +1,5 @@
 """The leak audit: what two splits of a dataset share, for datasets of ours and for the original CSV files."""
 
-import csv
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline import DATASET_SPLITS, SPLITS
 from pipeline.published.format import SPLIT_FILES
+from pipeline.text_files import read_rows
 
 PUBLISHED_URL, PUBLISHED_RECORD = "#portraitMedia.original", "idInSource"
 EXAMPLES = 3
@@ -115,12 +115,8 @@ def _own_rows(split: str, files: Iterable[Path]) -> pl.DataFrame:
 
 def _published_rows(file: Path) -> pl.DataFrame:
     """The keys of the rows of one published CSV file."""
-    with file.open(encoding="utf-8-sig", newline="") as source:
-        reader = csv.DictReader(source)
-        missing = {PUBLISHED_URL, PUBLISHED_RECORD} - set(reader.fieldnames or ())
-        if missing:
-            raise AuditError(f"{file} has no column {sorted(missing)[0]}; it is not a file of the published dataset.")
-        pairs = [(row[PUBLISHED_RECORD].strip(), row[PUBLISHED_URL].strip()) for row in reader]
+    rows_of_file = read_rows(file, (PUBLISHED_RECORD, PUBLISHED_URL), AuditError)
+    pairs = [(line.fields[PUBLISHED_RECORD].strip(), line.fields[PUBLISHED_URL].strip()) for line in rows_of_file]
     schema = {"split": pl.String, "record": pl.String, "url": pl.String, "underlying_image": pl.String}
     rows = [(file.name, record or None, url or None, underlying_image(url)) for record, url in pairs]
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -113,7 +113,7 @@ def _from_json(uri: str, stored: Any) -> EntityConcept | None:
 
 def _matches(uri: str, known: _Entities, follow_close: bool) -> _Matches:
     """The AAT ids that a URI stands for, as stated, obsolete ones too; an exact match hides a close one."""
-    if direct := aat_id(uri):
+    if direct := aat_id(uri, bare=True):
         return {direct: "exact"}
     entity = known.get(europeana_concept(uri) or "")
     if entity is None:

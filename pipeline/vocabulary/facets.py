@@ -12,6 +12,7 @@ import polars as pl
 
 from pipeline.facets import FACET_OF, FACETS, default_roots
 from pipeline.tables import RULE_EFFECTS
+from pipeline.text_files import read_text
 from pipeline.vocabulary.identifiers import NotAnAatId, checked_ids
 from pipeline.vocabulary.thesaurus import Thesaurus
 
@@ -65,12 +66,7 @@ class Rules:
 
 def load_rules(file: Path) -> Rules:
     """Read and check a rules file; without `[roots]` the facets have their default roots. Raises RulesError."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RulesError(f"The rules file {file} cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise RulesError(f"{file.name}: byte {error.start} is not UTF-8; save the file as UTF-8.") from error
+    text = read_text(file, RulesError)
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,6 +1,5 @@
 """Further labels for AAT ids, from CSV files and from Europeana's aligned concepts, each with where it comes from."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from pipeline.tables import CONCEPTS
-from pipeline.vocabulary.identifiers import NotAnAatId, checked_ids
+from pipeline.text_files import read_rows
+from pipeline.vocabulary.identifiers import aat_id
 
 LABELS_SCHEMA = {"concept_id": pl.String, "language": pl.String, "text": pl.String, "source": pl.String}
 
@@ -60,16 +60,10 @@ def add_labels(concepts: pl.DataFrame, further: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rows(file: Path) -> Iterable[tuple[str, str, str, str]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            layout = _layout(file, reader.fieldnames or [])
-            for row in reader:
-                yield _row(file, reader.line_num, row, layout)
-    except OSError as error:
-        raise LabelFileError(f"The label file {file} cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise LabelFileError(f"The label file {file.name} is not UTF-8 CSV ({error}).") from error
+    layout = None
+    for line in read_rows(file, ("aat_id",), LabelFileError):
+        layout = layout or _layout(file, list(line.fields))
+        yield _row(file, line.number, line.fields, layout)
 
 
 def _layout(file: Path, columns: Sequence[str]) -> _Layout:
@@ -85,11 +79,10 @@ def _layout(file: Path, columns: Sequence[str]) -> _Layout:
 
 
 def _row(file: Path, line: int, row: dict[str, str], layout: _Layout) -> tuple[str, str, str, str]:
-    try:
-        (concept_id,) = checked_ids([row["aat_id"] or ""])
-        language, text = layout.language_of(row), row[layout.text_column].strip()
-    except (NotAnAatId, AttributeError) as error:
-        raise LabelFileError(f"{file.name}: line {line}: {error}") from error
+    concept_id = aat_id(row["aat_id"], bare=True)
+    if concept_id is None:
+        raise LabelFileError(f"{file.name}: line {line}: {row['aat_id']!r} is not an AAT id; 300015637 is one.")
+    language, text = layout.language_of(row), row[layout.text_column].strip()
     if not text or not language:
         raise LabelFileError(f"{file.name}: line {line} has no label or no language for {concept_id}.")
     return concept_id, language, text, row.get("source") or file.name

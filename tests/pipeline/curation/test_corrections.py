@@ -49,10 +49,10 @@ def test_no_file_is_no_corrections():
     [
         ("/1/a,300010957,delete,r,Ada,2026-11-23\n", r"corrections.csv: line 2 has the action 'delete'"),
         ("/1/a,bronze,add,r,Ada,2026-11-23\n", "line 2 has the tag 'bronze', which is no AAT id"),
-        ("1/a,300010957,add,r,Ada,2026-11-23\n", "line 2 has the record '1/a'"),
+        ("vase,300010957,add,r,Ada,2026-11-23\n", "line 2 has the record 'vase'"),
         ("/1/a,300010957,add,r,Ada,23.11.2026\n", "line 2 has the date '23.11.2026'"),
         ("/1/a,300010957,add,,,2026-11-23\n", "line 2 has no reason, who"),
-        ("/1/a,300010957\n", "line 2 has no action, reason, who, date"),
+        ("/1/a,300010957\n", "line 2 has 2 fields, the header has 6"),
         (
             "/1/a,300010957,add,r,Ada,2026-11-23\n/1/a,300010957,remove,r,Bo,2026-11-23\n",
             "line 3 repeats the record and tag of line 2",

@@ -109,9 +109,9 @@ def test_the_official_splits_are_read_by_their_names(published, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,tags\n", r"x\.csv: line 1 is \['id', 'tags'\]"),
-        (HEADER + "a,,,,u,EUROPEANA,M,\nb,,,\n", r"x\.csv: line 3 has 4 fields instead of 8"),
-        (HEADER + 'a,"open', r"x\.csv is not UTF-8 CSV"),
+        ("id,tags\n", r"x\.csv: line 1 lacks idInSource"),
+        (HEADER + "a,,,,u,EUROPEANA,M,\nb,,,\n", r"x\.csv: line 3 has 4 fields, the header has 8"),
+        (HEADER + 'a,"open', r"x\.csv: line 2 is not CSV"),
     ],
 )
 def test_another_format_is_told_with_its_line(tmp_path, content, message):

@@ -61,7 +61,7 @@ def test_a_missing_folder_names_the_command_that_makes_one(tmp_path):
         ("records.jsonl", "[]", r"records.jsonl, line 3: not a JSON object"),
         ("records.jsonl", '{"id": "no slash"}', r"records.jsonl, line 3: its `id` is 'no slash'"),
         ("records.jsonl", '{"id": "/1/a"}', r"records.jsonl, line 3: a second record /1/a"),
-        ("records.jsonl", '{"id": "/1/c", "title": "x"}', r"records.jsonl, line 3: `title` must be a list of strings"),
+        ("records.jsonl", '{"id": "/1/c", "title": 7}', r"records.jsonl, line 3: `title` must be a list of strings"),
         ("records.jsonl", '{"id": "/1/c", "timestamp_update": "soon"}', r"records.jsonl, line 3: 'soon' is not a date"),
         ("entities.jsonl", '{"id": "x"}', r"entities.jsonl, line 2: its `id` is 'x'"),
         ("entities.jsonl", '{"id": "http://data.europeana.eu/concept/9"}', r"entities.jsonl, line 2: a second entity"),

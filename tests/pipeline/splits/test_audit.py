@@ -90,7 +90,7 @@ def test_a_folder_without_two_splits_is_refused(tmp_path):
 def test_another_csv_is_refused(tmp_path):
     (tmp_path / "train.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     (tmp_path / "val.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(AuditError, match=r"has no column #portraitMedia\.original"):
+    with pytest.raises(AuditError, match=r"line 1 lacks .*#portraitMedia\.original"):
         audit_folder(tmp_path)
 
 

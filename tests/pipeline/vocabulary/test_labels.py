@@ -40,7 +40,7 @@ def test_only_missing_languages_are_filled_and_the_source_is_kept(small):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,label\n1,a\n", r"line 1 names the columns id, label; it needs aat_id"),
+        ("id,label\n1,a\n", "line 1 lacks aat_id"),
         ("aat_id,lang,label\n300010797,ca,Vidre\n30001079,ca,Vidre\n", r"line 3: '30001079' is not an AAT id"),
         ("aat_id,lang,label\n300010797,ca,\n", "line 2 has no label"),
         ("aat_id,lang,label\n300010797,ca\n", "line 2"),
