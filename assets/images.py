@@ -15,7 +15,7 @@ from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import SLICED, Project, current_project
 from assets.harvest import NETWORK_RETRY, source_version
 from assets.partitions import slices_backfill
-from pipeline.images.fetch import fetch_images
+from pipeline.images.fetch import fetch_images, idle_takedowns
 from pipeline.images.slices import in_slice, slice_names
 from pipeline.images.wanted import wanted_images
 from pipeline.tables import FETCHES
@@ -64,7 +64,8 @@ def fetched_images(
             if not other.name.endswith(slice_name[3:]):
                 shutil.rmtree(other)
     ledger = storage / "cache" / "images" / slice_name
-    wanted = in_slice(wanted_images(selected_records, settings.harvest.image_source), slice_name)
+    everything = wanted_images(selected_records, settings.harvest.image_source)
+    wanted = in_slice(everything, slice_name)
     options: dict[str, Any] = {"refresh": config.refresh, "retry_now": config.retry_now}
     options |= {"shards": storage / "images" / slice_name, "progress": bar(f"images {slice_name}", "URLs")}
     summary = fetch_images(wanted, ledger, settings.images, settings.http, **options)
@@ -73,7 +74,10 @@ def fetched_images(
     (ledger / "fetches.parquet").replace(table)
     fetched = FETCHES.read(table, ["fetched_at"])["fetched_at"]
     new: dict[str, object] = {"recomputed": int((fetched >= started).sum()), "requests": summary.requests}
+    images = {"rows": summary.usable, **new, "wanted": summary.wanted, "shards": summary.shards}
+    if idle := idle_takedowns(everything, settings.images.takedown_file):  # of all slices: a line is for one of them
+        images["takedowns_that_name_nothing"] = list(idle)
     return {
         "fetches": {"rows": sum(summary.states.values()), **new, "states": summary.states, "reasons": summary.reasons},
-        "images": {"rows": summary.usable, **new, "wanted": summary.wanted, "shards": summary.shards},
+        "images": images,
     }

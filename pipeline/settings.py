@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.facets import ALL_FACETS
-from pipeline.text_files import read_lines
+from pipeline.text_files import read_lines, read_text
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
 
@@ -322,7 +322,7 @@ def _changed(settings: Settings, environ: Mapping[str, str]) -> Settings:
 
 def _from_file(file: str | None) -> Iterator[tuple[str, str, str, Any]]:
     try:
-        tables = tomllib.loads(Path(file).read_text(encoding="utf-8")) if file else {}
+        tables = tomllib.loads(read_text(Path(file), SettingsError)) if file else {}
     except (OSError, ValueError) as error:
         raise SettingsError(f"EUFCC_SETTINGS is {file}, which cannot be read: {error}.") from None
     for section, table in tables.items():

@@ -23,7 +23,7 @@ class TextFileError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a CSV file: its fields by column, and the line on which it ends."""
+    """A row of a CSV file: its fields by column, and the line on which it begins."""
 
     number: int
     fields: dict[str, str]
@@ -38,42 +38,55 @@ def read_text(file: Path, error: type[Exception] = TextFileError) -> str:
     if encoding := next((name for mark, name in MARKS.items() if content.startswith(mark)), None):
         raise error(f"{file} is {encoding}; save it as UTF-8.")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        line = content.count(b"\n", 0, problem.start) + 1
+        line = _line_at(content.decode("latin-1"), problem.start)
         raise error(f"{file}: line {line} is not UTF-8; save the file as UTF-8.") from problem
+    if (at := text.find("\0")) >= 0:
+        raise error(f"{file}: line {_line_at(text, at)} has a NUL byte, as UTF-16 has; save the file as UTF-8.")
+    return text
+
+
+def _line_at(text: str, position: int) -> int:
+    """The number of the line, whatever ends the lines: a line feed, a carriage return or both."""
+    return sum(1 for _ in StringIO(text[: position + 1], newline=""))
 
 
 def read_lines(file: Path, error: type[Exception] = TextFileError) -> list[str]:
     """The lines that say something, without spaces around them; lines that begin with `#` are comments."""
-    lines = [line.strip() for line in StringIO(read_text(file, error), newline=None)]
+    # Files put together from several have marks inside; whoever copies from a web page copies spaces without width.
+    lines = [line.strip().strip("\ufeff\u200b").strip() for line in StringIO(read_text(file, error), newline=None)]
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def read_rows(file: Path, columns: Sequence[str], error: type[Exception] = TextFileError) -> Iterator[Line]:
-    """The rows of a CSV file that has at least these columns; empty lines are passed over.
+    """The rows of a CSV file that has at least these columns; rows without any text are passed over.
 
     Raises `error` for a missing or repeated column, and for a row with more or fewer fields than the header.
     """
     rows = csv.reader(StringIO(read_text(file, error), newline=""), strict=True)
+    number = 1
     try:
-        header = next(rows, [])
+        header = [name.strip() for name in next(rows, [])]
         _check_header(file, header, columns, error)
+        number = rows.line_num + 1
         for row in rows:
-            if not row:
+            begin, number = number, rows.line_num + 1
+            if not any(field.strip() for field in row):
                 continue
             if len(row) != len(header):
                 raise error(
-                    f"{file}: line {rows.line_num} has {len(row)} fields, the header has {len(header)}; "
+                    f"{file}: line {begin} has {len(row)} fields, the header has {len(header)}; "
                     "correct or remove this line."
                 )
-            yield Line(rows.line_num, dict(zip(header, row, strict=True)))
+            yield Line(begin, dict(zip(header, row, strict=True)))
     except csv.Error as problem:
-        raise error(f"{file}: line {rows.line_num} is not CSV ({problem}).") from problem
+        raise error(f"{file}: line {number} is not CSV ({problem}).") from problem
 
 
 def _check_header(file: Path, header: Sequence[str], columns: Sequence[str], error: type[Exception]) -> None:
-    if repeated := next((name for name in header if header.count(name) > 1), None):
+    folded = [name.casefold() for name in header]
+    if repeated := next((name for name in header if name and folded.count(name.casefold()) > 1), None):
         raise error(f"{file}: line 1 names the column {repeated!r} twice; keep one of them.")
     if missing := [name for name in columns if name not in header]:
         raise error(f"{file}: line 1 lacks {', '.join(missing)}; it needs {', '.join(columns)}.")

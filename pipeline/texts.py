@@ -1,6 +1,7 @@
 """Text that enters from outside: JSON without half surrogates, and the ids of Europeana's records."""
 
 import json
+import math
 import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,12 +11,16 @@ ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"  # what stands for a letter that did not survive
 RECORD_ID = re.compile(r"/[\w.~-]+/[^\s/?#]+")
+LANGUAGE = r"(?:/[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*)?"
 RECORD_PATH = re.compile(
-    r"(?:/[a-z]{2,3})?/(?:item|portal(?:/[a-z]{2,3})?/record|record/v2|record|api/v2/record)"
-    r"(?P<id>/[\w.~-]+/[^/?#\s]+)/?",
+    rf"{LANGUAGE}/(?:item|portal{LANGUAGE}/record|resolve/record|(?:api/)?(?:v2/)?record(?:/v\d+)?"
+    r"|(?:aggregation|proxy)/(?:europeana|provider))"
+    r"(?P<id>/(?!v\d+/)[\w.~-]+/[^/?#\s]+)/?",
     re.IGNORECASE,
 )
-EUROPEANA = re.compile(r"(?:www\.|data\.|api\.|proxy\.)?europeana\.eu", re.IGNORECASE)
+EUROPEANA = re.compile(r"(?:www\.|data\.|api\.|proxy\.|classic\.)?europeana\.eu", re.IGNORECASE)
+# What may follow the id in an address: the session of an old portal, the suffix of a format.
+BEHIND_ID = re.compile(r"(?:\.(?:html?|json|jsonld|rdf|ttl|xml|schema\.jsonld))?(?:;[^/]*)?$", re.IGNORECASE)
 
 
 def clean(text: str) -> str:
@@ -26,20 +31,40 @@ def clean(text: str) -> str:
 def loads(text: str | bytes) -> Any:
     """JSON whose texts can all be written as UTF-8.
 
-    Raises ValueError for what is no JSON: NaN and Infinity, which Python reads, among them, and brackets nested too
-    deeply to be read.
+    Raises ValueError for what is no JSON: NaN and Infinity, which Python reads, among them, numbers that would become
+    infinite, and brackets nested too deeply to be read.
     """
     if isinstance(text, bytes):
-        text = text.decode("utf-8-sig")
+        text = _decoded(text)
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         return _cleaned(content) if ESCAPED_SURROGATE.search(text) else content
     except RecursionError as error:
         raise ValueError("its brackets are nested too deeply") from error
 
 
+def _decoded(content: bytes) -> str:
+    """The text of JSON in UTF-8, UTF-16 or UTF-32, as its first bytes say; half surrogates become U+FFFD here too."""
+    encoding = json.detect_encoding(content)
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        try:
+            return clean(content.decode(encoding, "surrogatepass"))
+        except UnicodeDecodeError:
+            pass  # something else is wrong with it, and the first error says what
+        raise
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is too large for a number")
+    return value
 
 
 def _cleaned(value: Any) -> Any:
@@ -59,17 +84,25 @@ def record_id(text: str) -> str | None:
     page in any language, of the old portal, of the linked data or of the Record API, with or without a scheme, `www`,
     a query and a fragment.
     """
-    given = text.strip()
-    parts = urlsplit(given if "://" in given else f"https://{given}")
-    if parts.hostname and EUROPEANA.fullmatch(parts.hostname):
+    given = text.strip().strip("<>").strip()
+    address = given if "://" in given else f"https://{given.lstrip('/')}"
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError:  # brackets or letters that no host has
+        return None
+    if re.search(r"[\t\r\n]", given):  # which urlsplit leaves out, as browsers do
+        return None
+    if EUROPEANA.fullmatch(host):
         found = RECORD_PATH.fullmatch(parts.path)
-        return _without_suffix(unquote(found["id"])) if found else None
+        return _checked(BEHIND_ID.sub("", unquote(found["id"]), count=1)) if found else None
     if "://" in given:
         return None
     bare = "/" + given.strip("/")
-    return bare if RECORD_ID.fullmatch(bare) and (given.startswith("/") or bare[1].isdecimal()) else None
+    return _checked(bare) if given.startswith("/") or bare[1:2].isdecimal() else None
 
 
-def _without_suffix(record: str) -> str | None:
-    record = re.sub(r"\.(?:html?|json(?:ld)?|rdf|ttl|xml|schema\.jsonld)$", "", record, flags=re.IGNORECASE)
-    return record if RECORD_ID.fullmatch(record) else None
+def _checked(record: str) -> str | None:
+    """The id, unless it is none or came damaged."""
+    damaged = REPLACEMENT in record or LONE_SURROGATE.search(record)
+    return record if RECORD_ID.fullmatch(record) and not damaged else None

@@ -74,7 +74,8 @@ class Record:
     data: Mapping[str, Any] = field(repr=False)  # the `object`
 
 
-AGENT_LABELS = ("label", "prefLabel", "name")
+AGENT_LABELS = ("label", "prefLabel", "name", "@value")
+AGENT_URIS = ("about", "@id", "id")  # `id` is a language too (Indonesian), but no answer names a holder so
 ROLES = ("dcType", "dcSubject", "dcFormat", "dctermsMedium", "edmHasType")
 
 
@@ -283,14 +284,26 @@ def names_of(value: object, organisations: Mapping[str, str] | None = None) -> l
     """
     names: list[str] = []
     for each in value if isinstance(value, list) else [value]:
-        label = next((each[name] for name in AGENT_LABELS if name in each), each) if isinstance(each, Mapping) else each
+        label = _label_of_agent(each) if isinstance(each, Mapping) else each
         names += [(organisations or {}).get(text.strip(), text) for text in values_of(label)]
     return sorted(names, key=lambda name: "://" in name)
 
 
+def _label_of_agent(agent: Mapping[str, Any]) -> object:
+    """The label of an agent, else its URI; what is no agent is a language map, and stays."""
+    label = next((agent[name] for name in AGENT_LABELS if agent.get(name)), None)
+    return label or next((agent[name] for name in AGENT_URIS if name in agent), agent)
+
+
 def organisations_of(record: Mapping[str, Any]) -> dict[str, str]:
     """The names of the organisations that an answer of the Record API describes, by URI."""
-    listed = [*(record.get("organizations") or []), *(record.get("agents") or [])]
+    listed = [
+        each
+        for name in ("organizations", "agents")
+        if isinstance(record.get(name), list)
+        for each in record[name]
+        if isinstance(each, Mapping)
+    ]
     named = {str(each.get("about") or each.get("id")): values_of(each.get("prefLabel")) for each in listed}
     return {uri: names[0] for uri, names in named.items() if names}
 

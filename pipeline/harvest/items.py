@@ -10,6 +10,7 @@ from pipeline.vocabulary.identifiers import AAT_ID, aat_id
 
 URI = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]*://|urn:|aat:)\S+")
 NO_LANGUAGE = "def"
+LATEST_EPOCH = 253_402_300_800_000  # milliseconds until the year 10000, which no table can hold
 
 _CREATIVE_COMMONS = re.compile(
     r"https?://(?:www\.)?creativecommons\.org/(licenses|publicdomain)/([a-z+-]+)(?:/(\d(?:\.\d)?))?(?:/([a-z]{2,3}))?"
@@ -141,7 +142,7 @@ def _microseconds(item: Mapping[str, Any], name: str) -> int | None:
             return microseconds(datetime.fromisoformat(text))
         except ValueError:
             pass  # the epoch beside it is the same moment
-    return epoch * 1000 if isinstance(epoch, int) else None
+    return epoch * 1000 if isinstance(epoch, int) and abs(epoch) < LATEST_EPOCH else None
 
 
 def microseconds(moment: datetime) -> int:

@@ -52,7 +52,7 @@ class FetchSummary:
     reasons: dict[str, int]  # failed and rejected URLs per typed reason
     next_try: float | None  # seconds since 1970; when the first failed URL may be tried again
     shards: int
-    idle_takedowns: tuple[str, ...] = ()  # lines of the take-down list that name nothing in this harvest
+    idle_takedowns: tuple[str, ...] = ()  # lines of the take-down list that name nothing wanted
 
     @property
     def complete(self) -> bool:
@@ -83,7 +83,7 @@ def fetch_images(
     wanted = wanted.select(pl.col(name).cast(kind) for name, kind in WANTED.items()).sort("record_id", "view")
     ledger = Ledger(folder / "cache" / "images.sqlite", _recipe(settings))
     try:
-        idle = _idle_takedowns(wanted, settings.takedown_file)
+        idle = idle_takedowns(wanted, settings.takedown_file)
         wanted = _without_taken_down(wanted, ledger, settings.takedown_file)
         run = _Run(wanted, ledger, settings, http, retry_now=retry_now, refresh=refresh, progress=progress)
         run_async(run.fetch(folder / "cache" / "incoming", resolver))
@@ -327,8 +327,8 @@ def taken_down(file: Path | None) -> dict[str, str]:
     return {name: line for line in lines for name in (line, record_id(line)) if name is not None}
 
 
-def _idle_takedowns(wanted: pl.DataFrame, file: Path | None) -> tuple[str, ...]:
-    """The lines of the take-down list that name neither a record nor a URL of the harvest, in order."""
+def idle_takedowns(wanted: pl.DataFrame, file: Path | None) -> tuple[str, ...]:
+    """The lines of the take-down list that name neither a record nor a URL of the wanted images, in order."""
     listed = taken_down(file)
     names = {*wanted["record_id"], *wanted["url"], *wanted["fallback_url"].drop_nulls()}
     met = {line for name, line in listed.items() if name in names}

@@ -1,6 +1,5 @@
 """Europeana's Entity API: one concept, several at once, or the one that matches a URI of another vocabulary."""
 
-import json
 import re
 from typing import Any
 
@@ -9,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from pipeline.sandbox.answers import Refusal, dumps, json_answer
 from pipeline.sandbox.museum import ENTITY_CONTEXT, Museum
+from pipeline.texts import loads
 
 DATA = "http://data.europeana.eu/"
 MAX_URIS = 1000
@@ -33,7 +33,7 @@ class EntityApi:
     async def retrieve(self, request: Request, key: str) -> Response:
         """`/entity/retrieve`: the concepts of a list of URIs; the unknown are left out."""
         try:
-            uris = json.loads(await request.body())
+            uris = loads(await request.body())
         except ValueError:
             uris = None
         if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris) or len(uris) > MAX_URIS:

@@ -15,9 +15,9 @@ from pipeline.sandbox.index import Index
 from pipeline.sandbox.query import Search
 from pipeline.text_files import read_lines, read_rows
 from pipeline.texts import loads
+from pipeline.vocabulary.identifiers import aat_id
 
 RECORD_ID = re.compile(r"/[^/\s]+/[^/\s]+")
-AAT_URI = re.compile(r"https?://vocab\.getty\.edu/(?:aat/|page/aat/)(\d{9})/?\s*")
 ENTITY_URI = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)")
 IDS_PER_QUERY = 500
 # The fields of an item that hold lists of texts, and those that hold one text.
@@ -178,10 +178,18 @@ def _entities(file: Path) -> dict[str, dict[str, Any]]:
         if entity["id"] in entities:
             raise _line_error(file, number, f"a second entity {entity['id']}")
         for name in LABELS:
-            if not isinstance(entity.get(name) or {}, dict):
+            if not _are_texts_by_language(entity.get(name)):
                 raise _line_error(file, number, f"`{name}` must give texts by language")
         entities[entity["id"]] = {name: value for name, value in entity.items() if value is not None}
     return entities
+
+
+def _are_texts_by_language(labels: object) -> bool:
+    """Texts, or lists of them, by language; null stands for none."""
+    if not isinstance(labels, dict):
+        return labels is None
+    listed = [texts if isinstance(texts, list) else [texts or ""] for texts in labels.values()]
+    return all(isinstance(text, str) for texts in listed for text in texts)
 
 
 def _media(folder: Path) -> dict[str, Path]:
@@ -224,7 +232,7 @@ def labels_of_concepts(
 ) -> dict[str, tuple[str, ...]]:
     """Preferred and alternative labels of each concept URI in all languages; the search looks into them."""
     by_id: dict[str, set[str]] = {}
-    ids = {uri: match[1] for uri in uris if (match := AAT_URI.fullmatch(uri))}
+    ids = {uri: concept_id for uri in uris if (concept_id := aat_id(uri))}
     wanted = sorted(set(ids.values()))
     for first in range(0, len(wanted), IDS_PER_QUERY):
         values = " ".join(f"<http://vocab.getty.edu/aat/{name}>" for name in wanted[first : first + IDS_PER_QUERY])

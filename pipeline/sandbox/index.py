@@ -224,7 +224,9 @@ def _texts(item: Mapping[str, Any], labels: Mapping[str, Sequence[str]]) -> dict
     what += _strings(item.get("edmConceptPrefLabelLangAware"))
     title = [*item.get("title", []), *_strings(item.get("dcTitleLangAware"))]
     who = [*item.get("dcCreator", []), *item.get("dcContributor", [])]
-    where = [text for name in ("country", "edmPlaceLabel") for text in item.get(name, []) if isinstance(text, str)]
+    places = item.get("edmPlaceLabel")
+    places = [text for text in (places if isinstance(places, list) else [places]) if isinstance(text, str)]
+    where = [*item.get("country", []), *places]
     others = [*item.get("dcDescription", []), *item.get("dataProvider", []), *item.get("provider", [])]
     return {"title": title, "what": what, "who": who, "where": where, "text": title + what + who + where + others}
 

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.sandbox.answers import Refusal, json_answer, not_modified
-from pipeline.sandbox.folder import AAT_URI
 from pipeline.sandbox.index import moment
 from pipeline.sandbox.museum import Museum
+from pipeline.vocabulary.identifiers import aat_id
 
 SKOS = "http://www.w3.org/2004/02/skos/core#"
 GVP = "http://vocab.getty.edu/ontology#"
@@ -127,11 +127,16 @@ def _concept(museum: Museum, uri: str) -> dict[str, Any] | None:
     """The concept as the Record API gives it: labels are lists, the id is `about`."""
     entity = museum.entity(uri)
     if entity is not None:
-        concept = {"about": uri, "prefLabel": {lang: [text] for lang, text in entity.get("prefLabel", {}).items()}}
+        preferred = {
+            language: texts if isinstance(texts, list) else [texts]
+            for language, texts in entity.get("prefLabel", {}).items()
+            if texts
+        }
+        concept = {"about": uri, "prefLabel": preferred}
         links = ("altLabel", "note", "broader", "exactMatch", "closeMatch")
         return concept | {name: entity[name] for name in links if entity.get(name)}
-    match = AAT_URI.fullmatch(uri)
-    return _aat_concept(museum.thesaurus, uri, match[1]) if match else None
+    concept_id = aat_id(uri)
+    return _aat_concept(museum.thesaurus, uri, concept_id) if concept_id else None
 
 
 def _aat_concept(thesaurus: pyoxigraph.Store, uri: str, concept_id: str) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from pipeline.sandbox.index import SORTABLE, moment
 from pipeline.sandbox.museum import Museum
 from pipeline.sandbox.query import QueryError, Search
 from pipeline.sandbox.rights import KINDS
+from pipeline.texts import loads
 
 DEFAULT_ROWS, MAX_ROWS, MAX_START = 12, 100, 1000
 DEFAULT_FACET_LIMIT, MAX_FACET_LIMIT = 50, 750
@@ -190,7 +191,7 @@ def _params_of_body(body: bytes) -> QueryParams:
     try:
         pairs = [
             (name, str(value).lower() if isinstance(value, bool) else str(value))
-            for name, values in json.loads(body).items()
+            for name, values in loads(body).items()
             for value in (values if isinstance(values, list) else [values])
         ]
     except (ValueError, AttributeError) as error:

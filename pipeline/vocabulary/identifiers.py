@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 AAT = "http://vocab.getty.edu/aat/"  # stays http as an identifier; only requests go to https
 
-AAT_ID = re.compile(r"3\d{8}")
-BRACKETS = {"<": ">", "‹": "›", "⟨": "⟩"}
+AAT_ID = re.compile(r"3[0-9]{8}")
+BRACKETS = {"<": ">", "‹": "›", "⟨": "⟩", '"': '"', "“": "”"}
+ESCAPED = {"&lt;": "<", "&gt;": ">", "&quot;": '"'}
+AMPERSAND = re.compile(r"&(?:amp;|#0*38;|#x0*26;)+", re.IGNORECASE)
 # Getty's addresses of one subject: the identifier with its pages and files, and the pages of the old website.
-SUBJECT_PATH = re.compile(r"/{1,2}(?:page/|resource/)?aat/+(3\d{8})(?:\.[a-z0-9]{1,8})?/*", re.IGNORECASE)
-WEBSITE_PATH = re.compile(r"/+(?:vow|aat)/+AAT\w*", re.IGNORECASE)
-PREFIXED = re.compile(r"aat[:/]\s*(3\d{8})", re.IGNORECASE)
+SUBJECT_PATH = re.compile(r"/+(?:(?:page|resource)/+)?aat/+(3[0-9]{8})(?:\.[a-z0-9]{1,8})?/*", re.IGNORECASE)
+WEBSITE_PATH = re.compile(r"/+(?:[\w.-]+/+)+AAT\w*", re.IGNORECASE)
+PREFIXED = re.compile(r"aat[\s:/]+(3[0-9]{8})(?:\.[a-z0-9]{1,8})?/*(?:[?#]\S*)?", re.IGNORECASE)
 
 
 class NotAnAatId(ValueError):
@@ -25,7 +27,11 @@ def aat_id(text: str, *, bare: bool = False) -> str | None:
     fragment; the full-display and hierarchy pages of Getty's old website, also with `&amp;` between the parameters; the
     prefix `aat:`; all of them in angle brackets too. With `bare` nine digits alone are an id as well.
     """
-    given = text.replace("&amp;", "&").strip()
+    if AAT_ID.search(text) is None:  # most texts are words
+        return None
+    given = AMPERSAND.sub("&", text).strip()
+    for escaped, letter in ESCAPED.items():
+        given = given.replace(escaped, letter)
     if len(given) > 1 and BRACKETS.get(given[0]) == given[-1]:
         given = given[1:-1].strip()
     if bare and AAT_ID.fullmatch(given):
@@ -34,17 +40,22 @@ def aat_id(text: str, *, bare: bool = False) -> str | None:
         return found[1]
     try:
         parts = urlsplit(given if "://" in given else f"http://{given.lstrip('/')}")
-        host = parts.hostname or ""
+        host = (parts.hostname or "").removeprefix("www.")
     except ValueError:
         return None
     if host == "vocab.getty.edu":
-        found = SUBJECT_PATH.fullmatch(parts.path)
+        found = SUBJECT_PATH.fullmatch(unquote(parts.path).strip())
         return found[1] if found else None
-    if host in ("getty.edu", "www.getty.edu") and WEBSITE_PATH.fullmatch(parts.path):
-        named = {name.lower(): values for name, values in parse_qs(parts.query).items()}
-        ids = [each for each in named.get("subjectid", []) if AAT_ID.fullmatch(each)]
-        return ids[0] if len(set(ids)) == 1 else None
+    if host == "getty.edu" and WEBSITE_PATH.fullmatch(parts.path):
+        return _subject_of_query(parts.query)
     return None
+
+
+def _subject_of_query(query: str) -> str | None:
+    """The id behind `subjectid=`; None when the query names no or several subjects."""
+    pairs = [pair.partition("=") for pair in re.split("[&;]", query)]
+    ids = {unquote_plus(value).strip() for name, _, value in pairs if name.strip().lower() == "subjectid"}
+    return next(iter(ids)) if len(ids) == 1 and AAT_ID.fullmatch(next(iter(ids))) else None
 
 
 def checked_ids(ids: Iterable[str]) -> list[str]:

@@ -1,0 +1,124 @@
+"""Text that enters: JSON with half surrogates, and the ids of Europeana's records in every spelling."""
+
+import json
+import random
+import re
+from urllib.parse import unquote
+
+import pytest
+
+from pipeline.texts import REPLACEMENT, clean, loads, record_id
+from tests.pipeline.mutations import mutated_bytes, mutated_json, mutated_text
+
+ITEM = {
+    "id": "/17/teapot",
+    "title": ["Tea pot \U0001fad6", "théière"],
+    "dcTypeLangAware": {"def": ["http://vocab.getty.edu/aat/300010797"], "en": "pot"},
+    "score": 1.5,
+    "timestamp_created_epoch": 1700000000000,
+}
+ADDRESSES = (
+    "https://www.europeana.eu/en/item/2051906/data_euscreenXL_1?lang=nl#media",
+    "http://data.europeana.eu/item/2051906/data_euscreenXL_1",
+    "https://api.europeana.eu/record/v2/2051906/data_euscreenXL_1.json?wskey=none",
+    "/2051906/data_euscreenXL_1",
+)
+
+
+@pytest.mark.parametrize("text", ['"a\\ud83d"', '"a\\uDe00"', b'"a\\ud83d"', b'"a\xed\xa0\xbd"'])
+def test_half_a_pair_is_replaced_however_it_is_written(text):
+    loaded = loads(text)
+    assert loaded.startswith("a" + REPLACEMENT)
+    loaded.encode()
+
+
+def test_whole_pairs_keys_and_all_else_stay():
+    assert loads('{"a\\udc00": ["\\ud83e\\uded6", "b\\ud800", 7, null, true]}') == {
+        f"a{REPLACEMENT}": ["\U0001fad6", f"b{REPLACEMENT}", 7, None, True]
+    }
+    assert loads('"an escaped backslash: \\\\ud800"') == "an escaped backslash: \\ud800"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_json_is_read_in_every_encoding_it_may_have(encoding):
+    assert loads(json.dumps(ITEM, ensure_ascii=False).encode(encoding)) == ITEM
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1e999", "[" * 100_000, b'"\xe9"', ""])
+def test_what_is_no_json_is_a_value_error(text):
+    with pytest.raises(ValueError, match="."):
+        loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "record"),
+    [
+        *((address, "/2051906/data_euscreenXL_1") for address in ADDRESSES),
+        ("https://www.europeana.eu/gle/item/90402/SK_A_3262", "/90402/SK_A_3262"),
+        ("https://www.europeana.eu/pt-BR/item/90402/SK_A_3262/", "/90402/SK_A_3262"),
+        ("https://www.europeana.eu/item/90402/SK_A_3262?query=night%20watch&page=3", "/90402/SK_A_3262"),
+        ("europeana.eu/item/90402/SK_A_3262", "/90402/SK_A_3262"),
+        ("//www.europeana.eu:443/de/item/90402/SK_A_3262", "/90402/SK_A_3262"),
+        ("HTTP://WWW.EUROPEANA.EU/EN/ITEM/90402/SK_A_3262", "/90402/SK_A_3262"),
+        ("https://www.europeana.eu/portal/de/record/90402/SK_A_3262.html?q=x", "/90402/SK_A_3262"),
+        ("http://www.europeana.eu/portal/record/90402/SK_A_3262.html;jsessionid=1F", "/90402/SK_A_3262"),
+        ("http://www.europeana.eu/resolve/record/90402/SK_A_3262", "/90402/SK_A_3262"),
+        ("https://api.europeana.eu/record/90402/SK_A_3262.jsonld", "/90402/SK_A_3262"),
+        ("https://api.europeana.eu/record/v2/90402/SK_A_3262.schema.jsonld", "/90402/SK_A_3262"),
+        ("https://www.europeana.eu/api/v2/record/90402/SK_A_3262.json?profile=rich", "/90402/SK_A_3262"),
+        ("http://data.europeana.eu/aggregation/provider/90402/SK_A_3262", "/90402/SK_A_3262"),
+        ("https://www.europeana.eu/en/item/90402/caf%C3%A9_1", "/90402/café_1"),
+        ("<https://www.europeana.eu/en/item/90402/SK_A_3262>", "/90402/SK_A_3262"),
+        ("90402/SK_A_3262/", "/90402/SK_A_3262"),
+        ("/a/1", "/a/1"),
+        (" /90402/SK_A_3262 ", "/90402/SK_A_3262"),
+        # What names no record:
+        ("", None),
+        ("vase", None),
+        ("/90402", None),
+        ("museum.example/1", None),
+        ("https://museum.example/item/90402/SK_A_3262", None),
+        ("https://www.europeana.eu.example/item/90402/SK_A_3262", None),
+        ("https://www.europeana.eu@museum.example/item/90402/SK_A_3262", None),
+        ("https://www.europeana.eu/en/collections/topic/80-modern-art", None),
+        ("https://www.europeana.eu/en/item/90402/a/b", None),
+        ("https://api.europeana.eu/record/v2/search.json?query=vase", None),
+        ("https://api.europeana.eu/thumbnail/v2/url.json?uri=https://m.example/1/a", None),
+        ("https://www.europeana.eu/en/item/90402/a%2Fb", None),
+        ("https://www.europeana.eu/en/item/90402/a%20b", None),
+        ("https://www.europeana.eu/en/item/90402/a%FF", None),
+        ("https://www.europeana.eu/en/item/90\n402/a", None),
+        ("https://[europeana.eu/item/1/a", None),
+        ("/1/a\ud800", None),
+        (f"/1/a{REPLACEMENT}", None),
+    ],
+)
+def test_the_record_that_a_text_names(text, record):
+    assert record_id(text) == record
+    if record is not None:
+        assert record_id(record) == record
+
+
+@pytest.mark.parametrize("n", [200, pytest.param(2_000, marks=pytest.mark.long)])
+def test_mutated_json_is_clean_or_a_value_error(n):
+    rng = random.Random(17)
+    for _ in range(n):
+        content = mutated_bytes(json.dumps(mutated_json(ITEM, rng)).encode(), rng)
+        try:
+            loaded = loads(content)
+        except ValueError:
+            continue
+        json.dumps(loaded, ensure_ascii=False, allow_nan=False).encode()
+
+
+@pytest.mark.parametrize("n", [200, pytest.param(2_000, marks=pytest.mark.long)])
+def test_mutated_addresses_name_a_sound_record_or_none(n):
+    rng = random.Random(18)
+    for _ in range(n):
+        given = mutated_text(rng.choice(ADDRESSES), rng)
+        record = record_id(given)
+        if record is not None:
+            assert re.fullmatch(r"/[^/\s]+/[^/\s]+", record)
+            assert clean(record) == record
+            assert record.strip("/") in unquote(given)
+            assert record_id(record) == record
