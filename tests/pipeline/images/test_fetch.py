@@ -159,6 +159,16 @@ def test_what_was_taken_down_is_not_asked_for_and_forgotten(fetch, provider, tmp
     assert fetch(rows).usable == 3  # taken off the list: asked for again
 
 
+@pytest.mark.parametrize("name", ["/7/a", "https://www.europeana.eu/nl/item/7/a?q=x", "data.europeana.eu/item/7/a"])
+def test_a_line_of_the_takedown_list_is_obeyed_with_a_mark_or_as_an_address(fetch, provider, tmp_path, name):
+    provider.answers.update({f"/{n}.jpg": Response(jpeg(n)) for n in "ab"})
+    down = tmp_path / "down.txt"
+    down.write_bytes(b"\xef\xbb\xbf" + f"{name}\r\n/7/unknown\r\n".encode())
+    summary = fetch([(f"/7/{n}", f"{A}/{n}.jpg", None) for n in "ab"], takedown_file=down)
+    assert provider.asked == {"/b.jpg": 1}, "what was taken down was asked for"
+    assert (summary.usable, summary.idle_takedowns) == (1, ("/7/unknown",))
+
+
 def test_the_fallback_is_asked_when_the_first_address_has_nothing(fetch, provider, tmp_path):
     provider.answers["/second.jpg"] = Response(jpeg())
     summary = fetch([("/a/1", f"{A}/first.jpg", f"{A}/second.jpg")])
