@@ -29,6 +29,13 @@ COOKIE = "assistant_token"
 MAX_ADDRESSES = 10_000  # clients whose request rate is remembered
 # These change nothing, so other programs may post to them without the header.
 STATELESS = ("/api/suggest", "/v1/", "/reconcile")
+# OpenRefine's page, of another origin, reads and posts here; the answers are labels of the thesaurus.
+OPEN_TO_PAGES = "/reconcile"
+PREFLIGHT = {  # fetch.spec.whatwg.org, "CORS-preflight request"; it never carries a token
+    "access-control-allow-methods": "GET, HEAD, POST, OPTIONS",
+    "access-control-allow-headers": "accept, authorization, content-type, x-requested-with",
+    "access-control-max-age": "86400",
+}
 
 
 class TooLarge(Exception):
@@ -95,6 +102,8 @@ class AccessMiddleware:
             return _refuse(429, "too_many_requests", "Too many requests in a short time. Wait a second and try again.")
         if self._token is None and _host_name(request.headers.get("host", "")) not in self._hosts:
             return _refuse(421, "wrong_host", "The assistant answers only at its own loopback address.")
+        if _is_preflight(request):
+            return Response(status_code=204, headers=PREFLIGHT)
         if self._token is not None and not _has_token(request, self._token):
             return _refuse(401, "no_token", "Open the address with the token, which was printed at the start.")
         if _is_foreign(request):
@@ -136,10 +145,20 @@ def _token_in_address(request: Request) -> str:
     return request.query_params.get("token", "")
 
 
+def _is_open(path: str) -> bool:
+    return path == OPEN_TO_PAGES or path.startswith(f"{OPEN_TO_PAGES}/")
+
+
+def _is_preflight(request: Request) -> bool:
+    """Whether a browser asks, before the request itself, if a page of another origin may send it."""
+    asks = "origin" in request.headers and "access-control-request-method" in request.headers
+    return request.method == "OPTIONS" and asks and _is_open(request.scope["path"])
+
+
 def _is_foreign(request: Request) -> bool:
     """Whether the request may come from a page of another origin: by its headers, or without our own header."""
     headers = request.headers
-    if request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS or (request.method == "POST" and _is_open(request.scope["path"])):
         return False
     if "origin" in headers and urlsplit(headers["origin"]).netloc != headers.get("host", ""):
         return True
@@ -161,7 +180,7 @@ def _with_headers(send: Send, path: str) -> Send:
         extra["cache-control"] = "no-store"
     if path.startswith("/page/"):
         extra["cache-control"] = "no-cache"  # so that a new version shows at once
-    if path.startswith("/reconcile"):  # OpenRefine's page, of another origin, asks for suggestions, which are labels
+    if _is_open(path):
         extra |= {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
 
     async def send_more(message: Message) -> None:

@@ -1,26 +1,30 @@
 """Images from other servers, fetched only at a cataloguer's request: from a IIIF manifest or a Europeana record."""
 
 import asyncio
-import json
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pipeline.harvest.europeana import EuropeanaClient, Record, values_of
+from ml.assistant.iiif import LONGEST_TEXT, Picture, members_of, picture_of_info, pictures_of, text_of
+from ml.assistant.image_service import INFO, ImageService, is_info
+from pipeline.harvest.europeana import EuropeanaClient, Record, names_of, organisations_of, values_of
 from pipeline.http import HttpClient, HttpError
 from pipeline.images.download import Downloaded, Downloader, Refusal, Trouble
 from pipeline.images.guard import GuardedTransport
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
+from pipeline.texts import loads, record_id
 
 MANIFEST_TYPES = "application/ld+json,application/json;q=0.9"
-RECORD = re.compile(
-    r"(?:https?://(?:www\.europeana\.eu/(?:[a-z]{2}/)?item|data\.europeana\.eu/item))?(/\d+/[\w.~-]+)/?"
-)
-WIDTH = 1024  # px requested from a IIIF image service: the size that the assistant keeps
+MOST_DOCUMENTS = 100  # manifests and collections read for one address
+DEEPEST_COLLECTION = 4  # collections inside collections
+AT_ONCE = 4  # info.json files requested at the same time
+FINDING_S = 120  # seconds to find what an address lists
+# Another size may be there where one was refused for these reasons; not after an opt-out or a rate limit.
+OTHER_SIZE = ("http_400", "http_403", "http_404", "http_410", "http_422", "http_500", "http_501", "too_large")
 
 
 class NotFetched(Exception):
@@ -40,6 +44,12 @@ class RemoteImage:
     source: str = "iiif"  # or europeana
     record_id: str | None = None
     attribution: str | None = None
+    others: tuple[str, ...] = ()  # addresses of the same image at other sizes, if the server refuses the first
+
+    def kept(self, url: str) -> dict[str, Any]:
+        """What the queue keeps of the image that was fetched from this address, by the names of NewImage."""
+        names = ("title", "source", "record_id", "attribution")
+        return {"source_url": url, **{name: getattr(self, name) for name in names}}
 
 
 class RemoteImages:
@@ -73,20 +83,82 @@ class RemoteImages:
         await self._stack.aclose()
 
     async def find(self, address: str) -> list[RemoteImage]:
-        """The images behind a Europeana id or a IIIF manifest. Raises NotFetched."""
-        if record := RECORD.fullmatch(address):
-            return [await asyncio.to_thread(self._of_record, record.group(1))]
+        """The images behind a Europeana id, a IIIF manifest or Collection, or an image service. Raises NotFetched.
+
+        A manifest of a Collection that cannot be read is in the list under its own address, so that the attempt to
+        add it says why.
+        """
+        if record := record_id(address):
+            return [await asyncio.to_thread(self._of_record, record)]
+        try:
+            async with asyncio.timeout(FINDING_S):
+                pictures = list(dict.fromkeys(await self._pictures_at(address)))
+                if not pictures:
+                    raise NotFetched("no_manifest", "There is no IIIF manifest with images at this address.")
+                if len(pictures) > self._max_images:
+                    message = f"There are {len(pictures)} images or more; the limit is {self._max_images}."
+                    raise NotFetched("too_many", message)
+                infos = await self._infos(picture.service for picture in pictures)
+        except TimeoutError as error:
+            raise NotFetched("timeout", f"Reading the manifest took more than {FINDING_S} seconds.") from error
+        return [_remote_image(picture, infos) for picture in pictures]
+
+    async def _pictures_at(self, address: str) -> list[Picture]:
+        """The pictures of the manifest, or of those that a Collection lists, in their order."""
+        found: list[Picture] = []
+        ahead: list[tuple[str | Mapping[str, Any], int]] = [(address, 0)]
+        read: set[str] = set()
+        while ahead and len(found) <= self._max_images:
+            member, depth = ahead.pop(0)
+            if isinstance(member, str):
+                if member in read:
+                    continue
+                if len(read) == MOST_DOCUMENTS:
+                    raise NotFetched("too_many", f"The collection lists more than {MOST_DOCUMENTS} manifests.")
+                read.add(member)
+            try:
+                document = await self._document(member) if isinstance(member, str) else member
+                pictures, members = await asyncio.to_thread(_read, document, member)
+            except NotFetched:
+                if member == address:
+                    raise
+                pictures, members = [Picture(None, str(member))], []
+            found += pictures
+            ahead[:0] = [(each, depth + 1) for each in members if depth < DEEPEST_COLLECTION]
+        return found
+
+    async def _document(self, address: str) -> Any:
         content = await self.fetch(address, accept=MANIFEST_TYPES)
         try:
-            images = list(images_of(json.loads(content)))
-        except (ValueError, RecursionError) as error:
+            return await asyncio.to_thread(loads, content)
+        except ValueError as error:
             raise NotFetched("no_manifest", "There is no IIIF manifest at this address.") from error
-        if not images:
-            raise NotFetched("no_manifest", "There is no IIIF manifest with images at this address.")
-        if len(images) > self._max_images:
-            message = f"The manifest has {len(images)} images; the limit is {self._max_images}."
-            raise NotFetched("too_many", message)
-        return list(dict.fromkeys(images))
+
+    async def _infos(self, services: Iterable[ImageService | None]) -> dict[str, Any]:
+        """The info.json of the services whose description in the manifest is not enough, by the service's address.
+
+        A host that fails to send one is not asked for others.
+        """
+        infos: dict[str, Any] = {}
+        silent: set[str] = set()
+        places = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(base: str) -> None:
+            async with places:
+                host = _host(base)
+                if host in silent:
+                    return
+                try:
+                    infos[base] = await self._document(base + INFO)
+                except NotFetched as error:
+                    if not error.code.startswith("http_4"):
+                        silent.add(host)
+
+        wanted = dict.fromkeys(service.base for service in services if service is not None and service.needs_info())
+        async with asyncio.TaskGroup() as group:
+            for base in wanted:
+                group.create_task(ask(base))
+        return infos
 
     async def fetch(self, url: str, **options: str) -> bytes:
         """The bytes at this address. Raises NotFetched."""
@@ -117,56 +189,34 @@ def image_of_record(record: Record) -> RemoteImage:
     url = next((u for u in (aggregation.get("edmIsShownBy"), aggregation.get("edmObject"), preview) if u), None)
     if not isinstance(url, str):
         raise NotFetched("no_image", f"The record {record.record_id} has no image.")
-    titles = [text for proxy in record.data.get("proxies") or [] for text in values_of(proxy.get("dcTitle"))]
-    holders = values_of(aggregation.get("edmDataProvider"))
-    return RemoteImage(
-        url, next(iter(titles), record.record_id), "europeana", record.record_id, next(iter(holders), None)
-    )
+    titles = [text_of(values_of(proxy.get("dcTitle"))) for proxy in record.data.get("proxies") or []]
+    title = next(filter(None, titles), record.record_id)
+    holder = text_of(names_of(aggregation.get("edmDataProvider"), organisations_of(record.data)))
+    return RemoteImage(url, title[:LONGEST_TEXT], "europeana", record.record_id, holder[:LONGEST_TEXT] or None)
 
 
-def images_of(manifest: Any) -> Iterator[RemoteImage]:
-    """The images of a IIIF Presentation manifest, version 2 or 3 (iiif.io/api/presentation), in its order."""
-    if not isinstance(manifest, dict):
-        raise ValueError("not an object")
-    title = _text(manifest.get("label"))
-    holder = _text(manifest.get("attribution")) or _text((_dict(manifest.get("requiredStatement"))).get("value"))
-    canvases = [each for sequence in _dicts(manifest.get("sequences")) for each in _dicts(sequence.get("canvases"))]
-    for canvas in canvases or _dicts(manifest.get("items")):
-        resources = [_dict(image.get("resource")) for image in _dicts(canvas.get("images"))]
-        pages = _dicts(canvas.get("items"))
-        resources += [body for page in pages for a in _dicts(page.get("items")) for body in _dicts(a.get("body"))]
-        for resource in resources[:1]:
-            if url := _url_of(resource):
-                name = " · ".join(dict.fromkeys(filter(None, (title, _text(canvas.get("label"))))))
-                yield RemoteImage(url, name[:300], "iiif", None, holder[:300] or None)
+def _read(document: Any, address: str | Mapping[str, Any]) -> tuple[list[Picture], list[Any]]:
+    """The pictures of a manifest or an info.json, or what a Collection lists. Raises NotFetched."""
+    try:
+        if members := members_of(document):
+            return [], list(members)
+        if isinstance(document, dict) and isinstance(address, str) and is_info(document):
+            return [picture_of_info(document, address)], []
+        return list(pictures_of(document)), []
+    except (ValueError, RecursionError) as error:
+        raise NotFetched("no_manifest", "There is no IIIF manifest at this address.") from error
 
 
-def _url_of(resource: Mapping[str, Any]) -> str | None:
-    """The image at the size that the assistant keeps if a service can scale it, otherwise the image as it is."""
-    for service in _dicts(resource.get("service")):
-        base = service.get("@id") or service.get("id")
-        if isinstance(base, str) and base:
-            return f"{base.rstrip('/')}/full/!{WIDTH},{WIDTH}/0/default.jpg"
-    url = resource.get("@id") or resource.get("id")
-    return url if isinstance(url, str) else None
+def _remote_image(picture: Picture, infos: Mapping[str, Any]) -> RemoteImage:
+    first, *others = picture.addresses(infos)
+    return RemoteImage(first, picture.title, "iiif", None, picture.attribution, tuple(others))
 
 
-def _text(label: Any) -> str:
-    """A IIIF label (a string, a list, `{"@value": …}` or a language map) as text without control characters."""
-    if isinstance(label, dict):
-        label = label.get("@value") or next(iter(label.values()), "")
-    if isinstance(label, list):
-        label = _text(label[0]) if label else ""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", label).strip() if isinstance(label, str) else ""
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _dicts(value: Any) -> list[Mapping[str, Any]]:
-    values = value if isinstance(value, list) else [value]
-    return [each for each in values if isinstance(each, dict)]
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).netloc
+    except ValueError:
+        return address
 
 
 def _bytes_of(downloaded: Downloaded) -> bytes:

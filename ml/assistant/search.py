@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
 
@@ -59,18 +59,23 @@ class SearchIndex:
         self._labels = [label for label, _ in labels]
         self._label_entry = np.array([number for _, number in labels], dtype=np.int32)
 
-    def search(self, query: str, language: str, *, facet: str | None = None, limit: int = 20) -> list[Hit]:
+    def search(
+        self, query: str, language: str, *, facet: str | Collection[str] | None = None, limit: int = 20
+    ) -> list[Hit]:
         """The tags with a label that has every word of the query, or a word that starts with it; the best first.
 
-        A whole label is best, then the start of a label, the starts of words, and the insides of words.
+        A whole label is best, then the start of a label, the starts of words, and the insides of words. `facet`: only
+        tags of this facet, or of any of these.
         """
         folded = fold(query[:LONGEST_QUERY])
         if not folded or limit < 1:
             return []
+        wanted = [facet] if isinstance(facet, str) else facet or ()
+        facets = [self._facets.index(each) for each in wanted]
         best: dict[str, Hit] = {}
         for candidates in self._tiers(folded):
             if facet is not None:
-                candidates = candidates[self._facet_of[candidates] == self._facets.index(facet)]
+                candidates = candidates[np.isin(self._facet_of[candidates], facets)]
             for entry in self._first_per_tag(candidates, language, limit):
                 best.setdefault(entry.term.tag_id, entry)
             if len(best) >= limit:

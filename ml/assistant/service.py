@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from ml.assistant.dataset_images import DatasetImages, titles_of
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.pictures import Pictures, for_model
-from ml.assistant.remote_images import RemoteImages
+from ml.assistant.remote_images import OTHER_SIZE, NotFetched, RemoteImage, RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
 from ml.assistant.suggest import FacetSuggestions, ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary
 from pipeline.images.decoders import Content
-from pipeline.images.verify import Picture
+from pipeline.images.verify import Picture, Rejected
 
 
 class Busy(Exception):
@@ -134,6 +134,21 @@ class AssistantService:
         title = titles.get(location.record_id, location.record_id)
         origin = {"source": "dataset", "record_id": location.record_id, "attribution": location.data_provider}
         return self._keep(jpeg, NewImage(image_id, width, height, title, **origin, batch=split, added_by=who))
+
+    async def add_remote_image(self, remote: RemoteImage, who: str) -> sa.Row:
+        """Fetch an image from another server and add it to the queue. Raises NotFetched, Rejected."""
+        if self.remote_images is None:
+            raise NotFetched("not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
+
+        urls = (remote.source_url, *remote.others)
+        for url in urls:
+            try:
+                return await self.add(await self.remote_images.fetch(url), added_by=who, **remote.kept(url))
+            except (NotFetched, Rejected) as error:
+                final = isinstance(error, NotFetched) and error.code not in OTHER_SIZE
+                if final or url == urls[-1]:
+                    raise
+        raise AssertionError("an image has at least one address")
 
     async def suggest(
         self, image_id: str, jpeg: bytes, *, model: str | None = None, limit: int | None = None

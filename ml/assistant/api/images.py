@@ -85,8 +85,7 @@ async def add_from_address(body: api_schemas.AddressBody, service: ServiceDep) -
     rows, problems = [], []
     for remote in await service.remote_images.find(body.address.strip()):
         try:
-            data = await service.remote_images.fetch(remote.source_url)
-            rows.append(await service.add(data, added_by=body.who, **vars(remote)))
+            rows.append(await service.add_remote_image(remote, body.who))
         except (NotFetched, Rejected) as error:
             code = error.code if isinstance(error, NotFetched) else error.reason
             problems.append({"url": remote.source_url, "error": code})
