@@ -10,7 +10,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages, image_of_record, images_of
+from ml.assistant.iiif import Picture, pictures_of
+from ml.assistant.image_service import ImageService
+from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages, image_of_record
 from pipeline.harvest.europeana import read_record
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
 
@@ -45,28 +47,23 @@ VERSION_2 = {
 
 
 def test_a_manifest_of_version_3_names_its_images_in_order():
-    assert list(images_of(VERSION_3)) == [
-        RemoteImage("https://iiif.example/one.jpg", "Album · f. 1", "iiif", None, "Museum of Somewhere"),
-        RemoteImage("https://iiif.example/two.jpg", "Album · f. 2", "iiif", None, "Museum of Somewhere"),
+    assert list(pictures_of(VERSION_3)) == [
+        Picture(None, "https://iiif.example/one.jpg", "Album · f. 1", "Museum of Somewhere"),
+        Picture(None, "https://iiif.example/two.jpg", "Album · f. 2", "Museum of Somewhere"),
     ]
 
 
 def test_a_manifest_of_version_2_with_an_image_service_is_asked_for_the_size_that_is_kept():
-    assert list(images_of(VERSION_2)) == [
-        RemoteImage(
-            "https://iiif.example/image/1/full/!1024,1024/0/default.jpg",
-            "Album · f. 1",
-            "iiif",
-            None,
-            "Museum of Somewhere",
-        )
-    ]
+    (picture,) = pictures_of(VERSION_2)
+    service = ImageService("https://iiif.example/image/1")
+    assert picture == Picture(service, None, "Album · f. 1", "Museum of Somewhere")
+    assert picture.addresses()[0] == "https://iiif.example/image/1/full/!1024,1024/0/default.jpg"
 
 
 @pytest.mark.parametrize("odd", [[], {}, {"items": [None, 3, {"items": "x"}]}, {"sequences": {"canvases": [{}]}}])
 def test_what_is_no_manifest_has_no_images(odd):
     try:
-        assert list(images_of(odd)) == []
+        assert list(pictures_of(odd)) == []
     except ValueError:
         assert not isinstance(odd, dict)
 
