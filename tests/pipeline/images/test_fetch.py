@@ -161,7 +161,7 @@ def test_what_was_taken_down_is_not_asked_for_and_forgotten(fetch, provider, tmp
 
 @pytest.mark.parametrize("name", ["/7/a", "https://www.europeana.eu/nl/item/7/a?q=x", "data.europeana.eu/item/7/a"])
 def test_a_line_of_the_takedown_list_is_obeyed_with_a_mark_or_as_an_address(fetch, provider, tmp_path, name):
-    provider.answers.update({f"/{n}.jpg": Response(jpeg(n)) for n in "ab"})
+    provider.answers.update({f"/{n}.jpg": Response(jpeg(ord(n))) for n in "ab"})
     down = tmp_path / "down.txt"
     down.write_bytes(b"\xef\xbb\xbf" + f"{name}\r\n/7/unknown\r\n".encode())
     summary = fetch([(f"/7/{n}", f"{A}/{n}.jpg", None) for n in "ab"], takedown_file=down)

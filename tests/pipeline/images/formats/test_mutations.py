@@ -53,9 +53,9 @@ PICTURES = {
     ],
     "png": [PNG, saved(picture().quantize(4), "PNG"), with_chunks(PNG, chunk(b"tEXt", b"a\0b", length=99))],
     "tiff": [
-        tiff(fields(GREYS, np.uint16), "miniswhite", compression="lzw", rowsperstrip=8),
+        tiff(fields(GREYS, np.uint16) * np.uint16(257), "miniswhite", compression="lzw", rowsperstrip=8),
         tiff(fields(COLOURS), "rgb", compression="zlib", tile=(16, 16), iccprofile=ADOBE_RGB, byteorder=">"),
-        tiff(fields(GREYS, np.float32), bigtiff=True),
+        tiff(fields(GREYS, np.float32) / np.float32(255), bigtiff=True),
         saved(picture(), "TIFF", compression="jpeg"),
         saved(picture().convert("CMYK"), "TIFF"),
     ],
