@@ -282,6 +282,8 @@ def names_of(value: object, organisations: Mapping[str, str] | None = None) -> l
 
     `organisations` are names by URI; a URI that has none there comes last.
     """
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str) and not organisations:
+        return [value[0]]  # as nearly every item has it
     names: list[str] = []
     for each in value if isinstance(value, list) else [value]:
         label = _label_of_agent(each) if isinstance(each, Mapping) else each

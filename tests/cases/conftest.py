@@ -6,8 +6,8 @@ import pytest
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with the argument `case` runs every case of the kinds in its module's `KINDS`."""
-    if "case" not in metafunc.fixturenames:
+    """A test with the argument `case` and no parameters of its own runs every case of its module's `KINDS`."""
+    if "case" not in metafunc.fixturenames or metafunc.definition.get_closest_marker("parametrize"):
         return
     from tests.cases.reading import cases_of
 
