@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.facets import ALL_FACETS
 
@@ -178,6 +178,12 @@ class SplitSettings(Section):
     size: Literal["share", "minimal"] = "share"  # ours: `minimal` reproduces the published scale
     kid_subset: int = 1_000  # ours
     bootstrap: int = 20  # ours: resamples behind the interval of a provider's distance
+
+    @field_validator("min_test_images")
+    @classmethod
+    def _of_every_facet(cls, given: dict[str, int]) -> dict[str, int]:
+        """A facet that is not named, or is younger than the settings file, has the minimum of its record."""
+        return {facet.key: facet.min_test_images for facet in ALL_FACETS} | given
 
 
 class EvaluationSettings(Section):

@@ -49,7 +49,7 @@ def start_with(models: Models, wanted: str | None, storage: Path) -> None:
 
 
 def default_of(described: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The key of the model that is best on validation over all four facets; else by PREFERRED; None without models."""
+    """The key of the model that is best on validation over all facets; else by PREFERRED; None without models."""
 
     def goodness(key: str) -> tuple[int, float, int]:
         figures = described[key].get("validation") or {}

@@ -7,7 +7,6 @@ import polars as pl
 
 from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, relevance_of, truth_of
 from ml.dataset.tag_list import FacetTags
-from pipeline import FACETS
 from pipeline.files import sha256_of
 from pipeline.published.format import (
     BETWEEN_LEVELS,
@@ -32,7 +31,7 @@ def load_published(folder: Path) -> Dataset:
     except PublishedError as error:
         raise EvaluationError(str(error)) from error
     tags = published_tags(read).with_columns(tag_id=pl.col("path").list.join(BETWEEN_LEVELS))
-    lists = {facet: _tag_list(facet, tags) for facet in FACETS}
+    lists = {facet: _tag_list(facet, tags) for facet in read.facets}
     if not any(map(len, lists.values())):
         raise EvaluationError(f"{folder} has no {SPLIT_FILES['train']} with tags: nothing says which tags are seen.")
     files = [folder / name for name in SPLIT_FILES.values() if (folder / name).is_file()]
@@ -78,7 +77,7 @@ def _truth(folder: Path, read: Published, tags: pl.DataFrame, lists: dict[str, F
         group_id=picture.fill_null(pl.col("record_id")),
     ).sort("record_id", "view")
     relevance = {}
-    for facet in FACETS:
+    for facet in lists:
         of_facet = tags.filter(split=split, facet=facet)
         closed = of_facet.group_by("row").agg("tag_id", stated=pl.col("tag_id").filter("stated"))
         of_row = images.select("row").join(closed, on="row", how="left", maintain_order="left")

@@ -1,5 +1,6 @@
 """The report on the dataset itself: statistics, hierarchies, splits, distances, and sample records."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -8,13 +9,12 @@ from ml.report.charts import Chart, balance_chart, distance_chart, images_per_ta
 from ml.report.results import FACET_TITLES
 from ml.report.samples import Term, tag_labels, tree
 from pipeline.curation import statistics
-from pipeline.facets import ALL_FACETS
 from pipeline.tables import PROVIDER_DISTANCES, RECORD_TAGS, SPLIT_TABLE, SPLIT_TAGS, TAGS
 
 
-def dataset_charts(storage: Path) -> dict[str, Chart | None]:
+def dataset_charts(storage: Path, facets: Sequence[str]) -> dict[str, Chart | None]:
     """Statistics, sunbursts, split balance and provider distances, by name, from the tables that are there."""
-    charts = statistics_charts(storage)
+    charts = statistics_charts(storage, facets)
     if (storage / "split_tags.parquet").exists():
         charts["balance"] = page_chart("balance", balance_chart(SPLIT_TAGS.read(storage / "split_tags.parquet")))
     if (storage / "provider_distances.parquet").exists():
@@ -24,7 +24,7 @@ def dataset_charts(storage: Path) -> dict[str, Chart | None]:
     return charts
 
 
-def statistics_charts(storage: Path) -> dict[str, Chart | None]:
+def statistics_charts(storage: Path, facets: Sequence[str]) -> dict[str, Chart | None]:
     """The figures of the curation's statistics with the facets' titles, and the sizes of the tags."""
     files = {name: storage / f"{name}.parquet" for name in ("tags", "record_tags", "records", "splits")}
     if not all(file.exists() for file in files.values()):
@@ -33,7 +33,7 @@ def statistics_charts(storage: Path) -> dict[str, Chart | None]:
     records = pl.read_parquet(files["records"], columns=["record_id", "data_provider"])
     images = SPLIT_TABLE.read(files["splits"]).select("record_id", "view")  # the left out ones too
     charts = {}
-    for name, figure in statistics.figures(tags, record_tags, images, records).items():
+    for name, figure in statistics.figures(tags, record_tags, images, records, facets=facets).items():
         for key, title in FACET_TITLES.items():
             figure.layout.title.text = figure.layout.title.text.replace(f"{key}:", f"{title}:")
         for trace in figure.data:
@@ -52,15 +52,15 @@ def statistics_charts(storage: Path) -> dict[str, Chart | None]:
     return charts
 
 
-def vocabulary_trees(storage: Path) -> list[tuple[str, tuple[Term, ...]]]:
+def vocabulary_trees(storage: Path, facets: Sequence[str]) -> list[tuple[str, tuple[Term, ...]]]:
     """Each facet's tags as a tree with their numbers of images: the sunbursts in words."""
     if not (storage / "tags.parquet").exists():
         return []
     trees = []
-    for facet in ALL_FACETS:
-        tags = TAGS.read(storage / "tags.parquet").filter(facet=facet.key)
+    for facet in facets:
+        tags = TAGS.read(storage / "tags.parquet").filter(facet=facet)
         labels = tag_labels(tags)
         names = {tag: f"{labels[tag]} ({n:,})" for tag, n in tags.select("tag_id", "n_images").iter_rows()}
         above = dict(tags.select("tag_id", "parent").iter_rows())
-        trees.append((facet.title, tree(list(names), set(), above, names)))
+        trees.append((FACET_TITLES[facet], tree(list(names), set(), above, names)))
     return trees

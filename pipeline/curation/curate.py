@@ -13,6 +13,7 @@ from pipeline.curation.tags import ImagesOfRecords, Pairs, Round, TagTree, tag_t
 from pipeline.facets import ALL_FACETS
 from pipeline.settings import CurationSettings
 from pipeline.tables import CURATION_REPORT, RECORD_TAGS, REMOVED_TAGS, SELECTED_RECORDS, TAGS
+from pipeline.templates import in_words
 from pipeline.vocabulary.facets import Rules, place
 from pipeline.vocabulary.thesaurus import Thesaurus, fallback_label
 
@@ -299,7 +300,7 @@ def _applicable(
         .when(~pl.col("alive"))
         .then(pl.lit("a rule on records removed the record"))
         .when(pl.col("tag").is_null())
-        .then(pl.lit("the tag is no tag of the four facets, or no record reaches it"))
+        .then(pl.lit(f"the tag is no tag of the {in_words(len(ALL_FACETS))} facets, or no record reaches it"))
     )
     judged = joined.with_columns(problem=problem)
     ignored = judged.filter(pl.col("problem").is_not_null()).drop("row", "alive", "tag")

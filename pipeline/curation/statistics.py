@@ -48,8 +48,8 @@ def images_per_tag(tags: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def tags_per_facet(tags: pl.DataFrame) -> pl.DataFrame:
-    """One row per facet, in the paper's order: facet, n_tags, n_tops (tags with none above), deepest, n_leaves."""
+def tags_per_facet(tags: pl.DataFrame, facets: Sequence[str] = FACETS) -> pl.DataFrame:
+    """One row per facet, also those without tags: facet, n_tags, n_tops (tags with none above), deepest, n_leaves."""
     inner = tags["parent"].drop_nulls().unique().to_list()
     counted = tags.group_by("facet").agg(
         n_tags=pl.len().cast(pl.Int64),
@@ -57,7 +57,7 @@ def tags_per_facet(tags: pl.DataFrame) -> pl.DataFrame:
         deepest=pl.col("depth").max().cast(pl.Int64),
         n_leaves=(~pl.col("tag_id").is_in(inner)).sum().cast(pl.Int64),
     )
-    return pl.DataFrame({"facet": FACETS}).join(counted, on="facet", how="left", maintain_order="left").fill_null(0)
+    return pl.DataFrame({"facet": facets}).join(counted, on="facet", how="left", maintain_order="left").fill_null(0)
 
 
 def summary(
@@ -83,13 +83,17 @@ def figures(
     images: pl.DataFrame,
     records: pl.DataFrame,
     *,
+    facets: Sequence[str] = FACETS,
     language: str = "en",
     top_providers: int = 30,
 ) -> dict[str, go.Figure]:
-    """Every figure by name: bars, distributions, the frequency curve, a sunburst for each facet that has tags."""
+    """Every figure by name: bars, distributions, the frequency curve, a sunburst for each facet that has tags.
+
+    `facets` are those of the dataset.
+    """
     drawn = {
         "items_per_provider": provider_bars(items_per_provider(images, records), top_providers),
-        "tags_per_facet": facet_bars(tags_per_facet(tags)),
+        "tags_per_facet": facet_bars(tags_per_facet(tags, facets)),
         "facets_per_image": facets_bars(facets_per_image(record_tags, images)),
         "tags_per_image": distribution(tags_per_image(record_tags, images)),
         "images_per_tag": frequency_curve(images_per_tag(tags)),

@@ -20,6 +20,7 @@ FACET_COLUMNS = {
 RECORD_COLUMNS = {0: "idInSource", 4: "#portraitMedia.original", 5: "database", 6: "repository.keeper"}
 _AT = RECORD_COLUMNS | {facet.published_column: FACET_COLUMNS[facet.key] for facet in PUBLISHED_FACETS}
 COLUMNS = tuple(_AT[position] for position in sorted(_AT))
+_WITHOUT_FACETS = max(RECORD_COLUMNS) + 1  # columns that every file has; facets behind them may be younger than a file
 SPLIT_FILES = {"train": "train.csv", "validation": "val.csv", "inner_test": "test_id.csv", "outer_test": "test_ood.csv"}
 BETWEEN_TAGS = " $ "
 BETWEEN_LEVELS = " | "
@@ -59,24 +60,35 @@ class Published:
 
     `rows`: split, row (from 1), record_id, image_url, database, data_provider. `stated`: split, row, facet, position
     (from 1, as written, repetitions too), path (the levels as written, with a leading `*` where there is one).
+    `columns` are those of the files: older ones lack the last facets.
     """
 
     rows: pl.DataFrame
     stated: pl.DataFrame
+    columns: tuple[str, ...] = COLUMNS
+
+    @property
+    def facets(self) -> list[str]:
+        """The facets that the files have a column for, in the order of the facets."""
+        return [facet.key for facet in PUBLISHED_FACETS if FACET_COLUMNS[facet.key] in self.columns]
 
 
 def read_published(files: Mapping[str, Path]) -> Published:
     """The rows of the files, by split. Raises PublishedError."""
     rows: list[tuple[object, ...]] = []
     stated: list[tuple[object, ...]] = []
+    written = 0
     for split, file in files.items():
         for number, fields in enumerate(_fields(file), 1):
+            written = max(written, len(fields))
             rows.append((split, number, *(fields[name] for name in RECORD_COLUMNS.values())))
             for facet, column in FACET_COLUMNS.items():
-                for position, path in enumerate(split_tags(fields[column]), 1):
+                for position, path in enumerate(split_tags(fields.get(column, "")), 1):
                     stated.append((split, number, facet, position, path))
     return Published(
-        pl.DataFrame(rows, schema=ROWS_SCHEMA, orient="row"), pl.DataFrame(stated, schema=STATED_SCHEMA, orient="row")
+        pl.DataFrame(rows, schema=ROWS_SCHEMA, orient="row"),
+        pl.DataFrame(stated, schema=STATED_SCHEMA, orient="row"),
+        COLUMNS[:written] or COLUMNS,
     )
 
 
@@ -98,14 +110,14 @@ def write_published(published: Published, folder: Path) -> list[Path]:
         file = folder / SPLIT_FILES[str(split)]
         with whole_file(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(COLUMNS)
+            writer.writerow(published.columns)
             for _, number, *of_record in rows.iter_rows():
                 tags = {
                     column: join_tags(cells.get((str(split), number, facet), []))
                     for facet, column in FACET_COLUMNS.items()
                 }
                 own = dict(zip(RECORD_COLUMNS.values(), of_record, strict=True))
-                writer.writerow([{**tags, **own}[column] for column in COLUMNS])
+                writer.writerow([{**tags, **own}[column] for column in published.columns])
         written.append(file)
     return written
 
@@ -251,14 +263,15 @@ def _fields(file: Path) -> Iterator[dict[str, str]]:
     try:
         with file.open(encoding="utf-8", newline="") as stream:
             reader = csv.reader(stream, strict=True)
-            if (header := next(reader, None)) != list(COLUMNS):
+            header = next(reader, None)
+            if header is None or len(header) < _WITHOUT_FACETS or header != list(COLUMNS[: len(header)]):
                 raise PublishedError(f"{file.name}: line 1 is {header}; a published file has {', '.join(COLUMNS)}.")
             for fields in reader:
-                if len(fields) != len(COLUMNS):
+                if len(fields) != len(header):
                     raise PublishedError(
-                        f"{file.name}: line {reader.line_num} has {len(fields)} fields instead of {len(COLUMNS)}."
+                        f"{file.name}: line {reader.line_num} has {len(fields)} fields instead of {len(header)}."
                     )
-                yield dict(zip(COLUMNS, fields, strict=True))
+                yield dict(zip(header, fields, strict=True))
     except OSError as error:
         raise PublishedError(f"The published file {file} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -80,7 +80,7 @@ def read_tree(file: Path, facet: str) -> list[Node]:
 
 
 def read_trees(folder: Path) -> list[Node]:
-    """The tops of all four published trees, in the paper's order of facets."""
+    """The tops of all published trees, in the paper's order of facets."""
     return [top for name, facet in _FACET_OF_FILE.items() for top in read_tree(folder / f"{name}.txt", facet)]
 
 
