@@ -1,6 +1,7 @@
 """The AAT from Getty's SPARQL endpoint: batches of checked ids, answers cached by id with their day."""
 
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -108,7 +109,8 @@ def _refuse_other_answers(response: Response) -> None:
 
 
 def _rows(response: Response) -> Sequence[Mapping[str, Value]]:
-    body: Any = io.BytesIO(response.content)  # all that the parser needs of urllib's response
+    # All that the parser needs of urllib's response; the answer as it was read, without half surrogate pairs.
+    body: Any = io.BytesIO(json.dumps(response.json()).encode())
     return Bindings(QueryResult((body, JSON))).bindings
 
 
