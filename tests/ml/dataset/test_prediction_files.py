@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -47,3 +49,54 @@ def test_a_missing_or_foreign_file_is_one_sentence(written, tmp_path: Path):
     (folder / "inner_test" / "materials.parquet").write_bytes(b"no Parquet")
     with pytest.raises(PredictionError, match="cannot be read"):
         read_predictions(folder, split, tags)
+
+
+def as_dictionary(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What polars writes for a Categorical."""
+    return column.dictionary_encode()
+
+
+@pytest.mark.parametrize(
+    ("column", "written_as"),
+    [
+        ("record_id", as_dictionary),
+        ("record_id", lambda column: column.cast(pa.binary())),
+        ("record_id", lambda column: column.cast(pa.large_string())),
+        ("view", lambda column: column.cast(pa.uint64())),
+        ("view", lambda column: column.cast(pa.float64())),
+    ],
+)
+def test_ids_and_views_of_other_types_are_read_alike(written, column: str, written_as):
+    folder, split, tags, scores = written
+    file = folder / "inner_test" / "materials.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index(column), column, written_as(table[column])), file)
+    assert np.array_equal(read_predictions(folder, split, tags)["materials"], scores)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("record_id", pa.array(range(24)), "has record_id of type int64; write Europeana's ids"),
+        ("record_id", pa.array([b"\xff"] * 24), "has a record_id that cannot be read"),
+        ("view", pa.array([70_000] * 24), "has a view that cannot be read"),
+        ("view", pa.array([0.5] * 24), "has a view that cannot be read"),
+    ],
+)
+def test_ids_and_views_that_cannot_be_meant_are_one_sentence(written, column: str, values: pa.Array, message: str):
+    folder, split, tags, _ = written
+    file = folder / "inner_test" / "materials.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index(column), column, values), file)
+    with pytest.raises(PredictionError, match=message):
+        read_predictions(folder, split, tags)
+
+
+def test_metadata_that_polars_keeps_beside_the_arrow_schema_is_read(written):
+    folder, split, tags, scores = written
+    file = folder / "inner_test" / "materials.parquet"
+    table = pq.read_table(file)
+    metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    pl.from_arrow(table.replace_schema_metadata(None)).write_parquet(file, metadata=metadata)
+    assert b"split_hash" not in (pq.read_schema(file).metadata or {})
+    assert np.array_equal(read_predictions(folder, split, tags)["materials"], scores)

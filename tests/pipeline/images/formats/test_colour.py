@@ -155,7 +155,7 @@ def test_a_broken_or_foreign_profile_leaves_the_pixels_as_they_are(broken: bytes
     assert seen(png_of(fields(BRIGHT), 8, 2, iccp(broken))) == list(BRIGHT)
 
 
-@pytest.mark.parametrize("given", [SRGB, SRGB + bytes(100)])
+@pytest.mark.parametrize("given", [SRGB, SRGB + bytes(100)], ids=["profile", "with zeros behind it"])
 def test_srgb_changes_no_pixel(given: bytes):
     assert seen(png_of(fields(COLOURS), 8, 2, iccp(given))) == list(COLOURS)
 
