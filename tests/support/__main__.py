@@ -1,6 +1,7 @@
 """`python -m tests.support MUSEUM`: serve a museum folder, or so many made-up records, slow or failing if asked."""
 
 import argparse
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from tests.support.synthetic import SyntheticMuseum
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until interrupted; a mistake of the caller is one sentence and exit code 2."""
     options = _parser().parse_args(arguments)
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())  # also where whoever started this ignores it
     try:
         with running(
             SyntheticMuseum(int(options.museum)) if options.museum.isdigit() else Path(options.museum),
@@ -26,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             preserialised=options.preserialised,
         ) as address:
             print(f"The local museum answers at {address}", flush=True)
-            threading.Event().wait()
+            stopped.wait()
+        return 0
     except MuseumError as error:
         print(error, file=sys.stderr)
     except PortInUse as error:

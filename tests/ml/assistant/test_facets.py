@@ -90,8 +90,10 @@ def test_the_page_shows_five_trees_and_goes_to_the_fifth_by_its_key(open_page, p
         ["Object types", "Materials", "Disciplines", "Subjects", "Styles"]
     )
     page.locator("#tree-styles .more").click()
+    expect(page.locator(f"#item-{BAROQUE}")).to_be_visible()
     page.keyboard.press("5")
     assert page.evaluate("document.activeElement.closest('[role=tree]').id") == "tree-styles"
+    expect(page.locator(f"#item-{BAROQUE}")).to_be_focused()
     page.keyboard.press("a")
     expect(page.locator(f"#item-{BAROQUE}")).to_have_class(re.compile("accepted"))
     expect(page.locator("#chosen h4")).to_have_text("Styles")

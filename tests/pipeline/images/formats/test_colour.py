@@ -150,6 +150,7 @@ def test_a_profile_in_pieces_of_a_jpeg():
         ADOBE_RGB.replace(b"rTRC", b"zTRC"),
         ADOBE_RGB + bytes(5 << 20),
     ],
+    ids=["cut early", "cut late", "words", "zeros", "signature", "inks", "grey space", "grey", "no red", "too large"],
 )
 def test_a_broken_or_foreign_profile_leaves_the_pixels_as_they_are(broken: bytes):
     assert seen(png_of(fields(BRIGHT), 8, 2, iccp(broken))) == list(BRIGHT)
