@@ -70,6 +70,8 @@ def read_header(data: bytes) -> Tiff:
     page: Any = TiffFile(io.BytesIO(data)).pages[0]
     if page.imagedepth != 1 or not page.dataoffsets:
         raise UnreadTiff("a volume, or a page without pixels")
+    if not isinstance(page.imagewidth, int) or not isinstance(page.imagelength, int):
+        raise UnreadTiff("a size that is no number")
     profile, orientation, xmp = (_value(page, tag) for tag in (ICC_PROFILE, ORIENTATION, XMP))
     if isinstance(orientation, bytes) and len(orientation) == 1:
         orientation = orientation[0]

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from pipeline.images.formats.read import Unreadable, edges, open_picture
-from pipeline.images.verify import refuse_polyglot
+from pipeline.images.verify import Limits, Rejected, refuse_polyglot, verify
 from tests.pipeline.images.formats.fields import (
     COLOURS,
     GREYS,
@@ -301,3 +301,15 @@ def test_absurd_sizes_are_refused_before_they_are_decoded():
     many = by_hand(bytes(100), shape([32] * 200, 2))
     with pytest.raises(Unreadable):
         open_picture(many, "TIFF").picture(512)
+
+
+def test_a_size_that_is_no_number_is_refused_with_a_reason():
+    """Found by mutation: ImageWidth of the type UNDEFINED, which tifffile gives as bytes."""
+    data = bytearray(tiff(np.full((32, 32), 90, np.uint8)))
+    start = int.from_bytes(data[4:8], "little")
+    entries = range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], "little"), 12)
+    (width,) = (entry for entry in entries if int.from_bytes(data[entry : entry + 2], "little") == 256)
+    data[width + 2 : width + 8] = struct.pack("<HL", 7, 4)
+    limits = Limits(short_side=64, min_short_side=4, jpeg_quality=90, max_pixels=1_000_000)
+    with pytest.raises(Rejected, match="broken_header"):
+        verify(bytes(data), limits)
