@@ -158,11 +158,13 @@ def _keys(file: Path, keys: pa.Table) -> pa.Table:
     kind = ids.type
     if not (_is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
         raise PredictionError(f"{file} has record_id of type {kind}; write Europeana's ids, `/dataset/local`, as text.")
-    try:
-        return pa.table({"record_id": ids.cast(pa.string()), "view": views.cast(pa.int16())})
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        name = "record_id" if "utf8" in str(error).lower() else "view"
-        raise PredictionError(f"{file} has a {name} that cannot be read ({error}); write it again.") from error
+    columns = {}
+    for name, column, wanted in (("record_id", ids, pa.string()), ("view", views, pa.int16())):
+        try:
+            columns[name] = column.cast(wanted)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise PredictionError(f"{file} has a {name} that cannot be read ({error}); write it again.") from error
+    return pa.table(columns)
 
 
 def _is_text(kind: pa.DataType) -> bool:

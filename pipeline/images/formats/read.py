@@ -1,5 +1,6 @@
 """From the bytes of a picture to its pixels: upright, in sRGB, on white where it was transparent."""
 
+import hashlib
 import io
 import logging
 import warnings
@@ -141,9 +142,8 @@ def _open_jpeg(data: bytes, kind: str) -> Opened:
             if "truncated" not in str(error) or not jpeg.has_all_scans(reduced.data):
                 raise
             closed = jpeg.closed(reduced.data)
-            if (
-                len({hash(_jpeg(each).tobytes()) for each in closed}) > 1
-            ):  # at full size, where every coefficient counts
+            # At full size, where every coefficient counts; digests, so that only one picture is held at a time.
+            if len({hashlib.sha256(_jpeg(each).tobytes()).digest() for each in closed}) > 1:
                 raise
             return _scaled_down(_jpeg(closed[0]), wanted)
 
