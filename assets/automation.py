@@ -1,4 +1,4 @@
-"""Jobs, which a person starts, and schedules, which the clock starts."""
+"""Jobs, which a person starts, with their run configuration, and schedules, which the clock starts."""
 
 import os
 from typing import Any

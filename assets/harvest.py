@@ -1,4 +1,4 @@
-"""Stage harvest: Europeana's responses as they were received, then one row per record."""
+"""Stage harvest: Europeana's responses, removed when their source changes, then one row per record."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Sensors: they continue a refresh from the harvest to a release candidate, and report failures to a webhook."""
+"""Sensors: they start the next job of a refresh when one has ended, and report failures to a webhook."""
 
 import os
 from collections.abc import Iterator, Mapping

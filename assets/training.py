@@ -1,4 +1,4 @@
-"""Stage training: one model per row of the benchmark, each trained in its own process."""
+"""Stage training: one model per row that the settings name, each trained in its own process."""
 
 import json
 import os

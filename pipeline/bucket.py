@@ -1,4 +1,4 @@
-"""The storage in an S3-compatible bucket, shared by machines that each have a scratch folder of their own.
+"""The storage in an S3-compatible bucket, shared by machines: tables and notes are uploaded and downloaded.
 
 What lies there: every table and folder under its usual name, and beside them `.made/<name>.json`, the note that says
 how it was made and lists its files with their sha256. The note is deleted before the first file is replaced and

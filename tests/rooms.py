@@ -1,9 +1,12 @@
-"""`python -m tests.rooms`: the rooms of the house and the imports between them, as Mermaid for docs/architecture.md.
+"""`python -m tests.rooms`: the imports between the rooms, as Mermaid for docs/architecture.md.
+
+`python -m tests.rooms files > docs/files.md`: every file with the first line of its docstring.
 
 Every import counts, also one inside a function or under TYPE_CHECKING.
 """
 
 import ast
+import sys
 from collections import defaultdict
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -135,5 +138,23 @@ def mermaid() -> str:
     return "\n".join(lines)
 
 
+FILES_PAGE = """# Which file does what
+
+Every Python file of the product with the first line of its docstring. `python -m tests.rooms files` writes this page,
+and `tests/test_architecture.py` compares it with the code. [Architecture](architecture.md) shows the rooms and their
+imports.
+"""
+
+
+def files_page() -> str:
+    """The page docs/files.md: a section per folder, a line per file."""
+    folders: dict[Path, list[str]] = defaultdict(list)
+    for file in modules().values():
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        folders[file.parent.relative_to(ROOT)].append(f"- `{file.name}`: {docstring.partition(chr(10))[0]}")
+    sections = (f"## {folder}/\n\n" + "\n".join(lines) + "\n" for folder, lines in sorted(folders.items()))
+    return "\n".join((FILES_PAGE, *sections)).rstrip("\n")
+
+
 if __name__ == "__main__":
-    print(mermaid())
+    print(files_page() if sys.argv[1:] == ["files"] else mermaid())

@@ -13,6 +13,7 @@ from tests.rooms import (
     allowed,
     arrows,
     circle,
+    files_page,
     imported_names,
     imports,
     mermaid,
@@ -70,6 +71,17 @@ def test_no_files_import_each_other_in_a_circle():
 def test_the_page_shows_the_rooms():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert f"```mermaid\n{mermaid()}\n```" in page, "print the drawing with `python -m tests.rooms`"
+
+
+def test_the_page_of_files_is_the_code():
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    assert page == files_page() + "\n", "write the page with `python -m tests.rooms files > docs/files.md`"
+
+
+def test_every_file_says_what_it_does():
+    lines = [line for line in files_page().splitlines() if line.startswith("- `")]
+    assert len(lines) == len(modules())
+    assert [line for line in lines if line.endswith(": ")] == []
 
 
 def test_few_files_lie_loose_in_ml():

@@ -1,4 +1,4 @@
-"""Turns a plan and a function into Dagster assets: locks, runs, checks and metadata."""
+"""Turns a plan and a function into Dagster assets: locks, checks, metadata and the line in the terminal."""
 
 import inspect
 import time

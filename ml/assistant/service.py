@@ -1,4 +1,4 @@
-"""The service behind the page and the API: vocabulary, search, models, store and pictures together."""
+"""The service behind page and API: vocabulary, search, models, store, pictures, images added from elsewhere."""
 
 import asyncio
 import hashlib

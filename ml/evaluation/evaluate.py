@@ -1,4 +1,4 @@
-"""Scores predictions on a dataset: rows of `results`, every metric with its interval."""
+"""Scores prediction files on a dataset, batch by batch, wrong values refused: rows of `results` with intervals."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass

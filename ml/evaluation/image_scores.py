@@ -1,4 +1,4 @@
-"""The metrics of every image of one facet, filled in batch by batch."""
+"""An array per metric with a value for every image of one facet, and means over it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Image networks by name, and where their weights come from: timm's hub, a local file, or a seed."""
+"""Image networks by name, created with the weights of timm's hub, a local file or a seed; shapes must fit."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The results as people read them: names, the paper's printed rows, costs, and the table for the terminal."""
+"""The results as people read them: one policy on unseen tags, names, the paper's rows, costs, the terminal's table."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""The spellings of AAT concepts in records, and the nine-digit id that stands for all of them."""
+"""AAT URIs and prefixes as records spell them, parsed into the nine-digit id that stands for all."""
 
 import re
 from collections.abc import Iterable
