@@ -199,6 +199,36 @@ class EvaluationSettings(Section):
     batch_rows: int = 8_192  # ours: rows of predictions in memory at a time
 
 
+class Suite(Section):
+    """One suite: how its splits are made (pipeline/splits/suites.py), and what is measured on them."""
+
+    splits: Literal["leave_one_provider_out", "inner_folds", "few_labels", "new_tags"]
+    measure: Literal["ranking", "within_provider"] = "ranking"
+    folds: int = Field(default=5, ge=2)  # ours: parts of the groups, or of the new tags
+    min_images: int = Field(default=40, ge=1)  # ours: of a provider that is left out, and of a new tag
+    images_a_tag: tuple[int, ...] = ()  # ours: training images that a tag keeps, one split for each number
+
+
+SUITES = {  # ours
+    "leave_one_provider_out": Suite(splits="leave_one_provider_out"),
+    "inner_folds": Suite(splits="inner_folds"),
+    "few_labels": Suite(splits="few_labels", images_a_tag=(0, 5, 10, 20)),
+    "new_tags": Suite(splits="new_tags", folds=3, min_images=10),
+    "within_provider": Suite(splits="inner_folds", measure="within_provider"),
+    "within_new_provider": Suite(splits="leave_one_provider_out", measure="within_provider"),
+}
+
+
+class SuiteSettings(Section):
+    """Suites of splits beside the paper's two tests; their rows are heads on stored features (ml/suites/rows.py)."""
+
+    seed: int = 340  # ours
+    suites: dict[str, Suite] = SUITES  # ours
+    rows: tuple[str, ...] = ()  # ours: keys of ml/suites/rows.py; none named: all
+    dimensions: int = Field(default=256, ge=1)  # ours: principal components of the features that the heads see
+    least_of_each: int = Field(default=3, ge=1)  # ours: images with, and without, a tag that an AUROC needs
+
+
 class ReleaseSettings(Section):
     """What a release is called and how its files are cut."""
 
@@ -248,6 +278,7 @@ class Settings(Section):
     benchmark: BenchmarkSettings = BenchmarkSettings()
     cluster: ClusterSettings = ClusterSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    suites: SuiteSettings = SuiteSettings()
     release: ReleaseSettings = ReleaseSettings()
 
 
