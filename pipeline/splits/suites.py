@@ -85,7 +85,7 @@ def new_tags(suite: Suite, images: Annotated, seed: int) -> Iterator[SuiteSplit]
     dealt = _by_facet(images, known, seed)
     for number in range(suite.folds):
         new = np.sort(np.concatenate([part[number :: suite.folds] for part in dealt] or [known]))
-        yield _split(f"part {number + 1}", images, images.tags[:, new].any(1), new, new=True)
+        yield _split(f"part {number + 1}", images, images.tags[:, new].sum(1) > 0, new, new=True)
 
 
 MAKERS: dict[str, Callable[[Suite, Annotated, int], Iterator[SuiteSplit]]] = {
@@ -113,7 +113,7 @@ def keep_few(images: Annotated, train: np.ndarray, few: np.ndarray, most: int, s
     names, group = np.unique(images.groups[train], return_inverse=True)
     counts = np.zeros((len(names), len(few)), np.int64)
     np.add.at(counts, group, images.tags[np.ix_(train, few)].astype(np.int64))
-    kept, total = ~counts.any(1), np.zeros(len(few), np.int64)
+    kept, total = counts.sum(1) == 0, np.zeros(len(few), np.int64)
     for number in np.argsort(seeded_order(seed, pl.Series(names)), kind="stable"):
         if not kept[number] and (total + counts[number] <= most).all():
             kept[number] = True
