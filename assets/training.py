@@ -51,7 +51,8 @@ def _weights_of(project: Project) -> str:
     """What the recipes depend on beside the code."""
     settings = project.settings
     chosen = f"{settings.profile} {settings.features.weights or 'random'} seed {settings.benchmark.seed}"
-    return " ".join([chosen, *_overrides(project)])
+    recipes = [f"recipes {settings.benchmark.recipes}"] if settings.benchmark.recipes else []
+    return " ".join([chosen, *recipes, *_overrides(project)])
 
 
 def _overrides(project: Project) -> list[str]:
@@ -65,6 +66,7 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> lis
     command += ["--dataset", f"{project.path('dataset')}", "--models", f"{storage / 'models'}"]
     command += ["--predictions", f"{storage / 'predictions'}", "--profile", settings.profile]
     command += ["--weights", f"{settings.features.weights}"] if settings.features.weights else []
+    command += ["--recipes", settings.benchmark.recipes] if settings.benchmark.recipes else []
     command += ["--seed", f"{settings.benchmark.seed}", "--override", *_overrides(project)]
     environment = os.environ | {WARM: str(warm_trainer()[0])}
     done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=environment)

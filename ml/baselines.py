@@ -136,12 +136,17 @@ def baseline(key: str) -> Baseline:
     return BASELINES[key]
 
 
-def recipe(key: str, profile: Profile, weights: Path | None = None) -> Recipe:
-    """The recipe of a row, with pretrained weights from a folder or without. Raises BaselineError."""
+def recipe(key: str, profile: Profile, weights: Path | None = None, base: str | None = None) -> Recipe:
+    """The recipe of a row, with pretrained weights from a folder or without. Raises BaselineError.
+
+    `base` names a recipe of recipes.toml in place of the profile's.
+    """
     row = baseline(key)
     if profile not in get_args(Profile):
         raise BaselineError(f"There is no profile `{profile}`; it must be demo or full.")
-    base = "demo_weights" if profile == "demo" and weights is not None else profile
+    base = base or ("demo_weights" if profile == "demo" and weights is not None else profile)
+    if base not in RECIPES:
+        raise BaselineError(f"There is no base recipe `{base}`; there are {', '.join(RECIPES)}.")
     return replace(RECIPES[base], **row.recipe_changes(base))
 
 

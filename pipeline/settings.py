@@ -239,10 +239,11 @@ class ReleaseSettings(Section):
 
 
 class BenchmarkSettings(Section):
-    """Which rows are trained, and from which seed."""
+    """Which rows are trained, from which recipe and which seed."""
 
     rows: tuple[str, ...] = ()  # ours: keys of ml/baselines.py; none named: the paper's twelve
     further_rows: bool = False  # ours: with the paper's twelve, those beyond it too
+    recipes: str = ""  # ours: a base recipe of ml/recipes.toml; none named: the profile's
     seed: int = Field(default=0, ge=0)  # ours
     overrides: dict[str, str] = {}  # ours: recipe values for every row, as `--override` of ml.run takes them
 
@@ -287,10 +288,11 @@ def full() -> Settings:
     return Settings(profile="full", source="europeana")
 
 
-def demo(museum: Path, address: str | None, weights: Path | None = None) -> Settings:
+def demo(museum: Path, address: str | None, weights: Path | None = None, *, from_index: bool = False) -> Settings:
     """The same protocol on a museum folder, served on loopback at `address`, small enough for a laptop.
 
-    `weights` is a folder of weight files for the features; without it they come from a seeded random network.
+    `weights` is a folder of weight files for the features; without it they come from a seeded random network. With
+    `from_index` these are the two networks of the package index.
     """
     from pipeline.sandbox.thumbnails import PLACEHOLDER_SHA256
 
@@ -308,11 +310,16 @@ def demo(museum: Path, address: str | None, weights: Path | None = None) -> Sett
         curation=CurationSettings(more_open_rights=_lines(museum / "open_rights.txt")),
         images=ImageSettings(slices=4, allowed_addresses=("127.0.0.0/8",), placeholder_sha256=(PLACEHOLDER_SHA256,)),
         features=FeatureSettings(
-            extractors=("mobilenetv2",) if weights else ("random-inception",),
+            extractors=("efficientnet_lite0",)
+            if from_index
+            else ("mobilenetv2",)
+            if weights
+            else ("random-inception",),
             weights=weights,
             image_size=128 if weights else None,
         ),
         splits=SplitSettings(kid_subset=100, bootstrap=10, min_test_images=least),
+        benchmark=BenchmarkSettings(recipes="demo_index" if from_index else ""),
     )
 
 
@@ -320,7 +327,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the environment: a profile, overridden by a file, overridden by single variables.
 
     EUFCC_PROFILE names the profile; MUSEUM, MUSEUM_ADDRESS and WEIGHTS belong to the demo, where weight files that
-    lie beside the museum folder are used without being asked for. EUFCC_SETTINGS is a TOML file with a table per
+    lie beside the museum folder are used without being asked for, and WEIGHTS=index means those of
+    `eufcc weights --from-index`. EUFCC_SETTINGS is a TOML file with a table per
     section; EUFCC__SECTION__NAME is one value, as JSON or as text, and wins over the file. Raises SettingsError.
     """
     return _changed(_profile(environ), environ)
@@ -333,6 +341,8 @@ def _profile(environ: Mapping[str, str]) -> Settings:
     if profile != "demo":
         raise SettingsError(f"EUFCC_PROFILE is {profile!r}; it must be `demo` or `full`.")
     museum = Path(environ.get("MUSEUM") or RENDERED_MUSEUM).expanduser().resolve()
+    if environ.get("WEIGHTS") == FROM_INDEX:
+        return demo(museum, environ.get("MUSEUM_ADDRESS"), WEIGHTS_CACHE.expanduser(), from_index=True)
     beside = museum.parent / "weights"
     weights = Path(environ["WEIGHTS"]).expanduser().resolve() if environ.get("WEIGHTS") else beside
     if environ.get("WEIGHTS") and not weights.is_dir():
@@ -379,5 +389,9 @@ def _from_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str,
 
 # The local museum's harvests all declare this day, so that repeating one gives the same bytes.
 OPENING_DAY = datetime(2026, 8, 1, tzinfo=UTC)
+
+# Where weight files are kept that were downloaded, for all projects of this user.
+WEIGHTS_CACHE = Path("~/.cache/eufcc/weights")
+FROM_INDEX = "index"
 
 RENDERED_MUSEUM = Path(__file__).parents[1] / "dagster_home" / "museums" / "rendered"

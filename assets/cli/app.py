@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from assets.cli import commands
+from assets.cli import commands, index_weights
 from assets.engine.console import LINES, complain, console
 from assets.engine.project import ROOT, current_project, home
 
@@ -25,6 +25,7 @@ app = typer.Typer(
     help="EUFCC: from Europeana to a benchmark.",
 )
 app.add_typer(commands.app)
+app.add_typer(index_weights.app)
 
 PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free port.", min=0, max=65535)]
 
@@ -36,6 +37,7 @@ def demo(port: PORT = 0) -> None:
 
     started = time.monotonic()
     os.environ["EUFCC_PROFILE"] = "demo"
+    index_weights.fetch_where_asked_for()
     with served_museum(port) as (folder, address):
         console.print(f"  the museum {folder.name} is open at {address}")
         run("benchmark")
@@ -90,6 +92,7 @@ def dev(
 
     with ExitStack() as stack:
         if os.environ.get("EUFCC_PROFILE", "demo") == "demo":
+            index_weights.fetch_where_asked_for()
             stack.enter_context(served_museum(port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
         quiet = "ignore:Function `dev_command` is superseded"  # by a command of another package

@@ -41,7 +41,9 @@ def _make_rows(asked: argparse.Namespace, device: Device) -> None:
     overrides = dict(_assignment(text) for text in asked.override)
     shared = {name: getattr(asked, name) for name in ("models", "predictions", "weights", "seed", "restart")}
     shared["cache"] = asked.cache or asked.models.parent / "cache" / "activations"
-    recipes = {key: recipe(key, asked.profile, asked.weights).override(overrides) for key in asked.baseline}
+    recipes = {
+        key: recipe(key, asked.profile, asked.weights, asked.recipes).override(overrides) for key in asked.baseline
+    }
     jobs = [Job(baseline(key), chosen, **shared) for key, chosen in recipes.items()]
     splits = Splits(asked.dataset, load_tag_list(asked.dataset))
     for job in jobs:
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", type=Path, required=True, help="where models/<baseline>/ are kept")
     parser.add_argument("--predictions", type=Path, required=True, help="where predictions/<baseline>/ are kept")
     parser.add_argument("--profile", choices=("demo", "full"), default="demo")
+    parser.add_argument("--recipes", metavar="NAME", help="a base recipe of ml/recipes.toml in place of the profile's")
     parser.add_argument("--weights", type=Path, help="folder with weight files, for machines without network")
     parser.add_argument("--cache", type=Path, help="where rows share activations of frozen networks")
     parser.add_argument("--seed", type=int, default=340)

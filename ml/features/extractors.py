@@ -77,6 +77,16 @@ def mobilenetv2(weights: Path | None) -> nn.Module:
     return network
 
 
+def efficientnet_lite0(weights: Path | None) -> nn.Module:
+    """EfficientNet-Lite0 as TensorFlow pads it, pooled features; raises WeightsError."""
+    import timm
+
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    network.load_state_dict(load_weights("efficientnet_lite0", weights))
+    network.reset_classifier(0)  # type: ignore[operator]
+    return network
+
+
 def squeezenet(weights: Path | None) -> nn.Module:
     """SqueezeNet 1.0, its last feature maps averaged; raises WeightsError."""
     import torchvision
@@ -91,6 +101,7 @@ BUILDERS = {
     "inception": inception,
     "dinov2": dinov2,
     "mobilenetv2": mobilenetv2,
+    "efficientnet_lite0": efficientnet_lite0,
     "squeezenet": squeezenet,
     "random-inception": random_inception,
 }

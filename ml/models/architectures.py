@@ -26,5 +26,6 @@ BACKBONES = {  # as ml/recipes.toml names them
     "convnext_base": CONVNEXT_BASE,
     "openai": replace(CONVNEXT_BASE, mean=OPENAI_MEAN, std=OPENAI_STD),  # scaled as for CLIP
     "mobilenetv2": Backbone("mobilenetv2_100", HALF, HALF, {"pad_type": "same"}, weights="mobilenetv2"),
+    "efficientnet_lite0": Backbone("tf_efficientnet_lite0", HALF, HALF, weights="efficientnet_lite0"),
     "gabor": Backbone("gabor", HALF, HALF),  # ml/models/gabor.py: fixed filters and a small trained part
 }

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from pipeline.files import sha256_of, whole_file
+from pipeline.settings import WEIGHTS_CACHE
 
-CACHE = Path("~/.cache/eufcc/weights")
+CACHE = WEIGHTS_CACHE
 
 
 class WeightsError(RuntimeError):
@@ -29,6 +30,7 @@ class WeightFile:
     licence: str  # SPDX
     source: str
     url: str | None = None
+    command: str | None = None  # that gets the file, where it has no address of its own
     commercial_use: bool = True
 
 
@@ -99,7 +101,8 @@ def _check(file: Path, known: WeightFile) -> None:
 def _download(known: WeightFile, target: Path) -> Path:
     """Fetch a file whole or not at all; its hash is checked before it gets its name."""
     if known.url is None:
-        raise WeightsError(f"The weights `{known.name}` are missing: put {known.file} into {target.parent}.")
+        hint = f", or run `{known.command}`" if known.command else ""
+        raise WeightsError(f"The weights `{known.name}` are missing: put {known.file} into {target.parent}{hint}.")
     if offline():
         raise WeightsError(
             f"The weights `{known.name}` are missing and this run is offline: put {known.url} into {target.parent}."

@@ -48,3 +48,10 @@ def test_weights_beside_the_museum_are_used(tmp_path: Path):
     assert load({"MUSEUM": str(museum)}) == demo(museum, None)
     (tmp_path / "weights").mkdir()
     assert load({"MUSEUM": str(museum)}).features.weights == tmp_path / "weights"
+
+
+def test_weights_of_the_index_bring_their_extractor_and_recipes():
+    settings = load({"WEIGHTS": "index"})
+    assert settings.features.extractors == ("efficientnet_lite0",)
+    assert settings.features.weights == Path("~/.cache/eufcc/weights").expanduser()
+    assert settings.benchmark.recipes == "demo_index"
