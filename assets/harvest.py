@@ -19,6 +19,7 @@ from assets.engine.builtin_checks import check_results, check_specs
 from assets.engine.console import say
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project, current_project, size_of
+from assets.engine.run_config import fields_of
 from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
 from pipeline.files import sha256_of, write_text
@@ -77,13 +78,13 @@ PAGES_SPEC = asset_spec(
     partitions_def=PARTITIONS,
     check_specs=check_specs("pages"),
     backfill_policy=dg.BackfillPolicy.single_run(),
+    config_schema=fields_of(HarvestConfig),
     pool="europeana",
     retry_policy=NETWORK_RETRY,
 )
-def pages(
-    context: dg.AssetExecutionContext, project: dg.ResourceParam[Project], config: HarvestConfig
-) -> dg.MaterializeResult:
+def pages(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project]) -> dg.MaterializeResult:
     """Harvest the collections of the run, one after the other."""
+    config = HarvestConfig(**context.op_execution_context.op_config)
     started = time.monotonic()
     folder = _pages_of_this_source(project)
     before = project.made("pages")
@@ -97,9 +98,10 @@ def pages(
         **({"bytes_before": before.metadata.get("bytes", 0)} if before else {}),
     }
     made = project.remember("pages", source_version(project), metadata)
+    checks = check_results("pages", [folder / key for key in context.partition_keys], made)
     seconds, reused = time.monotonic() - started, before is not None and before.sha256 == made.sha256
     say("pages", made.metadata, seconds, reused)
-    return result_of("pages", made, seconds, reused, checks=check_results("pages", [folder], made))
+    return result_of("pages", made, seconds, reused, checks=checks)
 
 
 @stage_asset(AssetPlan("harvest", code=CODE, settings=("harvest",)), freshness_policy=WEEKLY)

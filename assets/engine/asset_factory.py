@@ -18,6 +18,8 @@ from assets.engine.failure_messages import storage_trouble
 from assets.engine.locks import hold
 from assets.engine.plan import AssetPlan, part_of, stored
 from assets.engine.project import Project, joined
+from assets.engine.reports import Reported, reported
+from assets.engine.run_config import fields_of
 from pipeline.settings import load
 
 
@@ -51,12 +53,11 @@ def stage_asset(
             check_specs=[check for name in step.writes for check in check_specs(name)],
             name=f"make_{function.__name__}",
             op_tags=needs_of(step.stage, load()),
-            config_schema=config.annotation.to_fields_dict() if config else None,
+            can_subset=len(step.writes) > 1,  # all are written nevertheless: see `reported`
+            config_schema=fields_of(config.annotation) if config else None,
             **options,
         )
-        def materialize(
-            context: dg.AssetExecutionContext, project: dg.ResourceParam[Project]
-        ) -> Iterator[dg.MaterializeResult]:
+        def materialize(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project]) -> Iterator[Reported]:
             given = config.annotation(**context.op_execution_context.op_config) if config else None
             yield from _materialize(step, function, context, project, given)
 
@@ -67,14 +68,15 @@ def stage_asset(
 
 def _materialize(
     plan: AssetPlan, function: Callable[..., Any], context: dg.AssetExecutionContext, project: Project, config: Any
-) -> Iterator[dg.MaterializeResult]:
-    """Run the plan for each part, then report each of its assets."""
+) -> Iterator[Reported]:
+    """Run the plan for each part, then report each of its assets. A run of checks alone makes nothing."""
     parts = context.partition_keys if context.assets_def.partitions_def else [""]
     started, tables, changed = time.monotonic(), dict[str, pl.DataFrame](), set[str]()
     for part in parts:
         locks = (plan.outputs(part), plan.inputs(project, part), f"run {context.run.run_id}")
         with failures(), hold(project.storage / ".made", *locks):
-            if plan.run(function, project, part, config=config, context=context, tables=tables):
+            wanted = bool(context.selected_asset_keys)
+            if wanted and plan.run(function, project, part, config=config, context=context, tables=tables):
                 changed.add(part)
     seconds = time.monotonic() - started
     for name in plan.writes:
@@ -85,7 +87,8 @@ def _materialize(
         say(name, whole.metadata, seconds, not changed)
         recomputed = new.metadata.get("recomputed", new.metadata.get("rows", 0))
         shown = replace(whole, metadata=whole.metadata | {"recomputed": recomputed})
-        yield result_of(name, shown, seconds, not changed, checks=checks, place=project.path(name))
+        result = result_of(name, shown, seconds, not changed, checks=checks, place=project.path(name))
+        yield from reported(context, result, plan.version)
 
 
 @contextmanager

@@ -50,11 +50,15 @@ def check_result(problems: Sequence[str], *, blocking: bool, **named: Any) -> dg
 
 
 def unreadable(name: str, place: Path) -> list[str]:
-    """The problems of the files at a path."""
+    """The problems of the files at a path, each with what to do.
+
+    A folder is deleted as a whole: the step that makes it knows it by its note and its name, not by its files.
+    """
     files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
     if not files:
         return [f"{name} has no file at {place}."]
-    return [problem for file in files if (problem := _problem(name, file)) is not None]
+    todo = f"Delete {place}, then run the job again that makes it."
+    return [f"{problem} {todo}" for file in files if (problem := _problem(name, file)) is not None]
 
 
 def shrunken(made: Made) -> list[str]:
@@ -70,7 +74,7 @@ def _problem(name: str, file: Path) -> str | None:
     try:
         return reader(name, file) if reader else None
     except (OSError, ValueError, pa.ArrowException) as error:
-        return f"{file.name} cannot be read: {error}."
+        return f"{file.name} cannot be read: {str(error).rstrip('.')}."
 
 
 def _parquet(name: str, file: Path) -> str | None:

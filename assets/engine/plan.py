@@ -19,6 +19,7 @@ from pipeline.tables import TABLES
 
 # Parameters of a step's function that name no upstream asset.
 GIVEN = ("context", "project", "config", "settings", "storage", "slice_name")
+SHOWN_SLICES = 5  # missing slices that a message names
 
 
 class AssetError(RuntimeError):
@@ -159,12 +160,23 @@ def part_of(name: str, part: str) -> str:
 
 
 def stored(project: Project, name: str) -> Made:
-    """How a stored asset was made. Raises AssetError when it is not there."""
+    """How a stored asset was made. Raises AssetError when it, or one of its slices, is not there."""
     made = project.made(name)
     if made is None:
-        todo = "materialize it first, or all of its upstream assets with it."
-        raise AssetError(f"{name} is not in {project.storage}: {todo}")
+        raise AssetError(_missing(project, name))
     return made
+
+
+def _missing(project: Project, name: str) -> str:
+    """What is not stored, and what to do."""
+    parts = project.parts_of(name)
+    missing = [part for part in parts if project.made(part) is None]
+    if len(missing) < len(parts):
+        listed = ", ".join(part.rpartition("/")[2] for part in missing[:SHOWN_SLICES])
+        more = f" and {len(missing) - SHOWN_SLICES} more" if len(missing) > SHOWN_SLICES else ""
+        count = f"{len(missing)} of {len(parts)} slices are missing: {listed}{more}"
+        return f"{name}: {count}. `eufcc run dataset` makes them and keeps the others."
+    return f"{name} is not in {project.storage}: materialize it first, or all of its upstream assets with it."
 
 
 def _read(project: Project, name: str, kind: type, tables: dict[str, pl.DataFrame]) -> Path | pl.DataFrame:

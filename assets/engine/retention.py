@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from assets.engine.run_config import fields_of
+
 
 class TidyConfig(dg.Config):
     """Options of the job `tidy`, for the Launchpad."""
@@ -12,9 +14,10 @@ class TidyConfig(dg.Config):
     keep_days: int = Field(180, ge=1, le=3_650, description="Delete runs that ended more than this many days ago.")
 
 
-@dg.op
-def delete_old_runs(context: dg.OpExecutionContext, config: TidyConfig) -> None:
+@dg.op(config_schema=fields_of(TidyConfig))
+def delete_old_runs(context: dg.OpExecutionContext) -> None:
     """Deletes old runs with their events and logs. Leaves the tables in the storage as they are."""
+    config = TidyConfig(**context.op_config)
     deleted = tidy(context.instance, timedelta(days=config.keep_days))
     context.log.info(f"{len(deleted)} runs were deleted.")
 

@@ -157,6 +157,38 @@ def test_names_that_the_launchpad_does_not_know_are_refused():
         dg.validate_run_config(job, {"ops": {"make_benchmark_splits": {"config": {"seeds": 1}}}})
 
 
+@pytest.mark.parametrize(
+    ("job", "op", "values", "sentence"),
+    [
+        ("splits", "make_benchmark_splits", {"seed": -1}, "seed cannot be -1: input should be greater than or equal"),
+        ("splits", "make_benchmark_splits", {"seed": 2**31}, "seed cannot be 2147483648: input should be less than or"),
+        ("splits", "make_benchmark_splits", {"keep": None}, "keep cannot be None: input should be a valid boolean."),
+        ("promote", "make_challenger", {"baseline": "../model"}, "baseline cannot be '../model': string should match"),
+        ("tidy", "delete_old_runs", {"keep_days": 0}, "keep_days cannot be 0: input should be greater than or"),
+        ("harvest", "pages", {"mode": "everything"}, "mode"),
+        ("harvest", "pages", {"mode": None}, "mode cannot be None: "),
+        ("harvest", "make_tombstones", {"compare": None}, "compare cannot be None: input should be a valid boolean."),
+        ("dataset", "make_fetched_images", {"retry_now": None}, "retry_now cannot be None: "),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)  # fmt: skip
+def test_values_out_of_bounds_never_start_a_run(job: str, op: str, values: dict[str, object], sentence: str):
+    """Dagster resolves the configuration before it makes a run; until then nothing has happened."""
+    with pytest.raises(dg.DagsterInvalidConfigError) as refused:
+        dg.validate_run_config(defs.resolve_job_def(job), {"ops": {op: {"config": values}}})
+    assert sentence in str(refused.value)
+    assert "Traceback" not in str(refused.value)
+    assert "Stack Trace" not in str(refused.value)
+
+
+def test_every_run_configuration_is_checked_at_launch():
+    """Every class of options has defaults for all of its fields, and is behind an op of a job."""
+    for job in defs.get_repository_def().get_all_jobs():
+        for node in job.nodes_in_topological_order:
+            for field in _config_fields(node):
+                assert type(field.config_type).__module__ == "assets.engine.run_config", (job.name, node.name)
+
+
 def test_a_materialization_stays_within_its_budget():
     figures = {"rows": 3, "text": "line of text\n" * 20_000, "reasons": {f"reason {n}": n for n in range(9_000)}}
     metadata = result_of("pages", Made("f", "s", figures), 1.0, reused=False).metadata or {}

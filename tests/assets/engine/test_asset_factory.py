@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.asset_metadata import key_of
+from assets.engine.builtin_checks import READABLE
 from assets.engine.plan import AssetPlan
 from assets.engine.project import Project, storage_of
 from pipeline.http import Unreachable
@@ -123,3 +125,58 @@ def test_two_museums_of_one_name_do_not_share_storage(tmp_path: Path):
     other = one.model_copy(update={"museum": tmp_path / "b" / "museum"})
     assert storage_of(one, tmp_path) != storage_of(other, tmp_path)
     assert storage_of(one, tmp_path).name.startswith("demo-museum-")
+
+
+def both(calls: list[int], letters: str = "{}") -> dg.AssetsDefinition:
+    @stage_asset(AssetPlan("harvest", code=(), writes=("tombstones", "letters")))
+    def written(storage: Path) -> dict[str, object]:
+        """Two outputs of one step."""
+        calls.append(1)
+        (storage / "letters").mkdir(exist_ok=True)
+        (storage / "letters" / "all.json").write_text(letters)
+        return {"tombstones": TOMBSTONES.frame(ROWS), "letters": {"count": 2}}
+
+    return written
+
+
+def run_some(asset: dg.AssetsDefinition, project: Project, instance: dg.DagsterInstance, selection: object):
+    given = {"resources": {"project": project}, "instance": instance, "raise_on_error": False}
+    job = dg.Definitions([asset], jobs=[dg.define_asset_job("some", selection)], resources=given.pop("resources"))
+    return job.resolve_job_def("some").execute_in_process(**given)
+
+
+def test_one_of_two_outputs_can_be_selected_and_the_other_is_reported_too(project: Project):
+    """Both are written: Dagster knows the bytes of both, and takes neither for stale."""
+    calls: list[int] = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_some(both(calls), project, instance, dg.AssetSelection.assets("letters"))
+        assert result.success
+        assert calls == [1]
+        for name in ("tombstones", "letters"):
+            event = instance.get_latest_materialization_event(key_of(name))
+            assert event.asset_materialization.tags["dagster/data_version"] == project.made(name).sha256
+            assert event.asset_materialization.tags["dagster/code_version"]
+        evaluated = {(one.asset_key.to_user_string(), one.check_name) for one in result.get_asset_check_evaluations()}
+        assert {name for name, _ in evaluated} == {"tombstones", "letters"}
+        assert len(evaluated) == 4
+
+
+def test_a_blocking_check_of_the_output_that_was_not_selected_fails_the_step(project: Project):
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_some(both([], letters="{"), project, instance, dg.AssetSelection.assets("tombstones"))
+        assert not result.success
+        [failed] = [one for one in result.get_asset_check_evaluations() if not one.passed]
+        assert (failed.asset_key, failed.check_name) == (key_of("letters"), READABLE)
+
+
+def test_checks_alone_make_nothing(project: Project):
+    calls: list[int] = []
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_some(both(calls), project, instance, dg.AssetSelection.all())
+        checks = dg.AssetSelection.checks(dg.AssetCheckKey(key_of("letters"), READABLE))
+        (project.storage / "letters" / "all.json").write_text("{")
+        result = run_some(both(calls, "[]"), project, instance, checks)
+        [checked] = result.get_asset_check_evaluations()
+        assert not checked.passed
+        assert f"Delete {project.storage / 'letters'}, then run the job again that makes it." in checked.description
+        assert calls == [1]

@@ -204,3 +204,23 @@ def test_a_plan_needs_no_dagster():
     script = "import sys, assets.engine.plan; print('dagster' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_missing_slices_are_counted_and_named(tmp_path: Path):
+    project = changed(Project(full(), tmp_path), "images", slices=4)
+    for name in ("000-of-004", "002-of-004"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        project.remember(f"images/{name}", "fingerprint", {"rows": 1})
+    plan = AssetPlan("curation", code=(), writes=("tombstones",), reads={"images": Path})
+    with pytest.raises(AssetError) as told:
+        plan.fingerprint(project)
+    counted = "images: 2 of 4 slices are missing: 001-of-004, 003-of-004."
+    assert str(told.value) == f"{counted} `eufcc run dataset` makes them and keeps the others."
+
+
+def test_many_missing_slices_are_cut_short(tmp_path: Path):
+    project = Project(full(), tmp_path)
+    (tmp_path / "images" / "000-of-064").mkdir(parents=True)
+    project.remember("images/000-of-064", "fingerprint", {})
+    with pytest.raises(AssetError, match=r"63 of 64 slices are missing: 001-of-064, .*005-of-064 and 58 more\."):
+        AssetPlan("curation", code=(), writes=("tombstones",), reads={"images": Path}).fingerprint(project)
