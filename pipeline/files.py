@@ -9,6 +9,9 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Where weight files are kept that were downloaded, for all projects of this user.
+WEIGHTS_CACHE = Path("~/.cache/eufcc/weights")
+
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.facets import ALL_FACETS
+from pipeline.files import WEIGHTS_CACHE
 from pipeline.text_files import read_lines, read_text
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
@@ -390,8 +391,6 @@ def _from_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str,
 # The local museum's harvests all declare this day, so that repeating one gives the same bytes.
 OPENING_DAY = datetime(2026, 8, 1, tzinfo=UTC)
 
-# Where weight files are kept that were downloaded, for all projects of this user.
-WEIGHTS_CACHE = Path("~/.cache/eufcc/weights")
 FROM_INDEX = "index"
 
 RENDERED_MUSEUM = Path(__file__).parents[1] / "dagster_home" / "museums" / "rendered"

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from assets.engine.console import complain, console
-from pipeline.settings import FROM_INDEX, WEIGHTS_CACHE
+from pipeline.files import WEIGHTS_CACHE
+from pipeline.settings import FROM_INDEX
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

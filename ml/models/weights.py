@@ -10,8 +10,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.files import sha256_of, whole_file
-from pipeline.settings import WEIGHTS_CACHE
+from pipeline.files import WEIGHTS_CACHE, sha256_of, whole_file
 
 CACHE = WEIGHTS_CACHE
 
