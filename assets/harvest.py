@@ -16,9 +16,10 @@ from pydantic import Field
 from assets.engine.asset_factory import failures, stage_asset
 from assets.engine.asset_metadata import asset_spec, result_of
 from assets.engine.builtin_checks import check_results, check_specs
-from assets.engine.console import say
+from assets.engine.console import remark, say
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project, current_project, size_of
+from assets.engine.retention import OTHERS
 from assets.engine.run_config import fields_of
 from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
@@ -27,6 +28,7 @@ from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records
 from pipeline.harvest.refresh import withdrawn
+from pipeline.harvest.store import other_collections
 from pipeline.http import HttpClient
 from pipeline.settings import Settings
 from pipeline.tables import TOMBSTONES
@@ -96,11 +98,13 @@ def pages(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project])
         "requests": sum(summary["requests"] for summary in summaries.values()),
         "collections": summaries,
         **({"bytes_before": before.metadata.get("bytes", 0)} if before else {}),
+        **(others := told_of_others(folder, project.settings)),
     }
     made = project.remember("pages", source_version(project), metadata)
     checks = check_results("pages", [folder / key for key in context.partition_keys], made)
     seconds, reused = time.monotonic() - started, before is not None and before.sha256 == made.sha256
     say("pages", made.metadata, seconds, reused)
+    remark(*others.values())
     return result_of("pages", made, seconds, reused, checks=checks)
 
 
@@ -109,8 +113,10 @@ def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     """A record that several keywords find is one row. Rights are normalised, concepts keep their roles."""
     file = storage / "records.parquet"
     left_out: set[str] = set()
-    write_records(pages, file, settings.harvest, left_out=left_out)
-    return {"records": {"rows": pq.read_metadata(file).num_rows, "left_out_for_a_damaged_id": len(left_out)}}
+    collections = settings.harvest.collections
+    write_records(pages, file, settings.harvest, collections=collections, left_out=left_out)
+    told: dict[str, Any] = {"left_out_for_a_damaged_id": len(left_out), **told_of_others(pages, settings)}
+    return {"records": {"rows": pq.read_metadata(file).num_rows, **told}}
 
 
 @stage_asset(
@@ -128,7 +134,9 @@ def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: Tom
         return before
     rights = (*project.settings.curation.open_rights, *project.settings.curation.more_open_rights)
     with europeana(project) as client:
-        return withdrawn(client, records, pages, project.settings.harvest, open_rights=rights, previous=before)
+        harvest = project.settings.harvest
+        given: dict[str, Any] = {"collections": harvest.collections, "open_rights": rights, "previous": before}
+        return withdrawn(client, records, pages, harvest, **given)
 
 
 def _harvest(client: EuropeanaClient, project: Project, key: str, folder: Path, mode: str) -> dict[str, Any]:
@@ -141,6 +149,15 @@ def _harvest(client: EuropeanaClient, project: Project, key: str, folder: Path, 
         shutil.rmtree(folder / key, ignore_errors=True)
         place.rename(folder / key)
     return summary.metadata()
+
+
+def told_of_others(pages: Path, settings: Settings) -> dict[str, str]:
+    """Metadata that names the stored collections that are not in the settings; empty without such."""
+    others = sorted(other_collections(pages, settings.harvest.collections).values())
+    if not others:
+        return {}
+    told = f"Pages of collections that are not in the settings are kept and not read: {', '.join(others)}."
+    return {OTHERS: f"{told} `eufcc tidy` deletes them."}
 
 
 def europeana(project: Project) -> EuropeanaClient:

@@ -118,6 +118,24 @@ def export(
         complain("This run has no results yet, so the model card has none.")
 
 
+@app.command()
+def tidy(
+    keep_days: Annotated[int, typer.Option(help="Delete runs that ended more than this many days ago.", min=1)] = 180,
+) -> None:
+    """Delete old runs from the event log, and the pages of collections that are no longer in the settings."""
+    from datetime import timedelta
+
+    from assets.engine.instance import opened
+    from assets.engine.project import home
+    from assets.engine.retention import delete_other_pages
+    from assets.engine.retention import tidy as delete_old_runs
+
+    with opened(home()) as (instance, _):
+        runs = delete_old_runs(instance, timedelta(days=keep_days))
+    answers.print(f"{len(runs)} runs were deleted from the event log.")
+    answers.print(f"Pages were deleted of: {', '.join(delete_other_pages(current_project())) or 'no collection'}.")
+
+
 @app.command("match-trees")
 def match_trees(
     trees: Annotated[Path, typer.Argument(help="Folder with the published label trees: objectTypes.txt and so on.")],

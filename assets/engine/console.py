@@ -24,6 +24,12 @@ def say(name: str, metadata: Mapping[str, Any], seconds: float, reused: bool) ->
     console.print(f"  [green]✓[/] {name:<26}{size:>15}  {how}")
 
 
+def remark(*sentences: str) -> None:
+    """Print what a person should know although nothing failed."""
+    for sentence in sentences if os.environ.get(LINES) else ():
+        console.print(f"    [yellow]{escape(sentence)}[/]", soft_wrap=True)
+
+
 def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
     """A callback (done, of) that draws a progress bar; None outside the command line."""
     if not os.environ.get(LINES):

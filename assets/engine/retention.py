@@ -1,30 +1,45 @@
-"""Retention of the event log: old runs are deleted, except each asset's latest."""
+"""What a person or the clock clears away: old runs in the event log, and pages that no settings ask for any more."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
 
+from assets.engine.locks import hold
+from assets.engine.project import Project, size_of
 from assets.engine.run_config import fields_of
+from pipeline.harvest.pages import only_one
+from pipeline.harvest.store import other_collections
+
+OTHERS = "not_in_the_settings"  # metadata of pages and records that names such collections
+KEEP_DAYS = 180  # of runs, when nobody says otherwise
 
 
 class TidyConfig(dg.Config):
     """Options of the job `tidy`, for the Launchpad."""
 
-    keep_days: int = Field(180, ge=1, le=3_650, description="Delete runs that ended more than this many days ago.")
+    keep_days: int = Field(
+        KEEP_DAYS, ge=1, le=3_650, description="Delete runs that ended more than this many days ago."
+    )
+    other_pages: bool = Field(
+        False, description="Also delete the harvested pages of collections that are no longer in the settings."
+    )
 
 
 @dg.op(config_schema=fields_of(TidyConfig))
-def delete_old_runs(context: dg.OpExecutionContext) -> None:
-    """Deletes old runs with their events and logs. Leaves the tables in the storage as they are."""
+def delete_old_runs(context: dg.OpExecutionContext, project: dg.ResourceParam[Project]) -> None:
+    """Deletes old runs with their events and logs, and on request pages. Leaves the tables in the storage."""
     config = TidyConfig(**context.op_config)
     deleted = tidy(context.instance, timedelta(days=config.keep_days))
     context.log.info(f"{len(deleted)} runs were deleted.")
+    if config.other_pages:
+        context.log.info(f"Pages were deleted of: {', '.join(delete_other_pages(project)) or 'no collection'}.")
 
 
 @dg.job(name="tidy", executor_def=dg.in_process_executor)
 def TIDY_JOB() -> None:
-    """Deletes runs that ended long ago from the event log."""
+    """Deletes runs that ended long ago from the event log, and on request pages of collections taken out."""
     delete_old_runs()
 
 
@@ -38,3 +53,23 @@ def tidy(instance: dg.DagsterInstance, age: timedelta) -> list[str]:
     for run_id in ids:
         instance.delete_run(run_id)
     return ids
+
+
+def delete_other_pages(project: Project) -> list[str]:
+    """Delete the pages of collections that the settings do not name; returns the names of these collections.
+
+    Raises InUse or HarvestError while another process reads or harvests them.
+    """
+    folder, made = project.here("pages"), project.made("pages")
+    others = other_collections(folder, project.settings.harvest.collections)
+    if not others:
+        return []
+    with hold(project.storage / ".made", ["pages"], [], "eufcc tidy"):
+        project.forget("pages")
+        for place, name in others.items():
+            with only_one(place, name):
+                shutil.rmtree(place)
+        if made is not None:
+            kept = {name: value for name, value in made.metadata.items() if name != OTHERS}
+            project.remember("pages", made.fingerprint, {**kept, "bytes": size_of(folder)})
+    return sorted(others.values())

@@ -4,7 +4,7 @@ import heapq
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby, islice
 from operator import itemgetter
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline.files import sha256_of, whole_file
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.items import microseconds, row_of_item
-from pipeline.harvest.store import Generation, generations, read_items
+from pipeline.harvest.store import Generation, collections_in, read_items
 from pipeline.settings import HarvestSettings
 from pipeline.tables import RECORDS
 from pipeline.texts import REPLACEMENT
@@ -42,32 +42,41 @@ _RUN_SCHEMA = pa.schema(
 )
 
 
-def records_from_pages(folder: Path, settings: HarvestSettings | None = None) -> pl.DataFrame:
-    """One row per record in the raw pages of all collections below the folder, held in memory.
+def records_from_pages(
+    folder: Path, settings: HarvestSettings | None = None, collections: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """One row per record in the raw pages of these collections, or of all below the folder, held in memory.
 
     A record found by several collections is one row; of several answers the one updated last counts, among equals the
     first harvested. Caps of the settings keep the first records by id. Raises HarvestError when there is no record, or
-    a collection was not harvested to its end.
+    a collection was not harvested, or not to its end.
     """
-    return pl.DataFrame(pa.concat_tables(_tables(folder, settings or HarvestSettings())))
+    return pl.DataFrame(pa.concat_tables(_tables(folder, settings or HarvestSettings(), collections)))
 
 
 def write_records(
-    folder: Path, file: Path, settings: HarvestSettings | None = None, *, left_out: set[str] | None = None
+    folder: Path,
+    file: Path,
+    settings: HarvestSettings | None = None,
+    *,
+    collections: Sequence[str] | None = None,
+    left_out: set[str] | None = None,
 ) -> str:
     """Write the same rows to a Parquet file without holding them all in memory; returns its sha256.
 
     Items whose id came damaged are no records; their ids are added to `left_out`.
     """
     with whole_file(file) as temporary, pq.ParquetWriter(temporary, RECORDS.schema, compression="zstd") as writer:
-        for table in _tables(folder, settings or HarvestSettings(), left_out):
+        for table in _tables(folder, settings or HarvestSettings(), collections, left_out):
             writer.write_table(table)
     return sha256_of(file)
 
 
-def _tables(folder: Path, settings: HarvestSettings, left_out: set[str] | None = None) -> Iterator[pa.Table]:
+def _tables(
+    folder: Path, settings: HarvestSettings, collections: Sequence[str] | None, left_out: set[str] | None = None
+) -> Iterator[pa.Table]:
     """The table in sorted pieces, in order; at least one."""
-    harvests = _complete_harvests(folder)
+    harvests = _complete_harvests(folder, collections)
     with tempfile.TemporaryDirectory(prefix="records-") as place:
         runs = [_write_run(rows, Path(place) / f"{n:06d}") for n, rows in enumerate(_runs(harvests, left_out))]
         merged = heapq.merge(*(_read_run(run) for run in runs), key=_order)
@@ -80,11 +89,18 @@ def _tables(folder: Path, settings: HarvestSettings, left_out: set[str] | None =
         raise HarvestError(f"The harvest is empty: the pages in {folder} hold no record. Harvest a collection first.")
 
 
-def _complete_harvests(folder: Path) -> list[Generation]:
-    """Every finished harvest of every collection; a refresh that was not finished does not count yet."""
+def _complete_harvests(folder: Path, collections: Sequence[str] | None) -> list[Generation]:
+    """Every finished harvest of the collections; a refresh that was not finished does not count yet."""
     complete: list[Generation] = []
-    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
-        harvests = [harvest for harvest in generations(place) if harvest.kind != "ids"]
+    there = {found[0].collection: found for found in collections_in(folder).values()}
+    wanted = list(there) if collections is None else list(dict.fromkeys(collections))
+    if missing := [name for name in wanted if name not in there]:
+        raise HarvestError(
+            f"{len(missing)} of {len(wanted)} collections are not harvested: {', '.join(missing)}. Harvest them"
+            " (`eufcc run harvest` goes on with what is there), or take them out of the collections in settings."
+        )
+    for found in (found for name, found in there.items() if name in wanted):
+        harvests = [harvest for harvest in found if harvest.kind != "ids"]
         if harvests and not harvests[0].complete:
             raise HarvestError(
                 f"The collection {harvests[0].collection!r} was not harvested to its end: harvest it again,"

@@ -1,7 +1,7 @@
 """Records that Europeana has withdrawn, found by comparing full lists of ids; for updates see `pages.py`."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.items import normalised_rights
 from pipeline.harvest.pages import only_one, refresh_collection, walk_generation
-from pipeline.harvest.store import generations, read_head
+from pipeline.harvest.store import collections_in, generations, read_head
 from pipeline.settings import OPEN_RIGHTS, HarvestSettings
 from pipeline.tables import TOMBSTONES
 
@@ -26,17 +26,19 @@ def withdrawn(
     folder: Path,
     settings: HarvestSettings,
     *,
+    collections: Sequence[str] | None = None,
     open_rights: tuple[str, ...] = OPEN_RIGHTS,
     previous: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Tombstones: earlier ones for good, and each record that Europeana no longer has, or no longer gives as open.
 
-    The ids of every collection in the folder of raw pages are listed anew (a hundred a request; a listing that was
-    stopped goes on). A record in none of the lists is looked up by its id: one that is still there and open, though no
-    keyword finds it any more, stays. Raises HarvestError when more than `max_withdrawn_share` is missing at once.
+    The ids of these collections, by default of every one in the folder of raw pages, are listed anew (a hundred a
+    request; a listing that was stopped goes on). A record in none of the lists is looked up by its id: one that is
+    still there and open, though no keyword finds it any more, stays. Raises HarvestError when more than
+    `max_withdrawn_share` is missing at once.
     """
     before = previous if previous is not None else TOMBSTONES.empty()
-    listed, as_of = _listed(client, folder, settings)
+    listed, as_of = _listed(client, folder, settings, collections)
     known = set(records["record_id"].to_list()) - set(before["record_id"].to_list())
     missing = sorted(known - listed)
     if len(missing) > max(FEW, int(settings.max_withdrawn_share * len(known))):
@@ -52,13 +54,14 @@ def withdrawn(
     return pl.concat([before, TOMBSTONES.frame(list(gone))]).sort("record_id")
 
 
-def _listed(client: EuropeanaClient, folder: Path, settings: HarvestSettings) -> tuple[set[str], datetime]:
+def _listed(
+    client: EuropeanaClient, folder: Path, settings: HarvestSettings, collections: Sequence[str] | None
+) -> tuple[set[str], datetime]:
     """The ids that the collections contain now, and the latest moment of the listings."""
     ids: set[str] = set()
     moments = []
-    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
-        harvests = generations(place)
-        if not harvests:
+    for place, harvests in collections_in(folder).items():
+        if collections is not None and harvests[0].collection not in collections:
             continue
         with only_one(place, harvests[0].collection):
             listings = [harvest for harvest in harvests if harvest.kind == "ids"]

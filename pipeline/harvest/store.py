@@ -91,6 +91,18 @@ def generations(folder: Path) -> list[Generation]:
     return [generation for generation in read if generation is not None]
 
 
+def collections_in(folder: Path) -> dict[Path, list[Generation]]:
+    """The harvests of every collection below the folder of raw pages, by the collection's folder, in name order."""
+    places = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
+    return {place: found for place in places if (found := generations(place))}
+
+
+def other_collections(folder: Path, collections: Sequence[str]) -> dict[Path, str]:
+    """The harvested collections that are none of these: the folder of each, and its name."""
+    found = {place: harvests[0].collection for place, harvests in collections_in(folder).items()}
+    return {place: name for place, name in found.items() if name not in collections}
+
+
 def _chunk(content: dict[str, Any]) -> Chunk:
     window = content.pop("window")
     window["without_providers"] = tuple(window["without_providers"])

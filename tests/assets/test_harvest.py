@@ -1,13 +1,17 @@
-"""Raw pages through Dagster: what is harvested again takes the old pages' place only when it is whole."""
+"""Pages and records through Dagster: new pages replace old ones when they are whole; settings say which count."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from assets.engine.project import Project, current_project
-from assets.harvest import PARTITIONS, pages
+from assets.engine.retention import OTHERS, delete_other_pages
+from assets.harvest import PARTITIONS, europeana, pages, records, told_of_others
+from assets.partitions import collection_key
 from pipeline.files import sha256_of
+from pipeline.harvest.pages import harvest_collection
 from pipeline.settings import Settings, full
 from tests.assets.conftest import KEY, WRONG_KEY
 
@@ -47,3 +51,67 @@ def test_again_replaces_the_pages_once_it_is_whole(settings: Settings, tmp_path:
     assert harvest(project, "again").success
     assert len(list((tmp_path / "pages").rglob("page-*.json.gz"))) >= 1
     assert list((tmp_path / "cache" / "pages_again").iterdir()) == []
+
+
+def of_collections(settings: Settings, *names: str) -> Settings:
+    return settings.model_copy(update={"harvest": settings.harvest.model_copy(update={"collections": names})})
+
+
+def harvested(settings: Settings, storage: Path) -> Project:
+    """A storage with the pages of these collections: Dagster's partitions are those of the environment."""
+    project = Project(settings, storage)
+    with europeana(project) as client:
+        for name in settings.harvest.collections:
+            harvest_collection(client, name, storage / "pages" / collection_key(name), settings.harvest)
+    project.remember("pages", "europeana", {"records": 1, **told_of_others(storage / "pages", settings)})
+    return project
+
+
+def records_of(project: Project) -> tuple[bytes, object]:
+    """The bytes of the table `records`, and what its metadata says of other collections."""
+    done = dg.materialize([records], resources={"project": project}, raise_on_error=False)
+    assert done.success
+    [event] = done.get_asset_materialization_events()
+    told = event.materialization.metadata.get(OTHERS)
+    return project.path("records").read_bytes(), told and told.value
+
+
+def test_a_collection_taken_out_of_the_settings_leaves_no_trace(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The result is that of a storage which never knew it; its pages stay until somebody tidies."""
+    monkeypatch.setenv("EUROPEANA_API_KEY", KEY)
+    day = {"as_of": datetime(2026, 1, 1, tzinfo=UTC)}
+    settings = settings.model_copy(update={"harvest": settings.harvest.model_copy(update=day)})
+    both, one = of_collections(settings, "furniture", "wood"), of_collections(settings, "wood")
+    first, _ = records_of(harvested(both, tmp_path / "stored"))
+    fresh, said = records_of(harvested(one, tmp_path / "fresh"))
+    assert said is None
+    project = harvested(one, tmp_path / "stored")
+    kept, said = records_of(project)
+    assert kept == fresh
+    assert kept != first
+    assert said == (
+        "Pages of collections that are not in the settings are kept and not read: furniture. `eufcc tidy` deletes them."
+    )
+    assert (tmp_path / "stored" / "pages" / "furniture").is_dir()
+    assert delete_other_pages(project) == ["furniture"]
+    assert [place.name for place in (tmp_path / "stored" / "pages").iterdir()] == ["wood"]
+    made = project.made("pages")
+    assert made is not None
+    assert OTHERS not in made.metadata
+    assert records_of(project) == (fresh, None)
+    assert delete_other_pages(project) == []
+
+
+def test_a_collection_put_into_the_settings_is_asked_for(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("EUROPEANA_API_KEY", KEY)
+    harvested(of_collections(settings, "wood"), tmp_path)
+    project = Project(of_collections(settings, "furniture", "wood"), tmp_path)
+    done = dg.materialize([records], resources={"project": project}, raise_on_error=False)
+    [failed] = [event for event in done.all_events if event.is_step_failure]
+    assert failed.step_failure_data.user_failure_data.description.startswith(
+        "1 of 2 collections are not harvested: furniture."
+    )

@@ -15,7 +15,7 @@ from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import Page, Window
 from pipeline.harvest.items import row_of_item
 from pipeline.harvest.records import records_from_pages, write_records
-from pipeline.harvest.store import Generation, write_page
+from pipeline.harvest.store import Generation, other_collections, write_page
 from pipeline.settings import HarvestSettings
 from pipeline.tables import RECORDS
 
@@ -49,6 +49,24 @@ def store(
 
 def rows(frame: pl.DataFrame, *columns: str) -> list[tuple]:
     return frame.select(columns).rows()
+
+
+def test_collections_that_are_not_asked_for_are_as_if_they_were_not_there(tmp_path):
+    store(tmp_path / "both", "toy", [an_item("/1/b"), an_item("/1/a")])
+    store(tmp_path / "both", "art", [an_item("/1/b", day=2), an_item("/1/c")])
+    store(tmp_path / "fresh", "toy", [an_item("/1/b"), an_item("/1/a")])
+    kept = records_from_pages(tmp_path / "both", collections=["toy"])
+    assert kept.equals(records_from_pages(tmp_path / "fresh"))
+    write_records(tmp_path / "both", tmp_path / "kept.parquet", collections=["toy"])
+    write_records(tmp_path / "fresh", tmp_path / "fresh.parquet", collections=["toy"])
+    assert (tmp_path / "kept.parquet").read_bytes() == (tmp_path / "fresh.parquet").read_bytes()
+    assert list(other_collections(tmp_path / "both", ["toy"]).values()) == ["art"]
+
+
+def test_collections_that_were_not_harvested_are_counted_and_named(tmp_path):
+    store(tmp_path, "toy", [an_item("/1/a")])
+    with pytest.raises(HarvestError, match=r"^2 of 3 collections are not harvested: art, map\. .*`eufcc run harvest`"):
+        records_from_pages(tmp_path, collections=["art", "toy", "map"])
 
 
 def test_a_record_of_two_collections_is_one_row(tmp_path):

@@ -175,3 +175,13 @@ def test_a_record_that_one_collection_still_finds_is_not_missing(tmp_path):
     europeana.items = europeana.items + other.items
     assert withdrawn(client_of(europeana), both, tmp_path / "pages", LATER).is_empty()
     assert records.height == 20
+
+
+def test_collections_that_are_not_asked_for_are_not_listed(tmp_path):
+    europeana, records = harvested(tmp_path, 20)
+    taken_out = Withdrawing(5)
+    harvest_collection(client_of(taken_out), "y", tmp_path / "pages" / "y", FIRST)
+    europeana.searches.clear()
+    given = {"collections": ["x"], "previous": None}
+    assert withdrawn(client_of(europeana), records, tmp_path / "pages", LATER, **given).is_empty()
+    assert {asked["query"] for asked in europeana.searches} == {"x"}
