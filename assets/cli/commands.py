@@ -20,6 +20,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # Their output is a result, and goes to stdout; in a file or a pipe, tables have 200 columns.
 answers = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
+SHOWN_UNKNOWN = 20  # lines
 SHOWN_CHANGES = 20  # lines; `--out` writes all changes
 
 
@@ -60,6 +61,24 @@ def evaluate(
     answers.print(_results(result))
     where = f"{result['baseline']} on split {result['split_hash'][:12]}"
     answers.print(f"{where}: all results are in {out}.", soft_wrap=True)
+
+
+@app.command("answers")
+def predictions_from_answers(
+    file: Annotated[Path, typer.Argument(help="JSON lines: record_id, view, facet, tags (names, the surest first).")],
+    release: Annotated[Path, typer.Option(help="Dataset or release folder.")],
+    out: Annotated[Path, typer.Option(help="Folder of the predictions, for `eufcc evaluate`.")],
+    split: Annotated[str, typer.Option(help="inner_test, outer_test or validation.")] = "inner_test",
+) -> None:
+    """Turn answers in words, as of a language model, into predictions; count what names no tag of the list."""
+    from ml.evaluation.answers import predictions_of
+
+    counts = predictions_of(file, release, out, split)
+    unknown = sum(counts.unknown.values())
+    said = f"{counts.named:,} named tags, {unknown:,} of them not in the list; {counts.unanswered:,} answers missing"
+    answers.print(f"{out}: {said}.", soft_wrap=True)
+    for name, count in counts.unknown.most_common(SHOWN_UNKNOWN):
+        answers.print(f"  {count:>6,}  {name}", markup=False, soft_wrap=True)
 
 
 @app.command()
