@@ -64,7 +64,11 @@ def full_size(folder: Path) -> Path:
     for key in MEMBERS:
         row, chosen = BASELINES[key], replace(recipe(key, "full"), pretrained=False)
         network, _ = network_of(row, chosen, tag_list, None, 340)
-        save_model(network, described | {"baseline": key, "recipe": chosen.as_json()}, folder / "models" / key)
+        save_model(
+            network,
+            described | {"baseline": key, "recipe": chosen.as_json(), "network": chosen.card.as_json()},
+            folder / "models" / key,
+        )
     scale = {facet: {"slope": 1.0, "intercept": 0.0} for facet in n_tags}
     together = {"baseline": "ensemble_ml_s_clip", "members": MEMBERS, "scales": [scale] * len(MEMBERS)}
     write_json(described | together, folder / "models" / "ensemble_ml_s_clip" / "model.json")

@@ -32,7 +32,6 @@ from ml.baselines import baseline, recipe
 from ml.dataset.batches import Images
 from ml.dataset.split import ImageSplit, in_offsets
 from ml.dataset.tag_list import FacetTags, TagList
-from ml.dataset.transforms import View
 from ml.experiments.make import network_of
 from ml.models.architectures import CONVNEXT_BASE, Backbone
 from ml.models.tokens import tokenize
@@ -95,7 +94,7 @@ def line(
     spread = "; ".join(f"{s} {' and '.join(f'{v:.1f}' for v in speeds)}" for s, speeds in found.items() if speeds)
     note = (
         f"images/s in two turns: {spread}; ours waits for data {wait:.1%} of the time and reaches "
-        f"{best['ours'] / best['resident']:.0%} of a resident batch; batch {chosen.batch} at {chosen.image_size} px, "
+        f"{best['ours'] / best['resident']:.0%} of a resident batch; batch {chosen.batch} at {chosen.size} px, "
         f"{chosen.workers} workers"
     )
     if gpu:
@@ -121,7 +120,7 @@ def ours(folder: Path, key: str, chosen: Recipe, here: Device) -> tuple[float, f
     split, tag_list = described(folder)
     model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)
     model = network_on(model, here.torch_device, chosen)
-    images = Images(split, tag_list, View(chosen.image_size, (0.08, 1.0)))
+    images = Images(split, tag_list, chosen.training_view)
     if key.startswith("clip"):
         images = ImageTexts(split, tag_list, images.view, 0, chosen, baseline(key).prompt)  # type: ignore[attr-defined]
     forward = cost_of(model, chosen, here)["gflop_per_image"]
@@ -161,7 +160,7 @@ def loaded(folder: Path, chosen: Recipe) -> Any:
 
     return create_loader(
         ImageFolder(str(folder)),
-        input_size=(3, chosen.image_size, chosen.image_size),
+        input_size=(3, chosen.size, chosen.size),
         batch_size=chosen.batch,
         is_training=True,
         use_prefetcher=torch.cuda.is_available(),
@@ -219,13 +218,13 @@ def resident(key: str, chosen: Recipe, here: Device, steps: int = 8) -> float:
 
 def one_batch(key: str, chosen: Recipe, here: Device) -> dict[str, Tensor]:
     """Noise with tags, on the device."""
-    image = torch.randn(chosen.batch, 3, chosen.image_size, chosen.image_size, device=here.torch_device)
+    image = torch.randn(chosen.batch, 3, chosen.size, chosen.size, device=here.torch_device)
     closed = torch.rand(chosen.batch, TAGS, device=here.torch_device) < 0.03
     sampled = torch.zeros(chosen.batch, 1, dtype=torch.long, device=here.torch_device)
     batch = {"image": image.contiguous(memory_format=torch.channels_last), "closed": closed, "sampled_tag": sampled}
     if key.startswith("clip"):
         texts = [f"thing number {number % TAGS}" for number in range(chosen.batch)]
-        batch["tokens"] = tokenize(texts, 77).to(here.torch_device)
+        batch["tokens"] = tokenize(texts, chosen.text).to(here.torch_device)
     return batch
 
 

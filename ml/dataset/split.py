@@ -16,7 +16,7 @@ from PIL import Image
 
 from ml.dataset.prediction_files import SplitImages
 from ml.dataset.tag_list import FacetTags, TagList
-from ml.dataset.transforms import shrunk
+from ml.dataset.transforms import Interpolation, shrunk
 
 
 class DataError(ValueError):
@@ -92,12 +92,13 @@ class ImageSplit(SplitImages):
             pixels=None if self.pixels is None else tuple(self.pixels[i] for i in chosen),
         )
 
-    def decoded(self, short_side: int) -> "ImageSplit":
+    def decoded(self, short_side: int, interpolation: Interpolation = "bilinear") -> "ImageSplit":
         """The same split with every image decoded once, short side at most `short_side`: for data that fits memory."""
         if self.pixels is not None and min(self.pixels[0].shape[:2], default=0) == short_side:
             return self
         pictures = (open_jpeg(jpeg.as_buffer(), self.name_of(image)) for image, jpeg in enumerate(self.jpegs))
-        return replace(self, pixels=tuple(np.asarray(shrunk(picture, short_side)) for picture in pictures))
+        shown = (shrunk(picture, short_side, interpolation) for picture in pictures)
+        return replace(self, pixels=tuple(np.asarray(picture) for picture in shown))
 
     def name_of(self, image: int) -> str:
         """How an image is named in messages."""

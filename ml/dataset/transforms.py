@@ -1,17 +1,23 @@
-"""How an image becomes a network's input: boxes, scaling while decoding, flips."""
+"""How an image becomes a network's input: boxes, scaling while decoding, fitting as its publisher does, flips."""
 
 import math
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 Box = tuple[float, float, float, float]
+Interpolation = Literal["bilinear", "bicubic"]
+Fit = Literal["box", "shortest", "squash", "longest"]
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def cut(picture: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
+def cut(
+    picture: Image.Image, box: Box, size: tuple[int, int], interpolation: Interpolation = "bilinear"
+) -> Image.Image:
     """The box of the picture at `size` (width, height), RGB; a JPEG is decoded at 1/2, 1/4 or 1/8 where that suffices.
 
     libjpeg-turbo scales while it decodes: the cost follows the pixels that are needed, not those that are stored.
@@ -24,15 +30,52 @@ def cut(picture: Image.Image, box: Box, size: tuple[int, int]) -> Image.Image:
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
     scaled = (left * across, top * down, right * across, bottom * down)
-    return picture.resize(size, Image.Resampling.BILINEAR, box=scaled)
+    return picture.resize(size, RESAMPLING[interpolation], box=scaled)
 
 
-def shrunk(picture: Image.Image, short_side: int) -> Image.Image:
+def shrunk(picture: Image.Image, short_side: int, interpolation: Interpolation = "bilinear") -> Image.Image:
     """The whole picture, RGB, with its short side at most `short_side`."""
     width, height = picture.size
     factor = min(1.0, short_side / min(width, height))
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cut(picture, (0.0, 0.0, float(width), float(height)), size)
+    return whole(picture, size, interpolation)
+
+
+def whole(picture: Image.Image, size: tuple[int, int], interpolation: Interpolation) -> Image.Image:
+    """The whole picture at `size` (width, height), RGB."""
+    width, height = picture.size
+    return cut(picture, (0.0, 0.0, float(width), float(height)), size, interpolation)
+
+
+def fitted(picture: Image.Image, view: "View") -> Image.Image:
+    """The picture as timm and open_clip show it in evaluation, to the pixel: scaled first, then cut or padded.
+
+    The sizes are rounded as torchvision's Resize and CenterCrop and timm's ResizeKeepRatio round them.
+    """
+    width, height = picture.size
+    scaled = math.floor(view.size / view.part)
+    if view.fit == "squash":
+        sides = (scaled, scaled)
+    elif view.fit == "longest":
+        ratio = max(height / scaled, width / scaled)
+        sides = (round(width / ratio), round(height / ratio))
+    else:
+        short, long = min(width, height), max(width, height)
+        other = int(scaled * long / short)
+        sides = (scaled, other) if width <= height else (other, scaled)
+    return _centre(whole(picture, sides, view.interpolation), view.size, view.fill)
+
+
+def _centre(picture: Image.Image, size: int, fill: tuple[float, float, float]) -> Image.Image:
+    """The middle `size` x `size` pixels, padded where the picture is smaller."""
+    width, height = picture.size
+    if min(width, height) < size:
+        left, top = max(size - width, 0) // 2, max(size - height, 0) // 2
+        padded = Image.new("RGB", (max(width, size), max(height, size)), tuple(round(value) for value in fill))
+        padded.paste(picture, (left, top))
+        picture, (width, height) = padded, padded.size
+    left, top = round((width - size) / 2.0), round((height - size) / 2.0)
+    return picture.crop((left, top, left + size, top + size))
 
 
 def random_box(width: int, height: int, rng: random.Random, scale: tuple[float, float]) -> Box:
@@ -60,19 +103,28 @@ def central_box(width: int, height: int, least_ratio: float = 1.0, most_ratio: f
 
 @dataclass(frozen=True)
 class View:
-    """How an image becomes the network's input: `crop_scale` None is the central crop of evaluation."""
+    """How an image becomes the network's input: `crop_scale` None is the central crop of evaluation.
+
+    `fit`, `part`, `interpolation` and `fill` are those of ml.models.card.ImageInput.
+    """
 
     size: int
     crop_scale: tuple[float, float] | None = None
     flip: bool = True
     part: float = 1.0
+    interpolation: Interpolation = "bilinear"
+    fit: Fit = "box"
+    fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def apply(self, picture: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
         """Height x width x RGB, uint8."""
         width, height = picture.size
+        sides = (self.size, self.size)
+        if self.crop_scale is None and self.fit == "box":
+            return np.asarray(cut(picture, central_box(width, height, part=self.part), sides, self.interpolation))
         if self.crop_scale is None:
-            return np.asarray(cut(picture, central_box(width, height, part=self.part), (self.size, self.size)))
-        shown = cut(picture, random_box(width, height, rng, self.crop_scale), (self.size, self.size))
+            return np.asarray(fitted(picture, self))
+        shown = cut(picture, random_box(width, height, rng, self.crop_scale), sides, self.interpolation)
         if self.flip and rng.random() < 0.5:
             shown = shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return np.asarray(shown)

@@ -1,5 +1,6 @@
-"""The network of a row with its starting weights, and where these come from."""
+"""The network of a row with its starting weights, and its card."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ import torch
 from ml.baselines import Clip, Vision
 from ml.dataset.tag_list import TagList
 from ml.models.backbones import ImageTower, build
+from ml.models.card import NetworkCard
 from ml.models.network import Network
 from ml.models.vision import VisionModel
 from ml.training.recipe import Recipe
@@ -14,10 +16,10 @@ from ml.training.recipe import Recipe
 
 def vision_network(
     row: Vision, recipe: Recipe, tag_list: TagList, weights: Path | None, seed: int
-) -> tuple[VisionModel, str]:
-    """One image network with a head per facet; the second value says where the weights come from."""
+) -> tuple[VisionModel, NetworkCard]:
+    """One image network with a head per facet, and its card."""
     torch.manual_seed(seed)
-    trunk, source = build(recipe.backbone, weights, recipe.pretrained, recipe.image_size)
+    trunk, card = build(recipe.card, weights, recipe.size)
     model = VisionModel(
         ImageTower(trunk, recipe.freeze),
         tag_list,
@@ -26,20 +28,21 @@ def vision_network(
         drop=recipe.drop,
         rejected_weight=recipe.rejected_weight,
     )
-    return model, source
+    return model, card
 
 
-def clip_network(row: Clip, recipe: Recipe, tag_list: TagList, weights: Path | None, seed: int) -> tuple[Network, str]:
-    """The image and text towers; the second value says where the weights come from."""
+def clip_network(
+    row: Clip, recipe: Recipe, tag_list: TagList, weights: Path | None, seed: int
+) -> tuple[Network, NetworkCard]:
+    """The image and text towers, and their card."""
     from ml.models.clip import from_towers, published  # open_clip takes a second, and vision rows do without
 
     torch.manual_seed(seed)
-    if recipe.open_clip is not None:
-        name = recipe.backbone.weights or "openai"
-        model, source = published(recipe.open_clip, name if recipe.pretrained else None)
+    if recipe.card.library == "open_clip":
+        model, card = published(recipe.card, weights, recipe.size)
     else:
-        trunk, source = build(recipe.backbone, weights, recipe.pretrained, recipe.image_size)
+        trunk, card = build(recipe.card, weights, recipe.size)
         model = from_towers(ImageTower(trunk, recipe.freeze), recipe.text_tower, tag_list)
-        source = source if source == "random" else f"image tower {source}; text tower random"
+        card = replace(card, text=model.text_input)
     model.positives, model.prompt, model.tag_list = recipe.positives, row.prompt, tag_list
-    return model, source
+    return model, card

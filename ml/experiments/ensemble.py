@@ -92,7 +92,7 @@ def make_ensemble(row: Ensemble, job: Job, splits: Splits, device: Device, _: Pr
     cost = {name: sum(each[name] or 0.0 for each in costs) for name in SUMMED}
     cost["training_s"] += time.perf_counter() - began
     if device.first:
-        described = job.description(tag_list, "its members'") | {
+        described = job.description(tag_list) | {
             "members": list(row.members),
             "scales": [{facet: vars(scale) for facet, scale in each.items()} for each in scales],
             "validation": metrics["validation"],

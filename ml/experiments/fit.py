@@ -11,7 +11,7 @@ from ml.dataset.batches import Images
 from ml.dataset.prediction_files import Scores, write_predictions
 from ml.dataset.split import ImageSplit, load_split
 from ml.dataset.tag_list import TagList
-from ml.dataset.transforms import View
+from ml.models.card import NetworkCard
 from ml.models.network import Network
 from ml.training.activation_cache import keep_activations
 from ml.training.device import Device, threads
@@ -45,8 +45,9 @@ class Job:
         """Where an unfinished training of the row is kept."""
         return self.folder / "checkpoint.safetensors"
 
-    def description(self, tag_list: TagList, source: str) -> dict[str, Any]:
-        """What `model.json` says of the row before it is scored; `source` is where its weights come from."""
+    def description(self, tag_list: TagList, card: NetworkCard | None = None) -> dict[str, Any]:
+        """What `model.json` says of the row before it is scored; without a card it has no network of its own."""
+        source = "its members'" if card is None else card.origin
         return {
             "baseline": self.row.key,
             "seed": self.seed,
@@ -56,6 +57,7 @@ class Job:
             "facets": {facet: len(tags) for facet, tags in tag_list.facets.items()},
             "scores": "log_probability",
             "recipe": self.recipe.as_json(),
+            "network": None if card is None else card.as_json(),
         }
 
 
@@ -64,25 +66,25 @@ class Splits:
 
     def __init__(self, dataset: Path, tag_list: TagList) -> None:
         self.dataset, self.tag_list = dataset, tag_list
-        self._read: dict[tuple[str, int | None], ImageSplit] = {}
+        self._read: dict[str, ImageSplit] = {}
+        self._decoded: dict[tuple[str, int, str], ImageSplit] = {}
 
-    def get(self, name: str, cache_px: int | None = None) -> ImageSplit:
-        """A split, with decoded pixels when `cache_px` is given."""
-        if (name, None) not in self._read:
-            self._read[name, None] = load_split(self.dataset, name, self.tag_list)
-        if (name, cache_px) not in self._read:
-            self._read[name, cache_px] = self._read[name, None].decoded(cache_px)  # type: ignore[arg-type]
-        return self._read[name, cache_px]
-
-
-def training_view(recipe: Recipe) -> View:
-    """How images are augmented in training."""
-    return View(recipe.image_size, crop_scale=(recipe.crop_scale_min, 1.0))
+    def get(self, name: str, recipe: Recipe | None = None) -> ImageSplit:
+        """A split, with decoded pixels when the recipe asks for them."""
+        if name not in self._read:
+            self._read[name] = load_split(self.dataset, name, self.tag_list)
+        if recipe is None or recipe.decoded_px is None:
+            return self._read[name]
+        interpolation = recipe.card.input.interpolation
+        key = (name, recipe.decoded_px, interpolation)
+        if key not in self._decoded:
+            self._decoded[key] = self._read[name].decoded(recipe.decoded_px, interpolation)
+        return self._decoded[key]
 
 
 def evaluation_images(job: Job, model: Network, split: ImageSplit, tag_list: TagList, device: Device) -> Images:
     """The split's images as evaluation shows them; where a part of the network is frozen, its activations."""
-    images = Images(split, tag_list, View(job.recipe.image_size, part=job.recipe.eval_part), job.seed)
+    images = Images(split, tag_list, job.recipe.evaluation_view, job.seed)
     if job.recipe.frozen_views:
         keep_activations(model, images, job.recipe, device, views=1, cache=job.cache)
     return images
@@ -93,8 +95,16 @@ def fit(job: Job, model: Network, samples: Images, splits: Splits, device: Devic
     recipe, tag_list = job.recipe, samples.tag_list
     if recipe.frozen_views:
         keep_activations(model, samples, recipe, device, views=recipe.frozen_views, cache=job.cache)
-    shown = evaluation_images(job, model, splits.get("validation", recipe.decoded_px), tag_list, device)
-    parts = [job.row.key, recipe.as_json(), job.seed, job.held_out, tag_list.split_hash, tag_list.tag_list_hash]
+    shown = evaluation_images(job, model, splits.get("validation", recipe), tag_list, device)
+    parts = [
+        job.row.key,
+        recipe.as_json(),
+        recipe.card.as_json(),
+        job.seed,
+        job.held_out,
+        tag_list.split_hash,
+        tag_list.tag_list_hash,
+    ]
     parts.append(samples.split.digest())  # a checkpoint is continued only where all of these are equal
     if job.restart:
         job.checkpoint.unlink(missing_ok=True)

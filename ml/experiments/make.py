@@ -11,8 +11,9 @@ from ml.dataset.batches import Images
 from ml.dataset.tag_list import TagList
 from ml.experiments.build import clip_network, vision_network
 from ml.experiments.ensemble import make_ensemble
-from ml.experiments.fit import Job, Splits, evaluation_images, fit, keep_scores, training_view
+from ml.experiments.fit import Job, Splits, evaluation_images, fit, keep_scores
 from ml.experiments.wise_ft import mix_weights
+from ml.models.card import NetworkCard
 from ml.models.network import Network
 from ml.training import checkpoints
 from ml.training.cost import cost_of
@@ -27,28 +28,28 @@ from pipeline import EVALUATED_SPLITS
 
 def make_vision(row: Vision, job: Job, splits: Splits, device: Device, progress: Progress) -> dict[str, Any]:
     """Train an image network with one head per facet, then predict."""
-    tag_list, training = splits.tag_list.only(row.facets), splits.get("train", job.recipe.decoded_px)
-    model, source = vision_network(row, job.recipe, tag_list, job.weights, job.seed)
+    tag_list, training = splits.tag_list.only(row.facets), splits.get("train", job.recipe)
+    model, card = vision_network(row, job.recipe, tag_list, job.weights, job.seed)
     if job.recipe.prior_bias:
         model.start_at_prior({facet: training.n_annotated(facet) for facet in tag_list.facets})
     network = network_on(model, device.torch_device, job.recipe)
-    samples = Images(training, tag_list, training_view(job.recipe), job.seed)
+    samples = Images(training, tag_list, job.recipe.training_view, job.seed)
     position = fit(job, network, samples, splits, device, progress)
-    return finish(job, network, source, splits, tag_list, device, position)
+    return finish(job, network, card, splits, tag_list, device, position)
 
 
 def make_clip(row: Clip, job: Job, splits: Splits, device: Device, progress: Progress) -> dict[str, Any]:
     """Train CLIP on images with texts, or mix fine-tuned weights with it, or neither (zero-shot); then predict."""
     tag_list, position, mix = splits.tag_list, None, {}
-    model, source = clip_network(row, job.recipe, tag_list, job.weights, job.seed)
+    model, card = clip_network(row, job.recipe, tag_list, job.weights, job.seed)
     model = network_on(model, device.torch_device, job.recipe)
     if row.trained:
-        training = splits.get("train", job.recipe.decoded_px)
-        samples = ImageTexts(training, tag_list, training_view(job.recipe), job.seed, job.recipe, row.prompt)
+        training = splits.get("train", job.recipe)
+        samples = ImageTexts(training, tag_list, job.recipe.training_view, job.seed, job.recipe, row.prompt)
         position = fit(job, model, samples, splits, device, progress)
     elif row.wise is not None:
         mix = mix_weights(row, job, model, splits, device, progress)
-    return finish(job, model, source, splits, tag_list, device, position, mix)
+    return finish(job, model, card, splits, tag_list, device, position, mix)
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Kind:
     # Makes the row: model.json and predictions of every evaluated split; returns the metrics and costs of the run.
     make: Callable[[Any, Job, Splits, Device, Progress], dict[str, Any]]
     # The network with its starting weights; None: rows of this kind have none of their own.
-    network: Callable[[Any, Recipe, TagList, Path | None, int], tuple[Network, str]] | None = None
+    network: Callable[[Any, Recipe, TagList, Path | None, int], tuple[Network, NetworkCard]] | None = None
 
 
 KINDS: dict[type[Baseline], Kind] = {
@@ -75,8 +76,8 @@ def make_row(job: Job, splits: Splits, device: Device, progress: Progress) -> di
 
 def network_of(
     row: Baseline, recipe: Recipe, tag_list: TagList, weights: Path | None, seed: int
-) -> tuple[Network, str]:
-    """The row's network with its starting weights, and where these come from. Raises BaselineError without one."""
+) -> tuple[Network, NetworkCard]:
+    """The row's network with its starting weights, and its card. Raises BaselineError without one."""
     network = KINDS[type(row)].network
     if network is None:
         raise BaselineError(f"{row.key} has no network of its own: use its members, {', '.join(row.needs)}.")
@@ -86,7 +87,7 @@ def network_of(
 def finish(
     job: Job,
     model: Network,
-    source: str,
+    card: NetworkCard,
     splits: Splits,
     tag_list: TagList,
     device: Device,
@@ -99,12 +100,12 @@ def finish(
     """
     metrics = {}
     for name in EVALUATED_SPLITS:
-        shown = evaluation_images(job, model, splits.get(name, job.recipe.decoded_px), tag_list, device)
+        shown = evaluation_images(job, model, splits.get(name, job.recipe), tag_list, device)
         metrics[name] = keep_scores(job, predict(model, shown, job.recipe, device), shown.split, tag_list, device)
     cost = cost_of(model, job.recipe, device) | training_cost(position)
     cost |= {"peak_memory_mb": device.peak_memory_mb()} | dict(further or {})
     if device.first:
-        described = job.description(tag_list, source) | {"validation": metrics["validation"], "cost": cost}
+        described = job.description(tag_list, card) | {"validation": metrics["validation"], "cost": cost}
         checkpoints.save_model(model, described, job.folder)
         job.checkpoint.unlink(missing_ok=True)
         checkpoints.previous(job.checkpoint).unlink(missing_ok=True)
@@ -132,5 +133,16 @@ def is_made(job: Job, tag_list: TagList) -> bool:
     if KINDS[type(job.row)].network is None or not (job.folder / "model.json").is_file():
         return False
     stored = checkpoints.read_description(job.folder)
-    wanted = json.loads(json.dumps(job.description(tag_list, "")))  # as it would be read
-    return all(stored[name] == wanted[name] for name in ("recipe", "seed", "split_hash", "tag_list_hash"))
+    wanted = json.loads(json.dumps(job.description(tag_list, job.recipe.card)))  # as it would be read
+    same = all(stored[name] == wanted[name] for name in ("recipe", "seed", "split_hash", "tag_list_hash"))
+    return same and _same_network(stored.get("network"), wanted["network"])
+
+
+def _same_network(stored: Any, wanted: Any) -> bool:
+    """Whether two cards are of one network; a file that was not seen on this machine may have any hash."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        unknown = {name for name in ("sha256", "revision") if wanted.get(name, "") is None}
+        return stored.keys() == wanted.keys() and all(
+            _same_network(stored[name], wanted[name]) for name in wanted.keys() - unknown
+        )
+    return stored == wanted

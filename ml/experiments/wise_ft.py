@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ml.baselines import Clip, baseline
 from ml.dataset.split import DataError, ImageSplit
-from ml.experiments.fit import Job, Splits, evaluation_images, fit, training_view
+from ml.experiments.fit import Job, Splits, evaluation_images, fit
 from ml.models.network import Network
 from ml.training import checkpoints
 from ml.training.device import Device
@@ -35,16 +35,16 @@ def mix_weights(
     tuned_row = baseline(str(row.wise))
     fine_tuned, recipe, tag_list = job.models / tuned_row.key, job.recipe, splits.tag_list
     checkpoints.read_description(fine_tuned)  # before the long part
-    training = splits.get("train", recipe.decoded_px)
+    training = splits.get("train", recipe)
     provider = held_out_provider(training)
     held_out = np.array([name == provider for name in training.providers])
     start = copy_of(model)
 
     trial = replace(job, row=tuned_row, held_out=provider, models=job.folder / "trial")
-    samples = ImageTexts(training.keep(~held_out), tag_list, training_view(recipe), job.seed, recipe, row.prompt)
+    samples = ImageTexts(training.keep(~held_out), tag_list, recipe.training_view, job.seed, recipe, row.prompt)
     position = fit(trial, model, samples, splits, device, progress)
     tuned = copy_of(model)
-    judges = {"validation": splits.get("validation", recipe.decoded_px), "held_out": training.keep(held_out)}
+    judges = {"validation": splits.get("validation", recipe), "held_out": training.keep(held_out)}
     shown = {name: evaluation_images(job, model, split, tag_list, device) for name, split in judges.items()}
     scored = {}
     for share in SHARES:

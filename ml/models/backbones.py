@@ -1,55 +1,51 @@
-"""Image networks by name, created with the weights of timm's hub, a local file or a seed; shapes must fit."""
+"""Image networks from their cards, with published weights, those of a file, or random ones."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ml.models.architectures import Backbone
+from ml.models.card import NetworkCard
 from ml.models.gabor import GaborNetwork
-from ml.models.weights import WEIGHTS, WeightsError, find_weights
+from ml.models.weights import WeightsError, find_published, read_weights
 
 
-def build(backbone: Backbone, weights: Path | None, pretrained: bool, size: int) -> tuple[nn.Module, str]:
-    """The network without its classifier, and a sentence on where its weights come from. Raises WeightsError."""
-    if backbone.name == "gabor":
-        return GaborNetwork(), "random"
-    options = dict(backbone.options) | ({"img_size": size} if "vit" in backbone.name else {})
-    if not pretrained:
-        return timm.create_model(backbone.name.split(".")[0], pretrained=False, num_classes=0, **options), "random"
-    if backbone.weights is None:
-        return _download(backbone, options), f"{backbone.name} from timm's hub, {backbone.licence}"
-    network = timm.create_model(backbone.name.split(".")[0], pretrained=False, num_classes=0, **options)
-    file = find_weights(backbone.weights, weights)
+def build(card: NetworkCard, folder: Path | None, size: int) -> tuple[nn.Module, NetworkCard]:
+    """The network without its classifier for pictures of `size`, and its card, with the hash of the file that was read.
+
+    `folder` is where weight files are looked for first. Raises WeightsError.
+    """
+    if card.library == "eufcc":
+        return GaborNetwork(), card
+    network = timm.create_model(card.architecture, pretrained=False, num_classes=0, **_options(card, size))
+    if card.weights is None:
+        return network, card
+    file, seen = find_published(card.weights, folder)
     load_trunk(network, file)
-    known = WEIGHTS.get(backbone.weights)
-    return network, f"{file.name}, {known.licence}" if known else file.name
+    return network, replace(card, weights=seen)
 
 
-def _download(backbone: Backbone, options: dict[str, Any]) -> nn.Module:
-    try:
-        return timm.create_model(backbone.name, pretrained=True, num_classes=0, **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(
-            f"The weights of {backbone.name} are not on this machine and could not be downloaded "
-            f"({type(error).__name__}): connect once, give a folder with --weights, "
-            "or train from random weights with --override pretrained=false."
-        ) from error
+def _options(card: NetworkCard, size: int) -> dict[str, Any]:
+    return dict(card.options) | ({"img_size": size} if card.input.fixed else {})
 
 
 def load_trunk(network: nn.Module, file: Path) -> None:
-    """Load a safetensors file into the network, in float32; its classifier is left out. Raises WeightsError."""
-    try:
-        tensors = load_file(file)
-    except FileNotFoundError as error:
-        raise WeightsError(f"The weight file {file} does not exist: put it there, or leave --weights out.") from error
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"The weight file {file} is damaged ({error}): get it again.") from error
+    """Load a weight file into a network of timm, in float32, without its classifier.
+
+    timm's own filter renames what publishers call otherwise, and fits position embeddings to the size of the pictures.
+    Raises WeightsError.
+    """
+    tensors = read_weights(file)
+    published = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
     wanted = network.state_dict()
+    try:
+        tensors = published(tensors, network) if published else tensors
+    except (KeyError, RuntimeError, AttributeError) as error:  # it looks for tensors of its own kind of network
+        raise WeightsError(f"The weight file {file} is of another network ({error}).") from error
     missing = sorted(set(wanted) - set(tensors) - {name for name in wanted if name.endswith("num_batches_tracked")})
     wrong = sorted(name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape)
     if missing or wrong:

@@ -1,7 +1,10 @@
 """The CLIP baselines: an image tower and a text tower of open_clip, tags ranked by the similarity of their texts."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import open_clip
@@ -14,10 +17,12 @@ from torch.nn import functional
 
 from ml.dataset.tag_list import TagList
 from ml.models.backbones import ImageTower
+from ml.models.card import NetworkCard, TextInput
 from ml.models.network import Batch, Network
 from ml.models.prompts import Prompt, TextTower, tag_text
+from ml.models.tokens import CLIP as CLIP_TEXT
 from ml.models.tokens import tokenize
-from ml.models.weights import WeightsError
+from ml.models.weights import WeightsError, find_published, read_weights
 
 MOST_SCALE = 100.0  # paper: CLIP (arXiv 2103.00020, section 2.5) clips the temperature's inverse at 100
 
@@ -27,25 +32,45 @@ class Clip(Network):
 
     `positives`: `pairs` is CLIP's loss (paper); `same_text` counts every image with the same text as a positive, with a
     uniform target over them, because a batch of museum objects repeats its tags. `tag_list` is set before scoring.
+
+    With a `logit_bias` the two towers are SigLIP's (arXiv 2303.15343): every pair of image and text is a question of
+    its own, in training and in the scores, and the scale has no bound.
     """
 
+    whole_step = True
     tag_list: TagList
 
     def __init__(
-        self, image: nn.Module, text: nn.Module, context: int, logit_scale: nn.Parameter | None = None
+        self,
+        image: nn.Module,
+        text: nn.Module,
+        text_input: TextInput,
+        logit_scale: nn.Parameter | None = None,
+        logit_bias: nn.Parameter | None = None,
     ) -> None:
         super().__init__()
-        self.image, self.text, self.context = image, text, context
+        self.image, self.text, self.text_input = image, text, text_input
         self.logit_scale = logit_scale if logit_scale is not None else nn.Parameter(torch.tensor(1 / 0.07).log())
+        self.logit_bias = logit_bias
         self.positives: Literal["pairs", "same_text"] = "pairs"
         self.prompt: Prompt = "one_tag"
         self._tag_embeddings: list[Tensor] | None = None
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Unit vectors of images and texts, and the scale; without `tokens` in the batch no text is read."""
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """Unit vectors of images and texts, scale and bias; without `tokens` in the batch no text is read."""
         images = functional.normalize(self.image(batch["image"]).float(), dim=-1)
         texts = self._texts(batch["tokens"]) if "tokens" in batch else None
-        return images, texts, self.logit_scale.float().exp().clamp(max=MOST_SCALE)
+        bias = None if self.logit_bias is None else self.logit_bias.float()
+        return images, texts, self.logit_scale.float().exp(), bias
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Keep CLIP's scale at or below its bound.
+
+        It is the parameter that is cut: beyond a bound in `forward` it would have no gradient, and never move again.
+        """
+        if self.logit_bias is None:
+            self.logit_scale.clamp_(max=math.log(MOST_SCALE))
 
     @torch.compiler.disable  # how many texts are distinct changes with every batch: each would be compiled anew
     def _texts(self, tokens: Tensor) -> Tensor:
@@ -57,33 +82,39 @@ class Clip(Network):
         """The number of pairs."""
         return torch.tensor([float(len(batch["tokens"]))], device=batch["tokens"].device)
 
-    def loss(self, outputs: tuple[Tensor, Tensor, Tensor], batch: Batch, totals: Tensor) -> Tensor:
-        """This rank's rows of both directions' cross-entropy, against the pairs of all ranks."""
-        images, texts, scale = outputs
+    def loss(self, outputs: tuple[Tensor, Tensor, Tensor, Tensor | None], batch: Batch, totals: Tensor) -> Tensor:
+        """This rank's rows of both directions' cross-entropy, against the pairs of all ranks; SigLIP's with a bias."""
+        images, texts, scale, bias = outputs
         tokens = batch["tokens"]
         everyone = _gathered(images), _gathered(texts), _gathered(tokens, gradient=False)
         target = pair_targets(tokens, everyone[2], self.positives, _rank() * len(tokens))
         to_text = scale * images @ everyone[1].T
+        if bias is not None:
+            return -functional.logsigmoid((to_text + bias) * torch.where(target > 0, 1.0, -1.0)).sum() / totals[0]
         to_image = scale * texts @ everyone[0].T
         rows = -(target * (to_text.log_softmax(1) + to_image.log_softmax(1))).sum(1) / 2
         return rows.sum() / totals[0]
 
-    def log_scores(self, outputs: tuple[Tensor, Tensor | None, Tensor]) -> dict[str, Tensor]:
-        """Log-softmax over a facet's tags of the scaled similarity to their texts, which are embedded once."""
-        images, _, scale = outputs
+    def log_scores(self, outputs: tuple[Tensor, Tensor | None, Tensor, Tensor | None]) -> dict[str, Tensor]:
+        """Log-softmax over a facet's tags of the scaled similarity to their texts, which are embedded once.
+
+        With a bias the log-sigmoid of each tag alone.
+        """
+        images, _, scale, bias = outputs
         if self._tag_embeddings is None:
             self._tag_embeddings = [self.embed_tags(facet) for facet in self.tag_list.facets]
-        return {
-            facet: (scale * images @ embeddings.T).log_softmax(1)
-            for facet, embeddings in zip(self.tag_list.facets, self._tag_embeddings, strict=True)
-        }
+        scores = {}
+        for facet, embeddings in zip(self.tag_list.facets, self._tag_embeddings, strict=True):
+            logits = scale * images @ embeddings.T
+            scores[facet] = logits.log_softmax(1) if bias is None else functional.logsigmoid(logits + bias)
+        return scores
 
     @torch.no_grad()
     def embed_tags(self, facet: str) -> Tensor:
         """Unit vectors of the facet's tags, tags x dimensions."""
         tags = self.tag_list.facets[facet]
         texts = [tag_text(tags, tag, self.prompt) for tag in range(len(tags))]
-        tokens = tokenize(texts, self.context).to(self.logit_scale.device)
+        tokens = tokenize(texts, self.text_input).to(self.logit_scale.device)
         return torch.cat([functional.normalize(self.text(part).float(), dim=-1) for part in tokens.split(256)])
 
     def train(self, mode: bool = True) -> "Clip":
@@ -120,10 +151,11 @@ def _gathered(tensor: Tensor, gradient: bool = True) -> Tensor:
 def from_towers(tower: ImageTower, text: TextTower, tag_list: TagList) -> Clip:
     """A CLIP whose text tower is new: open_clip's transformer of the given size, for the words of the tag list."""
     image = OrderedDict(tower=tower, projection=nn.Linear(tower.width, text.embed, bias=False))
-    return Clip(nn.Sequential(image), NewTextTower(text, words_of(tag_list, text.context)), text.context)
+    text_input = TextInput("clip", text.context)
+    return Clip(nn.Sequential(image), NewTextTower(text, words_of(tag_list, text_input)), text_input)
 
 
-def words_of(tag_list: TagList, context: int) -> list[int]:
+def words_of(tag_list: TagList, text_input: TextInput) -> list[int]:
     """CLIP's token ids that the texts of these tags can hold, in order."""
     texts = [
         tag_text(tags, tag, prompt)
@@ -131,7 +163,7 @@ def words_of(tag_list: TagList, context: int) -> list[int]:
         for tag in range(len(tags))
         for prompt in ("one_tag", "one_tag_prompt", "path_prompt")
     ]
-    return tokenize(texts, context).unique().tolist()
+    return tokenize(texts, text_input).unique().tolist()
 
 
 class NewTextTower(nn.Module):
@@ -173,21 +205,34 @@ class _Encoder(nn.Module):
         return self._encode(inputs)
 
 
-def published(name: str, pretrained: str | None) -> tuple[Clip, str]:
-    """An open_clip model, for example `ViT-B-16` with the weights `openai`, and a sentence on its weights.
+def published(card: NetworkCard, folder: Path | None, size: int) -> tuple[Clip, NetworkCard]:
+    """A model of open_clip as its publisher configured it, and its card, with the hash of the file that was read.
 
-    Raises WeightsError when they cannot be had.
+    Raises WeightsError when its weights cannot be had, or are not those of this model.
     """
-    try:
-        model = open_clip.create_model(name, pretrained=pretrained, require_pretrained=pretrained is not None)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(
-            f"The weights `{pretrained}` of {name} are not on this machine and could not be downloaded "
-            f"({type(error).__name__}): connect once, or use random weights with --override pretrained=false."
-        ) from error
-    source = f"{name} {pretrained} from open_clip's registry (MIT)" if pretrained else "random"
+    other = {} if size == card.input.size else {"force_image_size": size}
+    model = open_clip.create_model(
+        card.architecture, load_weights=False, pretrained_text=False, **card.options, **other
+    )
+    if card.weights is not None:
+        file, seen = find_published(card.weights, folder)
+        card = replace(card, weights=seen)
+        load_published(model, file)
     image, text = _Encoder(model, "encode_image"), _Encoder(model, "encode_text")
-    clip = Clip(image, text, model.context_length, model.logit_scale)
-    del model.logit_scale  # it belongs to `clip` now: a weight with two names cannot be saved
+    clip = Clip(image, text, card.text or CLIP_TEXT, model.logit_scale, model.logit_bias)
+    del model.logit_scale, model.logit_bias  # they belong to `clip` now: a weight with two names cannot be saved
     clip.model = model
-    return clip, source
+    return clip, card
+
+
+def load_published(model: nn.Module, file: Path) -> None:
+    """Load a weight file into a model of open_clip, which renames what publishers call otherwise.
+
+    Raises WeightsError.
+    """
+    read_weights(file)  # says in one sentence what is wrong with the file, and runs nothing in it
+    try:
+        open_clip.load_checkpoint(model, str(file), weights_only=True)
+    except (RuntimeError, KeyError, AttributeError) as error:
+        first = str(error).splitlines()[-1].strip()
+        raise WeightsError(f"The weight file {file} is of another network: {first}") from error

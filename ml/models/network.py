@@ -8,7 +8,13 @@ Batch = dict[str, Tensor]
 
 
 class Network(nn.Module):
-    """A trainable row: `forward` maps a batch to outputs; the loss of a step is the sum of `loss` over its parts."""
+    """A trainable row: `forward` maps a batch to outputs; the loss of a step is the sum of `loss` over its parts.
+
+    With `whole_step` the loss compares images of the step with each other: `loss` is given the outputs of all its
+    micro-batches at once. Outputs are then tensors with a row per image, scalars, or None.
+    """
+
+    whole_step = False
 
     def weights(self, batch: Batch) -> Tensor:
         """The batch's weight per term of the loss; the trainer adds them up over micro-batches and ranks."""
@@ -21,3 +27,6 @@ class Network(nn.Module):
     def log_scores(self, outputs: Any) -> dict[str, Tensor]:
         """Natural log of each tag's probability, images x tags per facet."""
         raise NotImplementedError
+
+    def after_step(self) -> None:
+        """Called when the optimizer has changed the weights: for bounds on parameters."""

@@ -1,24 +1,40 @@
-"""Text as CLIP's tokens: its byte-pair vocabulary, shipped with open_clip."""
+"""Text as tokens: CLIP's byte pairs, shipped with open_clip, or a tokenizer of Hugging Face that open_clip loads."""
 
+import json
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ml.models.card import TextInput
+from ml.models.weights import WeightsError
 
-def tokenize(texts: list[str], context: int) -> Tensor:
-    """Token ids, texts x context; a longer text is cut."""
-    return torch.tensor([_tokens_of(text, context) for text in texts])
+CLIP = TextInput("clip", 77)
+
+
+def tokenize(texts: list[str], text: TextInput) -> Tensor:
+    """Token ids, texts x context, as the text tower reads them; a longer text is cut. Raises WeightsError."""
+    key = (text.tokenizer, text.context, text.cleaning, json.dumps(dict(text.options), sort_keys=True))
+    return torch.tensor([_tokens_of(each, key) for each in texts])
 
 
 @lru_cache(maxsize=100_000)
-def _tokens_of(text: str, context: int) -> tuple[int, ...]:
-    return tuple(_tokenizer(context)([text])[0].tolist())
+def _tokens_of(text: str, key: tuple[str, int, str, str]) -> tuple[int, ...]:
+    return tuple(_tokenizer(*key)([text])[0].tolist())
 
 
-@lru_cache(maxsize=2)
-def _tokenizer(context: int) -> Any:
-    import open_clip  # takes a second, and vision rows do without
+@lru_cache(maxsize=4)
+def _tokenizer(name: str, context: int, cleaning: str, options: str) -> Any:
+    from open_clip import tokenizer  # takes a second, and vision rows do without
 
-    return open_clip.SimpleTokenizer(context_length=context)
+    chosen = {"context_length": context, "clean": cleaning} | json.loads(options)
+    if name == "clip":
+        return tokenizer.SimpleTokenizer(**chosen)
+    try:
+        return tokenizer.HFTokenizer(name, **chosen)
+    except (OSError, ValueError, ImportError) as error:
+        raise WeightsError(
+            f"The tokenizer {name} is not on this machine and could not be had ({type(error).__name__}): "
+            "connect once, and install the package `transformers`."
+        ) from error

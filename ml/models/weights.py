@@ -3,16 +3,23 @@
 The only place where such files are opened: safetensors, or `torch.load` restricted to tensors.
 """
 
+import json
 import os
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+from ml.models.card import Weights
+from pipeline.files import WEIGHTS_CACHE, sha256_of, whole_file, write_json
 
-from pipeline.files import WEIGHTS_CACHE, sha256_of, whole_file
+if TYPE_CHECKING:
+    import torch
 
 CACHE = WEIGHTS_CACHE
+HUB = "huggingface.co/"
+OLDER = {"model.safetensors": "pytorch_model.bin", "open_clip_model.safetensors": "open_clip_pytorch_model.bin"}
 
 
 class WeightsError(RuntimeError):
@@ -30,7 +37,9 @@ class WeightFile:
     source: str
     url: str | None = None
     command: str | None = None  # that gets the file, where it has no address of its own
+    revision: str | None = None
     commercial_use: bool = True
+    input: Mapping[str, Any] = field(default_factory=dict)  # where its pictures differ from its timm name's
 
 
 _KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -39,7 +48,7 @@ WEIGHTS = {name: WeightFile(name, **entry) for name, entry in _KNOWN.items()}
 
 def load_weights(
     name: str, folder: Path | None = None, *, allow_non_commercial: bool = False
-) -> dict[str, torch.Tensor]:
+) -> dict[str, "torch.Tensor"]:
     """The tensors of a known weight file by name, or of any safetensors or torch file by path, on the CPU.
 
     Raises WeightsError.
@@ -68,12 +77,64 @@ def find_weights(name: str, folder: Path | None = None, *, allow_non_commercial:
     return file
 
 
-def read_weights(file: Path) -> dict[str, torch.Tensor]:
+def find_published(weights: Weights, folder: Path | None = None) -> tuple[Path, Weights]:
+    """The file of a card's weights, and these with its revision and sha256.
+
+    Looked for in `folder` and our cache (by name or as at its source), then in Hugging Face's cache, then downloaded.
+    A file that is not pinned by the card is pinned when it is seen first. Raises WeightsError in one sentence.
+    """
+    if weights.name in WEIGHTS:
+        return find_weights(weights.name, folder), weights
+    file, revision = _located(weights, folder)
+    sha256 = sha256_of(file)
+    if weights.sha256 not in (None, sha256):
+        raise WeightsError(
+            f"{file} is not the file that was pinned as `{weights.name}`: its sha256 is {sha256}, "
+            f"not {weights.sha256}; "
+            f"put the old file back, or forget the pin in {_pins_file()}."
+        )
+    seen = replace(weights, revision=revision or weights.revision, sha256=sha256)
+    if weights.sha256 is None and weights.name != str(file):
+        pins = _pins() | {seen.name: {"revision": seen.revision, "sha256": sha256}}
+        write_json(pins, _pins_file(), sort_keys=True)
+    return file, seen
+
+
+def local_file(weights: Weights, folder: Path | None = None) -> Path | None:
+    """Where the weights lie on this machine; None where they would have to be downloaded."""
+    if Path(weights.name).is_file():
+        return Path(weights.name)
+    suffix = Path(weights.file).suffix
+    names = (f"{weights.name.replace(':', '.').replace('/', '_')}{suffix}", weights.file)
+    for parent in filter(None, (folder, CACHE.expanduser())):
+        for name in names:
+            if (parent / name).is_file() and (name != weights.file or weights.file not in OLDER):
+                return parent / name
+    if (Path(weights.source) / weights.file).is_file():  # a folder of the user's
+        return Path(weights.source) / weights.file
+    return _in_hub_cache(weights)
+
+
+def pin_of(name: str) -> tuple[str | None, str | None]:
+    """Revision and sha256 of a name's weights, where they are known: in weights.toml, or from their first use."""
+    if name in WEIGHTS:
+        return WEIGHTS[name].revision, WEIGHTS[name].sha256
+    pin = _pins().get(name, {})
+    return pin.get("revision"), pin.get("sha256")
+
+
+def read_weights(file: Path) -> dict[str, "torch.Tensor"]:
     """The tensors of a safetensors or torch file, without running anything in it; raises WeightsError."""
+    import torch
+
     if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return load_file(file)
+        try:
+            return load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"The weight file {file} is damaged ({error}): get it again.") from error
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # UnpicklingError, RuntimeError or EOFError by kind of damage
@@ -91,9 +152,77 @@ def offline() -> bool:
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in ("HF_HUB_OFFLINE", "EUFCC_OFFLINE"))
 
 
+def _pins_file() -> Path:
+    return CACHE.expanduser() / "pins.json"
+
+
+def _pins() -> dict[str, dict[str, str | None]]:
+    """The weights that were seen on this machine before. Raises WeightsError when the file is damaged."""
+    try:
+        return json.loads(_pins_file().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{_pins_file()} cannot be read ({error}): correct it, or delete it.") from error
+
+
+def _located(weights: Weights, folder: Path | None) -> tuple[Path, str | None]:
+    """The file, downloaded if need be, and the revision of its repository."""
+    file = local_file(weights, folder)
+    if file is None and weights.source.startswith(HUB) and not offline():
+        file = _from_hub(weights)
+    elif file is None and weights.source.startswith("https://") and not offline():
+        known = WeightFile(weights.name, weights.file, weights.sha256 or "", "", "", weights.source)
+        file = _download(known, CACHE.expanduser() / weights.file)
+    if file is None:
+        name = weights.name.replace(":", ".").replace("/", "_") + Path(weights.file).suffix
+        raise WeightsError(
+            f"The weights of {weights.name} are not on this machine, and this run is offline: connect once, put {name} "
+            "into a folder and give it with --weights, or train from random weights with --override pretrained=false."
+        )
+    return file, file.parent.name if file.parent.parent.name == "snapshots" else None
+
+
+def _in_hub_cache(weights: Weights) -> Path | None:
+    if not weights.source.startswith(HUB):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    repository = weights.source.removeprefix(HUB)
+    for name in filter(None, (weights.file, OLDER.get(weights.file))):
+        found = try_to_load_from_cache(repository, name, revision=weights.revision)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _from_hub(weights: Weights) -> Path:
+    """Download a file of the hub into its cache: the safetensors file, or the older one where there is none."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    repository, errors = weights.source.removeprefix(HUB), []
+    for name in filter(None, (weights.file, OLDER.get(weights.file))):
+        try:
+            return Path(hf_hub_download(repository, name, revision=weights.revision))
+        except EntryNotFoundError as error:
+            errors.append(error)
+        except Exception as error:  # of httpx, of the hub, of the disk
+            raise WeightsError(_unreachable(weights, error)) from error
+    raise WeightsError(_unreachable(weights, errors[0]))
+
+
+def _unreachable(weights: Weights, error: Exception) -> str:
+    return (
+        f"The weights of {weights.name} are not on this machine and could not be downloaded from {weights.source} "
+        f"({type(error).__name__}): connect once, give a folder with --weights, "
+        "or train from random weights with --override pretrained=false."
+    )
+
+
 def _check(file: Path, known: WeightFile) -> None:
     actual = sha256_of(file)
-    if actual != known.sha256:
+    if known.sha256 and actual != known.sha256:
         raise WeightsError(f"{file} is not the file `{known.name}`: its sha256 is {actual}, not {known.sha256}.")
 
 

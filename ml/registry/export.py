@@ -1,5 +1,6 @@
 """Models for others: ONNX beside safetensors, preprocessing in words, a card with figures and limits."""
 
+import math
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ml.dataset.transforms import View
 from ml.models.network import Network
 from ml.registry.load import LoadError, load_row
 from ml.training.checkpoints import read_description
@@ -51,7 +53,7 @@ def export_onnx(model: Path, dataset: Path, file: Path) -> float:
         raise ExportError(f"ONNX needs {', '.join(missing)}: install `eufcc[export]`, or leave ONNX out (--no-onnx).")
     network, recipe, tag_list = load_row(model, dataset)
     exported = Exported(network, tuple(tag_list.facets)).eval()
-    size = recipe.image_size
+    size = recipe.size
     with torch.inference_mode():
         exported(torch.zeros(1, 3, size, size))  # CLIP embeds its texts once, here
     program = torch.onnx.export(
@@ -89,16 +91,30 @@ def parity(exported: Exported, file: Path, n: int, size: int) -> float:
 
 def preprocessing(recipe: Recipe) -> dict[str, Any]:
     """How an image becomes the model's input."""
+    image, view = recipe.card.input, recipe.evaluation_view
     return {
-        "central_part": recipe.eval_part,
-        "image_size": recipe.image_size,
+        "central_part": view.part,
+        "fit": view.fit,
+        "image_size": view.size,
+        "interpolation": view.interpolation,
         "in_words": (
-            f"RGB; the central square of {recipe.eval_part:g} of the short side, resized to {recipe.image_size} x "
-            f"{recipe.image_size} pixels (bicubic); values from 0 to 1, minus mean, by std; channels first."
+            f"RGB; {_in_words(view)} ({view.interpolation}); values from 0 to 1, minus mean, by std; channels first."
         ),
-        "mean": list(recipe.backbone.mean),
-        "std": list(recipe.backbone.std),
+        "mean": list(image.mean),
+        "std": list(image.std),
     }
+
+
+def _in_words(view: View) -> str:
+    """How the picture is cut and scaled."""
+    pixels, scaled = f"{view.size} x {view.size} pixels", math.floor(view.size / view.part)
+    if view.fit == "box":
+        return f"the central square of {view.part:g} of the short side, resized to {pixels}"
+    if view.fit == "squash":
+        return f"resized to {scaled} x {scaled} pixels whatever its shape, of which the central {pixels}"
+    if view.fit == "longest":
+        return f"resized to a long side of {scaled} pixels, padded to a square, of which the central {pixels}"
+    return f"resized to a short side of {scaled} pixels, of which the central {pixels}"
 
 
 def write_model_release(

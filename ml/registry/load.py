@@ -8,6 +8,7 @@ from ml.baselines import baseline
 from ml.dataset.tag_list import TagList, load_tag_list
 from ml.experiments.make import network_of
 from ml.models.architectures import Backbone
+from ml.models.card import ImageInput, NetworkCard, TextInput
 from ml.models.network import Network
 from ml.models.prompts import TextTower
 from ml.training.checkpoints import CheckpointError, load_model, read_description
@@ -35,7 +36,7 @@ def load_row(model: Path, dataset: Path) -> tuple[Network, Recipe, TagList]:
     if description["tag_list_hash"] != tag_list.tag_list_hash:
         raise LoadError(f"{model.name} was trained for another tag list than {dataset} has: train it again.")
     try:
-        row, recipe = baseline(description["baseline"]), recipe_from(description["recipe"])
+        row, recipe = baseline(description["baseline"]), recipe_from(description)
         tag_list = tag_list.only(row.facets)
         network, _ = network_of(row, recipe, tag_list, None, int(description["seed"]))
         load_model(network, model)
@@ -44,11 +45,22 @@ def load_row(model: Path, dataset: Path) -> tuple[Network, Recipe, TagList]:
     return network.eval(), recipe, tag_list
 
 
-def recipe_from(described: dict[str, Any]) -> Recipe:
-    """The recipe of `model.json`, without pretrained weights: the model's own replace them."""
-    known = {field.name for field in fields(Recipe)}
-    values = {name: value for name, value in described.items() if name in known}
-    backbone = dict(values["backbone"])
-    backbone |= {"mean": tuple(backbone["mean"]), "std": tuple(backbone["std"])}
-    values |= {"backbone": Backbone(**backbone), "text_tower": TextTower(**values["text_tower"]), "pretrained": False}
-    return Recipe(**(values | {"betas": tuple(values["betas"])}))
+def recipe_from(description: dict[str, Any]) -> Recipe:
+    """The recipe of `model.json`, with its network, without pretrained weights: the model's own replace them."""
+    described = description["recipe"]
+    values = {name: described[name] for name in described.keys() & {field.name for field in fields(Recipe)}}
+    backbone = Backbone(**{field.name: described["backbone"][field.name] for field in fields(Backbone)})
+    network = NetworkCard.from_json(description["network"]) if "network" in description else _former_card(described)
+    values |= {"backbone": backbone, "text_tower": TextTower(**values["text_tower"]), "pretrained": False}
+    return Recipe(**(values | {"betas": tuple(values["betas"]), "network": network}))
+
+
+def _former_card(recipe: dict[str, Any]) -> NetworkCard:
+    """The network of a model from before cards: every picture was resized bilinearly, every activation was GELU."""
+    backbone, size, part = recipe["backbone"], recipe["image_size"], recipe["eval_part"]
+    mean, std = tuple(backbone["mean"]), tuple(backbone["std"])
+    image = ImageInput(size, mean, std, "bilinear", "box", part, fixed="vit" in backbone["name"])
+    if recipe["open_clip"] is not None:
+        return NetworkCard("open_clip", recipe["open_clip"], {}, None, None, image, TextInput("clip", 77))
+    library: Any = "eufcc" if backbone["name"] == "gabor" else "timm"
+    return NetworkCard(library, backbone["name"].partition(".")[0], backbone["options"], None, None, image)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ml.dataset.prediction_files import Scores
-from ml.dataset.transforms import View, shrunk
+from ml.dataset.transforms import shrunk
 from ml.experiments.ensemble import Scale, combine
 from ml.models.network import Network
 from ml.registry.load import load_description, load_row
@@ -40,9 +40,8 @@ class Scorer:
     def _log_scores(self, network: Network, recipe: Recipe, picture: Image.Image) -> Scores:
         """Natural log of each tag's probability, 1 x tags per facet, as `ml.training.predict` gives them."""
         if recipe.cache_px is not None:  # as training had it in memory
-            picture = shrunk(picture, recipe.cache_px)
-        view = View(recipe.image_size, part=recipe.eval_part)
-        pixels = np.array(view.apply(picture, random.Random(0)))  # noqa: S311
+            picture = shrunk(picture, recipe.cache_px, recipe.card.input.interpolation)
+        pixels = np.array(recipe.evaluation_view.apply(picture, random.Random(0)))  # noqa: S311
         with torch.inference_mode():
             batch = on_device({"image": torch.from_numpy(pixels)[None]}, self.device, recipe)
             scores = network.log_scores(network(batch))

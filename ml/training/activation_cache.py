@@ -41,7 +41,11 @@ def keep_activations(
 @torch.inference_mode()
 def _made(tower: ImageTower, images: Images, recipe: Recipe, device: Device, views: int) -> Tensor:
     tower.eval()
-    split = images.split if recipe.cache_px is None else images.split.decoded(recipe.cache_px)
+    split = (
+        images.split
+        if recipe.cache_px is None
+        else images.split.decoded(recipe.cache_px, recipe.card.input.interpolation)
+    )
     shown = Images(split, images.tag_list, images.view, seed=0)
     draws = [Draw(image, image << 8 | view) for image in range(len(images.split)) for view in range(views)]
     parts = []
@@ -70,7 +74,7 @@ def _name(tower: ImageTower, images: Images, recipe: Recipe, views: int) -> str:
     )
     pictures.update(images.tag_list.split_hash.encode())
     parts = [pictures.hexdigest(), _probe(tower), recipe.backbone.name, recipe.freeze, recipe.cache_px, views]
-    parts += [view.size, view.crop_scale, view.flip, view.part]
+    parts += [view.size, view.crop_scale, view.flip, view.part, view.interpolation, view.fit, view.fill]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 

@@ -21,7 +21,7 @@ def cost_of(model: Network, recipe: Recipe, device: Device) -> dict[str, Any]:
     For CLIP the tags' texts are embedded beforehand, as in use.
     """
     model.eval()
-    image = torch.zeros(1, 3, recipe.image_size, recipe.image_size, device=device.torch_device)
+    image = torch.zeros(1, 3, recipe.size, recipe.size, device=device.torch_device)
     batch = {"image": image.contiguous(memory_format=torch.channels_last)}
 
     def once() -> None:

@@ -102,8 +102,8 @@ def on_device(batch: Batch, device: torch.device, recipe: Recipe) -> Batch:
     image = moved["image"]
     if image.dtype == torch.uint8:
         width = image.shape[2]
-        std = torch.tensor(recipe.backbone.std, device=device)
-        shift = -torch.tensor(recipe.backbone.mean, device=device) / std
+        std = torch.tensor(recipe.card.input.std, device=device)
+        shift = -torch.tensor(recipe.card.input.mean, device=device) / std
         rows = image.float().flatten(2)  # whole pixel rows: three numbers at a time leave the processor idle
         rows = torch.addcmul(shift.repeat(width), rows, (1 / (255 * std)).repeat(width), out=rows)
         image = rows.unflatten(2, (width, 3)).permute(0, 3, 1, 2)

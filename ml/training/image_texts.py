@@ -25,7 +25,7 @@ class ImageTexts(Images):
         self, split: ImageSplit, tag_list: TagList, view: View, seed: int, recipe: Recipe, prompt: Prompt
     ) -> None:
         super().__init__(split, tag_list, view, seed)
-        self.prompt, self.context = prompt, recipe.text_context
+        self.prompt, self.text_input = prompt, recipe.text
         self.samples = self._samples(recipe.instances)  # image, facet (-1: drawn), tag (-1: drawn)
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class ImageTexts(Images):
         chosen = self.samples[[draw.image for draw in draws]].tolist()
         images = [Draw(image, draw.key) for (image, _, _), draw in zip(chosen, draws, strict=True)]
         texts = [self._text(draw, facet, tag) for draw, (_, facet, tag) in zip(images, chosen, strict=True)]
-        return super().__getitems__(images) | {"tokens": tokenize(texts, self.context)}
+        return super().__getitems__(images) | {"tokens": tokenize(texts, self.text_input)}
 
     def _text(self, draw: Draw, facet: int, tag: int) -> str:
         rng = self.rng(Draw(draw.image, draw.key ^ (1 << 62)))

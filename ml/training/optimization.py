@@ -77,7 +77,7 @@ def memory_explained(recipe: Recipe, device: Device) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
         raise DeviceError(
-            f"The memory of {device.torch_device} is not enough for a batch of {recipe.batch} at {recipe.image_size} px"
+            f"The memory of {device.torch_device} is not enough for a batch of {recipe.batch} at {recipe.size} px"
             f": use --override accumulate={recipe.accumulate * 2}, or a smaller --override batch=N; "
             "the last checkpoint is kept."
         ) from error

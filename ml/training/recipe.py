@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Literal
 
-from ml.models.architectures import CONVNEXT_BASE, Backbone
+from ml.dataset.transforms import View
+from ml.models.architectures import BACKBONES, CONVNEXT_BASE, Backbone
+from ml.models.card import NetworkCard, TextInput
 from ml.models.prompts import CLIP_TEXT_TOWER, TextTower
 
 
@@ -17,13 +20,13 @@ class Recipe:
     """How a row is trained. The defaults are the paper's vision rows; sizes are global, over all GPUs."""
 
     backbone: Backbone = CONVNEXT_BASE  # paper: ConvNeXt-B with ImageNet weights
-    open_clip: str | None = None  # a CLIP model of open_clip in place of backbone and text tower
+    open_clip: str | None = None  # `model:weights` of open_clip in place of backbone and text tower
     text_tower: TextTower = CLIP_TEXT_TOWER  # paper: CLIP's own size
     pretrained: bool = True  # paper
     freeze: int = 0  # blocks that are not trained; -1: the whole network
-    image_size: int = 224  # paper
+    image_size: int | None = None  # None: the network's own; 224 for the paper's
     crop_scale_min: float = 0.08  # ours: torchvision's RandomResizedCrop, which the paper names without numbers
-    eval_part: float = 0.875  # ours: the central part of an image that is shown in evaluation
+    eval_part: float | None = None  # the central part of an image that is shown in evaluation; None: the network's own
     cache_px: int | None = None  # ours: decode every image once, at this short side, and keep it in memory
     frozen_views: int = 0  # ours: draws of an image that pass the frozen part once and are kept; 0 keeps none
     repeats: int = 3  # paper: RASampler; 3 is ours
@@ -52,26 +55,55 @@ class Recipe:
     eval_batch: int = 256  # ours
     threads: int | None = None  # ours: of a training on a CPU; None: torch's own choice, all cores
     checkpoint_s: float = 600.0  # ours: seconds between checkpoints, besides one per epoch
+    network: NetworkCard | None = None  # of a finished model, as model.json has it; None: the publisher's today
 
     @property
     def decoded_px(self) -> int | None:
         """The short side at which images are decoded beforehand; None where only their activations are needed."""
         return None if self.frozen_views else self.cache_px
 
+    @cached_property
+    def card(self) -> NetworkCard:
+        """The network that is trained. Raises WeightsError where no publisher knows it."""
+        if self.network is not None:
+            return self.network
+        from ml.models.cards import backbone_card, open_clip_card  # timm takes a second
+
+        if self.open_clip is not None:
+            return open_clip_card(self.open_clip, self.pretrained)
+        return backbone_card(self.backbone, self.pretrained)
+
     @property
-    def text_context(self) -> int:
-        """The length of a text in tokens; open_clip's models have 77."""
-        return 77 if self.open_clip is not None else self.text_tower.context
+    def size(self) -> int:
+        """The side of the network's input in pixels."""
+        return self.image_size or self.card.input.size
+
+    @property
+    def evaluation_view(self) -> View:
+        """How evaluation, the assistant and exports show an image."""
+        return self.card.input.evaluation(self.size, self.eval_part)
+
+    @property
+    def training_view(self) -> View:
+        """How images are augmented in training."""
+        return self.card.input.training((self.crop_scale_min, 1.0), self.size)
+
+    @property
+    def text(self) -> TextInput:
+        """How the text tower reads: as its publisher says, or CLIP's tokens for one that begins at random."""
+        return self.card.text or TextInput("clip", self.text_tower.context)
 
     def override(self, assignments: Mapping[str, str]) -> "Recipe":
         """The recipe with some values given as text, as on the command line. Raises BaselineError."""
         changes: dict[str, Any] = {}
-        simple = {f.name: f for f in fields(self) if f.name not in ("backbone", "text_tower", "betas")}
+        simple = {f.name: f for f in fields(self) if f.name not in ("backbone", "text_tower", "betas", "network")}
+        if "backbone" in assignments:
+            name = assignments["backbone"]
+            changes["backbone"] = BACKBONES.get(name, Backbone(name))
         for name, text in assignments.items():
+            if name == "weights_file":
+                changes["backbone"] = replace(changes.get("backbone", self.backbone), weights=text)
             if name in ("backbone", "weights_file"):
-                now = changes.get("backbone", self.backbone)
-                field = {"backbone": "name", "weights_file": "weights"}[name]
-                changes["backbone"] = replace(now, **{field: text})
                 continue
             if name not in simple:
                 known = ", ".join(["backbone", "weights_file", *simple])
@@ -81,7 +113,7 @@ class Recipe:
 
     def as_json(self) -> dict[str, Any]:
         """The recipe for model.json and for telling two runs apart."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "network"}
 
 
 def _type_name(kind: Any) -> str:

@@ -113,6 +113,7 @@ def train(
                     nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
                 state.optimizer.step()
                 state.optimizer.zero_grad(set_to_none=True)
+                model.after_step()
             position.step += 1
             if ema is not None:
                 ema.update(model, step=position.epoch * sampler.steps + position.step)

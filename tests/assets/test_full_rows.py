@@ -32,7 +32,7 @@ def test_every_row_of_the_full_profile_takes_two_steps(tmp_path: Path):
         if row.kind == "ensemble":
             continue
         wanted = recipe(row.key, "full")
-        assert described["recipe"]["image_size"] == wanted.image_size == 224
+        assert described["network"]["input"]["size"] == wanted.size == 224
         assert described["recipe"]["backbone"]["name"] == "convnext_base.fb_in1k"
         assert described["cost"]["parameters_m"] == pytest.approx(149.6 if row.kind == "clip" else 87.6, abs=0.5)
         for split in ("validation", "inner_test", "outer_test"):

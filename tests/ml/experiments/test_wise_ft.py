@@ -18,6 +18,7 @@ from ml.models.prompts import TextTower
 from ml.training.checkpoints import CheckpointError, read_description
 from ml.training.device import Device
 from ml.training.progress import Progress
+from ml.training.recipe import Recipe
 
 HERE = Device(torch.device("cpu"))
 QUIET = Progress("test", quiet=True)
@@ -30,9 +31,9 @@ class Watched(Splits):
         super().__init__(dataset, load_tag_list(dataset))
         self.asked: set[str] = set()
 
-    def get(self, name: str, cache_px: int | None = None) -> ImageSplit:
+    def get(self, name: str, recipe: Recipe | None = None) -> ImageSplit:
         self.asked.add(name)
-        return super().get(name, cache_px)
+        return super().get(name, recipe)
 
 
 def job(key: str, museum: Path, folder: Path, epochs: int = 2) -> Job:
@@ -71,7 +72,7 @@ def test_the_row_is_a_mix_chosen_without_the_tests(museum: Path, tmp_path: Path,
     few = np.arange(96) % 8 == 0
     train = splits.get("train")
     providers = tuple("Museum D" if d else name for d, name in zip(few, train.providers, strict=True))
-    splits._read["train", None] = replace(train, providers=providers)
+    splits._read["train"] = replace(train, providers=providers)
     tuned = job("clip_1_tag_prompt", museum, tmp_path)
     make_row(tuned, splits, HERE, QUIET)
     made = job("clip_wise_ft", museum, tmp_path)

@@ -25,7 +25,7 @@ def model(museum: Path, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "hsoftmax_nodes"
     tag_list = load_tag_list(museum)
     chosen = recipe("hsoftmax_nodes", "demo")
-    network, _ = network_of(baseline("hsoftmax_nodes"), chosen, tag_list, None, 3)
+    network, card = network_of(baseline("hsoftmax_nodes"), chosen, tag_list, None, 3)
     described = {
         "baseline": "hsoftmax_nodes",
         "seed": 3,
@@ -34,15 +34,17 @@ def model(museum: Path, tmp_path_factory) -> Path:
         "tag_list_hash": tag_list.tag_list_hash,
         "facets": {facet: len(tags) for facet, tags in tag_list.facets.items()},
         "recipe": chosen.as_json(),
+        "network": card.as_json(),
     }
     checkpoints.save_model(network, described, folder)
     return folder
 
 
 def test_a_recipe_survives_its_json(model: Path):
-    described = json.loads((model / "model.json").read_text())["recipe"]
+    described = json.loads((model / "model.json").read_text())
     again = load.recipe_from(described)
-    assert json.loads(json.dumps(again.as_json())) == described | {"pretrained": False}
+    assert json.loads(json.dumps(again.as_json())) == described["recipe"] | {"pretrained": False}
+    assert json.loads(json.dumps(again.card.as_json())) == described["network"]
 
 
 def test_a_model_release_is_complete_and_its_onnx_answers_alike(model: Path, museum: Path, tmp_path: Path):

@@ -19,7 +19,7 @@ from ml.dataset.tag_list import load_tag_list
 from ml.dataset.transforms import View
 from ml.experiments.fit import Job, Splits
 from ml.experiments.make import make_row, network_of
-from ml.models.architectures import HALF, Backbone
+from ml.models.architectures import Backbone
 from ml.models.network import Network
 from ml.models.prompts import TextTower
 from ml.training import checkpoints
@@ -34,7 +34,7 @@ from ml.training.train import TrainingError, train
 ROOT = Path(__file__).parents[3]
 HERE = Device(torch.device("cpu"))
 QUIET = Progress("test", quiet=True)
-TINY = Backbone("test_vit", mean=HALF, std=HALF)  # timm's smallest, without batch norm
+TINY = Backbone("test_vit")  # timm's smallest, without batch norm
 TRAINABLE = [key for key, row in BASELINES.items() if row.trainable and not row.needs]
 
 
