@@ -12,15 +12,14 @@ import pyarrow.parquet as pq
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from usearch.index import Index
 
 from pipeline.images.duplicates.alignment import align
+from pipeline.images.duplicates.nearest import nearest_by_cosine, nearest_by_hash
 from pipeline.images.duplicates.pixel_verification import SIDE, pixel_differences
 from pipeline.settings import ImageSettings
 from pipeline.tables import GROUPS
 
-EXACT_UP_TO = 100_000  # images; larger sets are searched by an index, built by one thread so that it is repeatable
-BLOCK = 512  # images compared with all others at a time
+BLOCK = 4096  # vectors normalised at a time
 CENTRED_FROM = 100  # vectors; the mean of fewer does not tell what all pictures share
 RANDOM_PAIRS = 200_000
 PAIRS_AT_A_TIME = 5_000
@@ -77,22 +76,19 @@ def near_duplicate_pairs(
     Columns: image_id, other_image_id (the larger id), cosine (of the centred embeddings), likeness (of the fine
     perceptual hash, see alignment.py), difference (see pixel_verification.py), hash_bits (distance of the dHashes).
     """
+    described = (
+        features.select("image_id").with_row_index("place").unique("image_id", keep="first", maintain_order=True)
+    )
     distinct = (
         images.select("image_id", "perceptual_hash", "miniature")
         .unique("image_id", keep="first", maintain_order=True)
-        .join(
-            features.select("image_id", "vector").unique("image_id", keep="first", maintain_order=True), on="image_id"
-        )
+        .join(described, on="image_id")
         .sort("image_id")
     )
     if len(distinct) < 2:
         return pl.DataFrame(schema=PAIRS)
-    vectors = _unit_vectors(distinct["vector"])
-    hashes = distinct["perceptual_hash"].to_numpy()
-    pairs = _candidates(vectors, hashes, settings.near_duplicate_candidates)
-    cosine = _cosines(vectors, pairs[:, 0], pairs[:, 1])
-    close = cosine >= _usual_cosine(vectors, settings.near_duplicate_closer_than)
-    pairs, cosine = pairs[close], cosine[close]
+    hashes = distinct["perceptual_hash"].to_numpy().astype(np.uint64)
+    pairs, cosine = _close_pairs(_unit_vectors(features["vector"], distinct["place"].to_numpy()), hashes, settings)
     miniatures = np.frombuffer(b"".join(distinct["miniature"]), np.uint8).reshape(len(distinct), -1)
     likeness, aligned, windows = align(miniatures, pairs, settings.near_duplicate_smallest_part)
     alike = likeness >= settings.near_duplicate_likeness
@@ -173,12 +169,34 @@ def large_groups(groups: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
     return sizes.filter(pl.col("n") > settings.large_group).sort(["n", "group_id"], descending=[True, False])
 
 
-def _unit_vectors(column: pl.Series) -> np.ndarray:
-    """Lists as unit vectors, float32 [n, d]; the mean is subtracted, since it tells nothing about a single picture."""
-    vectors = column.explode().to_numpy().reshape(len(column), -1).astype(np.float32)
+def _unit_vectors(column: pl.Series, places: np.ndarray) -> np.ndarray:
+    """The lists at these places as unit vectors, float32 [n, d]; only one block of them exists twice at a time.
+
+    The mean is subtracted first, since it tells nothing about a single picture.
+    """
+    stored = column.explode().to_numpy().reshape(len(column), -1)
+    vectors = np.empty((len(places), stored.shape[1]), np.float32)
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(places), BLOCK)]
+    for block in blocks:
+        vectors[block] = stored[places[block]]
     if len(vectors) >= CENTRED_FROM:
-        vectors = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        vectors -= vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+    for block in blocks:
+        vectors[block] /= np.maximum(np.linalg.norm(vectors[block], axis=1, keepdims=True), 1e-12)
+    return vectors
+
+
+def _close_pairs(vectors: np.ndarray, hashes: np.ndarray, settings: ImageSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs to compare, int64 [m, 2], smaller first, sorted, and their cosines.
+
+    They are the nearest of every image by cosine, and the nearest by dHash, if their cosine is not a usual one.
+    """
+    count, usual = settings.near_duplicate_candidates, _usual_cosine(vectors, settings.near_duplicate_closer_than)
+    pairs = np.concatenate([nearest_by_cosine(vectors, count, usual), nearest_by_hash(hashes, count)])
+    pairs = np.unique(pairs, axis=0)
+    cosine = _cosines(vectors, pairs[:, 0], pairs[:, 1])
+    close = cosine >= usual
+    return pairs[close], cosine[close]
 
 
 def _usual_cosine(vectors: np.ndarray, share: float) -> float:
@@ -197,49 +215,6 @@ def _cosines(vectors: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndar
         block = slice(start, start + PAIRS_AT_A_TIME)
         cosines[block] = np.einsum("ij,ij->i", vectors[one[block]], vectors[other[block]])
     return cosines
-
-
-def _candidates(vectors: np.ndarray, hashes: np.ndarray, count: int) -> np.ndarray:
-    """Pairs to compare, int64 [m, 2], smaller first, sorted: the nearest by cosine and the nearest by dHash."""
-    hashes = hashes.astype(np.uint64)
-    if len(vectors) <= EXACT_UP_TO:
-        nearest = [
-            _nearest(len(vectors), count, lambda block: vectors[block] @ vectors.T),
-            _nearest(len(hashes), count, lambda block: 64 - np.bitwise_count(hashes[block, None] ^ hashes)),
-        ]
-    else:
-        bits = np.ascontiguousarray(hashes).view(np.uint8).reshape(len(hashes), 8)
-        nearest = [_nearly_nearest(vectors, count, "cos", "f32"), _nearly_nearest(bits, count, "hamming", "b1")]
-    pairs = np.concatenate(nearest)
-    pairs = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
-    return np.unique(pairs, axis=0).reshape(-1, 2)
-
-
-def _nearest(n: int, count: int, similarity: Callable[[slice], np.ndarray]) -> np.ndarray:
-    """Pairs of each row and its nearest rows, itself included, int64 [m, 2]; ties go to the first rows.
-
-    `similarity` returns the similarities [rows, n] of a block of rows to all rows.
-    """
-    wanted, pairs = min(count + 1, n), []
-    for start in range(0, n, BLOCK):
-        block = similarity(slice(start, start + BLOCK))
-        least = np.partition(block, n - wanted, axis=1)[:, n - wanted, None]
-        surely, tied = block > least, block == least
-        tied &= tied.cumsum(axis=1, dtype=np.int32) <= wanted - surely.sum(axis=1, keepdims=True)
-        rows, others = np.nonzero(surely | tied)
-        pairs.append(np.stack([rows + start, others], axis=1))
-    return np.concatenate(pairs)
-
-
-def _nearly_nearest(vectors: np.ndarray, count: int, metric: str, kind: str) -> np.ndarray:
-    """The same from an index of usearch, which may miss some, in far less time than n * n comparisons take."""
-    n, wanted = len(vectors), min(count + 1, len(vectors))
-    index = Index(ndim=vectors.shape[1] * (8 if kind == "b1" else 1), metric=metric, dtype=kind)
-    index.add(np.arange(n), vectors, threads=1)
-    matches: Any = index.search(vectors, wanted)
-    keys = np.asarray(matches.keys).reshape(n, -1).astype(np.int64)
-    rows, ranks = np.nonzero(np.arange(keys.shape[1]) < np.asarray(matches.counts).reshape(-1, 1))
-    return np.stack([rows, keys[rows, ranks]], axis=1)
 
 
 def _components(rows: pl.DataFrame, pairs: pl.DataFrame) -> np.ndarray:

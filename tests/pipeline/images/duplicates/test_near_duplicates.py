@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.near_duplicates import KINDS, colour, crop
-from pipeline.images.duplicates import near_duplicates
+from pipeline.images.duplicates import nearest
 from pipeline.images.duplicates.alignment import align
 from pipeline.images.duplicates.near_duplicates import group_images, large_groups, near_duplicate_pairs
 from pipeline.images.duplicates.page import duplicate_pairs_page
@@ -98,18 +98,9 @@ def test_every_kind_of_copy_is_found(kind: str):
     assert sum(found) >= 38
 
 
-def test_an_index_finds_in_many_images_what_comparing_all_finds(monkeypatch):
-    draw = random.Random(1)
-    rows = [row(f"/m/{n:02d}", picture(n)) for n in range(60)]
-    rows += [row(f"/z/{n:02d}", colour(picture(n), draw)) for n in range(60)]
-    everything = grouped(rows)
-    monkeypatch.setattr(near_duplicates, "EXACT_UP_TO", 10)
-    assert grouped(rows) == everything
-
-
 @pytest.mark.parametrize("block", [7, 512])
 def test_more_equal_vectors_than_are_compared_give_the_same_groups_in_any_order(monkeypatch, block: int):
-    monkeypatch.setattr(near_duplicates, "BLOCK", block)
+    monkeypatch.setattr(nearest, "BLOCK", block)
     alike = [row(f"/m/{n:02d}", saved_again(picture(1), quality=40 + n)) for n in range(ALIKE)]
     rows = [*alike, *(row(f"/o/{n:02d}", picture(n)) for n in range(2, 30))]
     vectors = {item["image_id"]: embedding(rows[0]["image"] if item in alike else item["image"]) for item in rows}

@@ -1,0 +1,208 @@
+"""The nearest rows of every row, exactly: by cosine above a bound, and by Hamming distance.
+
+Most cosines are far below what they have to beat. The vectors are projected onto their leading directions (PCA), and
+the norm of what remains is one number more: the product of two such short vectors is never below the cosine
+(Cauchy-Schwarz). The cosine itself is computed only where that bound is high enough.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+
+from pipeline.compiled import compiled, inner
+
+BLOCK = 1024  # rows compared with as many others at a time: 4 MB of products stay in the cache
+FEW, MANY = 256, 512  # leading directions of the matrix product, and of the second bound where the first is not enough
+SAMPLE = 20_000  # vectors that the directions are computed from; the neighbours are the same for any directions
+TRIED = 2_000  # vectors whose pairs tell how many the first bound leaves
+MOST_LEFT = 0.3  # share of pairs; where the bound leaves more, the plain product takes less time
+SLACK = np.float32(1e-4)  # well above the rounding errors of sums of thousands of products in float32
+LANES = 16  # sums kept side by side and added last, so that compilers vectorise without reordering an addition
+CHUNK = 256  # hashes compared at a time
+
+
+def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float) -> np.ndarray:
+    """Pairs of each row and its `count` nearest other rows: int64 [m, 2], smaller row first, sorted, each once.
+
+    `vectors` is float32 [n, d] of length 1. Pairs below `at_least` are left out. Of equal cosines, the first rows
+    count.
+    """
+    cosines, rows = _empty(len(vectors), count, np.float32(at_least))
+    short = _short_vectors(vectors, count, at_least)
+    first = vectors if short is None else short[:, : FEW + 1]
+    second = np.empty((0, 0), np.float32) if short is None else short
+    workers = len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(workers) as threads:
+        for one, other in _blocks(len(vectors)):
+            products = first[one] @ first[other].T
+            edges = np.linspace(0, len(products), workers + 1).astype(int)
+            places = (one.start, other.start)
+            looks = [
+                threads.submit(_reached, products, *part, *places, second, vectors, cosines) for part in pairwise(edges)
+            ]
+            for look in looks:
+                _insert_pairs(*look.result(), cosines, rows)
+    return _pairs(rows)
+
+
+def nearest_by_hash(hashes: np.ndarray, count: int) -> np.ndarray:
+    """Pairs of each row and its `count` nearest other rows by Hamming distance, as `nearest_by_cosine` returns them.
+
+    `hashes` is uint64 [n]. Of equal distances, the first rows count.
+    """
+    closeness, rows = _empty(len(hashes), count, np.int64(-65))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        starts = range(0, len(hashes), BLOCK)
+        list(threads.map(lambda start: _nearest_hashes(hashes, start, start + BLOCK, closeness, rows), starts))
+    return _pairs(rows)
+
+
+def _empty(n: int, count: int, worst: np.generic) -> tuple[np.ndarray, np.ndarray]:
+    """Places [n, count] for the nearest of each row, best first: their similarity, and their row; n stands for none."""
+    return np.full((n, count), worst), np.full((n, count), n, np.int64)
+
+
+def _pairs(rows: np.ndarray) -> np.ndarray:
+    n = len(rows)
+    one, place = np.nonzero(rows < n)
+    other = rows[one, place]
+    keys = np.unique(np.minimum(one, other) * n + np.maximum(one, other))
+    return np.stack([keys // n, keys % n], axis=1) if n else np.empty((0, 2), np.int64)
+
+
+def _blocks(n: int) -> Iterator[tuple[slice, slice]]:
+    """Every pair of blocks once, a block with itself included; all rows have met about as many others at any time."""
+    starts = range(0, n, BLOCK)
+    for apart in starts:
+        for one in range(0, n - apart, BLOCK):
+            yield slice(one, one + BLOCK), slice(one + apart, one + apart + BLOCK)
+
+
+def _short_vectors(vectors: np.ndarray, count: int, at_least: float) -> np.ndarray | None:
+    """The vectors along FEW directions, the norm of the rest, along MANY - FEW further ones, and the norm of that rest.
+
+    Returns float32 [n, MANY + 2], or None where the vectors are few or spread evenly over all directions.
+    """
+    n, d = vectors.shape
+    if n <= TRIED or d <= MANY:
+        return None
+    sample, tried = vectors[:: -(-n // SAMPLE)], vectors[:: -(-n // TRIED)]
+    directions = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, : -MANY - 1 : -1], np.float32)
+    bounds = _shortened(tried, directions)[:, : FEW + 1]
+    rank = len(tried) - 1 - max(1, round(count * len(tried) / n))
+    beaten = np.maximum(np.partition(tried @ tried.T, rank, axis=1)[:, rank], at_least)
+    if np.mean(bounds @ bounds.T >= np.minimum(beaten[:, None], beaten)) > MOST_LEFT:
+        return None
+    return _shortened(vectors, directions)
+
+
+def _shortened(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    short = np.empty((len(vectors), MANY + 2), np.float32)
+    for start in range(0, len(vectors), BLOCK):
+        block = slice(start, start + BLOCK)
+        along = vectors[block] @ directions
+        short[block, :FEW], short[block, FEW + 1 : -1] = along[:, :FEW], along[:, FEW:]
+        for column, k in ((FEW, FEW), (-1, MANY)):
+            short[block, column] = np.sqrt(np.maximum(0, 1 - np.square(along[:, :k]).sum(axis=1)))
+    return short
+
+
+@inner
+def _product(one, other):
+    """The inner product of two float32 vectors of one length."""
+    sums = np.zeros(LANES, np.float32)
+    whole = len(one) - len(one) % LANES
+    for start in range(0, whole, LANES):
+        for lane in range(LANES):
+            sums[lane] += one[start + lane] * other[start + lane]
+    total = np.float32(0)
+    for lane in range(LANES):
+        total += sums[lane]
+    for place in range(whole, len(one)):
+        total += one[place] * other[place]
+    return total
+
+
+@compiled
+def _reached(products, start, end, first_row, first_other, short, vectors, cosines):
+    """The pairs that rank among the nearest of either row so far, and their cosines: int64 [m, 2] and float32 [m].
+
+    `products` bounds the cosines of a block of rows, of which `start` to `end` are looked at, with a block of others.
+    """
+    pairs, found, n_found = np.empty((BLOCK, 2), np.int64), np.empty(BLOCK, np.float32), 0
+    last = cosines.shape[1] - 1
+    for place in range(start, end):
+        row = first_row + place
+        beaten = cosines[row, last]
+        for other_place in range(max(0, row + 1 - first_other), products.shape[1]):
+            other = first_other + other_place
+            to_beat = min(beaten, cosines[other, last])
+            bound = products[place, other_place] + SLACK
+            if bound < to_beat:
+                continue
+            if len(short) > 0:
+                further = _product(short[row, FEW + 1 :], short[other, FEW + 1 :])
+                if bound - short[row, FEW] * short[other, FEW] + further < to_beat:
+                    continue
+            cosine = _product(vectors[row], vectors[other])
+            if cosine < to_beat:
+                continue
+            if n_found == len(found):
+                pairs = np.concatenate((pairs, np.empty_like(pairs)))
+                found = np.concatenate((found, np.empty_like(found)))
+            pairs[n_found, 0], pairs[n_found, 1], found[n_found] = row, other, cosine
+            n_found += 1
+    return pairs[:n_found], found[:n_found]
+
+
+@compiled
+def _insert_pairs(pairs, found, similarities, rows):
+    for number in range(len(pairs)):
+        one, other = pairs[number, 0], pairs[number, 1]
+        _insert(found[number], other, similarities[one], rows[one])
+        _insert(found[number], one, similarities[other], rows[other])
+
+
+@inner
+def _insert(similarity, row, similarities, rows):
+    """Put the row in its place among the nearest, best first; of equal ones the smaller row is better."""
+    place = len(rows)
+    while place > 0:
+        before = similarities[place - 1]
+        if before > similarity or (before == similarity and rows[place - 1] < row):
+            break
+        if place < len(rows):
+            similarities[place], rows[place] = before, rows[place - 1]
+        place -= 1
+    if place < len(rows):
+        similarities[place], rows[place] = similarity, row
+
+
+@inner
+def _count_bits(value):
+    """The bits that are set in a uint64, in the form that compilers know as one instruction."""
+    value = value - ((value >> np.uint64(1)) & np.uint64(0x5555555555555555))
+    value = (value & np.uint64(0x3333333333333333)) + ((value >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (value * np.uint64(0x0101010101010101)) >> np.uint64(56)
+
+
+@compiled
+def _nearest_hashes(hashes, start, end, closeness, rows):
+    """Fill in the nearest of the rows `start` to `end`; `closeness` is the Hamming distance, negated."""
+    n, last = len(hashes), closeness.shape[1] - 1
+    distances = np.empty(CHUNK, np.uint64)
+    for row in range(start, min(end, n)):
+        for chunk in range(0, n, CHUNK):
+            length, least = min(CHUNK, n - chunk), np.uint64(65)
+            for place in range(length):
+                distances[place] = _count_bits(hashes[row] ^ hashes[chunk + place])
+                least = min(least, distances[place])
+            if -np.int64(least) <= closeness[row, last]:
+                continue
+            for place in range(length):
+                if chunk + place != row and -np.int64(distances[place]) > closeness[row, last]:
+                    _insert(-np.int64(distances[place]), chunk + place, closeness[row], rows[row])
