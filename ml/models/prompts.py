@@ -28,7 +28,9 @@ CLIP_TEXT_TOWER = TextTower()
 def tag_text(tags: FacetTags, tag: int, prompt: Prompt) -> str:
     """The text that stands for one tag: in training with one tag, and when tags are ranked.
 
-    `all_tags` ranks by the bare tag; `path_prompt` says the whole path, the most general first.
+    `path_prompt` says the whole path, the most general first. `all_tags` trains on joined tags and ranks by the bare
+    tag: tags are ranked one by one, and a joined text would need to know which others the image has. The bare tag is a
+    text of training too, wherever an image has one tag of the facet.
     """
     if prompt == "one_tag_prompt":
         return FACET_OF[tags.facet].prompt.format(tag=tags.labels[tag])
@@ -39,7 +41,11 @@ def tag_text(tags: FacetTags, tag: int, prompt: Prompt) -> str:
 
 
 def image_text(tags: FacetTags, closed: Sequence[int], prompt: Prompt, rng: random.Random) -> str:
-    """The text of an image for a facet: one random closed tag, or all of them joined by commas."""
+    """The text of an image for a facet: one random closed tag, or all of them joined by commas in a random order.
+
+    The order is drawn anew for every use of the image (ours; the paper does not say): in one order, the position of a
+    tag in the text would say which tag it is.
+    """
     if prompt == "all_tags":
-        return ", ".join(tags.labels[tag] for tag in closed)
+        return ", ".join(tags.labels[tag] for tag in rng.sample(closed, len(closed)))
     return tag_text(tags, closed[rng.randrange(len(closed))], prompt)

@@ -36,5 +36,5 @@ def _tokenizer(name: str, context: int, cleaning: str, options: str) -> Any:
     except (OSError, ValueError, ImportError) as error:
         raise WeightsError(
             f"The tokenizer {name} is not on this machine and could not be had ({type(error).__name__}): "
-            "connect once, and install the package `transformers`."
+            "connect once, and install `eufcc[text]`."
         ) from error

@@ -4,13 +4,12 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from ml.training.device import Device, DeviceError
 from ml.training.recipe import Recipe
@@ -61,11 +60,6 @@ def compiles(recipe: Recipe, device: Device) -> bool:
     if recipe.compile == "auto":
         return device.cuda and any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang")))
     return recipe.compile == "on"
-
-
-def synchronised(network: nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Ranks exchange gradients once a step, with its last micro-batch."""
-    return network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext()
 
 
 @contextmanager

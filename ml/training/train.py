@@ -16,7 +16,8 @@ from ml.dataset.batches import EpochSampler, Images, loader
 from ml.models.network import Network
 from ml.training import checkpoints
 from ml.training.device import Device, on_device
-from ml.training.optimization import autocast, compiles, cosine, in_steps, memory_explained, optimizer_for, synchronised
+from ml.training.gradients import add_gradients
+from ml.training.optimization import compiles, cosine, in_steps, memory_explained, optimizer_for
 from ml.training.progress import Progress
 from ml.training.recipe import Recipe
 
@@ -101,14 +102,7 @@ def train(
             schedule.step_update(position.epoch * sampler.steps + position.step)
             with memory_explained(recipe, device):
                 moved = [on_device(batch, device.torch_device, recipe) for batch in micro_batches]
-                totals = device.total(torch.stack([model.weights(batch) for batch in moved]).sum(0))
-                for number, batch in enumerate(moved):
-                    with synchronised(network, number == len(moved) - 1):
-                        with autocast(recipe, device):
-                            outputs = network(batch)
-                        loss = model.loss(outputs, batch, totals)
-                        (loss * device.world).backward()  # DDP averages over the ranks; the loss is their sum
-                    loss_sum += loss.detach()
+                loss_sum += add_gradients(model, network, moved, recipe, device)
                 if recipe.clip_norm is not None:
                     nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
                 state.optimizer.step()
