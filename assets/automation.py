@@ -33,8 +33,11 @@ BENCHMARK_JOB = _job(
 RELEASE_CANDIDATE_JOB = _job(
     "release_candidate", "Makes the splits and the release folder, without training.", "splits release"
 )
+SUITES_JOB = _job(
+    "suites", "Heads on stored features, on many splits: a provider left out, few labels, new tags.", "suites"
+)
 PROMOTE_JOB = _job("promote", "Puts the best model to use, unless the one in use is better.", "promotion")
-JOBS = [HARVEST_JOB, DATASET_JOB, SPLITS_JOB, BENCHMARK_JOB, RELEASE_CANDIDATE_JOB, PROMOTE_JOB, TIDY_JOB]
+JOBS = [HARVEST_JOB, DATASET_JOB, SPLITS_JOB, BENCHMARK_JOB, RELEASE_CANDIDATE_JOB, SUITES_JOB, PROMOTE_JOB, TIDY_JOB]
 
 # The jobs that a command runs. A run has partitions of one kind: collections, slices or none.
 RUNS = {
@@ -42,6 +45,7 @@ RUNS = {
     "dataset": ("harvest", "dataset"),
     "splits": ("splits",),
     "benchmark": ("harvest", "dataset", "benchmark"),
+    "suites": ("suites",),
     "promote": ("promote",),
 }
 TAGS = {"harvest": every_partition(PARTITIONS), "dataset": every_partition(SLICES)}

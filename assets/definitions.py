@@ -2,14 +2,26 @@
 
 import dagster as dg
 
-from assets import curation, evaluation, features, harvest, images, promotion, release, splits, training, vocabulary
+from assets import (
+    curation,
+    evaluation,
+    features,
+    harvest,
+    images,
+    promotion,
+    release,
+    splits,
+    suites,
+    training,
+    vocabulary,
+)
 from assets.automation import JOBS, PAGES_SENSOR, SCHEDULES
 from assets.checks import CHECKS
 from assets.engine.executors import executor_of
 from assets.resources import NO_IO, PROJECT
 from assets.sensors import SENSORS
 
-STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation, promotion, release)
+STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation, suites, promotion, release)
 
 defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING],

@@ -54,7 +54,7 @@ def demo(port: PORT = 0) -> None:
 
 
 @app.command()
-def run(job: Annotated[str, typer.Argument(help="harvest, dataset, splits or benchmark")]) -> None:
+def run(job: Annotated[str, typer.Argument(help="harvest, dataset, splits, benchmark or suites")]) -> None:
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
     os.environ[LINES] = "1"
     from assets.automation import RUNS, TAGS

@@ -1,0 +1,38 @@
+"""Stage suites: heads on stored features, on many splits beside the paper's two tests."""
+
+from pathlib import Path
+
+import polars as pl
+
+from assets.engine.asset_factory import stage_asset
+from assets.engine.console import bar
+from assets.engine.plan import AssetPlan
+from assets.engine.versions import code_version
+from pipeline.settings import Settings
+from pipeline.tables import IMAGES
+
+CODE = ("ml/suites", "pipeline/splits/suites.py")
+
+
+@stage_asset(AssetPlan("suites", code=CODE, settings=("suites", "features")), kinds={"pytorch", "parquet"})
+def suite_results(
+    images: Path,
+    features: Path,
+    groups: pl.DataFrame,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    storage: Path,
+    settings: Settings,
+) -> dict[str, pl.DataFrame]:
+    """Every row of the suites on every split of every suite. A killed run goes on from its finished cells."""
+    from ml.suites.collection import collect
+    from ml.suites.run import run_suites
+
+    known = IMAGES.read(images, ["record_id", "view", "image_id"])
+    extractor = settings.features.extractors[0]
+    collection = collect(known, groups, records, record_tags, tags, features, extractor)
+    advance = bar("suites", "cells")
+    return {
+        "suite_results": run_suites(collection, settings.suites, storage / "suite_cells", code_version(CODE), advance)
+    }
