@@ -17,6 +17,7 @@ from ml.evaluation.breakdowns import breakdowns_of
 from ml.evaluation.comparisons import compare_rows, main_ratios
 from ml.evaluation.evaluate import Row, Scored, results_of, score_predictions
 from ml.evaluation.image_scores import ImageScores
+from ml.evaluation.losses import losses_of
 from ml.evaluation.reference import ORACLE, score_oracle, score_prior
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
@@ -54,6 +55,8 @@ def evaluate_benchmark(
             breakdowns += breakdowns_of(scored, dataset, depths)
             if scored.baseline != ORACLE:
                 ratios[scored.baseline] = main_ratios(scored)
+        if split == "outer_test":
+            breakdowns += losses_of(folders, dataset, truth, settings)
         comparisons.append(compare_rows(ratios, list(combinations(ratios, 2)), dataset, split, settings))
     return Benchmark(
         RESULTS.frame(results).sort(RESULTS.key),

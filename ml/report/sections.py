@@ -15,6 +15,7 @@ from ml.report.charts import Chart, page_chart
 from ml.report.dataset_section import dataset_charts, vocabulary_trees
 from ml.report.examples import PLAUSIBLE, Example, examples
 from ml.report.findings import Finding
+from ml.report.losses import losses_section
 from ml.report.results import (
     SPLIT_TITLES,
     Cell,
@@ -64,6 +65,7 @@ def build_page(
         "ignored": ignored_shares(results),
         "findings": findings,
         "closer": closer_table(results),
+        "losses": losses_section(benchmark.breakdowns),
         "cost": cost_table(costs_of(models)) if models else None,
         "best": title(best),
         "largest": FACET_OF[largest].plural,
