@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from assets.cli import commands, index_weights
+from assets.cli import check_weights, commands, index_weights
 from assets.engine.console import LINES, complain, console
 from assets.engine.project import ROOT, current_project, home
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(commands.app)
 app.add_typer(index_weights.app)
+app.add_typer(check_weights.app)
 
 PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free port.", min=0, max=65535)]
 

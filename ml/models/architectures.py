@@ -19,5 +19,6 @@ BACKBONES = {  # as ml/recipes.toml names them
     "convnext_base": CONVNEXT_BASE,
     "mobilenetv2": Backbone("mobilenetv2_100", {"pad_type": "same"}, weights="mobilenetv2"),
     "efficientnet_lite0": Backbone("tf_efficientnet_lite0", weights="efficientnet_lite0"),
+    "dinov2": Backbone("vit_small_patch14_dinov2.lvd142m", weights="dinov2"),
     "gabor": Backbone("gabor"),  # ml/models/gabor.py: fixed filters and a small trained part
 }

@@ -28,7 +28,7 @@ def backbone_card(backbone: Backbone, pretrained: bool = True) -> NetworkCard:
     published = get_pretrained_cfg(backbone.name)
     if published is None:
         raise WeightsError(f"timm has no network `{backbone.name}`: `timm.list_models()` lists them.")
-    known = WEIGHTS.get(backbone.weights or "")
+    known = WEIGHTS.get(backbone.weights or "") if pretrained else None
     image = timm_input(vars(published) | (dict(known.input) if known else {}))
     card = NetworkCard("timm", backbone.name.partition(".")[0], backbone.options, None, None, image)
     if not pretrained:

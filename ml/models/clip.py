@@ -1,11 +1,13 @@
 """The CLIP baselines: an image tower and a text tower of open_clip, tags ranked by the similarity of their texts."""
 
+import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import open_clip
 import torch
@@ -210,10 +212,7 @@ def published(card: NetworkCard, folder: Path | None, size: int) -> tuple[Clip, 
 
     Raises WeightsError when its weights cannot be had, or are not those of this model.
     """
-    other = {} if size == card.input.size else {"force_image_size": size}
-    model = open_clip.create_model(
-        card.architecture, load_weights=False, pretrained_text=False, **card.options, **other
-    )
+    model = created(card, size)
     if card.weights is not None:
         file, seen = find_published(card.weights, folder)
         card = replace(card, weights=seen)
@@ -223,6 +222,29 @@ def published(card: NetworkCard, folder: Path | None, size: int) -> tuple[Clip, 
     del model.logit_scale, model.logit_bias  # they belong to `clip` now: a weight with two names cannot be saved
     clip.model = model
     return clip, card
+
+
+def created(card: NetworkCard, size: int, device: str = "cpu") -> Any:  # CLIP, CoCa or CustomTextCLIP
+    """A model of open_clip with random weights; on the device `meta` it has only shapes."""
+    other = {} if size == card.input.size else {"force_image_size": size}
+    with _without_warning("No pretrained weights loaded"):  # they are loaded by us, and checked before
+        return open_clip.create_model(
+            card.architecture, load_weights=False, pretrained_text=False, device=device, **card.options, **other
+        )
+
+
+@contextmanager
+def _without_warning(beginning: str) -> Iterator[None]:
+    """Leave out what open_clip says with this beginning, on the root logger."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(beginning)
+
+    logging.getLogger().addFilter(wanted)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(wanted)
 
 
 def load_published(model: nn.Module, file: Path) -> None:
