@@ -7,6 +7,7 @@ from assets import (
     evaluation,
     features,
     harvest,
+    history,
     images,
     promotion,
     release,
@@ -21,7 +22,10 @@ from assets.engine.executors import executor_of
 from assets.resources import NO_IO, PROJECT
 from assets.sensors import SENSORS
 
-STAGES = (harvest, vocabulary, curation, images, features, splits, training, evaluation, suites, promotion, release)
+STAGES = (
+    *(harvest, vocabulary, curation, images, features, splits, history),
+    *(training, evaluation, suites, promotion, release),
+)
 
 defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING],

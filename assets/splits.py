@@ -1,5 +1,6 @@
 """Stage splits: outer test providers by distance, a balanced inner test, and the files that models read."""
 
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -9,11 +10,13 @@ from pydantic import Field
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
+from pipeline.files import sha256_of, whole_file
 from pipeline.markdown import markdown
 from pipeline.release.folder import write_dataset
 from pipeline.tables import IMAGES, SPLIT_TABLE
 
 CODE = ("pipeline/splits", "pipeline/compiled.py")
+PREVIOUS = "previous_splits.parquet"  # in the cache: the earlier splits whose images keep theirs
 MOVED_SHOWN = 100  # images with another split than before that the metadata lists
 
 
@@ -63,9 +66,14 @@ def benchmark_splits(
     rules = project.settings.splits
     if config.seed is not None:
         rules = rules.model_copy(update={"seed": config.seed})
-    previous = _previous_splits(project, of_release=config.keep)
+    file = _previous_file(project, of_release=config.keep)
+    previous = SPLIT_TABLE.read(file) if file else None
     made = make_splits(known, groups, records, record_tags, tags, provider_distances, rules, previous)
-    told: dict[str, object] = {"moved": made.moved.height}
+    told: dict[str, object] = {"moved": made.moved.height, "seed": rules.seed}
+    if file is not None:  # a release that follows replaces it: `history` takes it from here
+        with whole_file(project.storage / "cache" / PREVIOUS) as copy:
+            shutil.copyfile(file, copy)
+        told["previous"] = sha256_of(project.storage / "cache" / PREVIOUS)
     if not made.moved.is_empty():
         told["moved_images"] = markdown(made.moved, most=MOVED_SHOWN)
     return {"splits": TableWithMetadata(made.splits, told), "split_tags": made.split_tags}
@@ -87,10 +95,15 @@ def dataset(
     write_dataset(images, records, record_tags, tags, splits, split_tags, folder, rejected_tags=rejected_tags)
 
 
-def _previous_splits(project: Project, *, of_release: bool = True) -> pl.DataFrame | None:
+def _previous_splits(project: Project) -> pl.DataFrame | None:
     """The splits that the settings name, else those of the release in the storage; None without either."""
+    file = _previous_file(project, of_release=True)
+    return SPLIT_TABLE.read(file) if file else None
+
+
+def _previous_file(project: Project, *, of_release: bool) -> Path | None:
     file = project.settings.splits.previous
     if file is None and of_release:
         file = project.here("release") / "splits.parquet"
         file = file if file.exists() else None
-    return SPLIT_TABLE.read(file) if file else None
+    return file

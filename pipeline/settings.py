@@ -239,6 +239,12 @@ class ReleaseSettings(Section):
     rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
 
 
+class HistorySettings(Section):
+    """Which sets of splits can be made again (`eufcc run splits --as-of`)."""
+
+    sets: int = Field(default=52, ge=1)  # ours: a year of weekly refreshes; `eufcc tidy` deletes older ones
+
+
 class BenchmarkSettings(Section):
     """Which rows are trained, from which recipe and which seed."""
 
@@ -282,6 +288,7 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     suites: SuiteSettings = SuiteSettings()
     release: ReleaseSettings = ReleaseSettings()
+    history: HistorySettings = HistorySettings()
 
 
 def full() -> Settings:

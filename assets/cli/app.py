@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 import warnings
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
@@ -15,6 +15,8 @@ from assets.engine.console import LINES, complain, console
 from assets.engine.project import ROOT, current_project, home
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import polars as pl
     from dagster import DagsterEvent
 
@@ -55,9 +57,17 @@ def demo(port: PORT = 0) -> None:
 
 
 @app.command()
-def run(job: Annotated[str, typer.Argument(help="harvest, dataset, splits, benchmark or suites")]) -> None:
+def run(
+    job: Annotated[str, typer.Argument(help="harvest, dataset, splits, benchmark or suites")],
+    as_of: Annotated[
+        str | None, typer.Option(help="Make the splits of this day, or with this hash, again (see `eufcc history`).")
+    ] = None,
+) -> None:
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
     os.environ[LINES] = "1"
+    if as_of is not None:
+        _run_as_of(job, as_of)
+        return
     from assets.automation import RUNS, TAGS
     from assets.definitions import defs
     from assets.engine.executors import execute
@@ -74,9 +84,36 @@ def run(job: Annotated[str, typer.Argument(help="harvest, dataset, splits, bench
             if not result.success:
                 break
     if not result.success:
-        for sentence in filter(None, map(_failure, result.all_events)):
-            complain(sentence)
+        _complain(result.all_events)
+
+
+def _run_as_of(job: str, asked: str) -> None:
+    """Make earlier splits again, and say whether they are the same to the byte."""
+    from assets.history import make_again
+
+    if job != "splits":
+        complain(f"Only splits can be made again: `eufcc run splits --as-of {asked}`.")
+        raise typer.Exit(2)
+    again = make_again(current_project(), asked)
+    if not again.result.success:
+        _complain(again.result.all_events)
+    console.print(f"  the splits of {again.of.made_at[:16]} are in {again.storage / 'splits.parquet'}", soft_wrap=True)
+    if again.left_out:
+        console.print(f"  {again.left_out} images are left out: today's take-down list names them")
+    if not again.is_same:
+        complain(
+            f"They are not the same: sha256 {again.sha256[:12]}, that day {again.of.splits[:12]}. The code has changed"
+            " since; use the version of that day."
+        )
         raise typer.Exit(1)
+    console.print(f"  the same to the byte as on that day: sha256 {again.of.splits}", soft_wrap=True)
+
+
+def _complain(events: "Iterable[DagsterEvent]") -> NoReturn:
+    """Print why a run failed, and end."""
+    for sentence in filter(None, map(_failure, events)):
+        complain(sentence)
+    raise typer.Exit(1)
 
 
 @app.command()

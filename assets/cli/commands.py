@@ -141,18 +141,29 @@ def export(
 def tidy(
     keep_days: Annotated[int, typer.Option(help="Delete runs that ended more than this many days ago.", min=1)] = 180,
 ) -> None:
-    """Delete old runs from the event log, and the pages of collections that are no longer in the settings."""
+    """Delete old runs, old sets of splits, and the pages of collections that are no longer in the settings."""
     from datetime import timedelta
 
     from assets.engine.instance import opened
     from assets.engine.project import home
-    from assets.engine.retention import delete_other_pages
+    from assets.engine.retention import delete_old_sets, delete_other_pages
     from assets.engine.retention import tidy as delete_old_runs
 
     with opened(home()) as (instance, _):
         runs = delete_old_runs(instance, timedelta(days=keep_days))
     answers.print(f"{len(runs)} runs were deleted from the event log.")
+    answers.print(f"{len(delete_old_sets(current_project()))} sets of splits were deleted from the history.")
     answers.print(f"Pages were deleted of: {', '.join(delete_other_pages(current_project())) or 'no collection'}.")
+
+
+@app.command()
+def history() -> None:
+    """List the sets of splits that `eufcc run splits --as-of` can make again, the latest last."""
+    from pipeline.history import SHORT, split_sets
+
+    sets = split_sets(current_project().here("history"))
+    rows = ((s.made_at[:16], s.splits[:SHORT], s.harvested[:16], f"{s.images:,}", f"{s.seed}") for s in sets)
+    answers.print(_table(("made (UTC)", "splits", "harvested until"), ("images", "seed"), rows))
 
 
 @app.command("match-trees")

@@ -1,4 +1,4 @@
-"""What a person or the clock clears away: old runs in the event log, and pages that no settings ask for any more."""
+"""What a person or the clock clears away: old runs, old sets of splits, and pages that no settings ask for any more."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,10 @@ from assets.engine.project import Project, size_of
 from assets.engine.run_config import fields_of
 from pipeline.harvest.pages import only_one
 from pipeline.harvest.store import other_collections
+from pipeline.history import SplitSet, prune, split_sets
 
 OTHERS = "not_in_the_settings"  # metadata of pages and records that names such collections
+AS_OF = "as_of"  # folder of the storage with sets of splits that were made again
 KEEP_DAYS = 180  # of runs, when nobody says otherwise
 
 
@@ -29,10 +31,10 @@ class TidyConfig(dg.Config):
 
 @dg.op(config_schema=fields_of(TidyConfig))
 def delete_old_runs(context: dg.OpExecutionContext, project: dg.ResourceParam[Project]) -> None:
-    """Deletes old runs with their events and logs, and on request pages. Leaves the tables in the storage."""
+    """Deletes old runs with their events and logs, old sets of splits, and on request pages. Leaves the tables."""
     config = TidyConfig(**context.op_config)
     deleted = tidy(context.instance, timedelta(days=config.keep_days))
-    context.log.info(f"{len(deleted)} runs were deleted.")
+    context.log.info(f"{len(deleted)} runs were deleted, {len(delete_old_sets(project))} sets of splits.")
     if config.other_pages:
         context.log.info(f"Pages were deleted of: {', '.join(delete_other_pages(project)) or 'no collection'}.")
 
@@ -73,3 +75,21 @@ def delete_other_pages(project: Project) -> list[str]:
             kept = {name: value for name, value in made.metadata.items() if name != OTHERS}
             project.remember("pages", made.fingerprint, {**kept, "bytes": size_of(folder)})
     return sorted(others.values())
+
+
+def delete_old_sets(project: Project) -> list[SplitSet]:
+    """Delete all but the latest sets of splits from the history, as many as the settings keep; returns the deleted.
+
+    What was made again of a deleted set goes with it. Raises InUse while a run adds a set.
+    """
+    folder, made = project.here("history"), project.made("history")
+    if made is None or len(split_sets(folder)) <= project.settings.history.sets:
+        return []
+    with hold(project.storage / ".made", ["history"], [], "eufcc tidy"):
+        project.forget("history")
+        gone = prune(folder, project.settings.history.sets)
+        kept = {**made.metadata, "sets": len(split_sets(folder)), "bytes": size_of(folder)}
+        project.remember("history", made.fingerprint, kept)
+    for one in gone:
+        shutil.rmtree(project.storage / AS_OF / one.name, ignore_errors=True)
+    return gone

@@ -1,4 +1,7 @@
-"""Run as a process: the harvest of a refresh and the dataset after it; prints what each asset worked on, as JSON."""
+"""Run as a process: the harvest of a refresh and the jobs after it; prints what each asset worked on, as JSON.
+
+`python refreshed.py MODE [JOB …]`: without jobs, the dataset.
+"""
 
 import json
 import sys
@@ -10,11 +13,11 @@ from assets.definitions import defs
 
 with dg.DagsterInstance.get() as instance:
     told = {}
-    for job in ("harvest", "dataset"):
+    for job in ("harvest", *(sys.argv[2:] or ["dataset"])):
         config = {"ops": {"pages": {"config": {"mode": sys.argv[1]}}}} if job == "harvest" else {}
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance, run_config=config | quiet, tags=TAGS[job], raise_on_error=False
+            instance=instance, run_config=config | quiet, tags=TAGS.get(job, {}), raise_on_error=False
         )
         if not result.success:
             sys.exit(f"{job} failed")
