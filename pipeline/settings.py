@@ -307,6 +307,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None, *, from
     # The full minimums would take 40 % of the rendered museum's 1,500 images.
     fewer = {facet.key: facet.min_test_images_demo for facet in ALL_FACETS}
     least = fewer if museum == RENDERED_MUSEUM else SplitSettings().min_test_images
+    network = "efficientnet_lite0" if from_index else "mobilenetv2" if weights else "random-inception"
     everything_here = {"*": address} if address is not None else {}
     return Settings(
         profile="demo",
@@ -317,15 +318,7 @@ def demo(museum: Path, address: str | None, weights: Path | None = None, *, from
         vocabulary=VocabularySettings(label_files=tuple(file for file in [museum / "labels.csv"] if file.is_file())),
         curation=CurationSettings(more_open_rights=_lines(museum / "open_rights.txt")),
         images=ImageSettings(slices=4, allowed_addresses=("127.0.0.0/8",), placeholder_sha256=(PLACEHOLDER_SHA256,)),
-        features=FeatureSettings(
-            extractors=("efficientnet_lite0",)
-            if from_index
-            else ("mobilenetv2",)
-            if weights
-            else ("random-inception",),
-            weights=weights,
-            image_size=128 if weights else None,
-        ),
+        features=FeatureSettings(extractors=(network,), weights=weights, image_size=128 if weights else None),
         splits=SplitSettings(kid_subset=100, bootstrap=10, min_test_images=least),
         benchmark=BenchmarkSettings(recipes="demo_index" if from_index else ""),
     )
