@@ -16,6 +16,8 @@ from assets.engine.project import current_project
 if TYPE_CHECKING:
     import polars as pl
 
+    from ml.evaluation.power import Size, Spread
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # Their output is a result, and goes to stdout; in a file or a pipe, tables have 200 columns.
 answers = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -79,6 +81,27 @@ def predictions_from_answers(
     answers.print(f"{out}: {said}.", soft_wrap=True)
     for name, count in counts.unknown.most_common(SHOWN_UNKNOWN):
         answers.print(f"  {count:>6,}  {name}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def power(
+    run_a: Annotated[str, typer.Argument(help="A row of this profile, or a folder of predictions.")],
+    run_b: Annotated[str, typer.Argument(help="The other one.")],
+    difference: Annotated[float, typer.Option(help="The difference that should be seen, in points.", min=0.01)] = 3.0,
+    facet: Annotated[str, typer.Option(help="A facet, or the mean over them.")] = "mean",
+    release: Annotated[
+        Path | None, typer.Option(help="Dataset or release folder; by default the one beside the predictions.")
+    ] = None,
+) -> None:
+    """How many images and providers a test needs to show a difference, at the spread that two rows have today."""
+    from ml.evaluation.power import sizes_needed, spreads
+    from pipeline.settings import EvaluationSettings
+
+    first, second = _run(run_a), _run(run_b)
+    dataset = release or first.parent.parent / "dataset"
+    answers.print(f"A {first}\nB {second}", soft_wrap=True)
+    for spread in spreads(first, second, dataset, EvaluationSettings(), facet):
+        answers.print(_sizes(spread, list(sizes_needed(spread, difference / 100)), difference))
 
 
 @app.command()
@@ -214,6 +237,32 @@ def _table(left: Sequence[str], right: Sequence[str], rows: Iterable[Sequence[st
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*row)
+    return table
+
+
+def _sizes(spread: "Spread", sizes: Iterable["Size"], difference: float) -> Table:
+    from ml.report.results import SPLIT_TITLES, points
+
+    def row(size: "Size") -> tuple[str, ...]:
+        if size.groups_a_provider is None:
+            what = ("the same providers", f"{spread.providers:,}", "–")
+        else:
+            what = ("other providers", "–" if size.units is None else f"{size.units:,}", f"{size.groups_a_provider:,}")
+        shown = "–" if size.simulated is None else f"{size.simulated:.0%}"
+        return *what, "more than a million" if size.groups is None else f"{size.groups:,}", shown
+
+    table = _table(("",), ("providers", "images of each", "images", "shown in"), map(row, sizes))
+    table.title = f"{SPLIT_TITLES[spread.split]}: to see {difference:g} points with a chance of 80 %"
+    between = (
+        "unknown with one provider" if spread.between != spread.between else points(spread.between**0.5).lstrip("+")
+    )
+    within = points(spread.within**0.5).lstrip("+")
+    table.caption = (
+        f"Today A − B is {points(spread.difference)} points on {spread.groups:,} images (near-duplicates counted once) "
+        f"of {spread.providers:,} providers. Standard deviation within a provider {within}, "
+        f"between providers {between}. "
+        "Shown in: the share of simulated tests of that size whose 95 % interval lies above zero."
+    )
     return table
 
 

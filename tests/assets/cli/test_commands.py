@@ -96,6 +96,17 @@ def test_two_rows_are_compared_on_the_same_images(eufcc, run: Path, tmp_path: Pa
     assert "Acc@1" in eufcc("compare", *rows, "--all")[1]
 
 
+def test_the_size_of_a_test_that_shows_a_difference_is_told(eufcc, run: Path):
+    rows = [run / "predictions" / name for name in ("softmax", "multilabel")]
+    code, out, _ = eufcc("power", *rows, "--difference", "5")
+    assert code == 0
+    assert "Inner test: to see 5 points with a chance of 80 %" in out
+    needed = {n: int(re.search(rf"other providers +([\d,]+) +{n} ", out)[1].replace(",", "")) for n in (20, 200)}
+    assert 2 <= needed[200] <= needed[20]
+    said = only_sentence(*eufcc("power", *rows, "--facet", "colour"))
+    assert said.startswith("There is no facet colour; there are object_types")
+
+
 def test_two_runs_are_compared_row_by_row(eufcc, run: Path, tmp_path: Path):
     other = Path(shutil.copytree(run, tmp_path / "other"))
     shutil.rmtree(other / "predictions" / "softmax")
