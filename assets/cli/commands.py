@@ -99,8 +99,9 @@ def power(
 
     first, second = _run(run_a), _run(run_b)
     dataset = release or first.parent.parent / "dataset"
+    found = spreads(first, second, dataset, EvaluationSettings(), facet)
     answers.print(f"A {first}\nB {second}", soft_wrap=True)
-    for spread in spreads(first, second, dataset, EvaluationSettings(), facet):
+    for spread in found:
         answers.print(_sizes(spread, list(sizes_needed(spread, difference / 100)), difference))
 
 
