@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.engine.project import Project
 from assets.engine.retention import TIDY_JOB
 from assets.harvest import PARTITIONS
 from assets.images import SLICES
@@ -17,26 +18,30 @@ JOB = "eufcc/job"  # tag of every run of a job: deploy/dagster.yaml allows one r
 RETRY = {"dagster/retry_strategy": "FROM_ASSET_FAILURE"}
 
 
-def _job(name: str, description: str, stages: str) -> Any:
-    selection = dg.AssetSelection.groups(*stages.split())
+# The stages of each job.
+STAGES_OF = {
+    "harvest": ("harvest",),
+    "dataset": ("vocabulary", "curation", "images", "features"),
+    "splits": ("splits",),
+    "benchmark": ("splits", "release", "training", "evaluation"),
+    "release_candidate": ("splits", "release"),
+    "suites": ("suites",),
+    "promote": ("promotion",),
+}
+
+
+def _job(name: str, description: str) -> Any:
+    selection = dg.AssetSelection.groups(*STAGES_OF[name])
     return dg.define_asset_job(name, selection, description=description, tags={**RETRY, JOB: name})
 
 
-HARVEST_JOB = _job("harvest", "Harvests records from Europeana, and notes withdrawn ones.", "harvest")
-DATASET_JOB = _job(
-    "dataset", "Makes usable images with tags and features from the records.", "vocabulary curation images features"
-)
-SPLITS_JOB = _job("splits", "Splits the dataset: outer test, inner test, validation and training.", "splits")
-BENCHMARK_JOB = _job(
-    "benchmark", "From the splits to trained models, result tables and release.", "splits release training evaluation"
-)
-RELEASE_CANDIDATE_JOB = _job(
-    "release_candidate", "Makes the splits and the release folder, without training.", "splits release"
-)
-SUITES_JOB = _job(
-    "suites", "Heads on stored features, on many splits: a provider left out, few labels, new tags.", "suites"
-)
-PROMOTE_JOB = _job("promote", "Puts the best model to use, unless the one in use is better.", "promotion")
+HARVEST_JOB = _job("harvest", "Harvests records from Europeana, and notes withdrawn ones.")
+DATASET_JOB = _job("dataset", "Makes usable images with tags and features from the records.")
+SPLITS_JOB = _job("splits", "Splits the dataset: outer test, inner test, validation and training.")
+BENCHMARK_JOB = _job("benchmark", "From the splits to trained models, result tables and release.")
+RELEASE_CANDIDATE_JOB = _job("release_candidate", "Makes the splits and the release folder, without training.")
+SUITES_JOB = _job("suites", "Heads on stored features, on many splits: a provider left out, few labels, new tags.")
+PROMOTE_JOB = _job("promote", "Puts the best model to use, unless the one in use is better.")
 JOBS = [HARVEST_JOB, DATASET_JOB, SPLITS_JOB, BENCHMARK_JOB, RELEASE_CANDIDATE_JOB, SUITES_JOB, PROMOTE_JOB, TIDY_JOB]
 
 # The jobs that a command runs. A run has partitions of one kind: collections, slices or none.
@@ -52,6 +57,14 @@ TAGS = {"harvest": every_partition(PARTITIONS), "dataset": every_partition(SLICE
 # The configuration of a release candidate: every image of the last release keeps its split.
 CANDIDATE_CONFIG: dict[str, Any] = {"ops": {"make_benchmark_splits": {"config": {"keep": True}}}}
 REFRESH_PAGES = {"pages": {"config": {"mode": "refresh"}}}
+
+
+def jobs_of(command: str, project: Project) -> tuple[str, ...]:
+    """The jobs that a command runs; `dataset` too when the take-down list has changed since the images were made."""
+    jobs = RUNS[command]
+    if "dataset" in jobs or not any(name.startswith("images/") for name in project.older_than_takedowns()):
+        return jobs
+    return ("harvest", "dataset") if jobs == ("harvest",) else ("dataset", *jobs)
 
 
 def _schedule(name: str, job: Any, cron: str, description: str, **asked: Any) -> dg.ScheduleDefinition:

@@ -15,11 +15,13 @@ from pipeline.settings import Settings
 from pipeline.tables import IMAGES, RECORDS
 from pipeline.vocabulary.facets import load_rules, rule_effects
 
-plan = partial(AssetPlan, "curation", code=("pipeline/curation", "pipeline/vocabulary"))
+plan = partial(AssetPlan, "curation")
+RIGHTS = ("curation.open_rights", "curation.more_open_rights")
+MINIMUM = "curation.min_images_per_tag"
+RULES = (*RIGHTS, MINIMUM, "curation.excluded_providers", "curation.max_records_per_provider", "vocabulary.rules_file")
 SELECTION = ("selected_records", "candidate_record_tags", "selection_report",
              "ignored_corrections", "removed_candidates", "rule_effects")  # fmt: skip
 PAGE = "statistics.html"
-DECISIONS = ("ml/assistant/annotation.py", "ml/assistant/decisions.py", "ml/assistant/current_decisions.py")
 
 
 def state_of_decisions(project: Project) -> str:
@@ -29,7 +31,7 @@ def state_of_decisions(project: Project) -> str:
     return state_of(database_of(project.storage))
 
 
-@stage_asset(AssetPlan("curation", code=DECISIONS, outside=state_of_decisions), kinds={"sqlalchemy", "polars"})
+@stage_asset(plan(outside=state_of_decisions), kinds={"sqlalchemy", "polars"})
 def cataloguer_decisions(project: Project) -> pl.DataFrame:
     """The current decisions in the assistant's database; none before its first use.
 
@@ -40,14 +42,14 @@ def cataloguer_decisions(project: Project) -> pl.DataFrame:
     return read_decisions(database_of(project.storage))
 
 
-@stage_asset(plan(settings=("curation",)), kinds={"csv", "polars"})
+@stage_asset(plan(settings=("curation.corrections_file",)), kinds={"csv", "polars"})
 def corrections(cataloguer_decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """From the curators' file and the cataloguers' decisions: accepted tags are added, rejected ones removed."""
     of_file = read_corrections(settings.curation.corrections_file)
     return all_corrections(of_file, decisions_as_corrections(cataloguer_decisions))
 
 
-@stage_asset(plan(writes=SELECTION, settings=("curation", "vocabulary")))
+@stage_asset(plan(writes=SELECTION, settings=RULES))
 def selection(
     records: pl.DataFrame,
     concept_alignments: pl.DataFrame,
@@ -77,7 +79,7 @@ def selection(
     }
 
 
-@stage_asset(plan(writes=("tags", "record_tags", "curation_report", "removed_tags"), settings=("curation",)))
+@stage_asset(plan(writes=("tags", "record_tags", "curation_report", "removed_tags"), settings=(MINIMUM,)))
 def usable(candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataFrame, settings: Settings) -> Tables:
     """Second pass, on usable images, counting exact duplicates once. Splits, statistics and release use this one."""
     from pipeline.curation.curate import curate_usable
@@ -92,7 +94,7 @@ def usable(candidate_record_tags: pl.DataFrame, images: Path, concepts: pl.DataF
     }
 
 
-@stage_asset(AssetPlan("curation", code=("pipeline/curation",)), kinds={"plotly", "html"})
+@stage_asset(plan(), kinds={"plotly", "html"})
 def statistics(tags: pl.DataFrame, record_tags: pl.DataFrame, images: Path, records: Path, storage: Path) -> Metadata:
     """The paper's figures on one page: providers, tags per image, facets, the frequency curve, a sunburst per facet."""
     from pipeline.curation.statistics import figures
@@ -106,7 +108,7 @@ def statistics(tags: pl.DataFrame, record_tags: pl.DataFrame, images: Path, reco
     return {"statistics": {"page": PAGE, "images": of_images.height, **small_tables(*tables)}}
 
 
-@stage_asset(AssetPlan("curation", code=("pipeline/curation/corrections.py",)))
+@stage_asset(plan())
 def rejected_tags(corrections: pl.DataFrame, tags: pl.DataFrame, record_tags: pl.DataFrame) -> pl.DataFrame:
     """Removed tags with their descendants: training treats them as verified negatives, not as missing tags."""
     return rejected_tags_of(corrections, tags, record_tags)

@@ -2,30 +2,13 @@
 
 import dagster as dg
 
-from assets import (
-    curation,
-    evaluation,
-    features,
-    harvest,
-    history,
-    images,
-    promotion,
-    release,
-    splits,
-    suites,
-    training,
-    vocabulary,
-)
+from assets import training
 from assets.automation import JOBS, PAGES_SENSOR, SCHEDULES
 from assets.checks import CHECKS
 from assets.engine.executors import executor_of
 from assets.resources import NO_IO, PROJECT
 from assets.sensors import SENSORS
-
-STAGES = (
-    *(harvest, vocabulary, curation, images, features, splits, history),
-    *(training, evaluation, suites, promotion, release),
-)
+from assets.steps import STAGES
 
 defs = dg.Definitions(
     assets=[*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING],

@@ -12,14 +12,13 @@ from assets.training import ROWS
 from pipeline.settings import Settings
 
 plan = partial(AssetPlan, "evaluation", settings=("evaluation",))
-CODE = ("ml/evaluation", "ml/baselines.py")
 PREDICTIONS = tuple(f"predictions/{row.key}" for row in ROWS)
 MODELS = tuple(f"models/{row.key}" for row in ROWS)
 SHOWN = ("tags", "record_tags", "records", "splits", "split_tags", "provider_distances", "cataloguer_decisions")
 
 
 @stage_asset(
-    plan(writes=("results", "breakdowns", "comparisons"), code=CODE, after=("dataset", *PREDICTIONS)),
+    plan(writes=("results", "breakdowns", "comparisons"), after=("dataset", *PREDICTIONS), of_images=False),
     kinds={"numba", "parquet"},
 )
 def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
@@ -34,7 +33,7 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
 
 
 @stage_asset(
-    plan(code=(*CODE, "ml/report"), after=("dataset", *PREDICTIONS, *MODELS, *SHOWN)),
+    plan(after=("dataset", *PREDICTIONS, *MODELS, *SHOWN)),
     kinds={"plotly", "html"},
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )

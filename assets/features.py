@@ -13,12 +13,17 @@ from assets.partitions import slices_backfill
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 
-FEATURES_CODE = ("ml/features/extract.py", "ml/features/extractors.py", "ml/models/weights.py")
-DUPLICATES = "pipeline/images/duplicates"
+SIMILARITY = (
+    "images.near_duplicate_candidates",
+    "images.near_duplicate_closer_than",
+    "images.near_duplicate_likeness",
+    "images.near_duplicate_difference",
+    "images.near_duplicate_smallest_part",
+)
 
 
 @stage_asset(
-    AssetPlan("features", code=FEATURES_CODE, settings=("features",)),
+    AssetPlan("features", settings=("features",)),
     kinds={"pytorch", "parquet"},
     pool="gpu",
     slices=SLICES,
@@ -36,7 +41,7 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
     return {"features": {**described, "extractors": ", ".join(settings.features.extractors)}}
 
 
-@stage_asset(AssetPlan("features", code=(f"{DUPLICATES}/near_duplicates.py",), settings=("images", "features")))
+@stage_asset(AssetPlan("features", settings=(*SIMILARITY, "features.extractors")))
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     """Near-duplicates agree in hash, embedding and pixels; images with the same bytes or record need no more."""
     from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
@@ -47,7 +52,7 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
 
 
 @stage_asset(
-    AssetPlan("features", code=(f"{DUPLICATES}/page.py", f"{DUPLICATES}/near_duplicates.html")),
+    AssetPlan("features"),
     kinds={"html"},
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )

@@ -33,7 +33,6 @@ from pipeline.http import HttpClient
 from pipeline.settings import Settings
 from pipeline.tables import TOMBSTONES
 
-CODE = ("pipeline/http.py", "pipeline/harvest")
 SETTINGS = current_project().settings
 PARTITIONS = collections_partitions(SETTINGS)
 # A step whose server does not answer is tried again later; what it has fetched so far is kept.
@@ -70,7 +69,12 @@ MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=32), fail_wi
 
 
 PAGES_SPEC = asset_spec(
-    "pages", "harvest", PAGES, kinds={"europeana", "json"}, code_version=code_version(CODE), freshness_policy=WEEKLY
+    "pages",
+    "harvest",
+    PAGES,
+    kinds={"europeana", "json"},
+    code_version=code_version(["assets/harvest.py:pages"]),
+    freshness_policy=WEEKLY,
 )
 
 
@@ -88,8 +92,14 @@ def pages(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project])
     """Harvest the collections of the run, one after the other."""
     config = HarvestConfig(**context.op_execution_context.op_config)
     started = time.monotonic()
+    unfinished = project.storage / "cache" / "unfinished_harvest"  # its pages are not those of their note
+    stored = project.made("pages")
+    with failures():
+        if stored and stored.stamps and not unfinished.exists():  # older versions did not mark an unfinished harvest
+            project.check("pages")
     folder = _pages_of_this_source(project)
     before = project.made("pages")
+    unfinished.touch()
     with failures(), europeana(project) as client:
         summaries = {key: _harvest(client, project, key, folder, config.mode) for key in context.partition_keys}
     metadata = {
@@ -101,6 +111,7 @@ def pages(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project])
         **(others := told_of_others(folder, project.settings)),
     }
     made = project.remember("pages", source_version(project), metadata)
+    unfinished.unlink()
     checks = check_results("pages", [folder / key for key in context.partition_keys], made)
     seconds, reused = time.monotonic() - started, before is not None and before.sha256 == made.sha256
     say("pages", made.metadata, seconds, reused)
@@ -108,7 +119,7 @@ def pages(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project])
     return result_of("pages", made, seconds, reused, checks=checks)
 
 
-@stage_asset(AssetPlan("harvest", code=CODE, settings=("harvest",)), freshness_policy=WEEKLY)
+@stage_asset(AssetPlan("harvest", settings=("harvest",)), freshness_policy=WEEKLY)
 def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     """A record that several keywords find is one row. Rights are normalised, concepts keep their roles."""
     file = storage / "records.parquet"
@@ -120,7 +131,7 @@ def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
 
 
 @stage_asset(
-    AssetPlan("harvest", code=CODE, settings=("harvest",), again=lambda config, before: config.compare),
+    AssetPlan("harvest", settings=("harvest",), again=lambda config, before: config.compare),
     kinds={"europeana", "parquet"},
     pool="europeana",
     retry_policy=NETWORK_RETRY,
@@ -171,7 +182,7 @@ def _pages_of_this_source(project: Project) -> Path:
 
     The ledgers of fetched images are removed with them: another museum has other images at the same URLs.
     """
-    folder, note = project.here("pages"), project.storage / "cache" / "harvested_source"
+    folder, note = project.here("pages", whole=False), project.storage / "cache" / "harvested_source"
     source, made = source_version(project), project.made("pages")
     known = note.read_text(encoding="utf-8") if note.exists() else made.fingerprint if made else None
     if folder.exists() and known != source:

@@ -52,7 +52,7 @@ class MadeAgain:
         return self.sha256 == self.of.splits
 
 
-@stage_asset(AssetPlan("splits", code=("pipeline/history.py",), settings=SECTIONS), kinds={"parquet", "json"})
+@stage_asset(AssetPlan("splits", settings=SECTIONS), kinds={"parquet", "json"})
 def history(
     pages: Path,
     tombstones: Path,

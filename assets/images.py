@@ -11,8 +11,9 @@ from pydantic import Field
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.console import bar
+from assets.engine.notes import SLICED
 from assets.engine.plan import AssetPlan, Metadata
-from assets.engine.project import SLICED, Project, current_project
+from assets.engine.project import Project, current_project
 from assets.harvest import NETWORK_RETRY, source_version
 from assets.partitions import slices_backfill
 from pipeline.images.fetch import fetch_images, idle_takedowns
@@ -20,7 +21,15 @@ from pipeline.images.slices import in_slice, slice_names
 from pipeline.images.wanted import wanted_images
 from pipeline.tables import FETCHES
 
-CODE = ("pipeline/http.py", "pipeline/images/fetch.py", "pipeline/images/slices.py", "pipeline/images/wanted.py")
+# What decides which pictures are stored, and how; not how many are fetched at once, or how long we wait.
+STORED = tuple(
+    f"images.{name}"
+    for name in (
+        "short_side", "min_short_side", "jpeg_quality", "slices", "rows_per_shard", "max_shard_mb", "rows_per_group",
+        "redirects", "max_bytes", "max_pixels", "decode_timeout_s", "decode_memory_mb", "placeholder_sha256",
+        "allowed_addresses", "takedown_file",
+    )
+)  # fmt: skip
 
 
 class FetchConfig(dg.Config):
@@ -37,9 +46,9 @@ SLICES = dg.StaticPartitionsDefinition(slice_names(current_project().settings.im
     AssetPlan(
         "images",
         writes=("fetches", "images"),
-        code=CODE,
-        settings=("images",),
+        settings=(*STORED, "harvest.image_source"),
         outside=source_version,
+        takes_down=True,
         again=lambda config, before: config.refresh or config.retry_now or before.metadata["states"].get("failed", 0),
     ),
     kinds={"httpx", "pillow", "parquet"},
@@ -75,6 +84,7 @@ def fetched_images(
     fetched = FETCHES.read(table, ["fetched_at"])["fetched_at"]
     new: dict[str, object] = {"recomputed": int((fetched >= started).sum()), "requests": summary.requests}
     images = {"rows": summary.usable, **new, "wanted": summary.wanted, "shards": summary.shards}
+    images["taken_down"] = wanted.height - summary.wanted
     if idle := idle_takedowns(everything, settings.images.takedown_file):  # of all slices: a line is for one of them
         images["takedowns_that_name_nothing"] = list(idle)
     return {

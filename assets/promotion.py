@@ -11,7 +11,6 @@ from assets.engine.plan import AssetPlan, Metadata
 from assets.evaluation import MODELS
 from ml.registry.champion import best_contender, promote, read_contender, write_contender
 
-CODE = ("ml/registry/champion.py",)
 CHALLENGER = "challenger.json"
 
 
@@ -25,7 +24,7 @@ class PromotionConfig(dg.Config):
     )
 
 
-@stage_asset(AssetPlan("promotion", code=CODE), kinds={"json"})
+@stage_asset(AssetPlan("promotion"), kinds={"json"})
 def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) -> Metadata:
     """The best row of the stored benchmark. A check blocks it when the champion is better."""
     rows = results if config.baseline is None else results.filter(pl.col("baseline") == config.baseline)
@@ -34,7 +33,7 @@ def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) ->
     return {"challenger": {"row": best.baseline, "r_precision": best.score, "low": best.low, "high": best.high}}
 
 
-@stage_asset(AssetPlan("promotion", code=CODE, after=MODELS), kinds={"safetensors", "json"})
+@stage_asset(AssetPlan("promotion", after=MODELS), kinds={"safetensors", "json"})
 def champion(challenger: Path, storage: Path) -> Metadata:
     """A copy of the model in use, with the scores that it was promoted for."""
     best = read_contender(challenger / CHALLENGER)

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import polars as pl
 
+from assets.curation import RIGHTS
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan, Metadata
-from assets.engine.project import Project
 from pipeline.release.pack import ReleaseTables, write_release
+from pipeline.settings import Settings
+
+STATED = ("release", *RIGHTS, "vocabulary.languages", "http.user_agent", "profile", "source")
 
 
 @stage_asset(
-    AssetPlan("release", code=("pipeline/release",), settings=("release", "curation", "vocabulary")),
+    AssetPlan("release", settings=STATED),
     kinds={"huggingface", "parquet"},
 )
 def release(
@@ -21,7 +24,7 @@ def release(
     tags: pl.DataFrame,
     split_tags: pl.DataFrame,
     tombstones: pl.DataFrame,
-    project: Project,
+    settings: Settings,
     storage: Path,
 ) -> Metadata:
     """A folder ready for the Hugging Face hub: Parquet per split, card, Croissant, provenance, SKOS, checksums.
@@ -29,5 +32,5 @@ def release(
     It contains only records with rights in the allow-list, and none that was withdrawn.
     """
     tables = ReleaseTables(records, record_tags, tags, split_tags, tombstones)
-    write_release(dataset, tables, storage / "release", project.settings)
+    write_release(dataset, tables, storage / "release", settings)
     return {"release": {"card": (storage / "release" / "README.md").read_text(encoding="utf-8")}}

@@ -13,9 +13,19 @@ from assets.engine.project import Project
 from pipeline.files import sha256_of, whole_file
 from pipeline.markdown import markdown
 from pipeline.release.folder import write_dataset
+from pipeline.settings import Settings
 from pipeline.tables import IMAGES, SPLIT_TABLE
 
-CODE = ("pipeline/splits", "pipeline/compiled.py")
+# The settings that decide the outer test, and those that decide the others.
+OUTER = (
+    "splits.seed", "splits.previous", "splits.reselect", "splits.outer_providers", "splits.second_rule",
+    "splits.outer_min_share", "splits.outer_max_share", "splits.outer_min_entropy_bits", "splits.outer_extractor",
+    "splits.kid_subset", "splits.bootstrap",
+)  # fmt: skip
+INNER = (
+    "splits.seed", "splits.previous", "splits.test_share", "splits.validation_share", "splits.max_tag_share",
+    "splits.min_test_images", "splits.objective", "splits.size",
+)  # fmt: skip
 PREVIOUS = "previous_splits.parquet"  # in the cache: the earlier splits whose images keep theirs
 MOVED_SHOWN = 100  # images with another split than before that the metadata lists
 
@@ -31,9 +41,14 @@ class SplitConfig(dg.Config):
     )
 
 
-@stage_asset(AssetPlan("splits", code=CODE, settings=("splits", "features")), kinds={"numpy", "parquet"})
+@stage_asset(AssetPlan("splits", settings=OUTER), kinds={"numpy", "parquet"})
 def provider_distances(
-    features: Path, images: Path, records: pl.DataFrame, record_tags: pl.DataFrame, project: Project
+    features: Path,
+    images: Path,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    project: Project,
+    settings: Settings,
 ) -> pl.DataFrame:
     """The complete ranking, with the reason why a provider is in the outer test or not.
 
@@ -42,13 +57,11 @@ def provider_distances(
     from pipeline.splits.outer import provider_distances as distances_of_providers
 
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
-    rules = project.settings.splits
-    return distances_of_providers(features, known, records, record_tags, rules, _previous_splits(project))
+    previous = _previous_splits(project)
+    return distances_of_providers(features, known, records, record_tags, settings.splits, previous)
 
 
-@stage_asset(
-    AssetPlan("splits", writes=("splits", "split_tags"), code=CODE, settings=("splits",)), kinds={"numba", "parquet"}
-)
+@stage_asset(AssetPlan("splits", writes=("splits", "split_tags"), settings=INNER), kinds={"numba", "parquet"})
 def benchmark_splits(
     images: Path,
     groups: pl.DataFrame,
@@ -57,13 +70,14 @@ def benchmark_splits(
     tags: pl.DataFrame,
     provider_distances: pl.DataFrame,
     project: Project,
+    settings: Settings,
     config: SplitConfig,
 ) -> Tables:
     """Equal tables, seed and settings give equal bytes on any machine. Groups of near-duplicates are never divided."""
     from pipeline.splits.inner import make_splits
 
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
-    rules = project.settings.splits
+    rules = settings.splits
     if config.seed is not None:
         rules = rules.model_copy(update={"seed": config.seed})
     file = _previous_file(project, of_release=config.keep)
@@ -79,7 +93,7 @@ def benchmark_splits(
     return {"splits": TableWithMetadata(made.splits, told), "split_tags": made.split_tags}
 
 
-@stage_asset(AssetPlan("splits", code=("pipeline/release/folder.py",), settings=("release",)), kinds={"parquet"})
+@stage_asset(AssetPlan("splits"), kinds={"parquet"})
 def dataset(
     images: Path,
     records: pl.DataFrame,

@@ -11,10 +11,12 @@ from assets.engine.versions import code_version
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
 
-CODE = ("ml/suites", "pipeline/splits/suites.py")
+CODE = ("ml/suites/run.py", "ml/suites/collection.py", "pipeline/splits/suites.py")
 
 
-@stage_asset(AssetPlan("suites", code=CODE, settings=("suites", "features")), kinds={"pytorch", "parquet"})
+@stage_asset(
+    AssetPlan("suites", settings=("suites", "features.extractors"), of_images=False), kinds={"pytorch", "parquet"}
+)
 def suite_results(
     images: Path,
     features: Path,

@@ -20,7 +20,8 @@ from assets.engine.training_process import WARM
 from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
 from pipeline.settings import Settings
 
-CODE = ("ml/experiments/run.py", "assets/engine/training_process.py")  # and what the trainer imports
+TRAINER = ("ml/experiments/run.py",)  # a process of its own
+RECIPE = ("profile", "features.weights", "benchmark.seed", "benchmark.recipes", "benchmark.overrides")
 
 
 def training_asset(row: Baseline) -> dg.AssetsDefinition:
@@ -34,7 +35,9 @@ def training_asset(row: Baseline) -> dg.AssetsDefinition:
     trained.__doc__ = f"The row `{row.key}` ({row.kind}): its model, and its scores for every image of every split."
     writes = (f"models/{row.key}", f"predictions/{row.key}")
     members = tuple(f"{kind}/{member}" for member in row.needs for kind in ("models", "predictions"))
-    plan = AssetPlan("training", writes=writes, code=CODE, after=("dataset", *members), outside=_weights_of)
+    plan = AssetPlan(
+        "training", writes=writes, code=TRAINER, after=("dataset", *members), settings=RECIPE, of_images=False
+    )
     return stage_asset(plan, kinds={"pytorch", "safetensors"}, pool="gpu")(trained)
 
 
@@ -45,14 +48,6 @@ def rows_of(settings: Settings) -> tuple[Baseline, ...]:
         wanted = {row.key for row in named} | {member for row in named for member in row.needs}
         return tuple(row for row in PAPER_ROWS + FURTHER_ROWS if row.key in wanted)
     return PAPER_ROWS + (FURTHER_ROWS if settings.benchmark.further_rows else ())
-
-
-def _weights_of(project: Project) -> str:
-    """What the recipes depend on beside the code."""
-    settings = project.settings
-    chosen = f"{settings.profile} {settings.features.weights or 'random'} seed {settings.benchmark.seed}"
-    recipes = [f"recipes {settings.benchmark.recipes}"] if settings.benchmark.recipes else []
-    return " ".join([chosen, *recipes, *_overrides(project)])
 
 
 def _overrides(project: Project) -> list[str]:

@@ -14,11 +14,10 @@ from pipeline.vocabulary.source import concept_source
 from pipeline.vocabulary.thesaurus import graph_checks
 
 ALIGNED = ("concept_alignments", "unmapped_concepts", "concepts")
-CODE = ("pipeline/http.py", "pipeline/harvest/europeana.py", "pipeline/vocabulary")
 
 
 @stage_asset(
-    AssetPlan("vocabulary", writes=ALIGNED, code=CODE, settings=("vocabulary",), outside=source_version),
+    AssetPlan("vocabulary", writes=ALIGNED, settings=("vocabulary",), outside=source_version),
     kinds={"sparql", "polars"},
     pool="getty",
     retry_policy=NETWORK_RETRY,

@@ -65,6 +65,16 @@ class Bucket:
         except OSError as error:
             raise self._trouble(error) from error
 
+    def amend(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Change values of a table's note; its files stay as they are."""
+        note = self.note(name)
+        if note is None:
+            return
+        try:
+            self._write(self._note(name), json.dumps({**note, **changes}, sort_keys=True, indent=1).encode())
+        except OSError as error:
+            raise self._trouble(error) from error
+
     def download(self, note: Mapping[str, Any], place: Path, key: str) -> None:
         """Make `place` what the note says of `key`: changed files are fetched, others removed.
 

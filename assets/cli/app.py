@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.table import Table
 
-from assets.cli import check_weights, commands, index_weights
+from assets.cli import check_weights, commands, index_weights, status
 from assets.engine.console import LINES, complain, console
 from assets.engine.project import ROOT, current_project, home
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(commands.app)
 app.add_typer(index_weights.app)
 app.add_typer(check_weights.app)
+app.add_typer(status.app)
 
 PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free port.", min=0, max=65535)]
 
@@ -68,7 +69,7 @@ def run(
     if as_of is not None:
         _run_as_of(job, as_of)
         return
-    from assets.automation import RUNS, TAGS
+    from assets.automation import RUNS, TAGS, jobs_of
     from assets.definitions import defs
     from assets.engine.executors import execute
     from assets.engine.instance import opened
@@ -77,14 +78,20 @@ def run(
         complain(f"There is no job {job}; there are {', '.join(RUNS)}.")
         raise typer.Exit(2)
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the lines of `say` take its place
+    project = current_project()
+    jobs = jobs_of(job, project)
+    if jobs != RUNS[job]:
+        console.print("  the take-down list has changed: the job dataset removes what it names")
     with opened(home()) as (instance, mine):
-        for name in RUNS[job]:
+        for name in jobs:
             tags = TAGS.get(name, {}) | mine
             result = execute(name, defs, instance=instance, run_config=quiet, tags=tags, raise_on_error=False)
             if not result.success:
                 break
     if not result.success:
         _complain(result.all_events)
+    if older := sorted({name.partition("/")[0] for name in project.older_than_takedowns()}):
+        console.print(f"  made before the take-down list changed, and may hold what it names: {', '.join(older)}")
 
 
 def _run_as_of(job: str, asked: str) -> None:

@@ -2,10 +2,11 @@
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, MutableMapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 import polars as pl
@@ -16,11 +17,14 @@ from assets.engine.console import say
 from assets.engine.executors import needs_of
 from assets.engine.failure_messages import storage_trouble
 from assets.engine.locks import hold
-from assets.engine.plan import AssetPlan, part_of, stored
-from assets.engine.project import Project, joined
+from assets.engine.notes import joined
+from assets.engine.plan import AssetPlan, Step, part_of, stored
+from assets.engine.project import Project
 from assets.engine.reports import Reported, reported
 from assets.engine.run_config import fields_of
 from pipeline.settings import load
+
+STEPS: MutableMapping[dg.AssetsDefinition, Step] = WeakKeyDictionary()  # the step behind each definition
 
 
 def stage_asset(
@@ -44,7 +48,7 @@ def stage_asset(
         step = plan.for_function(function)
         config = inspect.signature(function).parameters.get("config")
         upstream = [*(key_of(name) for name in (*step.reads, *step.after)), *deps]
-        common: dict[str, Any] = {"deps": upstream, "code_version": step.version, "partitions_def": slices}
+        common: dict[str, Any] = {"deps": upstream, "code_version": step.page_version(load()), "partitions_def": slices}
         common |= {"freshness_policy": freshness_policy, "automation_condition": automation_condition}
         words = inspect.getdoc(function) or ""
 
@@ -61,6 +65,7 @@ def stage_asset(
             given = config.annotation(**context.op_execution_context.op_config) if config else None
             yield from _materialize(step, function, context, project, given)
 
+        STEPS[materialize] = Step(step, function, config.annotation if config else None, slices is not None)
         return materialize
 
     return decorate
@@ -83,12 +88,14 @@ def _materialize(
         with failures():
             made = {part: stored(project, part_of(name, part)) for part in parts}
             whole, new = joined([*made.values()]), joined([made[part] for part in parts if part in changed])
-            checks = check_results(name, [project.here(part_of(name, part)) for part in parts], whole)
+            places = [project.here(part_of(name, part), whole=False) for part in parts]
+            changed_by_hand = [said for part in parts if (said := project.changed(part_of(name, part)))]
+            checks = check_results(name, places, whole, changed_by_hand)
         say(name, whole.metadata, seconds, not changed)
         recomputed = new.metadata.get("recomputed", new.metadata.get("rows", 0))
         shown = replace(whole, metadata=whole.metadata | {"recomputed": recomputed})
         result = result_of(name, shown, seconds, not changed, checks=checks, place=project.path(name))
-        yield from reported(context, result, plan.version)
+        yield from reported(context, result, plan.page_version(project.settings))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.engine.project import Made
+from assets.engine.notes import Made
 from pipeline.tables import TABLES, Table
 
 BUDGET = 64 * 1024  # bytes of metadata in one materialization event

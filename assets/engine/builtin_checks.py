@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from assets.engine.asset_metadata import key_of
-from assets.engine.project import Made
+from assets.engine.notes import Made
 from pipeline.tables import TABLES
 
 READABLE = "can_be_read"
@@ -28,9 +28,11 @@ def check_specs(name: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def check_results(name: str, places: Sequence[Path], made: Made) -> list[dg.AssetCheckResult]:
-    """The results of both checks for the asset, or the slices of it, at these paths."""
-    problems = [problem for place in places for problem in unreadable(name, place)]
+def check_results(
+    name: str, places: Sequence[Path], made: Made, changed: Sequence[str] = ()
+) -> list[dg.AssetCheckResult]:
+    """The results of both checks for the asset, or the slices of it, at these paths. `changed`: what no step wrote."""
+    problems = [problem for place in places for problem in unreadable(name, place)] or changed
     named = {"asset_key": key_of(name)}
     return [
         check_result(problems, blocking=True, check_name=READABLE, **named),

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,14 +13,21 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from assets.engine.project import SLICED, Made, Project, size_of
-from assets.engine.versions import code_version
+from assets.engine.declared import declared, values_of
+from assets.engine.notes import SLICED, Made
+from assets.engine.project import Project, size_of
+from assets.engine.versions import code_files, code_version, entry_of
 from pipeline.parquet import ROWS_PER_GROUP, write_parquet
+from pipeline.settings import Settings
 from pipeline.tables import TABLES
 
 # Parameters of a step's function that name no upstream asset.
 GIVEN = ("context", "project", "config", "settings", "storage", "slice_name")
 SHOWN_SLICES = 5  # missing slices that a message names
+
+
+NOTHING = Made("", "", {})
+WRITER = "pipeline/parquet.py:write_parquet"  # what every table is written with
 
 
 class AssetError(RuntimeError):
@@ -43,30 +51,38 @@ Metadata = dict[str, dict[str, Any]]
 class AssetPlan:
     """What one step reads and writes, and everything that its result depends on.
 
-    A step is skipped when its code, settings, configuration and the bytes of its upstream assets are those of the
-    stored result.
+    A step is skipped when its code, settings with the bytes of the files that they name, configuration and the bytes of
+    its upstream assets are those of the stored result.
     """
 
     stage: str
-    code: tuple[str, ...]  # source files and folders; what they import is added
-    settings: tuple[str, ...] = ()  # sections of the settings
+    code: tuple[str, ...] = ()  # beside the function and what it names: a file that it starts, or `file.py:name`
+    settings: tuple[str, ...] = ()  # sections of the settings, or single ones: `curation.corrections_file`
     writes: tuple[str, ...] = ()  # names of tables and folders; empty: one, named like the function
     reads: Mapping[str, type] = field(default_factory=dict)  # DataFrame: the whole table, Path: its file or folder
     after: tuple[str, ...] = ()  # further upstream assets, which the function finds by itself
     outside: Callable[[Project], str] | None = None  # a version of what lies outside the graph, as a museum folder
     again: Callable[[Any, Made], bool] | None = None  # (config, stored): whether to run although nothing has changed
+    takes_down: bool = False  # whether it obeys the take-down list itself
+    of_images: bool = True  # False: it holds models or scores, no images, and the take-down list does not matter to it
 
     def for_function(self, function: Callable[..., Any]) -> "AssetPlan":
         """The plan with the names that the function's signature gives: what it reads, and what it writes."""
         parameters = inspect.signature(function).parameters
         reads = {name: parameter.annotation for name, parameter in parameters.items() if name not in GIVEN}
-        return replace(self, reads=reads, writes=self.writes or (function.__name__,))
+        return replace(
+            self, code=(*self.code, *entry_of(function)), reads=reads, writes=self.writes or (function.__name__,)
+        )
 
     @cached_property
     def version(self) -> str:
-        """The code version: a hash of the source files, and one of the written tables' schemas."""
+        """The code version: a hash of the code, and one of the written tables' schemas."""
         schemas = json.dumps([str(TABLES[name].schema) for name in self.writes if name in TABLES])
-        return f"{code_version((*self.code, 'pipeline/parquet.py'))}-{_sha256(schemas)[:8]}"
+        return f"{code_version((*self.code, WRITER))}-{_sha256(schemas)[:8]}"
+
+    def page_version(self, settings: Settings) -> str:
+        """The code version for Dagster, with the settings in it: its page shows an asset as stale when they change."""
+        return f"{self.version}-{_sha256(json.dumps(values_of(settings, self.settings), sort_keys=True))[:8]}"
 
     def outputs(self, part: str = "") -> list[str]:
         """The names of what the step writes for one slice; without slices, for everything."""
@@ -78,14 +94,21 @@ class AssetPlan:
 
     def fingerprint(self, project: Project, part: str = "", config: Any = None) -> str:
         """A hash over everything that the result depends on. Raises AssetError when an upstream asset is missing."""
-        depends = {
+        return _sha256(json.dumps(self.depends(project, part, config), sort_keys=True))
+
+    def depends(self, project: Project, part: str = "", config: Any = None) -> dict[str, Any]:
+        """Everything that the result depends on, as JSON. Raises AssetError when an upstream asset is missing."""
+        return {
             "code": self.version,
-            "settings": {name: getattr(project.settings, name).model_dump(mode="json") for name in self.settings},
+            "settings": values_of(project.settings, self.settings),
             "config": config.model_dump(mode="json") if config is not None else None,
             "outside": self.outside(project) if self.outside else None,
             "inputs": {one: stored(project, part_of(one, part)).sha256 for one in sorted({*self.reads, *self.after})},
         }
-        return _sha256(json.dumps(depends, sort_keys=True))
+
+    def code_files(self) -> dict[str, str]:
+        """The source files behind the code version, each with a hash of what counts in it."""
+        return code_files((*self.code, WRITER))
 
     def is_current(self, project: Project, fingerprint: str, part: str = "", config: Any = None) -> bool:
         """Whether everything the step writes is stored, was made with this fingerprint, and need not be made again."""
@@ -108,28 +131,63 @@ class AssetPlan:
 
         `tables` keeps the upstream tables that were read, for the other slices of a run.
         """
-        fingerprint = self.fingerprint(project, part, config)
+        for name in self.inputs(project, part):
+            project.check(name)
+        takedowns = self._takedowns(project, part)
+        depends = self.depends(project, part, config)
+        fingerprint = _sha256(json.dumps(depends, sort_keys=True))
         if self.is_current(project, fingerprint, part, config):
+            self._note_takedowns(project, part, takedowns)
             return False
         outputs, wanted = self.outputs(part), inspect.signature(function).parameters
-        previous = {name: made.metadata for name in outputs if (made := project.made(name))}
+        previous = {name: made for name in outputs if (made := project.made(name))}
         for name in self.after:
             project.here(part_of(name, part))
         if {"storage", "project"} & wanted.keys():  # it may go on from what it wrote before
             for name in outputs:
                 project.here(name)
         given = {"context": context, "project": project, "config": config, "slice_name": part}
-        given |= {"settings": project.settings, "storage": project.storage}
+        given |= {"settings": declared(project.settings, self.settings), "storage": project.storage}
         tables = {} if tables is None else tables
         upstream = {name: _read(project, part_of(name, part), kind, tables) for name, kind in self.reads.items()}
         if "storage" in wanted:  # it writes its own files: until it returns, nobody knows what they hold
             project.forget(*outputs)
+        started = time.monotonic()
         result = function(**{name: given[name] for name in wanted if name in GIVEN}, **upstream)
-        self._store(project, part, fingerprint, result, previous)
+        seconds = round(time.monotonic() - started, 3)
+        about = {"takedowns": takedowns, "depends": depends, "code": self.code_files(), "seconds": seconds}
+        self._store(project, part, fingerprint, result, previous, about)
         return True
 
+    def _takedowns(self, project: Project, part: str) -> str | None:
+        """The take-down list that holds for the result; None when it has no images. Raises AssetError.
+
+        Images that were made under another list may hold what it now names. Nothing is made from them.
+        """
+        today = project.takedowns
+        if self.takes_down:
+            return today
+        read = {one: stored(project, part_of(one, part)).takedowns for one in (*self.reads, *self.after)}
+        if older := [one for one, takedowns in read.items() if takedowns not in (None, today)]:
+            todo = "run the job `dataset`, which removes what the list names, and then this one again."
+            raise AssetError(f"The take-down list has changed since {older[0]} was made: {todo}")
+        return today if self.of_images and any(one is not None for one in read.values()) else None
+
+    def _note_takedowns(self, project: Project, part: str, takedowns: str | None) -> None:
+        """Note on a current result that another take-down list has left it as it is."""
+        for name in self.outputs(part):
+            made = project.made(name)
+            if made is not None and made.takedowns != takedowns:
+                project.note_takedowns(name, takedowns)
+
     def _store(
-        self, project: Project, part: str, fingerprint: str, result: Any, previous: Mapping[str, Mapping[str, Any]]
+        self,
+        project: Project,
+        part: str,
+        fingerprint: str,
+        result: Any,
+        previous: Mapping[str, Made],
+        about: Mapping[str, Any],
     ) -> None:
         """Write what the function returned; a function that wrote its own files returns their metadata, or nothing.
 
@@ -145,13 +203,24 @@ class AssetPlan:
                 metadata[name] = {"rows": tables[name].num_rows, **metadata[name]}
         project.forget(*self.outputs(part))
         for name, output in zip(self.writes, self.outputs(part), strict=True):
-            path, before = project.path(output), previous.get(output, {})
+            path, before = project.path(output), previous.get(output, NOTHING)
             if name in tables:
                 write_parquet(tables[name], path, row_group_size=ROWS_PER_GROUP)
             if not path.exists():
                 raise AssetError(f"{output} wrote nothing to {path}.")
-            changed = {f"{unit}_before": before[unit] for unit in ("rows", "bytes") if unit in before}
-            project.remember(output, fingerprint, {**metadata[name], "bytes": size_of(path), **changed})
+            sizes = {f"{unit}_before": before.metadata[unit] for unit in ("rows", "bytes") if unit in before.metadata}
+            facts = {**metadata[name], "bytes": size_of(path), **sizes}
+            project.remember(output, fingerprint, facts, longest=max(before.longest, about["seconds"]), **about)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A plan with the function that it runs, and the class of its configuration; `sliced`: once for every slice."""
+
+    plan: AssetPlan
+    function: Callable[..., Any]
+    config: Callable[[], Any] | None
+    sliced: bool
 
 
 def part_of(name: str, part: str) -> str:

@@ -3,34 +3,24 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from assets.engine.notes import SLICED, Made, joined, stamps_of
 from assets.engine.versions import ROOT
 from pipeline.bucket import Bucket, open_bucket
+from pipeline.contents import by_content, content_hash
 from pipeline.files import sha256_of, write_text
 from pipeline.images.slices import slice_names
 from pipeline.settings import Settings, load
 from pipeline.tables import TABLES
 
 STORAGE = "EUFCC_STORAGE"  # a folder in place of DAGSTER_HOME/storage, or s3://bucket/prefix
-SLICED = ("fetches", "images", "features")  # folders with one folder per slice (`pipeline.images.slices`)
 
 
-@dataclass(frozen=True)
-class Made:
-    """The note on a stored table or folder: `fingerprint` of everything it depends on, `sha256` of its bytes."""
-
-    fingerprint: str
-    sha256: str
-    metadata: dict[str, Any]
-
-    @classmethod
-    def from_note(cls, note: Mapping[str, Any]) -> "Made":
-        """The note as it is stored; in a bucket it also lists the files."""
-        return cls(note["fingerprint"], note["sha256"], note["metadata"])
+class ChangedByHand(RuntimeError):
+    """A stored table is not what its note says; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -60,31 +50,74 @@ class Project:
         if self.bucket is None:
             return self._made_here(name)
         note = self.bucket.note(name)
-        return Made.from_note(note) if note is not None else None
+        return Made.from_note(name, note) if note is not None else None
 
-    def here(self, name: str) -> Path:
-        """The path of the stored table or folder; downloads it first when it is in a bucket and has changed there."""
+    def here(self, name: str, *, whole: bool = True) -> Path:
+        """The path of the stored table or folder; downloads it first when it is in a bucket and has changed there.
+
+        Raises ChangedByHand when it is not what its note says. Without `whole` it need not be: it is about to change.
+        """
         for part in self.parts_of(name):
             note = self.bucket.note(part) if self.bucket is not None else None
-            if self.bucket is not None and note is not None and self._made_here(part) != Made.from_note(note):
+            if self.bucket is not None and note is not None and self._made_here(part) != Made.from_note(part, note):
                 self.forget(part)
                 self.bucket.download(note, self.path(part), self._key(part))
-                self._write_note(part, Made.from_note(note))
+                self._write_note(part, replace(Made.from_note(part, note), stamps=stamps_of(self.path(part))))
+            if whole:
+                self.check(part)
         return self.path(name)
+
+    def check(self, name: str) -> None:
+        """Raise ChangedByHand when a table or folder, or a slice of one, is not what its note says."""
+        if said := self.changed(name):
+            raise ChangedByHand(said)
+
+    def changed(self, name: str) -> str | None:
+        """What to do when a table or folder, or a slice of one, is not what its note says; else None.
+
+        Files whose size and times are the noted ones are not read; others are, once in a run.
+        """
+        made, path = self._made_here(name), self.path(name)
+        if made is None or stamps_of(path) == made.stamps or content_hash(path) == made.sha256:
+            return None
+        todo = f"Put the old file back, or delete {path} and run the job that makes it."
+        return f"{name} is not what was stored: it was changed by hand or by another program. {todo}"
 
     def _made_here(self, name: str) -> Made | None:
         note = self._note(name)
         if not note.exists() or not self.path(name).exists():
             return None
-        return Made.from_note(json.loads(note.read_text(encoding="utf-8")))
+        return Made.from_note(name, json.loads(note.read_text(encoding="utf-8")))
 
-    def remember(self, name: str, fingerprint: str, metadata: dict[str, Any]) -> Made:
-        """Store the note on the table at its path; with a bucket, upload the table first."""
-        made = Made(fingerprint, sha256_of(self.path(name)), metadata)
+    @property
+    def takedowns(self) -> str:
+        """The take-down list of the settings by its bytes; empty without one."""
+        file = self.settings.images.takedown_file
+        return by_content(file, "images.takedown_file") if file is not None else ""
+
+    def remember(self, name: str, fingerprint: str, metadata: dict[str, Any], **about: Any) -> Made:
+        """Store the note on the table at its path; with a bucket, upload the table first. `about`: fields of Made."""
+        path = self.path(name)
+        stamps = stamps_of(path)  # before the bytes are read: a change in between is noticed
+        made = Made(fingerprint, sha256_of(path), metadata, stamps=stamps, **about)
         if self.bucket is not None:
-            self.bucket.upload(name, self.path(name), self._key(name), made.__dict__)
+            self.bucket.upload(name, path, self._key(name), made.__dict__)
         self._write_note(name, made)
         return made
+
+    def note_takedowns(self, name: str, takedowns: str | None) -> None:
+        """Write into the note of a stored table that it holds nothing of this take-down list."""
+        if self.bucket is not None:
+            self.bucket.amend(name, {"takedowns": takedowns})
+        if (made := self._made_here(name)) is not None:
+            self._write_note(name, replace(made, takedowns=takedowns))
+
+    def older_than_takedowns(self) -> list[str]:
+        """What is stored here and was made from images before the take-down list changed, by name."""
+        notes = self.storage / ".made"
+        names = [file.relative_to(notes).with_suffix("").as_posix() for file in sorted(notes.rglob("*.json"))]
+        made = {name: self._made_here(name) for name in names}
+        return [name for name, one in made.items() if one and one.takedowns not in (None, self.takedowns)]
 
     def forget(self, *names: str) -> None:
         """Delete this machine's notes on these tables, before the files at their paths change."""
@@ -99,26 +132,6 @@ class Project:
 
     def _note(self, name: str) -> Path:
         return self.storage / ".made" / f"{name}.json"
-
-
-def joined(parts: Sequence[Made]) -> Made:
-    """One note for several slices: the sum of their metadata, and a hash over all of their hashes."""
-    if len(parts) == 1:
-        return parts[0]
-    hashes = ("\n".join(part.fingerprint for part in parts), "\n".join(part.sha256 for part in parts))
-    fingerprint, sha256 = (hashlib.sha256(text.encode()).hexdigest() for text in hashes)
-    return Made(fingerprint, sha256, _added_up([part.metadata for part in parts]))
-
-
-def _added_up(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    total: dict[str, Any] = {}
-    for name, value in (item for part in parts for item in part.items()):
-        if isinstance(value, dict):
-            value = _added_up([total.get(name) or {}, value])
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            value += total.get(name) or 0
-        total[name] = value
-    return total
 
 
 def size_of(path: Path) -> int:

@@ -1,74 +1,135 @@
-"""Code versions: hashes of the source files that an asset's result depends on, with all that they import."""
+"""Code versions: a hash of the code that a result can depend on, followed from one function to all that it names.
+
+What is reached brings what it names, by any name in it. A change elsewhere in the same file does not count, and nothing
+that is called can be missed: `tests/assets/engine/test_versions.py` watches a run, and finds in the code version every
+function that is called and every file that is opened.
+"""
 
 import hashlib
-import re
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[2]
-# Regular expressions, because parsing every module would add a second to each start of Dagster.
-OURS = r"(?:pipeline|ml)(?:\.\w+)*"
-IMPORT = re.compile(rf"^[ \t]*(?:from ({OURS}) import (\([^)]*\)|[^\n]*)|import ({OURS}))", re.MULTILINE)
-NAME = re.compile(r"\b[A-Za-z_]\w*")
-QUOTED = re.compile(r"[\"']([\w./-]+\.\w+)[\"']")
-SOURCES = {".py", ".toml", ".rq", ".csv", ".html", ".css", ".js", ".json", ".md"}
-# Part of the fingerprint in another way: the sections of the settings, and the schemas of the tables (`AssetPlan`).
-KNOWN_OTHERWISE = {"pipeline/settings.py", "pipeline/tables.py"}
+from assets.engine.code_units import OURS, REST, ROOT, Unit, content, keep, module
+
+EVERYTHING = "*"
+# Code that no result depends on, or that is part of the fingerprint in another way.
+LEFT_OUT = {
+    "pipeline/settings.py": "the values of the settings count",
+    "pipeline/tables.py": "the schemas of the written tables count",
+    "pipeline/tables.toml": "the schemas of the written tables count",
+    "pipeline/contents.py": "it makes fingerprints",
+    "pipeline/files.py": "how files are written, not what",
+    "pipeline/http.py": "how answers get here, not what they say",
+    "pipeline/rate_limit.py": "when we ask",
+    "pipeline/allow_list.py": "whom we ask",
+    "pipeline/redaction.py": "what is told of errors",
+    "pipeline/bucket.py": "where tables lie",
+}
+LEFT_OUT_ROOMS = ("assets/engine/", "assets/cli/")
+Reached = tuple[str, str]  # a file, and a unit in it
 
 
-def code_version(paths: tuple[str, ...]) -> str:
-    """A hash of the files and folders, of our own modules that they import, and of data files beside these modules."""
-    digest = hashlib.sha256()
-    for file in code_files(paths):
-        digest.update(f"{file}\0".encode() + _content(file))
-    return digest.hexdigest()[:16]
+def entry_of(function: Callable[..., Any]) -> list[str]:
+    """The entry of a function of ours; of one that stands in another function, the outer one."""
+    file = _file_of(getattr(function, "__module__", ""))
+    return [f"{file}:{function.__qualname__.partition('.')[0]}"] if file else []
 
 
-def code_files(paths: tuple[str, ...]) -> list[str]:
-    """The files behind a code version: paths in the repository, sorted."""
-    waiting = [file for path in paths for file in _files_at(path)]
-    files: set[str] = set()
+def code_version(entries: Iterable[str]) -> str:
+    """A hash of the code behind the entries: a file, or `file.py:name` for one definition in it."""
+    said = "".join(f"{unit} {digest}\n" for unit, digest in code_units(entries).items())
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def code_files(entries: Iterable[str]) -> dict[str, str]:
+    """The files behind a code version, each with a hash of the units in it that count."""
+    lines: dict[str, list[str]] = {}
+    for unit, digest in code_units(entries).items():
+        lines.setdefault(unit.partition(":")[0], []).append(f"{unit} {digest}\n")
+    return {file: hashlib.sha256("".join(said).encode()).hexdigest()[:16] for file, said in lines.items()}
+
+
+def code_units(entries: Iterable[str]) -> dict[str, str]:
+    """Every unit and data file behind the entries with its hash, sorted. Raises FileNotFoundError."""
+    return _code_units(tuple(entries))
+
+
+@cache
+def _code_units(entries: tuple[str, ...]) -> dict[str, str]:
+    waiting = [target for entry in entries for target in _entry(entry)]
+    found: dict[Reached, str] = {}
     while waiting:
-        file = waiting.pop()
-        if file not in files and file not in KNOWN_OTHERWISE:
-            files.add(file)
-            waiting += (*_imports(file), *_data_files(file)) if file.endswith(".py") else ()
-    return sorted(files)
+        file, name = waiting.pop()
+        if (file, name) in found or file in LEFT_OUT or file.startswith(LEFT_OUT_ROOMS):
+            continue
+        if not file.endswith(".py"):
+            found[file, name] = hashlib.sha256(content(file)).hexdigest()[:16]
+        elif name == EVERYTHING:
+            waiting += [(file, one) for one in module(file).units]
+        elif unit := module(file).units.get(name):
+            found[file, name] = unit.digest
+            waiting += [(file, REST), *_named(file, unit)]
+        else:
+            waiting += _imported(file, name)
+    keep()
+    return {f"{file}:{name}": digest for (file, name), digest in sorted(found.items())}
 
 
-def _files_at(path: str) -> list[str]:
-    place = ROOT / path
-    if place.is_file():
-        return [path]
-    files = sorted(file for file in place.rglob("*.*") if file.suffix in SOURCES)
-    if not files:
-        raise FileNotFoundError(f"{path} is not a source file or folder, and cannot be part of a code version.")
-    return [file.relative_to(ROOT).as_posix() for file in files]
+def _entry(entry: str) -> list[Reached]:
+    file, _, name = entry.partition(":")
+    if (ROOT / file).is_file():
+        return [(file, name or EVERYTHING)]
+    raise FileNotFoundError(f"{entry} is not a source file, and cannot be part of a code version.")
+
+
+def _named(file: str, unit: Unit) -> Iterator[Reached]:
+    """What a unit names: units of its module, what the module imports, and modules and data files by their names."""
+    known = module(file)
+    for name in unit.names:
+        yield from [(file, name)] if name in known.units else _imported(file, name)
+    for name, attribute in unit.attributes:
+        modules = [one for dotted in known.imports.get(name, ()) if (one := _file_of(dotted))]
+        if name in known.units:
+            yield file, name
+        elif modules:  # `import a.b` gives `a`, whose attribute is a module and not a unit
+            yield from ((one, attribute if attribute in module(one).units else EVERYTHING) for one in modules)
+        else:
+            yield from _imported(file, name)
+    for text in unit.texts:
+        if one := _file_of(text):  # started with `python -m`
+            yield one, EVERYTHING
+        yield from ((data, EVERYTHING) for data in _data_files(str(Path(file).parent), text))
+
+
+def _imported(file: str, name: str) -> Iterator[Reached]:
+    """The definition, or the whole module, that a module imports under this name."""
+    for dotted in module(file).imports.get(name, ()):
+        whole, (parent, _, last) = _file_of(dotted), dotted.rpartition(".")
+        if whole:
+            yield whole, EVERYTHING
+        elif one := _file_of(parent):
+            yield one, last
 
 
 @cache
-def _content(file: str) -> bytes:
-    return (ROOT / file).read_bytes()
+def _data_files(folder: str, name: str) -> tuple[str, ...]:
+    """The data files beside the one of that name below a module's folder, because templates include each other."""
+    folders = {file.parent for file in _data_below(folder) if f"/{file}".endswith(f"/{name}")}
+    return tuple(sorted(file.as_posix() for file in _data_below(folder) if file.parent in folders))
 
 
 @cache
-def _imports(file: str) -> tuple[str, ...]:
-    """The files of our own modules that a module imports, at its top or inside functions."""
-    names: list[str] = []
-    for module, listed, alone in IMPORT.findall(_content(file).decode()):
-        names += [module, *(f"{module}.{name}" for name in NAME.findall(listed))] if module else [alone]
-    return tuple(file for name in names for file in _module_files(name))
+def _data_below(folder: str) -> tuple[Path, ...]:
+    files = (file.relative_to(ROOT) for file in (ROOT / folder).rglob("*.*") if file.is_file())
+    return tuple(file for file in files if file.suffix not in (".py", ".pyc") and "__pycache__" not in file.parts)
 
 
 @cache
-def _data_files(file: str) -> tuple[str, ...]:
-    """The templates and other data files in a module's folder that the module names."""
-    named = sorted(set(QUOTED.findall(_content(file).decode())))
-    paths = [(Path(file).parent / name).as_posix() for name in named if Path(name).suffix in SOURCES - {".py"}]
-    return tuple(path for path in paths if (ROOT / path).is_file())
-
-
-def _module_files(name: str) -> list[str]:
-    """The file of a module or package; nothing when the name is not a module."""
-    path = name.replace(".", "/")
-    return [file for file in (f"{path}.py", f"{path}/__init__.py") if (ROOT / file).is_file()]
+def _file_of(dotted: str) -> str | None:
+    """The file of a module or package of ours; None when the name is neither."""
+    if dotted.partition(".")[0] not in OURS or not dotted.replace(".", "").isidentifier():
+        return None
+    path = dotted.replace(".", "/")
+    return next((file for file in (f"{path}.py", f"{path}/__init__.py") if (ROOT / file).is_file()), None)

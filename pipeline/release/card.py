@@ -122,9 +122,9 @@ def card(facts: Facts, settings: Settings) -> str:
 
 def origin(settings: Settings) -> str:
     """Where the records come from, so that nobody takes a local museum for Europeana."""
-    if settings.museum is None:
+    if settings.profile == "full":
         return "Europeana"
-    return f"the museum folder `{settings.museum.name}`, served here in Europeana's form"
+    return f"the museum folder `{settings.source}`, served here in Europeana's form"
 
 
 def share(n: int, whole: int) -> str:

@@ -15,8 +15,9 @@ from assets.checks import CHECKS
 from assets.engine.asset_factory import stage_asset
 from assets.engine.asset_metadata import key_of
 from assets.engine.builtin_checks import shrunken, unreadable
+from assets.engine.notes import Made
 from assets.engine.plan import AssetPlan
-from assets.engine.project import Made, Project
+from assets.engine.project import Project
 from ml.registry.champion import Contender, write_contender
 from pipeline.settings import full
 from pipeline.tables import TABLES, TOMBSTONES, features_table

@@ -11,7 +11,7 @@ import pytest
 from assets.definitions import defs
 from assets.engine.asset_metadata import BUDGET, result_of, within_budget
 from assets.engine.builtin_checks import READABLE, SIZE
-from assets.engine.project import SLICED, Made
+from assets.engine.notes import SLICED, Made
 from pipeline.tables import TABLES
 
 GRAPH = defs.get_repository_def().asset_graph

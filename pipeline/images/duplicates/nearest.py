@@ -44,7 +44,7 @@ def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float) -> np.nd
                 threads.submit(_reached, products, *part, *places, second, vectors, cosines) for part in pairwise(edges)
             ]
             for look in looks:
-                _insert_pairs(*look.result(), cosines, rows)
+                _insert_pairs(*look.result(), cosines, rows)  # type: ignore[call-arg]  # mypy cannot unpack it
     return _pairs(rows)
 
 

@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def counted(rows: list[dict[str, object]], calls: list[str]) -> dg.AssetsDefinition:
-    @stage_asset(AssetPlan("harvest", code=(), settings=("harvest",)))
+    @stage_asset(AssetPlan("harvest", settings=("harvest", "profile")))
     def tombstones(settings: Settings) -> pl.DataFrame:
         """Withdrawn."""
         calls.append(settings.profile)

@@ -1,5 +1,6 @@
 """A plan runs its function when something it depends on has changed, and only then; without Dagster."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -10,8 +11,9 @@ import polars as pl
 import pytest
 from pydantic import BaseModel
 
+from assets.engine.notes import Made, joined
 from assets.engine.plan import AssetError, AssetPlan, TableWithMetadata
-from assets.engine.project import ROOT, Project, joined
+from assets.engine.project import ROOT, ChangedByHand, Project
 from pipeline.parquet import TableError
 from pipeline.settings import Settings, full
 from pipeline.tables import TOMBSTONES
@@ -224,3 +226,101 @@ def test_many_missing_slices_are_cut_short(tmp_path: Path):
     project.remember("images/000-of-064", "fingerprint", {})
     with pytest.raises(AssetError, match=r"63 of 64 slices are missing: 001-of-064, .*005-of-064 and 58 more\."):
         AssetPlan("curation", code=(), writes=("tombstones",), reads={"images": Path}).fingerprint(project)
+
+
+def images_of(project: Project, down: Path | None) -> tuple[Project, bool]:
+    """The project under that take-down list, after a step that obeys it; whether the step ran."""
+    listed = changed(project, "images", takedown_file=down)
+    plan = AssetPlan("images", code=(), settings=("images",), writes=("pictures",), takes_down=True)
+
+    def pictures(storage: Path) -> None:
+        (storage / "pictures").mkdir(exist_ok=True)
+        (storage / "pictures" / "a").write_text("a")
+
+    return listed, plan.run(pictures, listed)
+
+
+class Reads(Counted):
+    """Makes the table from pictures."""
+
+    def __call__(self, pictures: Path) -> pl.DataFrame:
+        return super().__call__(full())
+
+
+def test_nothing_is_made_from_images_of_another_takedown_list(project: Project, tmp_path: Path):
+    plan = AssetPlan("curation", code=(), writes=("tombstones",), reads={"pictures": Path})
+    down = tmp_path / "down.txt"
+    down.write_text("/1/a\n")
+    listed, _ = images_of(project, down)
+    assert plan.run(Reads(), listed) is True
+    down.write_text("/1/a\n/1/b\n")
+    with pytest.raises(AssetError, match="The take-down list has changed since pictures was made: run the job"):
+        plan.run(Reads(), listed)
+    assert listed.older_than_takedowns() == ["pictures", "tombstones"]
+    assert images_of(project, down)[1] is True
+    assert listed.older_than_takedowns() == ["tombstones"]
+    assert plan.run(Reads(), listed) is False  # the same bytes: current, and now of the new list
+    assert listed.older_than_takedowns() == []
+
+
+def test_models_are_not_held_up_by_the_takedown_list(project: Project, tmp_path: Path):
+    images_of(project, None)
+    plan = AssetPlan("training", code=(), writes=("tombstones",), reads={"pictures": Path}, of_images=False)
+    plan.run(Reads(), project)
+    made = project.made("tombstones")
+    assert made is not None
+    assert made.takedowns is None
+
+
+def test_a_note_of_an_older_version_knows_no_takedown_list():
+    old = {"fingerprint": "f", "sha256": "s", "metadata": {}}
+    assert Made.from_note("images/000-of-002", old).takedowns == "unknown"
+    assert Made.from_note("records", old).takedowns is None
+
+
+def tamper(file: Path, *, same_times: bool) -> None:
+    """Change one byte, and leave the size as it is; and the times too, as far as a program can set them."""
+    times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+    file.write_bytes(file.read_bytes().replace(b"gone", b"here"))
+    if same_times:
+        os.utime(file, ns=times)
+
+
+@pytest.mark.parametrize("same_times", [False, True])
+def test_a_table_changed_by_hand_is_refused_by_name(project: Project, same_times: bool):
+    tombstones(Counted(), project)
+    plan = AssetPlan("curation", code=(), writes=("letters",), reads={"tombstones": Path})
+    tamper(project.path("tombstones"), same_times=same_times)
+    for read in (lambda: plan.run(Unread(), project), lambda: project.here("tombstones")):
+        with pytest.raises(
+            ChangedByHand, match=r"tombstones is not what was stored: .* delete .*tombstones\.parquet and run"
+        ):
+            read()
+    assert project.made("letters") is None
+    project.path("tombstones").unlink()  # as the message says
+    assert tombstones(Counted(), project) is True
+    project.check("tombstones")
+
+
+def test_a_file_more_or_less_in_a_folder_is_a_change(project: Project):
+    folder = project.path("letters")
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    project.remember("letters", "f", {})
+    project.check("letters")
+    (folder / "b").write_text("b")
+    with pytest.raises(ChangedByHand):
+        project.check("letters")
+    (folder / "b").unlink()
+    (folder / "a").touch()  # another time, the same bytes
+    project.check("letters")
+    (folder / "a").unlink()
+    with pytest.raises(ChangedByHand):
+        project.check("letters")
+
+
+class Unread(Counted):
+    """Is never called."""
+
+    def __call__(self, tombstones: Path) -> pl.DataFrame:
+        raise AssertionError

@@ -1,0 +1,60 @@
+"""`eufcc status`: what a run would make anew, and why."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from assets.engine.console import complain
+from assets.engine.project import current_project
+from assets.engine.status import Due
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+answers = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+SHOWN_REASONS = 4
+
+
+@app.command()
+def status(
+    job: Annotated[str | None, typer.Argument(help="A job, as `run` takes it; by default everything.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a run would make anew, why, and how long it took last time. Changes nothing, and asks no server."""
+    from assets.automation import RUNS, STAGES_OF
+    from assets.engine.status import due
+    from assets.steps import steps_in_order
+
+    if job is not None and job not in RUNS:
+        complain(f"There is no job {job}; there are {', '.join(RUNS)}.")
+        raise typer.Exit(2)
+    stages = {stage for name in RUNS[job] for stage in STAGES_OF[name]} if job else None
+    found = [one for one in due(steps_in_order(), current_project()) if stages is None or one.stage in stages]
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))
+        return
+    answers.print(_table(found) if found else "Everything is current.")
+
+
+def _table(found: Sequence[Due]) -> Table:
+    table = Table("would be made anew", "why", "last time")
+    for one in found:
+        shown = [*one.reasons[:SHOWN_REASONS]]
+        if len(one.reasons) > SHOWN_REASONS:
+            shown.append(f"and {len(one.reasons) - SHOWN_REASONS} more reasons (--json)")
+        names = ", ".join(one.names)
+        table.add_row(names, escape("\n".join(shown)), "–" if one.seconds is None else lasted(one.seconds))
+    return table
+
+
+def lasted(seconds: float) -> str:
+    """A duration for people."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,41 @@
+"""The stages, and their steps in the order in which they run."""
+
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from types import ModuleType
+
+import dagster as dg
+
+from assets import (
+    curation,
+    evaluation,
+    features,
+    harvest,
+    history,
+    images,
+    promotion,
+    release,
+    splits,
+    suites,
+    training,
+    vocabulary,
+)
+from assets.engine.asset_factory import STEPS
+from assets.engine.plan import Step
+
+STAGES = (
+    *(harvest, vocabulary, curation, images, features, splits, history),
+    *(training, evaluation, suites, promotion, release),
+)
+
+
+def steps_in_order() -> list[Step]:
+    """Every step after those whose tables it reads."""
+    steps = {name: step for module in STAGES for step in _steps_of(module) for name in step.plan.writes}
+    reads = {name: sorted({*step.plan.reads, *step.plan.after} & steps.keys()) for name, step in steps.items()}
+    return list(dict.fromkeys(steps[name] for name in TopologicalSorter(reads).static_order()))
+
+
+def _steps_of(module: ModuleType) -> Iterator[Step]:
+    definitions = [one for value in vars(module).values() for one in (value if isinstance(value, list) else [value])]
+    yield from (STEPS[one] for one in definitions if isinstance(one, dg.AssetsDefinition) and one in STEPS)

@@ -1,0 +1,121 @@
+"""The second day of a data engineer: a file that the settings name has other bytes, and the next run obeys it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from assets.engine.project import ROOT
+from pipeline.tables import FETCHES, IMAGES, TABLES
+from tests.support.museum_server import running
+
+pytestmark = pytest.mark.xdist_group("second_day")  # one worker makes all runs
+FILES = {"IMAGES__TAKEDOWN_FILE": "down.txt", "CURATION__CORRECTIONS_FILE": "corrections.csv"}
+SMALL = {"HARVEST__COLLECTIONS": ["*"], "CURATION__MIN_IMAGES_PER_TAG": 2, "IMAGES__SLICES": 2}
+
+
+def test_the_bytes_of_a_named_file_count(days: "Days"):
+    """A take-down, a correction, a rule: under the same paths as the day before."""
+    assert "images" in days.unchanged("same")
+    told = days.unchanged("changed")
+    for name in ("images", "fetches", "corrections", "ignored_corrections", "rule_effects"):
+        assert name not in told, name
+    assert "records" in told
+    assert "cataloguer_decisions" in told
+
+
+@pytest.mark.parametrize("run", ["splits", "changed"])
+def test_a_new_takedown_is_obeyed_by_any_job(days: "Days", run: str):
+    storage = days.storage(run)
+    images = IMAGES.read(storage / "images", ["record_id"])["record_id"]
+    assert days.victim in set(IMAGES.read(days.storage("first") / "images", ["record_id"])["record_id"])
+    assert days.victim not in set(images)
+    made_by_splits = ("splits", "provider_distances") if run == "splits" else ()
+    for name in ("groups", "record_tags", *made_by_splits):
+        table = TABLES[name].read(storage / f"{name}.parquet")
+        assert "record_id" not in table.columns or days.victim not in set(table["record_id"]), name
+    if run == "splits":
+        shards = sorted((storage / "dataset").rglob("*.parquet"))
+        assert days.victim not in set(
+            pl.concat(pl.read_parquet(file, columns=["record_id"]) for file in shards)["record_id"]
+        )
+        assert "the take-down list has changed: the job dataset removes what it names" in days.err(run)
+
+
+def test_what_was_taken_down_is_counted(days: "Days"):
+    for run, count in (("first", 0), ("splits", 1)):
+        notes = sorted((days.storage(run) / ".made" / "images").glob("*.json"))
+        assert sum(json.loads(note.read_text())["metadata"]["taken_down"] for note in notes) == count
+    reasons = FETCHES.read(days.storage("splits") / "fetches", ["reason"])["reason"].drop_nulls().to_list()
+    assert "taken_down" in reasons
+
+
+def test_what_was_made_before_is_named(days: "Days"):
+    """The dataset of the day before still holds the picture; the run that leaves it says so."""
+    assert "made before the take-down list changed, and may hold what it names: dataset, " in days.err("changed")
+    assert "may hold what it names" not in days.err("splits").replace("release", "")
+
+
+class Days:
+    """The runs, by name."""
+
+    def __init__(self, folder: Path, victim: str) -> None:
+        self.folder, self.victim = folder, victim
+
+    def err(self, name: str) -> str:
+        return (self.folder / f"{name}.err").read_text(encoding="utf-8")
+
+    def storage(self, name: str) -> Path:
+        (storage,) = (self.folder / name / "storage").glob("demo-*")
+        return storage
+
+    def unchanged(self, name: str) -> set[str]:
+        """The assets that a run left as they were."""
+        return {line.split()[1] for line in self.err(name).splitlines() if line.endswith("unchanged")}
+
+
+def forked(folder: Path, steps: list[list[dict[str, Any]]]) -> None:
+    """Make these runs (`forked_commands.py`); all of them succeed."""
+    program = [sys.executable, str(Path(__file__).with_name("forked_commands.py")), str(folder), json.dumps(steps)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("EUFCC", "MUSEUM", "EUROPEANA"))}
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    for run in (run for step in steps for run in step):
+        code, said = folder / f"{run['name']}.code", folder / f"{run['name']}.err"
+        assert code.read_text() == "0", said.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def days(drawn_museum, tmp_path_factory: pytest.TempPathFactory) -> Days:
+    """A first day with all tables up to the splits; a second one with other bytes in the files, job by job."""
+    museum, folder = drawn_museum(120), tmp_path_factory.mktemp("days")
+    files = {name: folder / file for name, file in FILES.items()}
+    files["VOCABULARY__RULES_FILE"] = rules = folder / "rules.toml"
+    rules.write_text((ROOT / "pipeline" / "vocabulary" / "rules.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    (folder / "down.txt").write_text("# nothing yet\n", encoding="utf-8")
+    (folder / "corrections.csv").write_text("record_id,tag_id,action,reason,who,date\n", encoding="utf-8")
+    with running(museum) as address:
+        environment = {"MUSEUM": str(museum), "MUSEUM_ADDRESS": address, "COLUMNS": "300"}
+        environment |= {f"EUFCC__{name}": str(file) for name, file in files.items()}
+        environment |= {f"EUFCC__{name}": json.dumps(value) for name, value in SMALL.items()}
+
+        def run(name: str, job: str, like: str | None = None) -> dict[str, Any]:
+            made = {"name": name, "arguments": ["run", job], "environment": environment}
+            return made | ({"like": like} if like else {})
+
+        forked(folder, [[run("dataset", "dataset")], [run("first", "splits", like="dataset")]])
+        days = Days(folder, "")
+        days.victim = TABLES["splits"].read(days.storage("first") / "splits.parquet")["record_id"][0]
+        forked(folder, [[run("same", "dataset", like="first")]])
+        (folder / "down.txt").write_text(f"# nothing yet\n{days.victim}\n", encoding="utf-8")
+        with (folder / "corrections.csv").open("a", encoding="utf-8") as file:
+            file.write("/1/nowhere,300010957,add,seen,anna,2026-08-02\n")
+        with rules.open("a", encoding="utf-8") as file:
+            file.write('\n[[cut]]\nid = "300000001"\nlabel = "nothing"\nreason = "a new rule"\n')
+        forked(folder, [[run("splits", "splits", like="first"), run("changed", "dataset", like="first")]])
+    return days
