@@ -34,6 +34,7 @@ class ImageSplit(SplitImages):
     tags: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     rejected: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     pixels: tuple[NDArray[np.uint8], ...] | None = None
+    groups: tuple[str, ...] = ()  # of near-duplicates, one per image
 
     def __len__(self) -> int:
         return len(self.record_ids)
@@ -90,6 +91,7 @@ class ImageSplit(SplitImages):
             tags={facet: in_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags},
             rejected={facet: in_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected},
             pixels=None if self.pixels is None else tuple(self.pixels[i] for i in chosen),
+            groups=tuple(self.groups[i] for i in chosen) if self.groups else (),
         )
 
     def decoded(self, short_side: int, interpolation: Interpolation = "bilinear") -> "ImageSplit":
@@ -113,7 +115,7 @@ def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:
     files = sorted((dataset / name).glob("part-*.parquet"))
     if not files:
         raise DataError(f"The dataset {dataset} has no split `{name}`: make the dataset again.")
-    columns = ["record_id", "view", "image", "data_provider", *tag_list.facets]
+    columns = ["record_id", "view", "image", "data_provider", "group_id", *tag_list.facets]
     table = pa.concat_tables([_read(file, columns, tag_list) for file in files])
     table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
     record_ids = tuple(table["record_id"].to_pylist())
@@ -128,6 +130,7 @@ def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:
         jpegs=pa.chunked_array(jpegs, type=pa.large_binary()).combine_chunks(),
         tags={facet: _positions(table[facet].to_pylist(), tags) for facet, tags in tag_list.facets.items()},
         rejected={facet: _positions(wrong, tags) for facet, tags in tag_list.facets.items()},
+        groups=tuple(table["group_id"].to_pylist()),
     )
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,14 +148,17 @@ def describe(
     size = settings.image_size or extractor.image_size
     batches = [images[start : start + settings.batch_size] for start in range(0, len(images), settings.batch_size)]
     bf16 = torch.autocast(device.type, torch.bfloat16) if settings.precision == "bf16" else nullcontext()
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(device) for values in (extractor.mean, extractor.std))
+    mean, std = (
+        torch.tensor(values).view(1, 3, 1, 1).to(device) for values in (extractor.input.mean, extractor.input.std)
+    )
     vectors = []
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # faster with bf16 or AVX
     with ThreadPoolExecutor(max(1, min(16, os.cpu_count() or 1))) as threads, torch.inference_mode():
-        decoded = [threads.map(lambda data: resized(data, size), batch) for batch in batches[:1]]
+        shown = partial(resized, size=size, interpolation=extractor.input.interpolation)
+        decoded = [threads.map(shown, batch) for batch in batches[:1]]
         for number in range(len(batches)):
             following = batches[number + 1 : number + 2]
-            decoded += [threads.map(lambda data: resized(data, size), batch) for batch in following]
+            decoded += [threads.map(shown, batch) for batch in following]
             pixels = torch.stack(list(decoded.pop(0))).to(device, non_blocking=True)
             count = len(pixels)
             pixels = torch.cat(
@@ -169,20 +173,24 @@ def describe(
     return result
 
 
-def resized(data: bytes, size: int) -> torch.Tensor:
-    """An encoded image as float32 [3, size, size] in [0, 1]: bicubic and antialiased, without rounding in between.
+def resized(data: bytes, size: int, interpolation: str = "bicubic") -> torch.Tensor:
+    """An encoded image as float32 [3, size, size] in [0, 1]: antialiased, without rounding in between.
+
+    The whole image whatever its shape, as FID does: what its publisher would cut off may tell near-duplicates apart.
 
     Aliased resizing shifts Fréchet distances (Parmar et al. 2022, "On Aliased Resizing", section 3).
     """
     with Image.open(io.BytesIO(data)) as picture:
         pixels = torch.from_numpy(np.array(picture.convert("RGB")))
     planes = pixels.permute(2, 0, 1).unsqueeze(0).float() / 255
-    return interpolate(planes, (size, size), mode="bicubic", antialias=True, align_corners=False)[0].clamp_(0, 1)
+    return interpolate(planes, (size, size), mode=interpolation, antialias=True, align_corners=False)[0].clamp_(0, 1)
 
 
 def _recipe(extractor: Extractor, settings: "FeatureSettings") -> str:
     """A hash of what decides the vector of an image."""
     recipe = {"extractor": extractor.name, "image_size": settings.image_size or extractor.image_size, "version": 2}
+    if extractor.input.interpolation != "bicubic":  # as all were resized before: their vectors stay valid
+        recipe["interpolation"] = extractor.input.interpolation
     recipe |= settings.model_dump(include={"precision", "batch_size"})
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 

@@ -1,16 +1,30 @@
 """The networks that describe an image as a vector: one row each, with how pictures are put before them."""
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from ml.models.architectures import BACKBONES
+from ml.models.backbones import build
+from ml.models.card import Interpolation
+from ml.models.cards import backbone_card
 from ml.models.weights import WEIGHTS, load_weights
 
 RANDOM_SEED = 340
+
+
+@dataclass(frozen=True)
+class PixelInput:
+    """How the pixels of a picture become numbers: the part of a network's card that an extractor needs."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    interpolation: Interpolation = "bicubic"
 
 
 @dataclass(frozen=True)
@@ -20,10 +34,9 @@ class Extractor:
     name: str
     dimensions: int
     image_size: int
-    mean: Sequence[float]
-    std: Sequence[float]
     meaning: str
     build: Callable[[Path | None], nn.Module]
+    input: PixelInput
 
     @property
     def licence(self) -> str:
@@ -58,23 +71,12 @@ def random_inception(weights: Path | None) -> nn.Module:
 
 def dinov2(weights: Path | None) -> nn.Module:
     """DINOv2 ViT-S/14 of timm, class token; raises WeightsError."""
-    import timm
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    state = load_weights("dinov2", weights)
-    network = timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0, img_size=224)
-    network.load_state_dict(checkpoint_filter_fn(state, network))  # type: ignore[arg-type]
-    return network
+    return build(backbone_card(BACKBONES["dinov2"]), weights, 224)[0]
 
 
 def mobilenetv2(weights: Path | None) -> nn.Module:
     """MobileNetV2 1.0 as TensorFlow pads it, pooled features; raises WeightsError."""
-    import timm
-
-    network = timm.create_model("mobilenetv2_100", pretrained=False, pad_type="same", num_classes=1000)
-    network.load_state_dict(load_weights("mobilenetv2", weights))
-    network.reset_classifier(0)  # type: ignore[operator]
-    return network
+    return build(backbone_card(BACKBONES["mobilenetv2"]), weights, 224)[0]
 
 
 def efficientnet_lite0(weights: Path | None) -> nn.Module:
@@ -106,7 +108,19 @@ BUILDERS = {
     "random-inception": random_inception,
 }
 DESCRIBED = tomllib.loads(Path(__file__).with_name("extractors.toml").read_text(encoding="utf-8"))
-EXTRACTORS = {name: Extractor(name, build=BUILDERS[name], **described) for name, described in DESCRIBED.items()}
+
+
+def _described(name: str, described: Mapping[str, Any]) -> Extractor:
+    values = dict(described)
+    if "backbone" in values:
+        image = backbone_card(BACKBONES[values.pop("backbone")]).input
+        pixels = PixelInput(image.mean, image.std, image.interpolation)
+    else:
+        pixels = PixelInput(values.pop("mean"), values.pop("std"))
+    return Extractor(name, build=BUILDERS[name], input=pixels, **values)
+
+
+EXTRACTORS = {name: _described(name, described) for name, described in DESCRIBED.items()}
 
 
 def fid_inception() -> nn.Module:

@@ -146,7 +146,8 @@ def test_dinov2_is_a_second_extractor_through_file_features_and_ranking(tmp_path
     network = EXTRACTORS["dinov2"].build(file.parent).eval()
     pixels = torch.stack([resized(encoded(number), 224) for number in (3, 1, 2)])
     mean, std = (
-        torch.tensor(value).view(1, 3, 1, 1) for value in (EXTRACTORS["dinov2"].mean, EXTRACTORS["dinov2"].std)
+        torch.tensor(value).view(1, 3, 1, 1)
+        for value in (EXTRACTORS["dinov2"].input.mean, EXTRACTORS["dinov2"].input.std)
     )
     with torch.inference_mode():
         expected = network((pixels - mean) / std).numpy()
@@ -245,7 +246,7 @@ def test_the_real_networks_see_that_real_pictures_differ(name: str, shared: Path
     extractor = EXTRACTORS[name]
     network = extractor.build(shared / "weights").eval()
     files = sorted((shared / "museum" / "media").iterdir())[:6]
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (extractor.mean, extractor.std))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (extractor.input.mean, extractor.input.std))
     pixels = torch.stack([resized(file.read_bytes(), extractor.image_size) for file in files])
     with torch.inference_mode():
         vectors = network((pixels - mean) / std)
