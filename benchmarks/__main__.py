@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NO_BENCHMARK = {"__init__", "__main__", "page", "peer"}
+NO_BENCHMARK = {"__init__", "__main__", "loss_size", "page", "peer"}
 
 
 def names() -> list[str]:

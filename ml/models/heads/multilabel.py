@@ -12,7 +12,12 @@ from ml.models.heads.head import Head
 class Multilabel(Head):
     """Binary cross-entropy, summed over the facet's tags and averaged over the images annotated in it.
 
-    The sum (ours; the paper does not say) lets a facet weigh by its tags, as in the asymmetric loss.
+    The sum (ours; the paper does not say) lets a facet weigh by its tags, as in the asymmetric loss. From logits of 0
+    an image's loss is 34.7 with 50 tags and 850.5 with 1,227, and 6 % and 0.2 % of it come from the tags that it has;
+    the gradient's length over a head is 3 and 17, which `clip_norm` = 1 cuts. From the training frequencies
+    (`prior_bias`) the loss is 9 and 16, 71 % and 82 % of it come from its tags, and the gradient is 0.1 for both. AdamW
+    divides the size out of a step, but not out of the balance between facets. Measured in
+    docs/experiments/loss-size.md.
     """
 
     def start_at_prior(self, tags: FacetTags, n_images: int) -> None:

@@ -7,7 +7,11 @@ from ml.models.heads.head import Head
 
 
 class Softmax(Head):
-    """Cross-entropy against the drawn tag, optionally weighted by class; the weighted mean over the batch."""
+    """Cross-entropy against the drawn tag, optionally weighted by class (WCE); the weighted mean over the batch.
+
+    A class weighs N / (C n), at most WEIGHT_CAP. Whether the cap is reached depends on the counts as much as on the
+    number of tags: see there.
+    """
 
     def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
         """The sum of the drawn tags' weights; an image without annotation draws -1 and weighs 0."""
