@@ -6,7 +6,7 @@ import polars as pl
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.console import bar
-from assets.engine.plan import AssetPlan
+from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.versions import code_version
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES
@@ -38,3 +38,13 @@ def suite_results(
     return {
         "suite_results": run_suites(collection, settings.suites, storage / "suite_cells", code_version(CODE), advance)
     }
+
+
+@stage_asset(AssetPlan("suites", code=("ml/report", "ml/suites"), settings=("suites",)), kinds={"html"})
+def suites_page(suite_results: pl.DataFrame, storage: Path, settings: Settings) -> Metadata:
+    """A page for people, suites.html, and the same tables as Markdown: what every row reaches on every suite."""
+    from ml.report.suites import write_suites_page
+
+    tables = write_suites_page(suite_results, settings.suites, storage / "suites_page")
+    text = (storage / "suites_page" / "suites.md").read_text(encoding="utf-8")
+    return {"suites_page": {"count": len(tables), "tables": text}}

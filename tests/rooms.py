@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ml.experiments": ("ml.training", "ml.models", "ml.dataset", "ml.baselines", "ml.evaluation"),
     "ml.suites": ("ml.evaluation", "ml.models", "ml.dataset"),
     "ml.registry": (*BELOW_REGISTRY, "ml.evaluation"),
-    "ml.report": ("ml.evaluation", "ml.dataset", "ml.baselines"),
+    "ml.report": ("ml.evaluation", "ml.suites", "ml.dataset", "ml.baselines"),
     "ml.assistant": ("ml.registry", "ml.dataset"),
     "assets.engine": (),
     "assets": ("assets.engine", "ml"),
