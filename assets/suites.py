@@ -40,7 +40,7 @@ def suite_results(
     }
 
 
-@stage_asset(AssetPlan("suites", code=("ml/report", "ml/suites"), settings=("suites",)), kinds={"html"})
+@stage_asset(AssetPlan("suites", settings=("suites",), of_images=False), kinds={"html"})
 def suites_page(suite_results: pl.DataFrame, storage: Path, settings: Settings) -> Metadata:
     """A page for people, suites.html, and the same tables as Markdown: what every row reaches on every suite."""
     from ml.report.suites import write_suites_page
