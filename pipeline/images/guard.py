@@ -12,26 +12,13 @@ from zlib import crc32
 import httpcore
 import httpx
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from pipeline.addresses import Network, in_any, is_public
+
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_URL = 8_000
 POOLED = 4  # connections per pool: httpcore iterates over all of them at every step of every request
-
-# `is_global` of the standard library has changed between Python versions; these are refused whatever it says.
-NEVER_PUBLIC = [
-    ipaddress.ip_network(network)
-    for networks in (
-        "0.0.0.0/8 10.0.0.0/8 127.0.0.0/8 172.16.0.0/12 192.168.0.0/16",  # this host and private networks
-        "100.64.0.0/10 169.254.0.0/16",  # carrier-grade NAT (RFC 6598); link-local and clouds' metadata services
-        "192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4",
-        "::/127 100::/64 2001:db8::/32 fc00::/7 fe80::/10 fec0::/10 ff00::/8",
-    )
-    for network in networks.split()
-]
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Forbidden(ValueError):
@@ -62,26 +49,6 @@ def check_url(url: str) -> None:
         raise Forbidden("bad_url", "no host, or a user name in it")
     if port is not None and port not in PORTS.values():
         raise Forbidden("bad_port", str(port))
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is on the public internet; an IPv4 address inside an IPv6 address counts as itself."""
-    inner = _inner_ipv4(address)
-    if inner is not None:
-        return is_public(inner)
-    return address.is_global and not address.is_multicast and not _in_any(address, NEVER_PUBLIC)
-
-
-def _in_any(address: Address, networks: Iterable[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
-
-
-def _inner_ipv4(address: Address) -> ipaddress.IPv4Address | None:
-    if isinstance(address, ipaddress.IPv4Address):
-        return None
-    if address in NAT64:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -136,7 +103,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
             raise CannotResolve(f"{host}: no address")
         for text in addresses:
             address = ipaddress.ip_address(text.split("%")[0])
-            if not is_public(address) and not _in_any(address, self._allowed):
+            if not is_public(address) and not in_any(address, self._allowed):
                 raise Forbidden("private_address", f"{host} is {text}")
         return addresses
 

@@ -1,30 +1,10 @@
 """No URL of a third party leads anywhere but to the public internet, by whatever way it tries."""
 
-import ipaddress
-
 import pytest
 from starlette.responses import RedirectResponse, Response
 
-from pipeline.images.guard import Forbidden, check_url, is_public
+from pipeline.images.guard import Forbidden, check_url
 from tests.pipeline.images.pictures import jpeg
-
-PUBLIC = ("8.8.8.8", "193.0.6.139", "2001:4860:4860::8888", "::ffff:8.8.8.8", "64:ff9b::808:808")
-NOT_PUBLIC = (
-    "127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
-    "100.64.0.1", "100.127.255.255", "192.0.0.8", "198.18.0.1", "192.0.2.1", "203.0.113.9", "224.0.0.1", "240.0.0.1",
-    "255.255.255.255", "::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1", "::ffff:127.0.0.1",
-    "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2001:db8::1", "fec0::1",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses(address: str):
-    assert is_public(ipaddress.ip_address(address))
-
-
-@pytest.mark.parametrize("address", NOT_PUBLIC)
-def test_addresses_that_are_not_public(address: str):
-    assert not is_public(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize(
