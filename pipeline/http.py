@@ -1,34 +1,33 @@
 """The HTTP client for every server: timeouts, retries, rate limits, a host map, redaction and typed errors."""
 
 import secrets as randomness
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 import tenacity
 
-from pipeline.rate_limit import Budget, Clock, RateLimit, SystemClock, read_rate_limit
+from pipeline.deadline import Deadline
+from pipeline.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
+from pipeline.headers import AnswerHeaders
+from pipeline.rate_limit import Budget, Clock, SystemClock, read_rate_limit
 from pipeline.redaction import keep_out_of_logs, redact
 from pipeline.settings import HttpSettings
 from pipeline.texts import loads
 
 __all__ = [
-    "Clock",
     "GaveUp",
     "HttpClient",
     "HttpError",
-    "RateLimit",
     "Refused",
     "Response",
-    "SystemClock",
     "Unreachable",
     "WrongKey",
     "mapped",
-    "redact",
 ]
 
 # Dossier, section 1.9; 499 is what the Getty endpoint's gateway answers under load (AAT dossier, section 2).
@@ -40,6 +39,10 @@ KEY_CODES = frozenset(
 SECRET_HEADERS = ("x-api-key", "authorization")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
+ACCEPT_ENCODING = "gzip, deflate"  # what pipeline/encodings.py undoes
+LONGEST_QUOTE = 300  # characters of an error body that are quoted
+# What readers of an answer raise where it has another form than was expected.
+OTHER_FORM = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 class HttpError(Exception):
@@ -83,8 +86,9 @@ class Response:
 
     url: str  # as asked for, not where the host map led to
     status: int
-    headers: Mapping[str, str]  # names in lower case
+    headers: AnswerHeaders = field(repr=False)
     content: bytes = field(repr=False)
+    max_values: int | None = None  # of JSON, as HttpSettings says
 
     @property
     def text(self) -> str:
@@ -97,7 +101,7 @@ class Response:
 
     @cached_property
     def _parsed(self) -> Any:
-        return loads(self.content)
+        return loads(self.content, self.max_values)
 
 
 @dataclass(frozen=True)
@@ -171,12 +175,14 @@ class HttpClient:
                 settings.read_timeout_s, connect=settings.connect_timeout_s, pool=settings.total_timeout_s
             ),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
-            headers={"User-Agent": settings.user_agent},
+            headers={"User-Agent": settings.user_agent, "Accept-Encoding": ACCEPT_ENCODING},
             follow_redirects=False,
             trust_env=transport is None,
             # A proxy of the environment is for the world outside, not for an address the host map names.
             mounts={f"all://{urlsplit(address).hostname}": None for address in settings.hosts.values()},
         )
+        self._deadline = Deadline(self.clock.now)
+        self._deadline.guard(self._client)
 
     def __enter__(self) -> "HttpClient":
         return self
@@ -203,7 +209,7 @@ class HttpClient:
     ) -> Response:
         """GET; with `redirects` up to five redirects are followed, but never to another origin with a key.
 
-        `check` raises ValueError when the body is broken and the request should be retried.
+        `check` reads the body; where it raises one of OTHER_FORM, the body is broken and the request is retried.
         Raises Unreachable, GaveUp, WrongKey or Refused.
         """
         full = str(httpx.URL(url, params=params)) if params else url
@@ -233,8 +239,14 @@ class HttpClient:
         raise Refused(response.status, None, self._sentence(request.url, f"redirects more than {MOST_REDIRECTS} times"))
 
     def _redirected(self, request: _Request, response: Response, redirects: bool) -> str:
-        target = urljoin(response.url, response.headers.get("location", ""))
-        if not redirects or (request.keys and _origin(target) != _origin(response.url)):
+        try:
+            target = urljoin(response.url, response.headers.location or "")
+            leaves = _origin(target) != _origin(response.url)
+            httpx.URL(target)
+        except (ValueError, httpx.InvalidURL) as error:
+            sentence = self._sentence(response.url, f"redirects to an address that cannot be read ({error})")
+            raise Refused(response.status, None, sentence) from None
+        if not redirects or (request.keys and leaves):
             sentence = self._sentence(response.url, f"redirects to {target} (HTTP {response.status}), not followed")
             raise Refused(response.status, None, sentence, location=self.redact(target))
         return target
@@ -265,7 +277,7 @@ class HttpClient:
         for _ in range(self.settings.rate_limit_waits + 1):
             budget.take()
             response = self._send(request)
-            limit = read_rate_limit(response.headers.get("ratelimit"))
+            limit = read_rate_limit(response.headers.rate_limit)
             if response.status != 429:
                 if limit:
                     budget.told(limit)
@@ -274,31 +286,51 @@ class HttpClient:
         raise _TryAgain(f"HTTP 429 again after {self.settings.rate_limit_waits} waits", answered=True)
 
     def _send(self, request: _Request) -> Response:
-        url = request.url
+        url, most = request.url, self.settings.max_body_bytes
         address, original = mapped(url, self.settings.hosts)
-        deadline = self.clock.now() + self.settings.total_timeout_s
+        self._deadline.start(self.settings.total_timeout_s)
         try:
             headers = {**request.headers, **original}
             built = self._client.build_request(request.method, address, headers=headers, **request.body)
             answer = self._client.send(built, stream=True)
+            said = AnswerHeaders(answer.headers.raw)
             try:
-                content = bytearray()
-                for block in answer.iter_bytes():
-                    content += block
-                    # httpx's timeout is per read: a server that drips bytes would hold us for ever.
-                    if self.clock.now() > deadline:
-                        raise _TryAgain(f"no whole answer within {self.settings.total_timeout_s:g} s", answered=True)
-                    if len(content) > self.settings.max_body_bytes:
-                        text = f"answers with more than {self.settings.max_body_bytes} bytes"
-                        raise Refused(answer.status_code, None, self._sentence(url, text))
+                content = self._body(answer, said)
             finally:
                 answer.close()
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except httpx.TransportError as error:
             raise _TryAgain(self.redact(f"{type(error).__name__} {error}".strip()), answered=False) from None
+        except EncodingError as error:
+            raise _TryAgain(f"a body that is not encoded as it says ({error})", answered=True) from None
+        except UnknownEncoding as error:
+            text = f"answers in a coding that is not read ({str(error)[:LONGEST_QUOTE]})"
+            raise Refused(answer.status_code, None, self._sentence(url, text)) from None
+        except TooLong:
+            text = f"answers with more than {most} bytes"
+            raise Refused(answer.status_code, None, self._sentence(url, text)) from None
         except (httpx.InvalidURL, UnicodeError) as error:
             raise Refused(0, None, self._sentence(url, f"cannot be asked: {error}")) from None
-        lowered = {name.lower(): value for name, value in answer.headers.items()}
-        return Response(url, answer.status_code, lowered, bytes(content))
+        return Response(url, answer.status_code, said, content, self.settings.max_json_values)
+
+    def _body(self, answer: httpx.Response, said: AnswerHeaders) -> bytes:
+        """The decompressed body. Raises EncodingError, UnknownEncoding, TooLong, and _TryAgain after the deadline."""
+        most = self.settings.max_body_bytes
+        decoder, content = BodyDecoder(said.content_encoding, most), bytearray()
+        chunks: Iterable[bytes] = cast(httpx.SyncByteStream, answer.stream)
+        if answer.is_stream_consumed:  # by a transport that reads, and decodes, answers itself, as httpx.MockTransport
+            decoder, chunks = BodyDecoder("identity", most), [answer.content]
+        received = False  # a redirect, for example, may name a coding and have no body
+        for chunk in chunks:
+            received = received or bool(chunk)
+            for piece in decoder.pieces(chunk):
+                content += piece
+                if len(content) > most:
+                    raise TooLong(f"more than {most} bytes")
+            if self._deadline.left_s < 0:
+                raise _TryAgain(f"no whole answer within {self.settings.total_timeout_s:g} s", answered=True)
+        if received and not decoder.complete:
+            raise EncodingError("it ends too early")
+        return bytes(content)
 
     def _judged(self, response: Response, request: _Request) -> Response:
         """The response if it is of use. Raises _TryAgain, WrongKey or Refused."""
@@ -314,11 +346,10 @@ class HttpClient:
                 response.json()
             if request.check:
                 request.check(response)
-        except ValueError as error:
-            kind = response.headers.get("content-type", "no content type")
-            raise _TryAgain(
-                self.redact(f"HTTP {response.status} with a broken body ({kind}): {error}"), answered=True
-            ) from None
+        except OTHER_FORM as error:
+            kind = response.headers.media_type or "no content type"
+            broken = f"HTTP {response.status} with a broken body ({kind}): {str(error)[:LONGEST_QUOTE]}"
+            raise _TryAgain(self.redact(broken), answered=True) from None
         return response
 
     def _raise_refusal(self, response: Response) -> None:
@@ -364,5 +395,6 @@ def _error_body(response: Response) -> tuple[str | None, str | None]:
         return None, None
     if not isinstance(body, dict):
         return None, None
-    said = [str(body[name]) for name in ("error", "message") if body.get(name)]
-    return body.get("code"), ": ".join(said) or None
+    said = [str(body[name])[:LONGEST_QUOTE] for name in ("error", "message") if body.get(name)]
+    code = body.get("code")
+    return code[:LONGEST_QUOTE] if isinstance(code, str) else None, ": ".join(said) or None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 HOUR_S = 3600.0  # Europeana counts requests in a fixed window of an hour (dossier, section 6)
+LONGEST_WINDOW_S = 2 * HOUR_S  # a header that says more is not believed beyond this: nobody shall wait for years
 
 
 class Clock(Protocol):
@@ -52,13 +53,14 @@ _ITEM = re.compile(r'"?[\w-]*"?\s*;(?P<parameters>[^,]*)')
 def read_rate_limit(header: str | None) -> RateLimit | None:
     """The `RateLimit` header (`"personal";r=0;t=1234`, IETF draft 10), or None when absent or of another form.
 
-    Of several policies in one header the one with the fewest requests left counts.
+    Of several policies in one header the one with the fewest requests left counts. Numbers of ten digits and more are
+    not read.
     """
     limits = []
     for item in _ITEM.finditer(header or ""):
-        values = dict(re.findall(r"\b([rt])=(\d+)", item["parameters"]))
+        values = dict(re.findall(r"\b([rt])=([0-9]{1,9})\b", item["parameters"]))
         if {"r", "t"} <= values.keys():
-            limits.append(RateLimit(int(values["r"]), float(values["t"])))
+            limits.append(RateLimit(int(values["r"]), min(float(values["t"]), LONGEST_WINDOW_S)))
     return min(limits, key=lambda limit: (limit.remaining, -limit.reset_s), default=None)
 
 
@@ -120,7 +122,7 @@ class Budget:
         """Take a slot and return 0, or return the seconds after which to try again."""
         with self._locked() as state:
             now = self._clock.now()
-            if state.blocked_until > now + 2 * HOUR_S or state.next_slot > now + HOUR_S:
+            if state.blocked_until > now + LONGEST_WINDOW_S + 2.0 or state.next_slot > now + HOUR_S:
                 state.blocked_until = state.next_slot = 0.0  # the machine's clock was set back
             if state.blocked_until > now:
                 return state.blocked_until - now

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pipeline.facets import ALL_FACETS
 from pipeline.files import WEIGHTS_CACHE
+from pipeline.limits import LimitSettings
 from pipeline.text_files import read_lines, read_text
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
@@ -55,7 +56,8 @@ class HttpSettings(Section):
     backoff_cap_s: float = 60.0  # ours: dossier, section 1.9
     requests_per_second: float = 5.0  # ours: a polite rate per API host
     total_timeout_s: float = 180.0  # ours: for a whole response, however slowly it arrives
-    max_body_bytes: int = 200_000_000  # ours
+    max_body_bytes: int = 64_000_000  # ours: after decompression; 27 recorded rich records have .35 MB
+    max_json_values: int = 2_000_000  # ours: 200 subjects of the AAT have 260,000; `{},` takes 70 times its bytes
     step_retries: int = Field(default=2, ge=0)  # ours: retries of a step whose server did not answer
     step_retry_delay_s: float = 30.0  # ours: before the first retry; doubled for each further one
     rate_limit_waits: int = 24  # ours: how often one request waits for the window to end after HTTP 429
@@ -94,6 +96,7 @@ class VocabularySettings(Section):
 
     sparql_endpoint: str = "https://vocab.getty.edu/sparql"
     dumps: tuple[Path, ...] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
+    max_dump_bytes: int = 50_000_000_000  # ours: after decompression; a dump that has more is a bomb
     batch_size: int = Field(default=100, ge=1, le=200)  # ours: ids per VALUES query
     cache_days: int = Field(default=180, ge=0)  # ours: after so many days an id is asked for again
     languages: tuple[str, ...] = ("ca", "es", "en", "de", "nl", "fr")  # ours
@@ -289,6 +292,7 @@ class Settings(Section):
     suites: SuiteSettings = SuiteSettings()
     release: ReleaseSettings = ReleaseSettings()
     history: HistorySettings = HistorySettings()
+    limits: LimitSettings = LimitSettings()
 
 
 def full() -> Settings:

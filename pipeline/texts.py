@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 # Half of a surrogate pair, written as an escape: JSON allows it (RFC 8259, section 8.2), UTF-8 does not.
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+DEEPEST = 100  # brackets inside brackets; the deepest recorded answers, records and IIIF manifests, have 12
+TOO_DEEP = "its brackets are nested too deeply"
 REPLACEMENT = "\ufffd"  # what stands for a letter that did not survive
 RECORD_ID = re.compile(r"/[\w.~-]+/[^\s/?#]+")
 LANGUAGE = r"(?:/[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*)?"
@@ -28,19 +30,34 @@ def clean(text: str) -> str:
     return LONE_SURROGATE.sub(REPLACEMENT, text)
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes, most_values: int | None = None) -> Any:
     """JSON whose texts can all be written as UTF-8.
 
     Raises ValueError for what is no JSON: NaN and Infinity, which Python reads, among them, numbers that would become
-    infinite, and brackets nested too deeply to be read.
+    infinite; for brackets nested deeper than DEEPEST; and before parsing if there may be more than `most_values`.
     """
     if isinstance(text, bytes):
         text = _decoded(text)
+    # Each value but the first stands behind a comma, a colon or a bracket. Those inside of texts are counted too.
+    if most_values is not None and sum(map(text.count, ",:[{")) > most_values:
+        raise ValueError(f"it has more than {most_values} values")
     try:
         content = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        _refuse_depth(content)
         return _cleaned(content) if ESCAPED_SURROGATE.search(text) else content
     except RecursionError as error:
-        raise ValueError("its brackets are nested too deeply") from error
+        raise ValueError(TOO_DEEP) from error
+
+
+def _refuse_depth(content: Any) -> None:
+    """Raises ValueError for what Python could read but what later readers, which call themselves, could not."""
+    level = [content]
+    for _ in range(DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
 
 
 def _decoded(content: bytes) -> str:

@@ -1,10 +1,10 @@
 """A client of Europeana's APIs: Search by cursor, counts, facets, entities in batches, single records."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
@@ -45,6 +45,7 @@ class Window:
 
 
 EVERYTHING = Window()
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,7 @@ class EuropeanaClient:
             ("facet", "DATA_PROVIDER"),
             ("f.DATA_PROVIDER.facet.limit", str(FACET_LIMIT)),
         ]
-        response = self._get("/record/v2/search.json", self.question(collection, window) + asked, check=_check_search)
-        facets = [facet for facet in response.json().get("facets") or [] if facet.get("name") == "DATA_PROVIDER"]
-        return {entry["label"]: int(entry["count"]) for facet in facets for entry in facet.get("fields") or []}
+        return self._read("/record/v2/search.json", self.question(collection, window) + asked, _provider_counts)
 
     def question(self, collection: str, window: Window | None = None) -> list[tuple[str, str]]:
         """The parameters that select the records, without paging."""
@@ -170,12 +169,11 @@ class EuropeanaClient:
         if not re.fullmatch(r"/[^/\s]+/[^/\s]+", record_id):
             raise ValueError(f"{record_id!r} is not a Europeana id; `/dataset/local` is.")
         try:
-            response = self._get(f"/record/v2{quote(record_id)}.json", [])
+            return self._read(f"/record/v2{quote(record_id)}.json", [], lambda response: read_record(response.json()))
         except Refused as refusal:
             if refusal.status in (404, 410):
                 return None
             raise
-        return read_record(response.json())
 
     def _query(self, collection: str, window: Window) -> str:
         words = (collection, *self._settings.keyword_translations.get(collection, ()))
@@ -187,8 +185,10 @@ class EuropeanaClient:
         return query
 
     def _page(self, params: list[tuple[str, str]]) -> Page:
-        response = self._get("/record/v2/search.json", params, check=_check_search)
-        answer = response.json()
+        return self._read("/record/v2/search.json", params, self._page_of)
+
+    def _page_of(self, response: Response) -> Page:
+        answer = _checked_search(response)
         return Page(
             request=self.http.redact(response.url),
             items=answer.get("items") or [],
@@ -199,36 +199,42 @@ class EuropeanaClient:
 
     def _retrieve(self, uris: Sequence[str]) -> dict[str, EntityConcept]:
         """A batch by POST; empty when the server has no such endpoint or knows none of the URIs."""
-        headers = {**JSON, **self._key_header()}
+        headers, read = {**JSON, **self._key_header()}, dict[str | None, EntityConcept]()
+
+        def check(response: Response) -> None:
+            read.update((europeana_concept(concept.uri), concept) for concept in read_concepts(response.json()))
+
         try:
-            response = self.http.post(f"{self._api}/entity/retrieve", json=list(uris), headers=headers)
+            self.http.post(f"{self._api}/entity/retrieve", json=list(uris), headers=headers, check=check)
         except WrongKey as error:
             raise self._explained(error) from None
         except Refused:
             return {}
-        concepts = {europeana_concept(concept.uri): concept for concept in read_concepts(response.json())}
-        return {uri: concepts[uri] for uri in uris if uri in concepts}
+        return {uri: read[uri] for uri in uris if uri in read}
 
     def _concept(self, uri: str) -> EntityConcept | None:
-        path = f"/entity/concept/{uri.rpartition('/')[2]}"
+        def read(response: Response) -> EntityConcept:
+            return read_concept(response.json(), uri=uri)
+
         try:
-            response = self._get(path, [])
+            return self._read(f"/entity/concept/{uri.rpartition('/')[2]}", [], read)
         except Refused as refusal:
             merged = CONCEPT_PATH.search(urlsplit(refusal.location or "").path.removesuffix(".json"))
             if merged is not None:
-                response = self._get(f"/entity/concept/{merged.group(1)}", [])
-            elif refusal.status in (404, 410):
+                return self._read(f"/entity/concept/{merged.group(1)}", [], read)
+            if refusal.status in (404, 410):
                 return None
-            else:
-                raise
-        return read_concept(response.json(), uri=uri)
+            raise
 
-    def _get(self, path: str, params: list[tuple[str, str]], check: Any = None) -> Response:
-        headers = {**JSON, **self._key_header()}
+    def _read(self, path: str, params: list[tuple[str, str]], reader: Callable[[Response], Answer]) -> Answer:
+        """What the reader makes of the answer; an answer that it cannot read is requested again, like a broken one."""
+        headers, read = {**JSON, **self._key_header()}, list[Answer]()
+        url = urljoin(self._api + "/", path.lstrip("/"))
         try:
-            return self.http.get(urljoin(self._api + "/", path.lstrip("/")), params, headers, check=check)
+            self.http.get(url, params, headers, check=lambda response: read.append(reader(response)))
         except WrongKey as error:
             raise self._explained(error) from None
+        return read[-1]
 
     def _key_header(self) -> dict[str, str]:
         if self._key is None:
@@ -314,8 +320,13 @@ def _terms(proxies: Sequence[Mapping[str, Any]], role: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for proxy in proxies for text in values_of(proxy.get(role))))
 
 
-def _check_search(response: Response) -> None:
-    """Raises ValueError for JSON that is not a search response."""
+def _provider_counts(response: Response) -> dict[str, int]:
+    facets = [facet for facet in _checked_search(response).get("facets") or [] if facet.get("name") == "DATA_PROVIDER"]
+    return {str(entry["label"]): int(entry["count"]) for facet in facets for entry in facet.get("fields") or []}
+
+
+def _checked_search(response: Response) -> dict[str, Any]:
+    """The answer. Raises ValueError, or TypeError, for JSON that is not a search response."""
     answer = response.json()
     if not isinstance(answer, dict) or answer.get("success") is not True:
         raise ValueError("not a search answer that says success")
@@ -326,6 +337,9 @@ def _check_search(response: Response) -> None:
         raise ValueError("a search answer whose items are no list of objects")
     if answer.get("itemsCount", 0) > len(items):
         raise ValueError(f"a search answer with {len(items)} items that says {answer['itemsCount']}")
+    if not isinstance(answer.get("nextCursor"), str | None):
+        raise ValueError("a search answer whose nextCursor is no text")
+    return answer
 
 
 def _range(name: str, begin: str | None, before: str | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 import heapq
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -126,7 +125,7 @@ def _rows(harvest: Generation, left_out: set[str]) -> Iterator[dict[str, Any]]:
     for page in harvest.pages():
         try:
             items = read_items(page)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, ValueError) as error:
             raise HarvestError(
                 f"The page {page} cannot be read ({error}): remove the folder of its collection and harvest it again."
             ) from error

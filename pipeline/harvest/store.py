@@ -2,20 +2,22 @@
 
 import gzip
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.encodings import gunzipped
 from pipeline.files import sync, write_text
 from pipeline.harvest.chunks import Chunk
 from pipeline.harvest.europeana import FIRST_CURSOR, Page, Window
+from pipeline.settings import HttpSettings
 from pipeline.texts import loads
 
 MANIFEST = "manifest.json"
 _IN_MANIFEST = {"chunks": "parts"}
 COMPRESSION = 6
+LARGEST_PAGE = 2 * HttpSettings().max_body_bytes  # bytes: its first line repeats no more than the ids of the second
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,15 @@ def write_page(folder: Path, number: int, page: Page, cursor: str, next_cursor: 
 
 
 def read_head(file: Path) -> Head:
-    """The first line of a page. Raises ValueError or EOFError when the file is damaged."""
-    with gzip.open(file, "rb") as source:
+    """The first line of a page. Raises ValueError when the file is damaged."""
+    with gunzipped(file, LARGEST_PAGE) as source:
         content = json.loads(source.readline())
     return Head(**{**content, "ids": tuple(content["ids"])})
 
 
 def read_items(file: Path) -> list[dict[str, Any]]:
-    """The items of a page."""
-    with gzip.open(file, "rb") as source:
+    """The items of a page. Raises ValueError when the file is damaged."""
+    with gunzipped(file, LARGEST_PAGE) as source:
         source.readline()
         return loads(source.read()).get("items") or []
 
@@ -151,7 +153,7 @@ def unbroken(files: Sequence[Path]) -> list[Head]:
         try:
             read_items(file)  # to its end, where gzip's checksum is
             head = read_head(file)
-        except (OSError, EOFError, ValueError, TypeError, KeyError, zlib.error):
+        except (OSError, ValueError, TypeError, KeyError):
             break
         if head.cursor != cursor:
             break

@@ -5,28 +5,24 @@ import hashlib
 import re
 import ssl
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from time import time
 from typing import BinaryIO, cast
 from urllib.parse import quote, urljoin
 
 import httpcore
 import httpx
 
+from pipeline.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
+from pipeline.headers import PRINTABLE, AnswerHeaders, validator
 from pipeline.http import mapped
 from pipeline.images.decoders import Content
-from pipeline.images.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
 from pipeline.images.guard import CannotResolve, Forbidden, GuardedTransport, check_url
 from pipeline.settings import HttpSettings, ImageSettings
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Worth trying again; every other status of 400 and above is final. 425 is "too early".
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
-NO_AI = frozenset({"noai", "noimageai"})
 NETWORK_ERRORS = (
     httpcore.NetworkError,
     httpcore.ProtocolError,
@@ -34,15 +30,8 @@ NETWORK_ERRORS = (
     httpcore.UnsupportedProtocol,
 )
 SUCCESS = frozenset({200, 203})  # 203: a proxy has passed the picture on (RFC 9110, section 15.3.4)
-SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]*)?")
 CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 HOST = re.compile(r"[^/?#]*")
-PRINTABLE = re.compile(r"[\x20-\x7e]+")
-LONGEST_VALIDATOR = 1_024  # characters
-NO_MAX_AGE = re.compile(
-    r";\s*max-age\s*=(?!\s*-?[0-9]+\s*(?:;|$))[^;]*", re.IGNORECASE
-)  # http.cookiejar gives up at it
-MOST_COOKIES = 20
 LONGEST_COOKIES = 8_000  # characters of the header
 ALLOWED_IN_URLS = "%:/?#[]@!$&'()*+,;=-._~\"<>\\^`{|}"
 SHORT_ANSWER = 16_384  # a shorter error page is read to its end, so that the connection can be reused
@@ -122,14 +111,15 @@ class Downloader:
             url = quoted(url)
             check_url(url)
             response = await self._ask(url, headers | cookie_header(cookies, url))
+            said = AnswerHeaders(response.headers.raw)
             try:
                 if response.status_code not in SUCCESS:
-                    await _read_short(response)
-                if response.status_code in REDIRECTS and "location" in response.headers:
-                    keep_cookies(cookies, url, response.headers)
-                    url = redirected(url, location_of(response.headers))
+                    await _read_short(response, said)
+                if response.status_code in REDIRECTS and said.location is not None:
+                    keep_cookies(cookies, url, said)
+                    url = redirected(url, said.location)
                     continue
-                return await self._receive(response)
+                return await self._receive(response, said)
             finally:
                 await response.aclose()
         raise Refusal("too_many_redirects")
@@ -140,19 +130,19 @@ class Downloader:
         request = httpx.Request("GET", call, headers=original | headers, extensions={"timeout": self._timeout})
         return await self._transport.handle_async_request(request)
 
-    async def _receive(self, response: httpx.Response) -> Downloaded:
-        status, headers = response.status_code, response.headers
-        validators = (validator(headers.get("etag")), validator(headers.get("last-modified")))
-        refuse_opted_out(headers)
+    async def _receive(self, response: httpx.Response, said: AnswerHeaders) -> Downloaded:
+        status, validators = response.status_code, (said.etag, said.last_modified)
+        if said.opt_out is not None:
+            raise Refusal(f"opt_out_{said.opt_out}")
         if status == 304:
             return Downloaded(304, None, 0, None, *validators)
         if status in TRANSIENT:
-            raise Trouble(f"http_{status}", status, wait_s=retry_after_s(headers.get("retry-after")))
+            raise Trouble(f"http_{status}", status, wait_s=said.retry_after_s)
         if status not in SUCCESS:
             raise Refusal(f"http_{status}", status)
-        if content_length(headers) > self._images.max_bytes:
+        if said.content_length > self._images.max_bytes:
             raise Refusal("too_large", status)
-        body = _Body(self._images.max_bytes, headers.get("content-encoding", "identity"), self._incoming)
+        body = _Body(self._images.max_bytes, said.content_encoding, self._incoming)
         try:
             async for chunk in response.aiter_raw():
                 body.add(chunk)
@@ -162,9 +152,9 @@ class Downloader:
             raise
 
 
-async def _read_short(response: httpx.Response) -> None:
+async def _read_short(response: httpx.Response, said: AnswerHeaders) -> None:
     """Reads a short body that is not needed to its end."""
-    if 0 < content_length(response.headers) <= SHORT_ANSWER:
+    if 0 < said.content_length <= SHORT_ANSWER:
         async for _ in response.aiter_raw():
             pass
 
@@ -192,23 +182,26 @@ class _Body:
     def add(self, chunk: bytes) -> None:
         """Adds a chunk; raises Refusal if the body gets too large."""
         try:
-            chunk = self._decoder.decode(chunk)
+            for piece in self._decoder.pieces(chunk):
+                self._keep(piece)
         except EncodingError as error:
             raise Trouble("broken_encoding", 200) from error
         except TooLong as error:
             raise Refusal("too_large", 200) from error
-        self.size += len(chunk)
+
+    def _keep(self, piece: bytes) -> None:
+        self.size += len(piece)
         if self.size > self._max_bytes:
             raise Refusal("too_large", 200)
-        self._digest.update(chunk)
+        self._digest.update(piece)
         if self._file is None and self.size <= IN_MEMORY:
-            self._chunks.append(chunk)
+            self._chunks.append(piece)
             return
         if self._file is None:
             self._file = cast(BinaryIO, tempfile.NamedTemporaryFile(dir=self._incoming, delete=False))  # noqa: SIM115
             self._file.write(b"".join(self._chunks))
             self._chunks.clear()
-        self._file.write(chunk)
+        self._file.write(piece)
 
     def content(self) -> Content:
         """The whole body."""
@@ -247,18 +240,11 @@ def redirected(url: str, location: str) -> str:
         raise Forbidden("bad_url", str(error)) from error
 
 
-def location_of(headers: httpx.Headers) -> str:
-    """The Location header; its bytes beyond ASCII are escaped as they are, in whatever encoding they were meant."""
-    value = next(value for name, value in headers.raw if name.lower() == b"location")
-    return "".join(chr(byte) if byte < 128 else f"%{byte:02X}" for byte in value)
-
-
-def keep_cookies(cookies: httpx.Cookies, url: str, headers: httpx.Headers) -> None:
+def keep_cookies(cookies: httpx.Cookies, url: str, said: AnswerHeaders) -> None:
     """Adds the cookies that a redirect sets; those of a wrong domain or form are left out (RFC 6265, section 5.3)."""
-    lines = [line for line in headers.get_list("set-cookie") if PRINTABLE.fullmatch(line)]
-    given = [("set-cookie", NO_MAX_AGE.sub("", line)) for line in lines]
+    given = [("set-cookie", line) for line in said.cookies]
     if given:
-        cookies.extract_cookies(httpx.Response(302, headers=given[:MOST_COOKIES], request=httpx.Request("GET", url)))
+        cookies.extract_cookies(httpx.Response(302, headers=given, request=httpx.Request("GET", url)))
 
 
 def cookie_header(cookies: httpx.Cookies, url: str) -> dict[str, str]:
@@ -269,41 +255,6 @@ def cookie_header(cookies: httpx.Cookies, url: str) -> dict[str, str]:
     cookies.set_cookie_header(request)
     value = request.headers.get("cookie", "")
     return {"Cookie": value} if PRINTABLE.fullmatch(value) and len(value) <= LONGEST_COOKIES else {}
-
-
-def validator(value: str | None) -> str | None:
-    """An ETag or Last-Modified that can be sent back: short and in ASCII; None for any other."""
-    return value if value and len(value) <= LONGEST_VALIDATOR and PRINTABLE.fullmatch(value) else None
-
-
-def content_length(headers: Mapping[str, str]) -> int:
-    """The announced length in bytes, 0 if there is none."""
-    length = headers.get("content-length", "").strip()
-    return int(length) if length.isascii() and length.isdecimal() and len(length) <= 19 else 0
-
-
-def refuse_opted_out(headers: Mapping[str, str]) -> None:
-    """Raises Refusal if the publisher opts out: X-Robots-Tag `noai` or `noimageai`, or `tdm-reservation: 1`.
-
-    W3C TDM Reservation Protocol, section 4. Robots rules that begin with the name of another crawler (`otherbot: noai`)
-    do not apply.
-    """
-    for rule in headers.get("x-robots-tag", "").lower().split(","):
-        if rule.strip() in NO_AI:
-            raise Refusal("opt_out_robots")
-    if headers.get("tdm-reservation", "").strip() == "1":
-        raise Refusal("opt_out_tdm")
-
-
-def retry_after_s(value: str | None) -> float | None:
-    """The wait in seconds from a Retry-After header, a number or a date; None without one, or if it is unreadable."""
-    if value is None:
-        return None
-    if SECONDS.fullmatch(value.strip()):
-        return float(value)
-    with suppress(ValueError, TypeError, OverflowError, OSError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    return None
 
 
 def _typed(error: Exception) -> Refusal | Trouble:

@@ -1,6 +1,5 @@
 """The AAT out of local files: N-Triples, plain or gzipped, or Getty's archive explicit.zip."""
 
-import gzip
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,12 +11,17 @@ from typing import IO, cast
 import polars as pl
 import pyoxigraph as ox
 
+from pipeline.encodings import CappedReader, EncodingError, TooLong
+from pipeline.settings import VocabularySettings
 from pipeline.vocabulary import subjects
 from pipeline.vocabulary.identifiers import AAT, checked_ids
 from pipeline.vocabulary.subjects import Subject, concept_rows, with_ancestors
 
 # Members of explicit.zip that hold nothing we read, though most of its bytes (dossier, section 1).
 _UNREAD_MEMBERS = ("source", "contrib", "revision", "alignment", "associative", "semantic", "ordered", "sameas")
+
+
+MAX_BYTES = VocabularySettings().max_dump_bytes
 
 
 class DumpError(ValueError):
@@ -27,15 +31,15 @@ class DumpError(ValueError):
 class DumpSource:
     """The subjects of local dumps, read once at the first question and kept in memory."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], max_bytes: int = MAX_BYTES) -> None:
         if not paths:
             raise DumpError("No dump of the AAT was named; give at least one .nt, .nt.gz or .zip file.")
-        self.paths = tuple(paths)
+        self.paths, self._max_bytes = tuple(paths), max_bytes
 
     @cached_property
     def subjects(self) -> dict[str, Subject]:
         """Every subject of the dumps, by id."""
-        return read_dumps(self.paths)
+        return read_dumps(self.paths, self._max_bytes)
 
     def concepts(self, ids: Sequence[str]) -> pl.DataFrame:
         """Rows of `concepts` for these ids, everything above them and what replaces them; unknown ids have no row.
@@ -52,13 +56,16 @@ class DumpSource:
         return concept_rows(self.subjects)
 
 
-def read_dumps(paths: Sequence[Path]) -> dict[str, Subject]:
-    """Every subject of the AAT in the files, by id. Raises DumpError."""
+def read_dumps(paths: Sequence[Path], max_bytes: int = MAX_BYTES) -> dict[str, Subject]:
+    """Every subject of the AAT in the files, of at most so many bytes each after decompression, by id.
+
+    Raises DumpError.
+    """
     collected: dict[str, Subject] = {}
     texts: dict[str, tuple[str, str]] = {}  # text of a label's or note's node
     waiting: list[tuple[Subject, str, str]] = []  # subject, predicate, node; nodes may come in a later file
     for path in paths:
-        for name, stream in _streams(path):
+        for name, stream in _streams(path, max_bytes):
             _read_triples(name, stream, collected, texts, waiting)
     for subject, predicate, node in waiting:
         if node in texts:
@@ -94,7 +101,11 @@ def _read_triples(
             _add(subject, predicate, quad.object, waiting)
     except SyntaxError as error:
         raise DumpError(f"{name}: line {error.lineno} is not an N-Triples statement ({error.msg}).") from error
-    except (EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+    except TooLong as error:
+        raise DumpError(
+            f"{name} has {error}, which is not read; fetch it again, or raise vocabulary.max_dump_bytes."
+        ) from error
+    except (EncodingError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError, MemoryError) as error:
         raise DumpError(f"{name} is damaged ({error}); fetch it again.") from error
 
 
@@ -113,7 +124,7 @@ def _add(
         waiting.append((subject, predicate, value.value))
 
 
-def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _streams(path: Path, limit: int) -> Iterator[tuple[str, IO[bytes]]]:
     """The N-Triples streams of a file, each with a name for messages."""
     if not path.is_file():
         raise DumpError(f"The AAT dump {path} does not exist; name another, or leave it out to ask Getty's endpoint.")
@@ -121,14 +132,11 @@ def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
         with _archive(path) as archive:
             for member in sorted(archive.namelist()):
                 if member.endswith(".nt") and not any(word in member.lower() for word in _UNREAD_MEMBERS):
-                    with archive.open(member) as stream:
-                        yield f"{path.name}/{member}", stream
-    elif path.suffix == ".gz":
-        with path.open("rb") as packed:
-            yield path.name, cast(IO[bytes], gzip.GzipFile(fileobj=packed))
+                    with CappedReader(archive.open(member), limit) as stream:
+                        yield f"{path.name}/{member}", cast(IO[bytes], stream)
     else:
-        with path.open("rb") as plain:
-            yield path.name, plain
+        with CappedReader(path.open("rb"), limit, "gzip" if path.suffix == ".gz" else "identity") as plain:
+            yield path.name, cast(IO[bytes], plain)
 
 
 @contextmanager

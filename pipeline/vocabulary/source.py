@@ -23,5 +23,5 @@ class ConceptSource(Protocol):
 def concept_source(http: HttpClient, settings: VocabularySettings, cache: Path) -> ConceptSource:
     """The dumps of the settings, else the SPARQL endpoint with its cache in this folder."""
     if settings.dumps:
-        return DumpSource(settings.dumps)
+        return DumpSource(settings.dumps, settings.max_dump_bytes)
     return GettySource(http, settings, cache)

@@ -122,3 +122,21 @@ def test_mutated_addresses_name_a_sound_record_or_none(n):
             assert clean(record) == record
             assert record.strip("/") in unquote(given)
             assert record_id(record) == record
+
+
+@pytest.mark.parametrize("depth", [99, 100, 101, 5_000, 200_000])
+def test_brackets_have_a_depth(depth: int):
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        text = opening * depth + "1" + closing * depth
+        if depth <= 100:
+            assert loads(text)
+            continue
+        with pytest.raises(ValueError, match="nested too deeply"):
+            loads(text)
+
+
+def test_values_are_counted_before_they_are_read():
+    assert len(loads("[" + "{}," * 99 + "{}]", 1_000)) == 100
+    for text in ("[" + "{}," * 1_000 + "{}]", '{"a": ' + "[1," * 999):
+        with pytest.raises(ValueError, match="more than 1000 values"):
+            loads(text, 1_000)

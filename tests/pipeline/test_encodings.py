@@ -1,15 +1,18 @@
 """Content-Encoding: what is undone, what is left alone, and that nothing cut is taken for whole."""
 
 import gzip
+import io
 import random
+import tracemalloc
 import zlib
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.images.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
+from pipeline.encodings import BodyDecoder, CappedReader, EncodingError, TooLong, UnknownEncoding, gunzipped
 from tests.support.examples import examples
 
 zipped = partial(gzip.compress, mtime=0)  # without the time: equal bodies are equal bytes
@@ -29,7 +32,7 @@ def decoded(header: str, body: bytes, sizes: tuple[int, ...] = (1 << 20,), limit
     decoder, out, place, turn = BodyDecoder(header, limit), b"", 0, 0
     while place < len(body):
         size = sizes[turn % len(sizes)]
-        out += decoder.decode(body[place : place + size])
+        out += b"".join(decoder.pieces(body[place : place + size]))
         place, turn = place + size, turn + 1
     return out, decoder.complete
 
@@ -162,3 +165,50 @@ def test_damaged_bodies_end_in_typed_errors(data: st.DataObject):
         return
     if body and right is not None and right[1]:
         assert found == right
+
+
+def highest_while(action) -> int:
+    """The most bytes that Python held while the action ran, beyond what it held before."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_a_bomb_is_never_held_as_a_whole(layers: int):
+    packed = bytes(LIMIT)
+    for _ in range(layers):
+        packed = zipped(packed * (40 if packed == bytes(LIMIT) else 1), 9)
+    decoder = BodyDecoder(", ".join(["gzip"] * layers), 100 << 20)
+    counted = []
+
+    def take() -> None:
+        counted.append(sum(len(piece) for piece in decoder.pieces(packed)))
+
+    assert highest_while(take) < 2 << 20
+    assert counted == [40 << 20]
+    assert decoder.complete
+
+
+def test_a_gzipped_file_is_read_within_its_limit(tmp_path: Path):
+    file = tmp_path / "x.gz"
+    file.write_bytes(zipped(BODY[:9_000]) + zipped(BODY[9_000:]))
+    with gunzipped(file, LIMIT) as source:
+        assert source.readline() + source.read() == BODY
+    with gunzipped(file, 1_000) as source, pytest.raises(TooLong):
+        source.read()
+    file.write_bytes(file.read_bytes()[:-9])
+    with gunzipped(file, LIMIT) as source, pytest.raises(EncodingError, match="too early"):
+        source.read()
+    file.write_bytes(BODY)
+    with gunzipped(file, LIMIT) as source, pytest.raises(EncodingError):
+        source.read()
+
+
+def test_plain_streams_have_a_limit_too():
+    assert CappedReader(io.BytesIO(BODY), LIMIT).read() == BODY
+    with pytest.raises(TooLong):
+        CappedReader(io.BytesIO(BODY), len(BODY) - 1).read()

@@ -1,0 +1,93 @@
+"""A deadline for whole exchanges of httpx's synchronous client: its own timeouts are per read.
+
+A server that sends a byte now and then, in the headers too, would hold a thread for as long as it likes.
+"""
+
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+
+class Deadline:
+    """The moment until which the requests of the present thread may go on; `now` is the clock."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._of_thread = threading.local()
+
+    def start(self, seconds: float) -> None:
+        """Let the requests of this thread go on for so long."""
+        self._of_thread.until = self._now() + seconds
+
+    @property
+    def left_s(self) -> float:
+        """The seconds that are left; infinitely many where none was started."""
+        return getattr(self._of_thread, "until", float("inf")) - self._now()
+
+    def within(self, timeout: float | None) -> float | None:
+        """A timeout that does not go beyond the deadline."""
+        left = self.left_s
+        return timeout if left == float("inf") else min(left, timeout or left)
+
+    def guard(self, client: httpx.Client) -> None:
+        """Make every connection of the client end at the deadline, through proxies too."""
+        for transport in (client._transport, *client._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):
+                # httpx takes no backend; httpcore, below it, does.
+                transport._pool._network_backend = _Backend(transport._pool._network_backend, self)
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, inner: httpcore.NetworkBackend, deadline: Deadline) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        within = self._deadline.within(timeout)
+        return _Stream(self._inner.connect_tcp(host, port, within, local_address, socket_options), self._deadline)
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        raise httpcore.UnsupportedProtocol("sockets of this machine are not asked")
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._deadline.left_s <= 0:
+            raise httpcore.ReadTimeout("the whole answer took too long")
+        return self._inner.read(max_bytes, self._deadline.within(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        if self._deadline.left_s <= 0:
+            raise httpcore.WriteTimeout("the whole request took too long")
+        self._inner.write(buffer, self._deadline.within(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(
+            self._inner.start_tls(ssl_context, server_hostname, self._deadline.within(timeout)), self._deadline
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
