@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from assets.cli import check_weights, commands, index_weights, status
@@ -43,7 +44,7 @@ def demo(port: PORT = 0) -> None:
     os.environ["EUFCC_PROFILE"] = "demo"
     index_weights.fetch_where_asked_for()
     with served_museum(port) as (folder, address):
-        console.print(f"  the museum {folder.name} is open at {address}")
+        console.print_line(f"  the museum {folder.name} is open at {address}")
         run("benchmark")
 
     from ml.report.write import console_table
@@ -52,7 +53,7 @@ def demo(port: PORT = 0) -> None:
     project = current_project()
     results, comparisons = RESULTS.read(project.here("results")), COMPARISONS.read(project.here("comparisons"))
     console.print(console_table(results, comparisons, project.storage))
-    console.print(f"  report: {project.here('report') / 'report.html'}")
+    console.print_line(f"  report: {project.here('report') / 'report.html'}")
     usage = [resource.getrusage(who).ru_maxrss / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     console.print(f"  {time.monotonic() - started:.0f} s, peak memory {max(usage):.1f} GB in the largest process")
 
@@ -141,7 +142,7 @@ def dev(
             stack.enter_context(served_museum(port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
         quiet = "ignore:Function `dev_command` is superseded"  # by a command of another package
-        command = [sys.executable, "-W", quiet, "-m", "dagster", "dev", "-w", "workspace.yaml"]
+        command = [sys.executable, "-W", quiet, "-m", "assets.cli.webserver", "dev", "-w", "workspace.yaml"]
         dagster = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(ui_port)])  # noqa: S603
         # The terminal sends Ctrl-C to Dagster too; SIGTERM reaches this process alone, and ends all of them.
         signal.signal(signal.SIGTERM, lambda *_: dagster.send_signal(signal.SIGINT))
@@ -201,7 +202,7 @@ def _table(rows: "pl.DataFrame", number: str, title: str | None = None) -> Table
     """Rows for the terminal, floats in this format."""
     table = Table(*rows.columns, title=title)
     for row in rows.iter_rows():
-        table.add_row(*(number.format(value) if isinstance(value, float) else f"{value}" for value in row))
+        table.add_row(*(number.format(value) if isinstance(value, float) else escape(f"{value}") for value in row))
     return table
 
 
