@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.sandbox.folder import MuseumError, MuseumFolder
 from pipeline.sandbox.server import PortInUse, create_app, serve
+from pipeline.terminal import one_line
 
 FAILED = 2
 
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except MuseumError as error:
-        print(error, file=sys.stderr)
+        print(one_line(str(error)), file=sys.stderr)
         return FAILED
     except PortInUse as error:
         print(error.strerror, file=sys.stderr)

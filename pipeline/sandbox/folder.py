@@ -1,6 +1,5 @@
 """A museum folder on disk: read, checked line by line, and ready to be searched and served."""
 
-import gzip
 import json
 import os
 import re
@@ -11,8 +10,10 @@ from typing import IO, Any, cast
 
 import pyoxigraph
 
+from pipeline.encodings import CappedReader, EncodingError, TooLong
 from pipeline.sandbox.index import Index
 from pipeline.sandbox.query import Search
+from pipeline.settings import VocabularySettings
 from pipeline.text_files import read_lines, read_rows
 from pipeline.texts import loads
 from pipeline.vocabulary.identifiers import aat_id
@@ -46,6 +47,7 @@ class MuseumFolder:
             raise MuseumError(
                 f"There is no museum folder at {folder}; render one with `python -m pipeline.sandbox render {folder}`."
             )
+        _refuse_links_out_of(folder)
         self.entities = _entities(folder / "entities.jsonl")
         self.thesaurus = _thesaurus(folder)
         self.index = Index(tuple(_lines(folder / "open_rights.txt")))
@@ -109,6 +111,14 @@ def find_entity(entities: Mapping[str, dict[str, Any]], uri: str) -> dict[str, A
         return None
     spellings = (uri, *(f"http://data.europeana.eu/concept/{base}{match[1]}" for base in ("", "base/")))
     return next((entities[spelling] for spelling in spellings if spelling in entities), None)
+
+
+def _refuse_links_out_of(folder: Path) -> None:
+    """Raises MuseumError if the folder, which may be a stranger's, holds a link to what lies outside of it."""
+    root = folder.resolve()
+    for path in sorted(folder.iterdir()):
+        if not path.resolve().is_relative_to(root):
+            raise MuseumError(f"{path} is a link out of the folder; put a copy of what it leads to in its place.")
 
 
 def _items(file: Path) -> Iterator[tuple[int, tuple[int, int], dict[str, Any]]]:
@@ -216,9 +226,10 @@ def _thesaurus(folder: Path) -> pyoxigraph.Store:
     store = pyoxigraph.Store()
     for file in sorted([*folder.glob("*.nt.gz"), *folder.glob("*.nt")]):
         try:
-            with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as triples:
+            coding = "gzip" if file.suffix == ".gz" else "identity"
+            with CappedReader(file.open("rb"), VocabularySettings().max_dump_bytes, coding) as triples:
                 store.bulk_load(cast(IO[bytes], triples), format=pyoxigraph.RdfFormat.N_TRIPLES)
-        except (SyntaxError, OSError, EOFError) as error:
+        except (SyntaxError, OSError, EncodingError, TooLong, MemoryError) as error:
             raise MuseumError(f"{file} is not N-Triples: {error}; correct or remove this file.") from error
     return store
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from pipeline.files import sync
+from pipeline.files import beside, sync
 from pipeline.sandbox import excerpt
 from pipeline.sandbox.catalogue import COLLECTIONS, LANGUAGES, words
 from pipeline.sandbox.drawing.photograph import photograph
@@ -64,11 +63,11 @@ def render_museum(folder: Path, *, seed: int = SEED, images: int = IMAGES, progr
         if _mark_of(folder) is None and any(folder.iterdir()):
             raise MuseumError(f"{folder} holds files that were not rendered here; choose another folder.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    unfinished = beside(folder)
+    unfinished.mkdir()
     try:
         _write(unfinished, seed, images, progress or iter)
         (unfinished / MARK).write_text(json.dumps(made_from) + "\n", encoding="utf-8")
-        unfinished.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         unfinished.rename(folder)

@@ -19,6 +19,7 @@ from pipeline.sandbox.museum import Museum
 from pipeline.sandbox.records import RecordApi
 from pipeline.sandbox.search import ITEMS_KEPT, SearchApi
 from pipeline.sandbox.thesaurus import SparqlApi
+from pipeline.web_gate import PageGate
 
 HOST = "127.0.0.1"
 
@@ -33,7 +34,8 @@ def create_app(
     """The application that answers for a museum.
 
     `api_key`: the one key that is accepted; None accepts any and none. `quota`: requests per key and window.
-    `items_kept`: how many search items stay serialised in memory; None keeps all.
+    `items_kept`: how many search items stay serialised in memory; None keeps all. Only loopback's own names are
+    answered, and no page of another origin.
     """
     keyed = KeyedCalls(api_key, quota or Quota())
     searches, records, entities = SearchApi(museum, items_kept), RecordApi(museum), EntityApi(museum)
@@ -53,7 +55,7 @@ def create_app(
         Route("/thumbnail/v3/{size}/{name}", images.v3),
         Route("/sparql", thesaurus.query, methods=["GET", "POST"]),
     ]
-    return _ByHost(Starlette(routes=routes), images)
+    return PageGate(_ByHost(Starlette(routes=routes), images))
 
 
 class _ByHost:

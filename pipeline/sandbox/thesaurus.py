@@ -1,5 +1,14 @@
 """A SPARQL 1.1 endpoint over the museum's thesaurus, answering as Getty's does at `/sparql`."""
 
+import json
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, cast
 from urllib.parse import parse_qs
 
 import pyoxigraph
@@ -7,44 +16,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-# Predeclared on Getty's endpoint, so a query may use them unannounced.
-PREFIXES = {
-    "aat": "http://vocab.getty.edu/aat/",
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "dct": "http://purl.org/dc/terms/",
-    "dcterms": "http://purl.org/dc/terms/",
-    "gvp": "http://vocab.getty.edu/ontology#",
-    "gvp_lang": "http://vocab.getty.edu/language/",
-    "luc": "http://www.ontotext.com/owlim/lucene#",
-    "owl": "http://www.w3.org/2002/07/owl#",
-    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
-    "skos": "http://www.w3.org/2004/02/skos/core#",
-    "skosxl": "http://www.w3.org/2008/05/skos-xl#",
-    "xl": "http://www.w3.org/2008/05/skos-xl#",
-    "xsd": "http://www.w3.org/2001/XMLSchema#",
-}
-RESULTS = {
-    "application/sparql-results+json": pyoxigraph.QueryResultsFormat.JSON,
-    "application/json": pyoxigraph.QueryResultsFormat.JSON,
-    "application/sparql-results+xml": pyoxigraph.QueryResultsFormat.XML,
-    "application/xml": pyoxigraph.QueryResultsFormat.XML,
-    "text/csv": pyoxigraph.QueryResultsFormat.CSV,
-    "text/tab-separated-values": pyoxigraph.QueryResultsFormat.TSV,
-}
-GRAPHS = {
-    "application/n-triples": pyoxigraph.RdfFormat.N_TRIPLES,
-    "text/turtle": pyoxigraph.RdfFormat.TURTLE,
-    "application/rdf+xml": pyoxigraph.RdfFormat.RDF_XML,
-}
+from pipeline.limits import LIMITS, LimitSettings
+
+ROOT = Path(__file__).parents[2]
 MAX_QUERY = 1_000_000
 
 
 class SparqlApi:
-    """Answers queries over a thesaurus."""
+    """Answers queries over a thesaurus; a process of its own evaluates them, one at a time, within the limits."""
 
-    def __init__(self, thesaurus: pyoxigraph.Store) -> None:
-        self.thesaurus = thesaurus
+    def __init__(self, thesaurus: pyoxigraph.Store, limits: LimitSettings = LIMITS) -> None:
+        self.thesaurus, self.limits = thesaurus, limits
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None  # started when it is needed
 
     async def query(self, request: Request) -> Response:
         """GET `?query=`, POST as a form, or POST with the query as the body; JSON or XML as `Accept` asks."""
@@ -57,10 +41,57 @@ class SparqlApi:
             return Response("MALFORMED QUERY: no query given", 400, media_type="text/plain")
         if len(text) > MAX_QUERY:
             return Response("Request entity too large", 413, media_type="text/plain")
-        try:
-            return await run_in_threadpool(_answer, self.thesaurus, text, request.headers.get("accept", "*/*"))
-        except SyntaxError as error:
-            return Response(f"MALFORMED QUERY: {error}", 400, media_type="text/plain")
+        return await run_in_threadpool(self._answer, text, request.headers.get("accept", "*/*"))
+
+    def _answer(self, text: str, accept: str) -> Response:
+        with self._turn:
+            process = self._process = self._process or self._started()
+            questions, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+            try:
+                questions.write(json.dumps({"text": text, "accept": accept}).encode() + b"\n")
+                questions.flush()
+                head = json.loads(answers.readline())
+                return Response(answers.read(head["size"]), head["status"], media_type=head["media_type"])
+            except (OSError, ValueError):  # it has ended: the pipe is closed, or there is no line
+                self._process = None
+                ended = _end(process)
+        if ended == -signal.SIGALRM:
+            what = f"it took more than {self.limits.sparql_s:g} s"
+        else:
+            what = f"it took more than {self.limits.sparql_memory_mb} MB, or broke the evaluation (exit code {ended})"
+        return Response(f"QUERY NOT ANSWERED: {what}", 503, media_type="text/plain")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        triples = (
+            self.thesaurus.dump(format=pyoxigraph.RdfFormat.N_TRIPLES, from_graph=pyoxigraph.DefaultGraph()) or b""
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.sandbox.sparql_worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
+        )  # fmt: skip
+        weakref.finalize(self, _stop, process)
+        limits = {"seconds": self.limits.sparql_s, "memory_mb": self.limits.sparql_memory_mb}
+        questions = cast(IO[bytes], process.stdin)
+        questions.write(json.dumps({**limits, "size": len(triples)}).encode() + b"\n" + triples)
+        return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Kills the process if it has not ended by itself; its exit code."""
+    try:
+        process.wait(timeout=1)  # its streams are closed a moment before it is gone
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for stream in (process.stdin, process.stdout):
+        with suppress(OSError):  # what was not yet written is lost with it
+            cast(IO[bytes], stream).close()
+    return process.wait()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        process.kill()
+        _end(process)
 
 
 async def _query(request: Request) -> str | None:
@@ -72,20 +103,3 @@ async def _query(request: Request) -> str | None:
     if "\x00" in body:
         return None
     return (parse_qs(body).get("query") or [request.query_params.get("query") or ""])[0]
-
-
-def _answer(store: pyoxigraph.Store, text: str, accept: str) -> Response:
-    results = store.query(text, prefixes=PREFIXES)
-    if isinstance(results, pyoxigraph.QueryTriples):
-        media_type = _wanted(accept, tuple(GRAPHS))
-        body = results.serialize(format=GRAPHS[media_type])
-    else:
-        media_type = _wanted(accept, tuple(RESULTS))
-        body = results.serialize(format=RESULTS[media_type])
-    return Response(body, media_type=media_type)
-
-
-def _wanted(accept: str, offered: tuple[str, ...]) -> str:
-    """The first media type of the header that is on offer, else the first on offer."""
-    asked = [part.split(";")[0].strip() for part in accept.split(",")]
-    return next((name for name in asked if name in offered), offered[0])

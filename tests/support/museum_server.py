@@ -70,7 +70,7 @@ def _troubled(app: ASGIApp, faults: Faults | None, latency_s: float) -> ASGIApp:
 async def _ask_for_all(app: ASGIApp, api_key: str | None) -> None:
     params = {"query": "*", "rows": "100", "profile": "rich", "sort": "europeana_id asc", "wskey": api_key or "any"}
     cursor = "*"
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://museum.example") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         while cursor:
             page = await client.get("/record/v2/search.json", params={**params, "cursor": cursor})
             cursor = page.json().get("nextCursor")
