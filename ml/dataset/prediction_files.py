@@ -4,7 +4,6 @@ A row per image: `record_id`, `view`, `data_provider` and `scores`, one per tag 
 metadata names the split and the tag list by their hashes. Needs neither polars nor torch: the trainer reads these too.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ from numpy.typing import NDArray
 
 from ml.dataset.tag_list import FacetTags, TagList
 from pipeline.files import whole_file
+from pipeline.limits import LIMITS, LimitSettings
+from pipeline.parquet import TableError, checked_batches
+from pipeline.texts import loads
 
 Scores = dict[str, NDArray[np.float32]]  # by facet: images x tags
 ROWS_PER_GROUP = 10_000
@@ -116,12 +118,14 @@ def read_predictions(folder: Path, images: SplitImages, tag_list: TagList) -> Sc
     return scores
 
 
-def open_predictions(folder: Path, hashes: TagList, images: SplitImages, tags: FacetTags) -> PredictionFile:
+def open_predictions(
+    folder: Path, hashes: TagList, images: SplitImages, tags: FacetTags, limits: LimitSettings = LIMITS
+) -> PredictionFile:
     """The checked prediction file of a facet.
 
     Files without `data_provider` are read as well. Raises PredictionError for a missing facet, another split or tag
-    list, an unknown or missing tag, and for image rows that repeat, are missing or are not of this split. NaN scores
-    are found while reading.
+    list, an unknown or missing tag, for more rows or longer texts than the limits allow, and for image rows that
+    repeat, are missing or are not of this split. NaN scores are found while reading.
     """
     file = folder / images.name / f"{tags.facet}.parquet"
     if not file.exists():
@@ -134,14 +138,23 @@ def open_predictions(folder: Path, hashes: TagList, images: SplitImages, tags: F
             metadata = _metadata(parquet)
             _check_hashes(file, metadata, hashes)
             columns = _column_order(file, schema, metadata, tags)
-            keys = _keys(file, parquet.read(columns=["record_id", "view"]))
+        keys = _keys(file, _read_keys(file, len(images.record_ids), limits))
         seed, logarithms = int(metadata.get("seed", 0)), metadata.get("scores") == "log_probability"
     except EvaluationError:
         raise
+    except TableError as error:
+        raise PredictionError(f"{file} is not read: {error}; write one row an image.") from error
     except (ValueError, OSError) as error:  # Arrow's, JSON's and Unicode's errors are ValueErrors
         raise PredictionError(f"{file} cannot be read ({error}); write it again.") from error
     rows = _match_images(file, keys, images)
     return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
+
+
+def _read_keys(file: Path, images: int, limits: LimitSettings) -> pa.Table:
+    """Ids and views of a file that may be anybody's. Raises TableError for more than the limits allow."""
+    sizes = {"most_rows": int(images * limits.rows_per_image), "bytes_per_row": 2 * limits.text_bytes}
+    batches = list(checked_batches(file, ["record_id", "view"], longest_text=limits.text_bytes, **sizes))
+    return pa.Table.from_batches(batches, None if batches else pq.read_schema(file))
 
 
 def _metadata(parquet: pq.ParquetFile) -> dict[str, str]:
@@ -194,11 +207,13 @@ def _column_order(file: Path, schema: pa.Schema, metadata: Mapping[str, str], ta
     if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
         raise PredictionError(f"{file} has scores of type {kind}; they must be fixed-size lists of floats.")
     size = kind.list_size
-    given = json.loads(metadata["tag_ids"]) if "tag_ids" in metadata else None
+    given = loads(metadata["tag_ids"]) if "tag_ids" in metadata else None
     if given is None:
         if size != len(tags):
             raise PredictionError(f"{file} has {size} scores an image; {tags.facet} has {len(tags)} tags.")
         return None
+    if not isinstance(given, list) or not all(isinstance(tag_id, str) for tag_id in given):
+        raise PredictionError(f"{file} has tag_ids that are no list of texts; write the ids of {tags.facet} as JSON.")
     unknown = [tag_id for tag_id in given if tag_id not in tags.position]
     if unknown:
         raise PredictionError(f"{file} scores the unknown tag {unknown[0]}; {tags.facet} does not list it.")

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import FACETS
+from pipeline.limits import LIMITS, LimitSettings
+from pipeline.parquet import TableError, checked_batches
 from pipeline.release.folder import DatasetError
 
 METADATA = ("rights_uri", "attribution", "landing_page", "title")
@@ -29,13 +32,14 @@ class ReleaseDiff:
         return ", ".join(f"{n:,} {kind}" for kind, n in self.counts.items())
 
 
-def release_diff(first: Path, second: Path) -> ReleaseDiff:
+def release_diff(first: Path, second: Path, limits: LimitSettings = LIMITS) -> ReleaseDiff:
     """Compare two release folders image by image.
 
     changed: another image or other rights, credit, title or page; relabelled: other tags; moved: another split.
-    Facets that only one of them has are not compared. Raises DatasetError for a folder that is no release.
+    Facets that only one of them has are not compared. Raises DatasetError for a folder that is no release,
+    and for one with more images or longer texts than the limits allow.
     """
-    before, after = _read(first), _read(second)
+    before, after = _read(first, limits), _read(second, limits)
     facets = [facet for facet in FACETS if facet in before.columns and facet in after.columns]
     keys = ["record_id", "view"]
     both = before.join(after, on=keys, how="inner", suffix="_after")
@@ -49,7 +53,7 @@ def release_diff(first: Path, second: Path) -> ReleaseDiff:
     return ReleaseDiff(pl.concat(parts).sort("record_id", "view", "kind"))
 
 
-def _read(folder: Path) -> pl.DataFrame:
+def _read(folder: Path, limits: LimitSettings) -> pl.DataFrame:
     """The images of a release without their pixels, tags as text."""
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
@@ -58,13 +62,27 @@ def _read(folder: Path) -> pl.DataFrame:
     tag_columns = _tag_columns([facet for facet in FACETS if facet in names])
     columns = ["record_id", "view", "image_id", *METADATA, *tag_columns]
     parts = []
+    left = limits.release_images
     for file in files:
-        frame = pl.DataFrame(pq.read_table(file, columns=columns))
+        frame = _columns_of(file, columns, left, limits)
+        left -= len(frame)
         split = file.name.rsplit("-", 3)[0]
         parts.append(
             frame.with_columns(pl.col(name).list.join(" ") for name in tag_columns).with_columns(split=pl.lit(split))
         )
     return pl.concat(parts)
+
+
+def _columns_of(file: Path, columns: list[str], most_rows: int, limits: LimitSettings) -> pl.DataFrame:
+    """These columns of one file. Raises DatasetError for more than the limits allow."""
+    sizes = {"bytes_per_row": limits.text_bytes * len(columns), "values_per_row": limits.values_per_row}
+    try:
+        batches = list(checked_batches(file, columns, most_rows=most_rows, longest_text=limits.text_bytes, **sizes))
+    except TableError as error:
+        raise DatasetError(f"{file} cannot be compared: {error}.") from error
+    schema = pq.read_schema(file)
+    empty = pa.schema([schema.field(name) for name in columns]).empty_table()
+    return pl.DataFrame(pa.Table.from_batches(batches) if batches else empty)
 
 
 def _tag_columns(facets: list[str]) -> list[str]:

@@ -8,10 +8,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from pipeline import DATASET_SPLITS, SPLITS
+from pipeline.limits import LIMITS, LimitSettings
+from pipeline.parquet import TableError, checked_batches
 from pipeline.published.format import SPLIT_FILES
+from pipeline.settings import ImageSettings
 from pipeline.text_files import read_rows
 
 PUBLISHED_URL, PUBLISHED_RECORD = "#portraitMedia.original", "idInSource"
@@ -51,11 +53,12 @@ class Audit:
         ]
 
 
-def audit_folder(folder: Path) -> Audit:
+def audit_folder(folder: Path, limits: LimitSettings = LIMITS) -> Audit:
     """Audits a dataset folder or release of ours, or a folder with the published CSV files.
 
     Ours are compared by record, group, hash of the source bytes and hash of the stored bytes; the CSV files by record,
-    URL, and the image behind a thumbnail's URL. Raises AuditError unless there are at least two splits.
+    URL, and the image behind a thumbnail's URL. Raises AuditError unless there are at least two splits, and for
+    more images or longer texts than the limits allow.
     """
     parts = {
         split: sorted((folder / split).glob("*.parquet"))  # of a dataset
@@ -64,7 +67,7 @@ def audit_folder(folder: Path) -> Audit:
     }
     tables = [folder / name for name in SPLIT_FILES.values() if (folder / name).is_file()]
     if sum(bool(files) for files in parts.values()) > 1:
-        rows = pl.concat([_own_rows(split, files) for split, files in parts.items() if files])
+        rows = pl.concat([_own_rows(split, files, limits) for split, files in parts.items() if files])
     elif len(tables) > 1:
         rows = pl.concat([_published_rows(file) for file in tables])
     else:
@@ -99,17 +102,21 @@ def shared_keys(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(comparisons, schema_overrides={"examples": pl.List(pl.String)})
 
 
-def _own_rows(split: str, files: Iterable[Path]) -> pl.DataFrame:
+def _own_rows(split: str, files: Iterable[Path], limits: LimitSettings) -> pl.DataFrame:
     """The keys of the images in one split of a dataset of ours; the stored bytes are hashed batch by batch."""
     columns = {"record_id": "record", "group_id": "group", "image_id": "source_bytes"}
     rows: dict[str, list[str]] = {name: [] for name in (*columns.values(), "stored_bytes")}
+    sizes = {"longest_text": limits.text_bytes, "bytes_per_row": ImageSettings().max_bytes}
     for file in files:
-        with pq.ParquetFile(file) as source:
-            for batch in source.iter_batches(batch_size=500, columns=[*columns, "image"]):
+        left = limits.release_images - len(rows["record"])
+        try:
+            for batch in checked_batches(file, [*columns, "image"], most_rows=left, **sizes):
                 for column, name in columns.items():
                     rows[name] += batch[column].to_pylist()
                 stored = batch["image"].field("bytes")
-                rows["stored_bytes"] += [hashlib.sha256(data.as_buffer()).hexdigest() for data in stored]
+                rows["stored_bytes"] += [hashlib.sha256(data.as_py() or b"").hexdigest() for data in stored]
+        except TableError as error:
+            raise AuditError(f"{file} cannot be audited: {error}.") from error
     return pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)).select(pl.lit(split).alias("split"), pl.all())
 
 

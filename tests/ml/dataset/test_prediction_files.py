@@ -100,3 +100,45 @@ def test_metadata_that_polars_keeps_beside_the_arrow_schema_is_read(written):
     pl.from_arrow(table.replace_schema_metadata(None)).write_parquet(file, metadata=metadata)
     assert b"split_hash" not in (pq.read_schema(file).metadata or {})
     assert np.array_equal(read_predictions(folder, split, tags)["materials"], scores)
+
+
+def bomb(file: Path, **columns: pa.Array | pa.ChunkedArray) -> None:
+    """The file with these columns in place of its own."""
+    table = pq.read_table(file)
+    rows = len(next(iter(columns.values())))
+    given = {name: columns.get(name, pa.repeat(table[name][0], rows)) for name in ("record_id", "view", "scores")}
+    pq.write_table(pa.table(given).replace_schema_metadata(table.schema.metadata), file, compression="zstd")
+
+
+def test_a_small_file_of_many_rows_is_refused_by_its_footer(written):
+    folder, split, tags, _ = written
+    file = folder / "inner_test" / "materials.parquet"
+    bomb(file, view=pa.repeat(pa.scalar(0, pa.int16()), 3_000_000))
+    assert file.stat().st_size < 1_000_000
+    before = pa.total_allocated_bytes()
+    with pytest.raises(PredictionError, match=r"is not read: it has 3,000,000 rows, of which at most 48 are read"):
+        read_predictions(folder, split, tags)
+    assert pa.total_allocated_bytes() - before < 1_000_000
+
+
+def test_a_text_that_a_dictionary_repeats_is_refused_before_it_is_repeated(written):
+    folder, split, tags, _ = written
+    file = folder / "inner_test" / "materials.parquet"
+    bomb(file, record_id=pa.DictionaryArray.from_arrays(pa.array([0] * 24, pa.int32()), ["/1/" + "a" * 20_000]))
+    with pytest.raises(
+        PredictionError, match=r"is not read: it has a text of 20,003 bytes, of which at most 10,000 are read"
+    ):
+        read_predictions(folder, split, tags)
+    bomb(file, record_id=pa.array([f"/1/{n}" + "a" * 100_000 for n in range(24)]))
+    with pytest.raises(PredictionError, match=r"is not read: it has 2,\d{3},\d{3} bytes in 24 rows"):
+        read_predictions(folder, split, tags)
+
+
+@pytest.mark.parametrize("tag_ids", ["[" * 100_000, "{}", "[[1]]", "7", '["a", {}]', "\\ud800"])
+def test_tag_ids_that_are_no_list_of_texts_are_one_sentence(written, tag_ids: str):
+    folder, split, tags, _ = written
+    file = folder / "inner_test" / "materials.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"tag_ids": tag_ids.encode()}), file)
+    with pytest.raises(PredictionError, match=r"tag_ids that are no list of texts|cannot be read"):
+        read_predictions(folder, split, tags)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.limits import LimitSettings
 from pipeline.splits.audit import AuditError, audit_folder, underlying_image
 
 HEADER = (
@@ -115,3 +116,35 @@ def test_real_rows_of_the_published_test_are_read(shared, tmp_path):
     audit = audit_folder(tmp_path)
     assert audit.images["test_id.csv"] == 400
     assert audit.leaks.filter(kind="record")["keys"].item() == audit.images["train.csv"] > 50
+
+
+def bomb(folder: Path, **columns: pa.Array) -> Path:
+    """Two splits, the second with these columns."""
+    own(folder, train=[("/1/a", "g", "i", b"x")], validation=[("/1/b", "h", "j", b"y")])
+    file = folder / "validation" / "part-00000.parquet"
+    table = pq.read_table(file)
+    rows = len(next(iter(columns.values())))
+    pq.write_table(
+        pa.table({name: columns.get(name, pa.repeat(table[name][0], rows)) for name in table.schema.names}), file
+    )
+    return folder
+
+
+def test_more_images_than_the_limit_are_refused_by_the_footer(tmp_path):
+    folder = bomb(tmp_path, record_id=pa.repeat("/1/b", 1_000_000))
+    with pytest.raises(AuditError, match=r"cannot be audited: it has 1,000,000 rows, of which at most 1,000 are read"):
+        audit_folder(folder, LimitSettings(release_images=1_000))
+
+
+def test_a_long_text_is_refused(tmp_path):
+    ids = pa.DictionaryArray.from_arrays(pa.array([0] * 600, pa.int32()), ["a" * 20_000])
+    with pytest.raises(AuditError, match="cannot be audited: it has a text of 20,000 bytes, of which at most 10,000"):
+        audit_folder(bomb(tmp_path, group_id=ids))
+
+
+def test_an_image_that_a_dictionary_repeats_is_held_once(tmp_path):
+    once = pa.DictionaryArray.from_arrays(pa.array([0] * 400, pa.int32()), pa.array([b"z" * 1_000_000]))
+    folder = bomb(tmp_path, image=pa.StructArray.from_arrays([once, pa.repeat("p", 400)], ["bytes", "path"]))
+    before = pa.default_memory_pool().max_memory()
+    assert audit_folder(folder).images == {"train": 1, "validation": 400}
+    assert pa.default_memory_pool().max_memory() - before < 300_000_000  # repeated, they are 400 MB
