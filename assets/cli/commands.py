@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from assets.engine.console import complain
+from assets.engine.console import Terminal, complain
 from assets.engine.project import current_project
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 # Their output is a result, and goes to stdout; in a file or a pipe, tables have 200 columns.
-answers = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+answers = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
 
 SHOWN_UNKNOWN = 20  # lines
 SHOWN_CHANGES = 20  # lines; `--out` writes all changes
@@ -45,7 +44,8 @@ def compare(
     differences = compare_runs(first, second, release)
     if out is not None:
         _write_csv(differences, out)
-    answers.print(f"A {first}\nB {second}", soft_wrap=True)
+    answers.print_line(f"A {first}")
+    answers.print_line(f"B {second}")
     answers.print(_differences(differences if everything else differences.filter(metric="r_precision")))
 
 
@@ -62,7 +62,7 @@ def evaluate(
     result = evaluate_submission(predictions, release, out, device=device)
     answers.print(_results(result))
     where = f"{result['baseline']} on split {result['split_hash'][:12]}"
-    answers.print(f"{where}: all results are in {out}.", soft_wrap=True)
+    answers.print_line(f"{where}: all results are in {out}.")
 
 
 @app.command("answers")
@@ -78,9 +78,9 @@ def predictions_from_answers(
     counts = predictions_of(file, release, out, split)
     unknown = sum(counts.unknown.values())
     said = f"{counts.named:,} named tags, {unknown:,} of them not in the list; {counts.unanswered:,} answers missing"
-    answers.print(f"{out}: {said}.", soft_wrap=True)
+    answers.print_line(f"{out}: {said}.")
     for name, count in counts.unknown.most_common(SHOWN_UNKNOWN):
-        answers.print(f"  {count:>6,}  {name}", markup=False, soft_wrap=True)
+        answers.print_line(f"  {count:>6,}  {name}")
 
 
 @app.command()
@@ -100,7 +100,8 @@ def power(
     first, second = _run(run_a), _run(run_b)
     dataset = release or first.parent.parent / "dataset"
     found = spreads(first, second, dataset, EvaluationSettings(), facet)
-    answers.print(f"A {first}\nB {second}", soft_wrap=True)
+    answers.print_line(f"A {first}")
+    answers.print_line(f"B {second}")
     for spread in found:
         answers.print(_sizes(spread, list(sizes_needed(spread, difference / 100)), difference))
 
@@ -113,18 +114,19 @@ def diff(
 ) -> None:
     """Show what changed between two releases: images added, withdrawn, changed, relabelled or moved between splits."""
     from pipeline.release.diff import release_diff
+    from pipeline.settings import load
 
-    difference = release_diff(release_a, release_b)
+    difference = release_diff(release_a, release_b, load().limits)
     changes = difference.changes
     if out is not None:
         _write_csv(changes, out)
     shown = changes.head(SHOWN_CHANGES).select("kind", "record_id", "view", "before", "after")
     for kind, record, view, before, after in shown.iter_rows():
         line = f"{kind:<10} {record} view {view}: {before or '–'} → {after or '–'}"
-        answers.print(line, markup=False, soft_wrap=True)
+        answers.print_line(line)
     if changes.height > SHOWN_CHANGES:
         answers.print(f"… and {changes.height - SHOWN_CHANGES:,} more; --out FILE writes all of them.")
-    answers.print(difference.sentence())
+    answers.print_line(difference.sentence())
 
 
 @app.command()
@@ -132,11 +134,12 @@ def audit(
     folder: Annotated[Path, typer.Argument(help="Dataset or release folder, or a folder of the published CSV files.")],
 ) -> None:
     """Look for records, images and near-duplicate groups that are in two splits; exit code 1 when there are any."""
+    from pipeline.settings import load
     from pipeline.splits.audit import audit_folder
 
-    audited = audit_folder(folder)
+    audited = audit_folder(folder, load().limits)
     for sentence in audited.sentences:
-        answers.print(sentence, markup=False, soft_wrap=True)
+        answers.print_line(sentence)
     raise typer.Exit(0 if audited.leaks.is_empty() else 1)
 
 
@@ -156,7 +159,7 @@ def export(
     results = RESULTS.read(project.here("results")).to_dicts() if project.here("results").exists() else []
     folder = out or project.storage / "model_releases" / row
     write_model_release(project.storage / "models" / row, project.here("dataset"), results, folder, onnx=onnx)
-    answers.print(f"{folder}", soft_wrap=True)
+    answers.print_line(f"{folder}")
     if not results:
         complain("This run has no results yet, so the model card has none.")
 
@@ -216,7 +219,9 @@ def match_trees(
     counted = matching.coverage.iter_rows()
     rows = ((facet, f"{n:,}", f"{k:,}", "–" if share is None else f"{share:.0%}") for facet, n, k, share in counted)
     answers.print(_table(("facet",), ("nodes", "matched", "share"), rows))
-    answers.print(f"{out / 'unmatched.csv'} lists the other nodes, with the reason and the best candidate of each.")
+    answers.print_line(
+        f"{out / 'unmatched.csv'} lists the other nodes, with the reason and the best candidate of each."
+    )
 
 
 def _run(given: str) -> Path:

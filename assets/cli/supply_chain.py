@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.engine.project import ROOT, current_project
+from pipeline.terminal import one_line
 
 LOCK = ROOT / "constraints.txt"
 TIMEOUT_S = 120
@@ -76,7 +77,7 @@ def main() -> int:
     """Print one line per check; returns 1 when one of them fails."""
     findings = [vulnerabilities(), versions(), licences(), pickles_below(current_project().storage)]
     for check, (passes, sentence) in zip(("vulnerabilities", "versions", "licences", "storage"), findings, strict=True):
-        print(f"{'ok ' if passes else 'BAD'}  {check:<16} {sentence}")
+        print(f"{'ok ' if passes else 'BAD'}  {check:<16} {one_line(sentence)}")
     return 0 if all(passes for passes, _ in findings) else 1
 
 

@@ -2,16 +2,33 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.segment import Segment
+
+from pipeline.terminal import one_line, printable
 
 LINES = "EUFCC_LINES"  # set by the command line; Dagster's own processes have the event log
 
-console = Console(stderr=True, highlight=False)
+
+class Terminal(Console):
+    """A console whose texts, also those of tables, cannot command the terminal: ids and labels come from others."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of a renderable; rich's own commands are segments of another kind."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+    def print_line(self, text: str) -> None:
+        """Print one line as it is: no markup, no breaks; newlines in it are escaped too."""
+        self.print(one_line(text), markup=False, soft_wrap=True)
+
+
+console = Terminal(stderr=True, highlight=False)
 
 
 def say(name: str, metadata: Mapping[str, Any], seconds: float, reused: bool) -> None:
@@ -50,5 +67,5 @@ def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
 
 def complain(sentence: str) -> None:
     """Print an error message."""
-    console.print(f"[red]✗[/] {escape(sentence)}", soft_wrap=True)
+    console.print(f"[red]✗[/] {escape(printable(sentence))}", soft_wrap=True)
     sys.stderr.flush()

@@ -19,6 +19,7 @@ from ml.training.device import Device, DeviceError, use_device
 from ml.training.progress import Progress
 from ml.training.recipe import BaselineError
 from ml.training.train import TrainingError
+from pipeline.terminal import one_line
 
 DATA_ERRORS = (DataError, PredictionError, TagListError, WeightsError)
 FOR_PEOPLE = (*DATA_ERRORS, BaselineError, CheckpointError, DeviceError, TrainingError)
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with use_device(asked.device) as device:
             _make_rows(asked, device)
     except FOR_PEOPLE as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         print(json.dumps({"event": "error", "kind": type(error).__name__, "message": str(error)}), flush=True)
         return 1
     return 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -239,3 +240,29 @@ def test_a_release_is_audited_and_a_leak_is_an_exit_code(eufcc, run: Path, tmp_p
     code, out, _ = eufcc("audit", tmp_path)
     assert code == 1
     assert "1 × the same record in train.csv (1 images) and test_id.csv (1), for example art_1." in out
+
+
+HOSTILE = "/1/\x1b[2J\u202eevil\n✓"
+
+
+def test_ids_cannot_command_the_terminal(eufcc, tmp_path: Path):
+    for split in ("train", "validation"):
+        (tmp_path / split).mkdir()
+        rows = {"record_id": [HOSTILE], "group_id": ["g"], "image_id": ["i"], "image": [{"bytes": b"x", "path": "p"}]}
+        pq.write_table(pa.table(rows), tmp_path / split / "part-00000.parquet")
+    code, out, _ = eufcc("audit", str(tmp_path))
+    assert code == 1
+    assert "\\x1b[2J\\u202eevil\\n✓" in out
+    assert not re.search("[\x1b\u202e]|^✓", out, re.MULTILINE)
+
+
+def test_a_diff_shows_ids_as_they_are_written(eufcc, museum, tmp_path: Path):
+    before, after = (release_of(museum, tmp_path / name) for name in ("before", "after"))
+    part = next(iter((after / "data").glob("train-*.parquet")))
+    table = pq.read_table(part)
+    ids = [HOSTILE, *table["record_id"].to_pylist()[1:]]
+    pq.write_table(table.set_column(table.column_names.index("record_id"), "record_id", pa.array(ids)), part)
+    code, out, _ = eufcc("diff", str(before), str(after))
+    assert code == 0
+    assert "\\x1b[2J\\u202eevil\\n✓" in out
+    assert not re.search("[\x1b\u202e]|^✓", out, re.MULTILINE)
