@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +15,16 @@ WEIGHTS_CACHE = Path("~/.cache/eufcc/weights")
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
-    """A temporary path beside `file`; on success it is synced and renamed to `file`, else removed."""
+    """A temporary path beside `file`; on success it is synced and renamed to `file`, else removed.
+
+    Who may read it is what the umask says, as for every file that a program opens.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = beside(file)
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         sync(temporary)
-        temporary.chmod(0o644)
         temporary.replace(file)
         sync(file.parent)
     except BaseException:
@@ -35,8 +36,8 @@ def whole_file(file: Path) -> Iterator[Path]:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder`; on success it takes its place, else it is removed and the old one stays."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    new.chmod(0o755)
+    new = beside(folder)
+    new.mkdir()
     try:
         yield new
         for file in sorted(path for path in new.rglob("*") if path.is_file()):
@@ -50,6 +51,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+
+
+def beside(path: Path) -> Path:
+    """A path that nothing has yet, beside the given one, for what is written before it takes its place."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
 
 
 def write_text(text: str, file: Path) -> None:
