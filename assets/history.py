@@ -151,7 +151,7 @@ def _settings_of(one: SplitSet, settings: Settings, storage: Path) -> Settings:
     for (section, name), place in (*NAMED.items(), (("splits", "previous"), PREVIOUS_FILE)):
         values[section][name] = storage / place if place in one.files else None
     values["vocabulary"] |= {"dumps": (), "label_files": ()}  # read before the tables that are kept
-    values["images"]["slices"] = 1
+    values["images"] |= {"slices": 1, "takedown_file": None}  # today's list is applied to the result
     values["splits"]["seed"] = one.seed
     try:
         return Settings.model_validate(values)

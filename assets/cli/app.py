@@ -221,7 +221,7 @@ def _failure(event: "DagsterEvent") -> str | None:
 
 
 def main() -> None:
-    """Run a command. Errors of our own modules are printed as one sentence, with exit code 1."""
+    """Run a command. Errors of our own modules and of the disk are printed as one sentence, with exit code 1."""
     os.environ.setdefault("DAGSTER_HOME", str(home()))
     # Waiting threads sleep: when they spin, a second program makes torch a hundred times slower. In the assistant they
     # may spin: a person waits for a single picture, which then takes a third less time.
@@ -232,7 +232,11 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in {"pipeline", "ml", "assets"}:
+        from assets.engine.failure_messages import storage_trouble
+
+        ours = type(error).__module__.partition(".")[0] in {"pipeline", "ml", "assets"}
+        sentence = str(error) if ours else storage_trouble(error)
+        if sentence is None:
             raise
-        complain(str(error))
+        complain(sentence)
         sys.exit(1)

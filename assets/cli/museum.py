@@ -31,7 +31,11 @@ def museum_folder() -> Path:
 
         if not RENDERED_MUSEUM.exists():
             console.print("  drawing the museum …")
-        render_museum(RENDERED_MUSEUM)
+        try:
+            render_museum(RENDERED_MUSEUM)
+        except OSError as error:
+            todo = "draw it elsewhere (`python -m pipeline.sandbox render FOLDER`), and set MUSEUM to that folder."
+            raise SettingsError(f"The museum cannot be drawn in {RENDERED_MUSEUM} ({error.strerror}): {todo}") from None
         return RENDERED_MUSEUM
     folder = Path(named).expanduser().resolve()
     if not (folder / "records.jsonl").is_file():

@@ -1,6 +1,7 @@
 """What failed, in one sentence: steps and checks of a run, and the disk when it is full, read-only or damaged."""
 
 import errno
+import os
 import sqlite3
 
 import dagster as dg
@@ -41,7 +42,8 @@ def storage_trouble(error: BaseException) -> str | None:
         if error.errno in FULL:
             return f"The disk is full or a file has reached its size limit{where}: make room, {AGAIN}"
         if error.errno in READ_ONLY:
-            return f"The storage cannot be written{where}: {error.strerror}. Correct its rights or mount, {AGAIN}"
+            done = "read" if _is_unreadable(error.filename) else "written"
+            return f"The storage cannot be {done}{where}: {error.strerror}. Correct its rights or mount, {AGAIN}"
         if error.errno == errno.EIO:
             return f"The disk gives errors{where}: look at the machine's log, {AGAIN}"
     elif isinstance(error, sqlite3.OperationalError):
@@ -51,3 +53,8 @@ def storage_trouble(error: BaseException) -> str | None:
             return f"The storage cannot be written ({error}): correct its rights or mount, {AGAIN}"
     cause = error.__cause__ or error.__context__
     return storage_trouble(cause) if cause is not None else None
+
+
+def _is_unreadable(filename: object) -> bool:
+    """Whether there is such a file, of another user, which this one may not read."""
+    return isinstance(filename, str | os.PathLike) and os.path.exists(filename) and not os.access(filename, os.R_OK)

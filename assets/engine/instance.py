@@ -15,7 +15,7 @@ COMMAND = "eufcc/command"  # tag of a command's runs: the file that its process 
 
 
 class NoHome(RuntimeError):
-    """Dagster's home does not exist; the message says what to do."""
+    """Dagster's home does not exist or cannot be written; the message says what to do."""
 
 
 @contextmanager
@@ -29,6 +29,9 @@ def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
     if not home.is_dir():
         todo = "create it, with a copy of dagster_home/dagster.yaml."
         raise NoHome(f"DAGSTER_HOME is {home}, and there is no such folder: {todo}")
+    if not os.access(home, os.W_OK | os.X_OK):
+        todo = "correct its rights or mount, or set DAGSTER_HOME to a folder of yours, with a copy of dagster.yaml."
+        raise NoHome(f"DAGSTER_HOME is {home}, where this user cannot write: {todo}")
     commands = home.absolute() / "commands"
     commands.mkdir(exist_ok=True)
     mine = commands / f"{os.getpid()}-{secrets.token_hex(4)}"
