@@ -179,7 +179,7 @@ def _walk_chunks(client: EuropeanaClient, generation: Generation, settings: Harv
 def only_one(folder: Path, collection: str) -> Iterator[None]:
     """Lock the collection's folder; raises HarvestError while another process harvests into it."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
