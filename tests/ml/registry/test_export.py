@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from assets.cli.app import app
@@ -14,6 +16,7 @@ from ml.baselines import baseline, recipe
 from ml.dataset.tag_list import load_tag_list
 from ml.experiments.make import network_of
 from ml.registry import export, load
+from ml.registry.score import Scorer
 from ml.training import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the exporter warns of its own ways
@@ -45,6 +48,44 @@ def test_a_recipe_survives_its_json(model: Path):
     again = load.recipe_from(described)
     assert json.loads(json.dumps(again.as_json())) == described["recipe"] | {"pretrained": False}
     assert json.loads(json.dumps(again.card.as_json())) == described["network"]
+
+
+def test_the_export_says_how_pictures_are_resized():
+    """In words and in figures, for each way of its network."""
+    demo = export.preprocessing(recipe("multilabel", "demo"))
+    assert (demo["interpolation"], demo["fit"]) == ("bilinear", "box")
+    assert "resized to 128 x 128 pixels (bilinear)" in demo["in_words"]
+    vision = export.preprocessing(recipe("multilabel", "full"))
+    assert (
+        "resized to a short side of 256 pixels, of which the central 224 x 224 pixels (bicubic)" in vision["in_words"]
+    )
+    core = export.preprocessing(recipe("clip_1_tag", "full").override({"open_clip": "PE-Core-B-16:meta"}))
+    assert "resized to 224 x 224 pixels whatever its shape" in core["in_words"]
+    assert (core["interpolation"], core["mean"]) == ("bilinear", [0.5, 0.5, 0.5])
+
+
+def test_the_assistant_shows_pictures_as_the_models_card_says(model: Path, museum: Path, tmp_path: Path):
+    """The same weights under a card with another interpolation score another way."""
+    folder = Path(shutil.copytree(model, tmp_path / "models" / model.name))
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    picture = Image.fromarray(noise)
+    before = Scorer(model.name, tmp_path / "models", museum).scores(picture)["materials"]
+    described = json.loads((folder / "model.json").read_text())
+    described["network"]["input"]["interpolation"] = "bicubic"
+    (folder / "model.json").write_text(json.dumps(described))
+    after = Scorer(model.name, tmp_path / "models", museum).scores(picture)["materials"]
+    assert np.abs(before - after).max() > 1e-6
+
+
+def test_a_model_from_before_cards_is_shown_what_it_was_trained_on(model: Path, museum: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(model, tmp_path / model.name))
+    described = json.loads((folder / "model.json").read_text())
+    del described["network"]
+    described["recipe"]["backbone"] |= {"mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3], "licence": "MIT"}
+    (folder / "model.json").write_text(json.dumps(described))
+    _, chosen, _ = load.load_row(folder, museum)
+    assert chosen.card.input.mean == (0.4, 0.4, 0.4)
+    assert (chosen.card.input.interpolation, chosen.card.input.fit, chosen.size) == ("bilinear", "box", 128)
 
 
 def test_a_model_release_is_complete_and_its_onnx_answers_alike(model: Path, museum: Path, tmp_path: Path):
