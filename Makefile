@@ -69,6 +69,10 @@ coverage: setup browser ## the fast suite once more, with the share of lines tha
 bench: setup ## one JSON line per benchmark against its peer; NAME=frechet runs one
 	@.venv/bin/python -m benchmarks $(NAME)
 
+.PHONY: gpu-check
+gpu-check: setup ## all twelve rows at full size for two epochs, within 8 minutes: make gpu-check DATASET=path/to/dataset
+	@.venv/bin/python -m ml.experiments.gpu_check --dataset "$(or $(DATASET),$(error Set DATASET to a dataset folder: make run JOB=splits makes one in dagster_home/storage))" --out $(or $(OUT),gpu-check.json)
+
 .PHONY: assistant
 assistant: setup ## the cataloguer's page on the demo's models
 	@.venv/bin/eufcc assistant
