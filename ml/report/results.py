@@ -11,7 +11,7 @@ import polars as pl
 from rich.console import Group
 from rich.table import Table as RichTable
 
-from ml.baselines import place_in_paper
+from ml.baselines import BASELINES, Clip, place_in_paper
 from ml.evaluation.reference import ORACLE, PRIOR
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
@@ -94,6 +94,23 @@ def weights_of(models: Mapping[str, Mapping[str, Any]]) -> str:
     return "; ".join(sorted(sources - {""})) or "not stated"
 
 
+BY_CHANCE = "by chance: its two towers were never trained together"
+
+
+def rows_by_chance(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Zero-shot rows whose towers were not published as a pair: what lies between them is random, so is their ranking.
+
+    Tables say so in place of their figures.
+    """
+    found = []
+    for key, model in models.items():
+        row, network = BASELINES.get(key), model.get("network") or {}
+        pair = network.get("library") == "open_clip" and network.get("weights") is not None
+        if isinstance(row, Clip) and not row.trainable and not pair:
+            found.append(key)
+    return found
+
+
 def costs_of(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """What each model.json says of the row's cost and weights."""
     return {row: {"weights": model.get("weights", ""), **(model.get("cost") or {})} for row, model in models.items()}
@@ -139,13 +156,14 @@ def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Pat
     """
     baselines, paper = ordered_baselines(results["baseline"].to_list()), published()
     models, facets = read_models(storage, baselines), facets_in(results)
+    chance = rows_by_chance(models)
     not_comparable = "The paper's rows (other images and splits: not to be compared row by row)"
     return Group(
         "Means over facets, inner (in) and outer (out) test; R-P by facet: inner test.",
-        _results_section(f"This run, weights: {weights_of(models)}", baselines, facets, results),
+        _results_section(f"This run, weights: {weights_of(models)}", baselines, facets, results, chance),
         _results_section("Reference rows of this run", [PRIOR, ORACLE], facets, results),
         _results_section(not_comparable, ordered_baselines(paper["baseline"].to_list()), facets, paper),
-        _prior_section(baselines, comparisons, costs_of(models)),
+        _prior_section([row for row in baselines if row not in chance], comparisons, costs_of(models)),
     )
 
 
@@ -160,12 +178,18 @@ def _section(heading: str, columns: Sequence[tuple[str, int]]) -> RichTable:
     return table
 
 
-def _results_section(heading: str, baselines: Sequence[str], facets: Sequence[str], frame: pl.DataFrame) -> RichTable:
+def _results_section(
+    heading: str, baselines: Sequence[str], facets: Sequence[str], frame: pl.DataFrame, chance: Sequence[str] = ()
+) -> RichTable:
+    """The figures of the rows; those by chance are named below instead."""
     columns = [
         (f"{CONSOLE_METRICS[metric]}\n{at}", 4 + (metric == METRICS[-1])) for at in ("in", "out") for metric in METRICS
     ]
     table = _section(heading, [*columns, *((f"R-P\n{FACET_OF[facet].short}", 4) for facet in facets)])
-    cells = lookup(frame)
+    cells = {key: cell for key, cell in lookup(frame).items() if key[0] not in chance}
+    if chance:
+        table.caption = "\n".join(f"– {title(row)}: {BY_CHANCE}" for row in chance)
+        table.caption_justify = "left"
     for baseline in baselines:
         keys = [(baseline, split, "mean", metric) for split in TEST_SPLITS for metric in METRICS]
         keys += [(baseline, "inner_test", facet, "r_precision") for facet in facets]

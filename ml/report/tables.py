@@ -8,6 +8,7 @@ import polars as pl
 
 from ml.evaluation.reference import ORACLE, PRIOR
 from ml.report.results import (
+    BY_CHANCE,
     FACET_TITLES,
     METRICS,
     SHORT_METRICS,
@@ -80,11 +81,11 @@ class ShownTable:
         return [names[0], *map("".join, zip(above or [""] * (len(names) - 1), names[1:], strict=True))]
 
 
-def prior_table(comparisons: pl.DataFrame) -> ShownTable:
-    """Which rows beat the label prior: paired differences of mean R-Precision on both tests."""
+def prior_table(comparisons: pl.DataFrame, chance: Sequence[str] = ()) -> ShownTable:
+    """Which rows beat the label prior: paired differences of mean R-Precision; rows by chance are left out."""
     differences = against_prior(comparisons)
     rows = []
-    for baseline in ordered_baselines([row for row, _ in differences]):
+    for baseline in ordered_baselines([row for row, _ in differences if row not in chance]):
         cells: list[ShownCell] = []
         alone = ""
         for split in TEST_SPLITS:
@@ -105,14 +106,20 @@ def prior_table(comparisons: pl.DataFrame) -> ShownTable:
 
 
 def paper_tables(
-    results: pl.DataFrame, comparisons: pl.DataFrame, costs: Mapping[str, Mapping[str, Any]] | None = None
+    results: pl.DataFrame,
+    comparisons: pl.DataFrame,
+    costs: Mapping[str, Mapping[str, Any]] | None = None,
+    chance: Sequence[str] = (),
 ) -> list[ShownTable]:
-    """Tables 1, 2 and 3 of the paper: inner per facet, outer per facet, and the means of both with the rows' cost."""
+    """Tables 1, 2 and 3 of the paper: inner per facet, outer per facet, and the means of both with the rows' cost.
+
+    Rows by chance (`rows_by_chance`) have words in place of figures.
+    """
 
     def table(name: str, caption: str, over: Sequence[tuple[str, str, str]], **extra: Any) -> ShownTable:
         columns = [(split, facet, metric) for _, split, facet in over for metric in METRICS]
         first_line = (HeadCell(""), *(HeadCell(heading, len(METRICS)) for heading, _, _ in over))
-        return _results_table(name, caption, first_line, columns, results, comparisons, **extra)
+        return _results_table(name, caption, first_line, columns, results, comparisons, chance=chance, **extra)
 
     means = [(SPLIT_TITLES[split], split, "mean") for split in TEST_SPLITS]
     inner, outer = ([(FACET_TITLES[facet], split, facet) for facet in facets_in(results)] for split in TEST_SPLITS)
@@ -131,16 +138,18 @@ def _results_table(
     results: pl.DataFrame,
     comparisons: pl.DataFrame,
     costs: Mapping[str, Mapping[str, Any]] | None = None,
+    chance: Sequence[str] = (),
 ) -> ShownTable:
     """`costs`, where given, fill three more columns."""
-    cells, paper = lookup(results), lookup(published())
+    cells, paper = {key: cell for key, cell in lookup(results).items() if key[0] not in chance}, lookup(published())
     baselines = ordered_baselines(results["baseline"].to_list())
     best = {column: _best(cells, baselines, column) for column in columns}
     tied = _tied(comparisons, best)
     rows = [ShownRow(heading="This run")]
     for b in baselines:
         cost = _cost_cells(costs.get(b, {}), BRIEF_COST) if costs is not None else []
-        rows.append(ShownRow(title(b), (*(_cell(cells, b, column, best, tied) for column in columns), *cost)))
+        said = f"{title(b)} ({BY_CHANCE})" if b in chance else title(b)
+        rows.append(ShownRow(said, (*(_cell(cells, b, column, best, tied) for column in columns), *cost)))
     rows += [ShownRow(heading="For reference, on the same images: one ranking for all by frequency, and a perfect one")]
     rows += [ShownRow(title(b), _plain_cells(cells, b, columns), "ref") for b in (PRIOR, ORACLE)]
     printed = [b for b in ordered_baselines([key[0] for key in paper]) if any((b, *c) in paper for c in columns)]

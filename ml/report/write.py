@@ -12,7 +12,15 @@ from ml.dataset.open import load_dataset
 from ml.evaluation.best_row import best_row
 from ml.evaluation.score_run import Benchmark, evaluate_benchmark
 from ml.report.findings import Verdict, describe, findings
-from ml.report.results import SPLIT_TITLES, console_table, costs_of, ordered_baselines, read_models, show
+from ml.report.results import (
+    SPLIT_TITLES,
+    console_table,
+    costs_of,
+    ordered_baselines,
+    read_models,
+    rows_by_chance,
+    show,
+)
 from ml.report.sections import build_page
 from ml.report.tables import closer_table, cost_table, paper_tables, prior_table
 from ml.report.templates import render
@@ -48,9 +56,10 @@ def write_report(
     benchmark = benchmark or evaluate_benchmark(storage, settings)
     results, comparisons = benchmark.results, benchmark.comparisons
     rows = ordered_baselines(results["baseline"].to_list())
-    costs = costs_of(read_models(storage, rows))
+    models = read_models(storage, rows)
+    costs, chance = costs_of(models), rows_by_chance(models)
     tested = findings(comparisons, results, settings, costs)
-    tables = [prior_table(comparisons), *paper_tables(results, comparisons, costs)]
+    tables = [prior_table(comparisons, chance), *paper_tables(results, comparisons, costs, chance)]
     page = build_page(storage, load_dataset(storage / "dataset"), benchmark, tables, tested, settings)
     all_tables = [*tables, closer_table(results), cost_table(costs)]
     texts = {

@@ -19,7 +19,7 @@ from ml.evaluation.score_run import evaluate_benchmark
 from ml.report.charts import images_per_tag, line_of, ranking_chart
 from ml.report.examples import CORRECT, NEAR, NOT_ANNOTATED, PLAUSIBLE, WRONG, judge
 from ml.report.findings import findings
-from ml.report.results import Difference, against_prior, points, published, show
+from ml.report.results import Difference, against_prior, points, published, rows_by_chance, show
 from ml.report.samples import Term, tree
 from ml.report.sections import show_examples
 from ml.report.tables import paper_tables, prior_table
@@ -346,3 +346,40 @@ def test_text_for_latex_is_escaped():
     table = ShownTable("x", "50 % of a_b & c", ((HeadCell("Row"),),))
     assert r"50 \% of a\_b \& c" in render("tables.tex", tables=[table])
     assert "50 % of a_b & c" in render("tables.md", tables=[table])
+
+
+CHANCE = {
+    "random towers": {"network": {"library": "timm", "weights": None}, "weights": "random (seed 0)"},
+    "real towers, new layers between them": {"network": {"library": "timm", "weights": {"name": "x"}}},
+    "open_clip without weights": {"network": {"library": "open_clip", "weights": None}},
+    "before cards": {"weights": "random (seed 0)"},
+}
+
+
+@pytest.mark.parametrize("model", CHANCE.values(), ids=CHANCE)
+def test_a_zero_shot_row_of_towers_that_are_no_pair_ranks_by_chance(model: dict):
+    pair = {"network": {"library": "open_clip", "weights": {"name": "ViT-B-16:openai"}}}
+    assert rows_by_chance({"clip_zero_shot": model, "clip_1_tag": model, "softmax": model}) == ["clip_zero_shot"]
+    assert rows_by_chance({"clip_zero_shot": pair}) == []
+
+
+def test_tables_say_by_chance_in_place_of_figures(report: Path):
+    frame, pairs = results(report), COMPARISONS.read(report / "comparisons.parquet")
+    for table in paper_tables(frame, pairs, {}, ["softmax"]):
+        (row,) = [row for row in table.rows if row.name.startswith("Softmax (by chance")]
+        assert "never trained together" in row.name
+        assert {cell.text for cell in row.cells} == {"–"}
+        other = next(row for row in table.rows if row.name.startswith("Multi-label"))
+        assert "–" not in {cell.text for cell in other.cells[:4]}
+    assert "Softmax" not in [row.name for row in prior_table(pairs, ["softmax"]).rows]
+    assert "Softmax" in [row.name for row in prior_table(pairs).rows]
+
+
+def test_the_terminal_names_rows_by_chance_below_the_table(report: Path, storage: Path):
+    pairs = COMPARISONS.read(report / "comparisons.parquet")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(console_table(results(report), pairs, storage))
+    said = console.file.getvalue()
+    line = next(line for line in said.splitlines() if line.startswith("CLIP zero-shot"))
+    assert not re.search(r"\d", line)
+    assert "– CLIP zero-shot: by chance: its two towers were never trained together" in said
