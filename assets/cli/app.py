@@ -189,6 +189,14 @@ def dictionary() -> None:
 
 
 @app.command()
+def models() -> None:
+    """Write docs/models.md from the networks' cards."""
+    from assets.cli.models_page import models_page
+
+    (ROOT / "docs" / "models.md").write_text(models_page(), encoding="utf-8")
+
+
+@app.command()
 def plan() -> None:
     """Estimate a harvest: records, requests, hours and gigabytes per collection. Downloads nothing."""
     from assets.harvest import europeana
