@@ -17,7 +17,7 @@ from assets.engine.curves import curves
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import ROOT, Project, current_project
 from assets.engine.training_process import WARM
-from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
+from ml.baselines import ALL_ROWS, FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
 from pipeline.settings import Settings
 
 TRAINER = ("ml/experiments/run.py",)  # a process of its own
@@ -42,11 +42,11 @@ def training_asset(row: Baseline) -> dg.AssetsDefinition:
 
 
 def rows_of(settings: Settings) -> tuple[Baseline, ...]:
-    """The rows that the settings name, with those they are made of; else the paper's twelve, or all there are."""
+    """The rows that the settings name, with those they are made of; else the paper's, and the further if asked for."""
     if settings.benchmark.rows:
         named = [baseline(key) for key in settings.benchmark.rows]
         wanted = {row.key for row in named} | {member for row in named for member in row.needs}
-        return tuple(row for row in PAPER_ROWS + FURTHER_ROWS if row.key in wanted)
+        return tuple(row for row in ALL_ROWS if row.key in wanted)
     return PAPER_ROWS + (FURTHER_ROWS if settings.benchmark.further_rows else ())
 
 

@@ -40,6 +40,11 @@ class Baseline:
         """Whether a network is trained to make it."""
         return True
 
+    @property
+    def reads_title(self) -> bool:
+        """Whether it reads the record's title beside the image, which the other rows do not see."""
+        return False
+
     def recipe_changes(self, base: str) -> Mapping[str, Any]:
         """What differs from the base recipe `full`, `demo`, or `demo_weights`."""
         return {}
@@ -52,10 +57,46 @@ class Vision(Baseline):
     head: str
     class_weights: bool = False
     frozen: bool = False  # True: only the heads are trained
+    network: str | None = None  # a published network of ml/models/architectures.py; None: the recipe's
 
     def recipe_changes(self, base: str) -> Mapping[str, Any]:
         """A frozen row trains no block of its network."""
-        return {"freeze": -1} if self.frozen else {}
+        return ({"freeze": -1} if self.frozen else {}) | _published(self.network)
+
+
+@dataclass(frozen=True)
+class Neighbours(Baseline):
+    """The tags of the `k` most similar training images, on the features of an image network that is not trained."""
+
+    k: int = 20  # DINO's evaluation (arXiv 2104.14294)
+    network: str | None = None  # as above
+
+    @property
+    def trainable(self) -> bool:
+        """It only remembers the training images."""
+        return False
+
+    def recipe_changes(self, base: str) -> Mapping[str, Any]:
+        """All of the image network is frozen."""
+        return {"freeze": -1} | _published(self.network)
+
+
+@dataclass(frozen=True)
+class Title(Baseline):
+    """The tags of the `k` training records with the most similar titles; the image is not looked at."""
+
+    encoder: str = "minilm"  # of ml/models/sentence_encoder.py
+    k: int = 20  # as for images
+
+    @property
+    def trainable(self) -> bool:
+        """It only remembers the training records."""
+        return False
+
+    @property
+    def reads_title(self) -> bool:
+        """It reads nothing else."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -64,6 +105,8 @@ class Clip(Baseline):
 
     prompt: Prompt
     trained: bool = True
+    network: str | None = None  # a model of open_clip, `model:weights`, in place of the recipe's towers
+    lora: int = 0  # rank of the adapters that are trained in place of the network (arXiv 2106.09685); 0: all of it
     wise: str | None = None  # the fine-tuned row whose weights are mixed with the zero-shot ones (WiSE-FT)
 
     @property
@@ -78,7 +121,10 @@ class Clip(Baseline):
 
     def recipe_changes(self, base: str) -> Mapping[str, Any]:
         """The recipe of CLIP; images of one path share its text, so that they are positives of each other."""
-        return CLIP_RECIPES[base] | ({"positives": "same_text"} if self.prompt == "path_prompt" else {})
+        changes = CLIP_RECIPES[base] | ({"positives": "same_text"} if self.prompt == "path_prompt" else {})
+        if self.network is not None:
+            changes = changes | {"open_clip": self.network, "text_encoder": None} | OWN_INPUT
+        return changes | ({"lr": LORA_LR} if self.lora else {})
 
 
 @dataclass(frozen=True)
@@ -96,6 +142,25 @@ class Ensemble(Baseline):
     def trainable(self) -> bool:
         """Only its members are trained."""
         return False
+
+    @property
+    def reads_title(self) -> bool:
+        """Whether a member does."""
+        return any(baseline(member).reads_title for member in self.members)
+
+
+# A published network is shown pictures as its publisher says, whatever size the profile's own network has.
+OWN_INPUT: dict[str, Any] = {"pretrained": True, "image_size": None, "eval_part": None, "cache_px": None}
+LORA_LR = 1e-3  # ours: adapters begin at zero, and stand a higher rate than the network they change
+
+
+OTHER_SIZE = {"dinov2_base": 224}  # as its authors evaluate it; timm's 518 px cost 6.6 times as much
+
+
+def _published(network: str | None) -> dict[str, Any]:
+    if network is None:
+        return {}
+    return {"backbone": BACKBONES[network]} | OWN_INPUT | {"image_size": OTHER_SIZE.get(network)}
 
 
 PAPER_ROWS: tuple[Baseline, ...] = (
@@ -115,13 +180,36 @@ PAPER_ROWS: tuple[Baseline, ...] = (
 # Beyond the paper. The hierarchical rows above are coherent too: no tag outranks its ancestors.
 FURTHER_ROWS: tuple[Baseline, ...] = (
     Vision("linear_probe", "multilabel", frozen=True),
+    Neighbours("neighbours"),
     Vision("multilabel_asl", "asymmetric"),
     Vision("hsoftmax", "hsoftmax_nodes"),
     Clip("clip_zero_shot_prompt", "one_tag_prompt", trained=False),
     Clip("clip_path_prompt", "path_prompt"),
     Clip("clip_wise_ft", "one_tag_prompt", trained=False, wise="clip_1_tag_prompt"),
 )
-BASELINES: dict[str, Baseline] = {row.key: row for row in PAPER_ROWS + FURTHER_ROWS}
+# Networks of today, at their own size: run by name (benchmark.rows, --baseline). docs/models.md says what each needs.
+SIGLIP2, PE_CORE = "ViT-B-16-SigLIP2:webli", "PE-Core-B-16:meta"
+MODERN_ROWS: tuple[Baseline, ...] = (
+    Vision("probe_dinov2", "multilabel", frozen=True, network="dinov2_base"),
+    Vision("probe_dinov3", "multilabel", frozen=True, network="dinov3"),
+    Vision("probe_siglip2", "multilabel", frozen=True, network="siglip2"),
+    Vision("probe_pe_core", "multilabel", frozen=True, network="pe_core"),
+    Vision("probe_efficientnet_lite0", "multilabel", frozen=True, network="efficientnet_lite0"),
+    Neighbours("neighbours_dinov2", network="dinov2_base"),
+    Neighbours("neighbours_dinov3", network="dinov3"),
+    Neighbours("neighbours_siglip2", network="siglip2"),
+    Neighbours("neighbours_pe_core", network="pe_core"),
+    Neighbours("neighbours_efficientnet_lite0", network="efficientnet_lite0"),
+    Clip("siglip2_zero_shot", "one_tag_prompt", trained=False, network=SIGLIP2),
+    Clip("siglip2_1_tag_prompt", "one_tag_prompt", network=SIGLIP2),
+    Clip("pe_core_zero_shot", "one_tag_prompt", trained=False, network=PE_CORE),
+    Clip("pe_core_1_tag_prompt", "one_tag_prompt", network=PE_CORE),
+    Clip("clip_lora", "one_tag_prompt", network="ViT-B-16:openai", lora=16),
+    Title("title_neighbours"),
+    Ensemble("ensemble_ml_title", ("multilabel", "title_neighbours")),
+)
+ALL_ROWS = PAPER_ROWS + FURTHER_ROWS + MODERN_ROWS
+BASELINES: dict[str, Baseline] = {row.key: row for row in ALL_ROWS}
 
 
 def place_in_paper(key: str) -> tuple[int, str]:

@@ -30,8 +30,8 @@ from ml.registry.score import Scorer
 torch.set_num_threads(1)
 dataset, models, predictions = map(Path, sys.argv[1:])
 arguments = ["--dataset", str(dataset), "--models", str(models), "--predictions", str(predictions)]
-assert main(["--baseline", "neighbours", *arguments]) == 0
-scores = Scorer("neighbours", models, dataset).scores(Image.new("RGB", (90, 80), (230, 190, 40)))
+assert main(["--baseline", "centroids", *arguments]) == 0
+scores = Scorer("centroids", models, dataset).scores(Image.new("RGB", (90, 80), (230, 190, 40)))
 print({facet: len(values) for facet, values in scores.items()})
 """
 
@@ -66,8 +66,8 @@ def test_the_new_kind_of_row_on_the_page_is_made_scored_and_loaded_again(tmp_pat
     assert done.stdout.splitlines()[-1] == "{'object_types': 6, 'materials': 4, 'classifications': 2, 'subjects': 2}"
 
     settings = EvaluationSettings(resamples=200)
-    rows = evaluate(tmp_path / "predictions" / "neighbours", museum, settings=settings)
+    rows = evaluate(tmp_path / "predictions" / "centroids", museum, settings=settings)
     rows += reference_rows(museum, ("inner_test",), settings)
     wanted = {"split": "inner_test", "facet": "mean", "metric": "r_precision", "policy": "ignore_unseen"}
     values = {row["baseline"]: row["value"] for row in rows if row.items() >= wanted.items()}
-    assert values["label_prior"] < values["neighbours"] < values["oracle"], values
+    assert values["label_prior"] < values["centroids"] < values["oracle"], values

@@ -2,20 +2,22 @@
 
 import polars as pl
 
-from ml.baselines import place_in_paper
+from ml.baselines import BASELINES, place_in_paper
 from pipeline.tables import IGNORE_UNSEEN
 
 NO_MODELS = ("label_prior", "oracle")  # ml/evaluation/reference.py: what every table needs, and nobody can use
+READ_TITLES = tuple(key for key, row in BASELINES.items() if row.reads_title)
 
 
 def best_row(results: pl.DataFrame, split: str) -> str | None:
     """The trained row with the best R-Precision on a split (mean over facets, unseen tags ignored); None without one.
 
     On ties the first in the paper's order, then by name. The reference rows never count: the oracle would always win,
-    and a prior that wins is no model to use. Rows without a mean (a single head) do not count either.
+    and a prior that wins is no model to use. Rows without a mean (a single head) do not count either, nor rows that
+    read the title: a picture alone has none.
     """
     rows = results.filter(
-        ~pl.col("baseline").is_in(NO_MODELS),
+        ~pl.col("baseline").is_in([*NO_MODELS, *READ_TITLES]),
         pl.col("value").is_not_null(),
         split=split,
         metric="r_precision",

@@ -1,7 +1,8 @@
-"""What the makers of all rows share: the job, the splits, one training, and the predictions of one split."""
+"""What the makers of all rows share: the job, the splits, one training, the predictions, and the model folder."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from ml.dataset.split import ImageSplit, load_split
 from ml.dataset.tag_list import TagList
 from ml.models.card import NetworkCard
 from ml.models.network import Network
+from ml.training import checkpoints
 from ml.training.activation_cache import keep_activations
+from ml.training.cost import cost_of
 from ml.training.device import Device, threads
 from ml.training.predict import predict, quick_metrics
 from ml.training.progress import Progress
 from ml.training.recipe import Recipe
 from ml.training.train import Position, train
+from pipeline import EVALUATED_SPLITS
 
 
 @dataclass(frozen=True)
@@ -128,3 +132,44 @@ def keep_scores(job: Job, scores: Scores, split: ImageSplit, tag_list: TagList, 
         folder = job.predictions / job.row.key
         write_predictions(scores, split, tag_list, folder, baseline=job.row.key, seed=job.seed)
     return quick_metrics(scores, split)
+
+
+def finish(
+    job: Job,
+    model: Network,
+    card: NetworkCard,
+    splits: Splits,
+    tag_list: TagList,
+    device: Device,
+    position: Position | None = None,
+    further: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Predict the evaluated splits with a finished network and write its model folder, `model.json` last.
+
+    `position` is where its training ended, if there was one; `further` values are kept with the costs.
+    """
+    metrics = {}
+    for name in EVALUATED_SPLITS:
+        shown = evaluation_images(job, model, splits.get(name, job.recipe), tag_list, device)
+        metrics[name] = keep_scores(job, predict(model, shown, job.recipe, device), shown.split, tag_list, device)
+    cost = cost_of(model, job.recipe, device) | training_cost(position)
+    cost |= {"peak_memory_mb": device.peak_memory_mb()} | dict(further or {})
+    if device.first:
+        described = job.description(tag_list, card) | {"validation": metrics["validation"], "cost": cost}
+        checkpoints.save_model(model, described, job.folder)
+        job.checkpoint.unlink(missing_ok=True)
+        checkpoints.previous(job.checkpoint).unlink(missing_ok=True)
+    device.wait()
+    return cost | {"validation": metrics["validation"]}
+
+
+def training_cost(position: Position | None) -> dict[str, Any]:
+    """Time, speed and best epoch of a training; none where nothing was trained."""
+    if position is None or not position.seconds:
+        return {"training_s": 0.0, "images_per_s": None, "data_wait": None, "best_epoch": None}
+    return {
+        "training_s": position.seconds,
+        "images_per_s": position.images / position.seconds,
+        "data_wait": position.waited / position.seconds,
+        "best_epoch": position.best_epoch + 1,
+    }

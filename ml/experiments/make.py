@@ -1,29 +1,27 @@
 """How each kind of row is made, from a dataset folder to a model and predictions; `KINDS` lists them."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ml.baselines import Baseline, Clip, Ensemble, Vision
+from ml.baselines import Baseline, Clip, Ensemble, Neighbours, Title, Vision
 from ml.dataset.batches import Images
 from ml.dataset.tag_list import TagList
 from ml.experiments.build import clip_network, vision_network
 from ml.experiments.ensemble import make_ensemble
-from ml.experiments.fit import Job, Splits, evaluation_images, fit, keep_scores
+from ml.experiments.fit import Job, Splits, finish, fit
+from ml.experiments.neighbours import make_neighbours, neighbours_network
+from ml.experiments.title import make_title
 from ml.experiments.wise_ft import mix_weights
-from ml.models.card import NetworkCard
+from ml.models.card import NetworkCard, TextInput
 from ml.models.network import Network
 from ml.training import checkpoints
-from ml.training.cost import cost_of
 from ml.training.device import Device, network_on
 from ml.training.image_texts import ImageTexts
-from ml.training.predict import predict
 from ml.training.progress import Progress
 from ml.training.recipe import BaselineError, Recipe
-from ml.training.train import Position
-from pipeline import EVALUATED_SPLITS
 
 
 def make_vision(row: Vision, job: Job, splits: Splits, device: Device, progress: Progress) -> dict[str, Any]:
@@ -45,7 +43,9 @@ def make_clip(row: Clip, job: Job, splits: Splits, device: Device, progress: Pro
     model = network_on(model, device.torch_device, job.recipe)
     if row.trained:
         training = splits.get("train", job.recipe)
-        samples = ImageTexts(training, tag_list, job.recipe.training_view, job.seed, job.recipe, row.prompt)
+        view = job.recipe.training_view
+        texts = cast(TextInput, model.text_input)
+        samples = ImageTexts(training, tag_list, view, job.seed, job.recipe, row.prompt, texts)
         position = fit(job, model, samples, splits, device, progress)
     elif row.wise is not None:
         mix = mix_weights(row, job, model, splits, device, progress)
@@ -65,6 +65,8 @@ class Kind:
 KINDS: dict[type[Baseline], Kind] = {
     Vision: Kind(make_vision, vision_network),
     Clip: Kind(make_clip, clip_network),
+    Neighbours: Kind(make_neighbours, neighbours_network),
+    Title: Kind(make_title),
     Ensemble: Kind(make_ensemble),
 }
 
@@ -80,49 +82,9 @@ def network_of(
     """The row's network with its starting weights, and its card. Raises BaselineError without one."""
     network = KINDS[type(row)].network
     if network is None:
-        raise BaselineError(f"{row.key} has no network of its own: use its members, {', '.join(row.needs)}.")
+        instead = f"use its members, {', '.join(row.needs)}" if row.needs else "it reads titles, not pictures"
+        raise BaselineError(f"{row.key} has no network of its own: {instead}.")
     return network(row, recipe, tag_list, weights, seed)
-
-
-def finish(
-    job: Job,
-    model: Network,
-    card: NetworkCard,
-    splits: Splits,
-    tag_list: TagList,
-    device: Device,
-    position: Position | None = None,
-    further: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Predict the evaluated splits with a finished network and write its model folder, `model.json` last.
-
-    `position` is where its training ended, if there was one; `further` values are kept with the costs.
-    """
-    metrics = {}
-    for name in EVALUATED_SPLITS:
-        shown = evaluation_images(job, model, splits.get(name, job.recipe), tag_list, device)
-        metrics[name] = keep_scores(job, predict(model, shown, job.recipe, device), shown.split, tag_list, device)
-    cost = cost_of(model, job.recipe, device) | training_cost(position)
-    cost |= {"peak_memory_mb": device.peak_memory_mb()} | dict(further or {})
-    if device.first:
-        described = job.description(tag_list, card) | {"validation": metrics["validation"], "cost": cost}
-        checkpoints.save_model(model, described, job.folder)
-        job.checkpoint.unlink(missing_ok=True)
-        checkpoints.previous(job.checkpoint).unlink(missing_ok=True)
-    device.wait()
-    return cost | {"validation": metrics["validation"]}
-
-
-def training_cost(position: Position | None) -> dict[str, Any]:
-    """Time, speed and best epoch of a training; none where nothing was trained."""
-    if position is None or not position.seconds:
-        return {"training_s": 0.0, "images_per_s": None, "data_wait": None, "best_epoch": None}
-    return {
-        "training_s": position.seconds,
-        "images_per_s": position.images / position.seconds,
-        "data_wait": position.waited / position.seconds,
-        "best_epoch": position.best_epoch + 1,
-    }
 
 
 def is_made(job: Job, tag_list: TagList) -> bool:

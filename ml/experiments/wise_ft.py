@@ -7,7 +7,7 @@ provider. Neither a test decides, nor validation: that chose the epoch of the fi
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from ml.baselines import Clip, baseline
 from ml.dataset.split import DataError, ImageSplit
 from ml.experiments.fit import Job, Splits, evaluation_images, fit
+from ml.models.card import TextInput
 from ml.models.network import Network
 from ml.training import checkpoints
 from ml.training.device import Device
@@ -46,9 +47,8 @@ def mix_weights(
     start = copy_of(model)
 
     trial = replace(job, row=tuned_row, held_out=provider, models=job.folder / "trial")
-    samples = ImageTexts(
-        training.keep(~held_out & ~alike), tag_list, recipe.training_view, job.seed, recipe, row.prompt
-    )
+    view, texts = recipe.training_view, cast(TextInput, model.text_input)
+    samples = ImageTexts(training.keep(~held_out & ~alike), tag_list, view, job.seed, recipe, row.prompt, texts)
     position = fit(trial, model, samples, splits, device, progress)
     tuned = copy_of(model)
     judges = {"alike": training.keep(alike), "held_out": training.keep(held_out)}

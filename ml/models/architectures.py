@@ -20,5 +20,9 @@ BACKBONES = {  # as ml/recipes.toml names them
     "mobilenetv2": Backbone("mobilenetv2_100", {"pad_type": "same"}, weights="mobilenetv2"),
     "efficientnet_lite0": Backbone("tf_efficientnet_lite0", weights="efficientnet_lite0"),
     "dinov2": Backbone("vit_small_patch14_dinov2.lvd142m", weights="dinov2"),
+    "dinov2_base": Backbone("vit_base_patch14_dinov2.lvd142m"),
+    "dinov3": Backbone("vit_base_patch16_dinov3.lvd1689m"),
+    "siglip2": Backbone("vit_base_patch16_siglip_224.v2_webli"),
+    "pe_core": Backbone("vit_pe_core_base_patch16_224.fb"),
     "gabor": Backbone("gabor"),  # ml/models/gabor.py: fixed filters and a small trained part
 }

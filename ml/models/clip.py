@@ -114,10 +114,13 @@ class Clip(Network):
     @torch.no_grad()
     def embed_tags(self, facet: str) -> Tensor:
         """Unit vectors of the facet's tags, tags x dimensions."""
-        tags = self.tag_list.facets[facet]
-        texts = [tag_text(tags, tag, self.prompt) for tag in range(len(tags))]
-        tokens = tokenize(texts, self.text_input).to(self.logit_scale.device)
+        tokens = self.tag_tokens(facet).to(self.logit_scale.device)
         return torch.cat([functional.normalize(self.text(part).float(), dim=-1) for part in tokens.split(256)])
+
+    def tag_tokens(self, facet: str) -> Tensor:
+        """Tokens of the texts that the facet's tags are ranked by, tags x context."""
+        tags = self.tag_list.facets[facet]
+        return tokenize([tag_text(tags, tag, self.prompt) for tag in range(len(tags))], self.text_input)
 
     def train(self, mode: bool = True) -> "Clip":
         """Weights are about to change, or have changed: the tags' embeddings are made anew."""

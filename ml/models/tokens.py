@@ -1,4 +1,4 @@
-"""Text as tokens: CLIP's byte pairs, shipped with open_clip, or a tokenizer of Hugging Face that open_clip loads."""
+"""Text as tokens: CLIP's byte pairs, a tokenizer of Hugging Face that open_clip loads, or a `tokenizer.json`."""
 
 import json
 from functools import lru_cache
@@ -26,6 +26,8 @@ def _tokens_of(text: str, key: tuple[str, int, str, str]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4)
 def _tokenizer(name: str, context: int, cleaning: str, options: str) -> Any:
+    if name.endswith(".json"):
+        return _vocabulary(name, context)
     from open_clip import tokenizer  # takes a second, and vision rows do without
 
     chosen = {"context_length": context, "clean": cleaning} | json.loads(options)
@@ -38,3 +40,13 @@ def _tokenizer(name: str, context: int, cleaning: str, options: str) -> Any:
             f"The tokenizer {name} is not on this machine and could not be had ({type(error).__name__}): "
             "connect once, and install `eufcc[text]`."
         ) from error
+
+
+def _vocabulary(file: str, context: int) -> Any:
+    """The tokenizer of a `tokenizer.json`, which cleans and cuts as it says itself; 0 fills a text up."""
+    from tokenizers import Tokenizer
+
+    read = Tokenizer.from_file(file)
+    read.enable_truncation(context)
+    read.enable_padding(length=context, pad_id=0)
+    return lambda texts: torch.tensor([encoded.ids for encoded in read.encode_batch(texts)])

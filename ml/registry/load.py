@@ -50,7 +50,9 @@ def recipe_from(description: dict[str, Any]) -> Recipe:
     described = description["recipe"]
     values = {name: described[name] for name in described.keys() & {field.name for field in fields(Recipe)}}
     backbone = Backbone(**{field.name: described["backbone"][field.name] for field in fields(Backbone)})
-    network = NetworkCard.from_json(description["network"]) if "network" in description else _former_card(described)
+    network = _former_card(described) if "network" not in description else None
+    if description.get("network") is not None:
+        network = NetworkCard.from_json(description["network"])
     values |= {"backbone": backbone, "text_tower": TextTower(**values["text_tower"]), "pretrained": False}
     return Recipe(**(values | {"betas": tuple(values["betas"]), "network": network}))
 

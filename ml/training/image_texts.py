@@ -8,6 +8,7 @@ from ml.dataset.batches import Draw, Images
 from ml.dataset.split import ImageSplit
 from ml.dataset.tag_list import TagList
 from ml.dataset.transforms import View
+from ml.models.card import TextInput
 from ml.models.network import Batch
 from ml.models.prompts import Prompt, image_text, tag_text
 from ml.models.tokens import tokenize
@@ -22,10 +23,17 @@ class ImageTexts(Images):
     """
 
     def __init__(
-        self, split: ImageSplit, tag_list: TagList, view: View, seed: int, recipe: Recipe, prompt: Prompt
+        self,
+        split: ImageSplit,
+        tag_list: TagList,
+        view: View,
+        seed: int,
+        recipe: Recipe,
+        prompt: Prompt,
+        text_input: TextInput | None = None,
     ) -> None:
         super().__init__(split, tag_list, view, seed)
-        self.prompt, self.text_input = prompt, recipe.text
+        self.prompt, self.text_input = prompt, text_input or recipe.text
         self.samples = self._samples(recipe.instances)  # image, facet (-1: drawn), tag (-1: drawn)
 
     def __len__(self) -> int:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from ml.training.device import Device, DeviceError
 from ml.training.recipe import Recipe
 
-NEW_PARTS = ("heads.", "text.", "image.projection.", "logit_scale")  # trained from scratch: `head_lr` is theirs
+# Trained from scratch: `head_lr` is theirs. `text.encoder` is a pretrained text encoder.
+NEW_PARTS = ("heads.", "text.", "image.projection.", "logit_scale")
+PRETRAINED = "text.encoder."
 
 
 def optimizer_for(model: nn.Module, recipe: Recipe, device: Device) -> torch.optim.AdamW:
@@ -23,7 +25,8 @@ def optimizer_for(model: nn.Module, recipe: Recipe, device: Device) -> torch.opt
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = recipe.weight_decay if parameter.ndim > 1 else 0.0
-            scale = recipe.head_lr / recipe.lr if recipe.head_lr and name.startswith(NEW_PARTS) else 1.0
+            new = name.startswith(NEW_PARTS) and not name.startswith(PRETRAINED)
+            scale = recipe.head_lr / recipe.lr if recipe.head_lr and new else 1.0
             groups.setdefault((decay, scale), []).append(parameter)
     listed = [{"params": each, "weight_decay": decay, "lr_scale": scale} for (decay, scale), each in groups.items()]
     return torch.optim.AdamW(listed, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, fused=device.cuda)

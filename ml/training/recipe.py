@@ -22,6 +22,8 @@ class Recipe:
     backbone: Backbone = CONVNEXT_BASE  # paper: ConvNeXt-B with ImageNet weights
     open_clip: str | None = None  # `model:weights` of open_clip in place of backbone and text tower
     text_tower: TextTower = CLIP_TEXT_TOWER  # paper: CLIP's own size
+    text_encoder: str | None = None  # a pretrained encoder in place of text_tower, of which context and embed hold
+    text_locked: bool = True  # ours: only the linear layer behind the text encoder is trained
     pretrained: bool = True  # paper
     freeze: int = 0  # blocks that are not trained; -1: the whole network
     image_size: int | None = None  # None: the network's own; 224 for the paper's

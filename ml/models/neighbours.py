@@ -1,0 +1,66 @@
+"""k nearest neighbours on the features of an image network that is not trained."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ml.dataset.tag_list import TagList
+from ml.models.backbones import ImageTower
+from ml.models.network import Batch, Network
+
+TEMPERATURE = 0.07  # DINO's evaluation (arXiv 2104.14294): a neighbour counts exp(cosine / 0.07)
+LEAST = 1e-6  # ours: of a tag that no training image has
+PRIOR = 0.01  # ours: how much the training frequencies count beside the neighbours, so that no tag ties with another
+
+
+class NeighboursNetwork(Network):
+    """Remembers the training images' features and tags; the tags of the `k` nearest count by their similarity.
+
+    A neighbour without annotation in a facet has no voice there.
+    """
+
+    features: Tensor  # images x width, unit length
+    closed: Tensor  # images x tags of all facets, bool
+
+    def __init__(self, tower: ImageTower, tag_list: TagList, k: int) -> None:
+        super().__init__()
+        self.tower, self.k, self.facets = tower, k, tuple(tag_list.facets)
+        self.sizes = [len(tags) for tags in tag_list.facets.values()]
+        self.register_buffer("features", torch.zeros(0, tower.width))
+        self.register_buffer("closed", torch.zeros(0, sum(self.sizes), dtype=torch.bool))
+        self.register_load_state_dict_pre_hook(self._make_room)
+
+    @staticmethod
+    def _make_room(network: "NeighboursNetwork", tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
+        for name in ("features", "closed"):  # how many images there are, only the stored tensors know
+            if prefix + name in tensors:
+                setattr(network, name, torch.empty_like(tensors[prefix + name]))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Features of unit length, images x width."""
+        return normalize(self.tower(batch["image"]).float(), dim=1)
+
+    def log_scores(self, outputs: Tensor) -> dict[str, Tensor]:
+        """Natural log of the share of the annotated neighbours that have a tag, images x tags per facet."""
+        voted = votes(outputs, self.features, self.closed, self.sizes, self.k)
+        return dict(zip(self.facets, voted, strict=True))
+
+
+def votes(queries: Tensor, features: Tensor, closed: Tensor, sizes: Sequence[int], k: int) -> list[Tensor]:
+    """Natural log of each tag's share of the votes of the `k` nearest, queries x tags, for each facet.
+
+    `queries` and `features` have unit length; `closed` holds the tags of all facets side by side, `sizes` how many
+    each facet has.
+    """
+    similarity, nearest = (queries @ features.T).topk(min(k, len(features)))
+    weight = (similarity / TEMPERATURE).softmax(1)
+    shares = []
+    for own in closed.split(list(sizes), dim=1):
+        annotated = own.any(1)
+        voters = (weight * annotated[nearest]).sum(1, keepdim=True) + PRIOR
+        prior = own.sum(0) / annotated.sum().clamp(min=1)
+        voted = (weight[:, :, None] * own[nearest]).sum(1) + PRIOR * prior
+        shares.append((voted / voters).clamp(min=LEAST).log())
+    return shares
