@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ml.baselines import BASELINES, Clip, baseline, recipe
+from ml.baselines import FURTHER_ROWS, PAPER_ROWS, Clip, baseline, recipe
 from ml.dataset.batches import Images
 from ml.dataset.split import load_split
 from ml.dataset.tag_list import load_tag_list
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[3]
 HERE = Device(torch.device("cpu"))
 QUIET = Progress("test", quiet=True)
 TINY = Backbone("test_vit")  # timm's smallest, without batch norm
-TRAINABLE = [key for key, row in BASELINES.items() if row.trainable and not row.needs]
+TRAINABLE = [row.key for row in PAPER_ROWS + FURTHER_ROWS if row.trainable and not row.needs]
 
 
 def small(key: str, **changes: object) -> Recipe:
