@@ -60,7 +60,7 @@ def _of_whole_step(
             with autocast(recipe, device):
                 kept.append(network(batch))
         for buffer, before in zip(model.buffers(), statistics, strict=True):
-            buffer.copy_(buffer)
+            buffer.copy_(before)
     outputs = tuple(_joined(parts) for parts in zip(*kept, strict=True))
     loss = model.loss(outputs, {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}, totals)
     (loss * device.world).backward()
