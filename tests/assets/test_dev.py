@@ -168,6 +168,13 @@ def test_one_button_makes_everything_and_every_check_is_green(dev: Dev, browser:
             assert green, (name, check["name"], run["evaluation"]["description"])
 
 
+def test_the_page_is_behind_the_gate(dev: Dev):
+    by_get = httpx.get(f"{dev.address}/graphql", params={"query": "mutation { __typename }"}, timeout=60)
+    assert by_get.json()["error"] == "not_by_get"
+    other = httpx.post(f"{dev.address}/graphql", json={}, headers={"Host": "evil.example"}, timeout=60)
+    assert other.json()["error"] == "wrong_host"
+
+
 def test_the_old_seed_gives_the_old_splits(dev: Dev, browser: Any):
     first = launch_splits(dev, browser, 340)
     other = launch_splits(dev, browser, 7)

@@ -326,6 +326,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             if isinstance(piece, bytes):
                 writer.write(piece)
                 await writer.drain()
+                await asyncio.sleep(0)  # draining alone does not let the others have their turn
             elif piece == ABORT:
                 connection = writer.get_extra_info("socket")
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
