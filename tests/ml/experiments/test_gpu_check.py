@@ -17,6 +17,7 @@ def arguments(museum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return ["--dataset", str(museum), "--out", str(tmp_path / "check.json"), "--device", "cpu"]
 
 
+@pytest.mark.long
 def test_all_twelve_rows_are_made_and_measured(arguments: list[str], tmp_path: Path, capsys):
     assert main([*arguments, *SMALL]) == 0
     checked = json.loads((tmp_path / "check.json").read_text())
