@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve
 
-from ml.suites.task import Scores, Task
+from ml.suites.task import Scores, Task, principal_components
 
-RIDGE = 1.0  # penalty per training image, of components with unit variance
+PENALTIES = 10.0 ** np.arange(-4, 3)  # of the ridge, in units of the mean squared length of its inputs
 NEIGHBOURS = 10
 TEXT_WIDTH = 512  # hashed pieces of a label
 PIECES = (3, 4, 5)  # letters of a piece
@@ -26,12 +26,29 @@ class SuiteRow:
 
 
 def ridge_weights(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Ridge regression with an intercept, which is the last row: float64 (dimensions + 1, targets)."""
+    """Ridge regression with an intercept, which is the last row: float64 (dimensions + 1, targets).
+
+    The penalty is the one of PENALTIES with the least leave-one-out error, which is known in closed form from residuals
+    and leverages.
+    """
     x, y = inputs.astype(np.float64), targets.astype(np.float64)
     mean, level = x.mean(0), y.mean(0)
-    centred = x - mean
-    gram = centred.T @ centred + RIDGE * len(x) * np.eye(x.shape[1])
-    weights = solve(gram, centred.T @ (y - level), assume_a="pos")
+    centred, n = x - mean, len(x)
+    values, axes = np.linalg.eigh(centred.T @ centred)
+    values = values.clip(0)
+    length = float(values.sum()) / n
+    real = values > 1e-9 * max(float(values.max()), 1e-300)
+    basis = centred @ axes[:, real] / np.sqrt(values[real])
+    projected = basis.T @ (y - level)
+
+    def error(penalty: float) -> float:
+        shrink = values[real] / (values[real] + penalty * length)
+        leverage = basis**2 @ shrink + 1 / n
+        residuals = y - level - basis @ (shrink[:, None] * projected)
+        return float(((residuals / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).sum())
+
+    penalty = min(PENALTIES, key=error) * length
+    weights = axes[:, real] @ (projected * (np.sqrt(values[real]) / (values[real] + penalty))[:, None])
     return np.vstack([weights, level - mean @ weights])
 
 
@@ -138,7 +155,8 @@ def ceiling(task: Task) -> Scores:
     rows = task.split.test
     names, group = np.unique(task.collection.annotated.groups[rows], return_inverse=True)
     fold = np.random.default_rng(task.seed).permutation(len(names))[group] % CEILING_FOLDS
-    vectors = task.components[1]
+    fit = principal_components(task.collection.vectors[rows].astype(np.float32), task.dimensions, scaled=False)
+    vectors = fit(task.collection.vectors[rows].astype(np.float32))
     scores = {}
     for facet in task.collection.facets:
         truth = task.collection.truth(facet, rows)

@@ -11,7 +11,7 @@ from pipeline.facets import MEAN_FACETS
 
 LEAST_SUPPORT = 0.7  # share of the right tags that must occur in training, where they are not new on purpose
 LEAST_HEADROOM = 0.1  # R-Precision that pictures must add to the best ranking without pictures
-LEAST_IMAGES = 12  # of a facet: with fewer, its ceiling is chance
+LEAST_IMAGES = 20  # of a facet: with fewer, its ceiling is chance
 LEAST_SPLITS = 6  # with fewer, no interval over providers holds
 
 

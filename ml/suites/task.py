@@ -34,11 +34,17 @@ class Task:
         return self.collection.truth(facet, self.split.train)
 
 
-def principal_components(vectors: np.ndarray, dimensions: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that gives the first principal components (float32), each scaled to a variance of at most one."""
+def principal_components(
+    vectors: np.ndarray, dimensions: int, *, scaled: bool = True
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that gives the first principal components (float32), if `scaled` with a variance of at most one."""
     mean = vectors.mean(0)
     centred = vectors - mean
     variance, axes = np.linalg.eigh(centred.T @ centred / max(1, len(vectors) - 1))
     kept = np.argsort(variance)[::-1][:dimensions]
-    scale = 1 / np.sqrt(np.maximum(variance[kept], 0) + SHRINK * max(float(variance.mean()), 1e-12))
+    scale = (
+        np.ones(len(kept))
+        if not scaled
+        else 1 / np.sqrt(np.maximum(variance[kept], 0) + SHRINK * max(float(variance.mean()), 1e-12))
+    )
     return lambda given: ((given - mean) @ axes[:, kept] * scale).astype(np.float32)

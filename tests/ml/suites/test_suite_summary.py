@@ -32,7 +32,7 @@ def results(collection, tmp_path_factory) -> pl.DataFrame:
         ({"ceiling": 0.59, "probe": 0.7}, True),  # the pictures of other museums say more than its own few
         ({"support": 0.69}, False),
         ({"support": 0.0, "new": True}, True),  # the tags are new on purpose
-        ({"n": 11}, False),
+        ({"n": 19}, False),
         ({"constant": None}, False),
         ({"ceiling": None, "probe": None}, False),
     ],
