@@ -9,7 +9,7 @@ import timm
 import torch
 
 from ml.features.extract import describe
-from ml.features.extractors import Extractor
+from ml.features.extractors import Extractor, PixelInput
 from ml.models.weights import read_weights
 from ml.suites.run import run_suites
 from pipeline.settings import SUITES, FeatureSettings, SuiteSettings
@@ -57,7 +57,7 @@ def described_by_lite0(images: list[bytes], weights: Path) -> np.ndarray:
         return network
 
     half = (0.5, 0.5, 0.5)
-    lite0 = Extractor("lite0", 1280, 224, half, half, "", build)
+    lite0 = Extractor("lite0", 1280, 224, "", build, PixelInput(half, half))
     network = build(None).eval().requires_grad_(False)
     return describe(images, network, lite0, FeatureSettings(), torch.device("cpu"))
 
