@@ -6,6 +6,7 @@ running fork server) and passes on every JSON line of its output.
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -59,8 +60,16 @@ def main() -> None:
             pipes.report_custom_message(event)
             pipes.log.info(line.strip())
         if code != 0:
-            ended = f"The training process ended with code {code}; its output is in the log."
-            pipes.report_custom_message({"event": "error", "message": ended})
+            pipes.report_custom_message({"event": "error", "message": how_it_ended(code)})
+
+
+def how_it_ended(code: int) -> str:
+    """A sentence on the exit code of a trainer that failed; a signal's is negative."""
+    if code >= 0:
+        return f"The training process ended with code {code}; its output is in the log."
+    why = " (if nobody did so: the machine was out of memory)" if -code == signal.SIGKILL else ""
+    ended = f"The training process was ended by {signal.Signals(-code).name}{why}"
+    return f"{ended}: run the same job again, it goes on at its last checkpoint."
 
 
 if __name__ == "__main__":
