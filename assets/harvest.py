@@ -23,7 +23,8 @@ from assets.engine.retention import OTHERS
 from assets.engine.run_config import fields_of
 from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
-from pipeline.files import sha256_of, write_text
+from pipeline.contents import content_hash
+from pipeline.files import write_text
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records
@@ -201,8 +202,8 @@ def source_version(project: Project) -> str:
     digest = hashlib.sha256()
     for name in ("records.jsonl", "entities.jsonl", "media.csv", "open_rights.txt", "collections.txt"):
         file = museum / name
-        digest.update(f"{name} {sha256_of(file) if file.exists() else 'none'}\n".encode())
-    digest.update(f"media {sha256_of(museum / 'media')}\n".encode())
+        digest.update(f"{name} {content_hash(file) if file.exists() else 'none'}\n".encode())
+    digest.update(f"media {content_hash(museum / 'media')}\n".encode())
     for file in sorted(museum.glob("*.nt.gz")):
-        digest.update(f"{file.name} {sha256_of(file)}\n".encode())
+        digest.update(f"{file.name} {content_hash(file)}\n".encode())
     return digest.hexdigest()

@@ -27,7 +27,7 @@ SHOWN_SLICES = 5  # missing slices that a message names
 
 
 NOTHING = Made("", "", {})
-WRITER = "pipeline/parquet.py:write_parquet"  # what every table is written with
+TABLE_CODE = "pipeline/parquet.py"  # what every table is read and written with
 
 
 class AssetError(RuntimeError):
@@ -78,7 +78,12 @@ class AssetPlan:
     def version(self) -> str:
         """The code version: a hash of the code, and one of the written tables' schemas."""
         schemas = json.dumps([str(TABLES[name].schema) for name in self.writes if name in TABLES])
-        return f"{code_version((*self.code, WRITER))}-{_sha256(schemas)[:8]}"
+        return f"{code_version(self.entries)}-{_sha256(schemas)[:8]}"
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Where the code begins that the result depends on (`assets.engine.versions`)."""
+        return (*self.code, TABLE_CODE)
 
     def page_version(self, settings: Settings) -> str:
         """The code version for Dagster, with the settings in it: its page shows an asset as stale when they change."""
@@ -108,7 +113,7 @@ class AssetPlan:
 
     def code_files(self) -> dict[str, str]:
         """The source files behind the code version, each with a hash of what counts in it."""
-        return code_files((*self.code, WRITER))
+        return code_files(self.entries)
 
     def is_current(self, project: Project, fingerprint: str, part: str = "", config: Any = None) -> bool:
         """Whether everything the step writes is stored, was made with this fingerprint, and need not be made again."""

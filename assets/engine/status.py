@@ -11,6 +11,7 @@ from assets.engine.project import Project
 
 FILE = re.compile(r"[^/]*:(?:[0-9a-f]{64}|missing)")  # a file in a fingerprint (`pipeline.contents.by_content`)
 SHOWN = 60  # characters of a setting's value
+SHOWN_NAMES = 4  # of the tables that a step reads
 OLDER = "it was stored by an older version, which noted nothing of what it was made from"
 
 
@@ -44,10 +45,12 @@ def _due(step: Step, project: Project, stale: set[str]) -> Due | None:
         upstream = [one for one in (*plan.reads, *plan.after) if one in stale or not project.made(part_of(one, part))]
         made = [project.made(name) for name in plan.outputs(part)]
         reasons += [reason for reason in _of_files(plan.outputs(part), project) if reason not in reasons]
-        if upstream:
-            reasons += [f"{one} is made anew" if one in stale else f"{one} is not made yet" for one in upstream]
         if None in made:
             reasons.append("it is not made yet")
+        if anew := [one for one in upstream if one in stale]:
+            reasons.append(f"made from {_listed(anew)}")
+        elif upstream:
+            reasons.append(f"{_listed(upstream)} not made yet")
         elif not upstream:
             reasons += _since(made[0], plan.depends(project, part, config), plan.code_files())  # type: ignore[arg-type]
         if plan.again and None not in made and plan.again(config, made[0]):  # type: ignore[arg-type]
@@ -64,6 +67,11 @@ def _due(step: Step, project: Project, stale: set[str]) -> Due | None:
         seconds=round(sum(note.seconds for note in known), 1) if known else None,
         longest=round(sum(note.longest for note in known), 1) if known else None,
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown, more = ", ".join(names[:SHOWN_NAMES]), len(names) - SHOWN_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _of_files(names: Sequence[str], project: Project) -> Iterator[str]:

@@ -74,8 +74,8 @@ def run(project: Project) -> None:
 def test_everything_is_due_at_first_and_nothing_after_the_run(project: Project):
     assert told(project) == {
         "letters": ("it is not made yet",),
-        "tombstones": ("letters is made anew", "it is not made yet"),
-        "names": ("tombstones is made anew", "it is not made yet"),
+        "tombstones": ("it is not made yet", "made from letters"),
+        "names": ("it is not made yet", "made from tombstones"),
     }
     run(project)
     assert told(project) == {}
@@ -89,8 +89,8 @@ def test_the_setting_and_the_file_are_named(project: Project, tmp_path: Path):
     changed = with_settings(project, curation={"min_images_per_tag": 30}, splits={"seed": 7})
     assert told(changed) == {
         "letters": ("setting curation.min_images_per_tag: 10 → 30",),
-        "tombstones": ("letters is made anew",),
-        "names": ("tombstones is made anew",),
+        "tombstones": ("made from letters",),
+        "names": ("made from tombstones",),
     }
     assert told(with_settings(project, splits={"seed": 7})) == {"names": ("setting splits.seed: 340 → 7",)}
     down.write_text("b")
@@ -111,7 +111,7 @@ def test_the_code_and_the_upstream_table_are_named(project: Project, monkeypatch
     (project.storage / "letters" / "one.txt").write_text("changed")
     assert "letters is not what was stored" in told(project)["letters"][0]
     project.remember("letters", made.fingerprint, made.metadata, depends=made.depends)
-    assert told(project) == {"tombstones": ("letters has changed",), "names": ("tombstones is made anew",)}
+    assert told(project) == {"tombstones": ("letters has changed",), "names": ("made from tombstones",)}
 
 
 def test_a_note_of_an_older_version_says_so(project: Project):
