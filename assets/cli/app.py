@@ -64,16 +64,20 @@ def run(
     as_of: Annotated[
         str | None, typer.Option(help="Make the splits of this day, or with this hash, again (see `eufcc history`).")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before hours of work that other code causes.")] = False,
 ) -> None:
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
     os.environ[LINES] = "1"
     if as_of is not None:
         _run_as_of(job, as_of)
         return
-    from assets.automation import RUNS, TAGS, jobs_of
+    from assets.automation import RUNS, STAGES_OF, TAGS, jobs_of
+    from assets.cli.upgrade import confirm
     from assets.definitions import defs
     from assets.engine.executors import execute
     from assets.engine.instance import opened
+    from assets.engine.status import due
+    from assets.steps import steps_in_order
 
     if job not in RUNS:
         complain(f"There is no job {job}; there are {', '.join(RUNS)}.")
@@ -81,6 +85,8 @@ def run(
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the lines of `say` take its place
     project = current_project()
     jobs = jobs_of(job, project)
+    steps = [step for step in steps_in_order() if any(step.plan.stage in STAGES_OF[name] for name in jobs)]
+    confirm(due(steps, project), project.settings.profile, yes=yes)
     if jobs != RUNS[job]:
         console.print("  the take-down list has changed: the job dataset removes what it names")
     with opened(home()) as (instance, mine):

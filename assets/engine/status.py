@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from assets.engine.notes import Made
@@ -17,7 +17,10 @@ OLDER = "it was stored by an older version, which noted nothing of what it was m
 
 @dataclass(frozen=True)
 class Due:
-    """What a step would make anew, why, and how long it took last time and at most; None where that is not noted."""
+    """What a step would make anew, why, and how long it took last time and at most; None where that is not noted.
+
+    `because_of_code`: its code, or that of something it is made from, has changed.
+    """
 
     names: tuple[str, ...]
     stage: str
@@ -32,8 +35,10 @@ def due(steps: Sequence[Step], project: Project) -> list[Due]:
     found: list[Due] = []
     for step in steps:
         stale = {name for one in found for name in one.names}
+        by_code = {name for one in found if one.because_of_code for name in one.names}
         if one := _due(step, project, stale):
-            found.append(one)
+            follows = bool(by_code & {*step.plan.reads, *step.plan.after})
+            found.append(replace(one, because_of_code=one.because_of_code or follows))
     return found
 
 
@@ -51,7 +56,7 @@ def _due(step: Step, project: Project, stale: set[str]) -> Due | None:
             reasons.append(f"made from {_listed(anew)}")
         elif upstream:
             reasons.append(f"{_listed(upstream)} not made yet")
-        elif not upstream:
+        elif None not in made:
             reasons += _since(made[0], plan.depends(project, part, config), plan.code_files())  # type: ignore[arg-type]
         if plan.again and None not in made and plan.again(config, made[0]):  # type: ignore[arg-type]
             reasons.append("something of it is asked for again")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,23 @@ def test_what_was_made_before_is_named(days: "Days"):
     assert "may hold what it names" not in days.err("splits").replace("release", "")
 
 
+def test_a_table_changed_by_hand_stops_the_run(days: "Days"):
+    """It is valid Parquet with another number in it: nothing is made from it."""
+    said = days.err("tampered")
+    assert "tags is not what was stored: it was changed by hand or by another program." in said
+    assert f"delete {days.storage('tampered') / 'tags.parquet'} and run the job that makes it" in " ".join(said.split())
+    assert not (days.storage("tampered") / "splits.parquet").exists()
+
+
+def test_hours_of_work_for_another_version_are_not_begun_without_a_word(days: "Days"):
+    said = " ".join(days.err("older").split())
+    assert "The code has changed since splits" in said
+    assert "took up to 2 h" in said
+    assert "add --yes to go on" in said
+    assert "✓" not in said
+    assert " splits " in days.err("older_yes")
+
+
 class Days:
     """The runs, by name."""
 
@@ -79,15 +97,34 @@ class Days:
         return {line.split()[1] for line in self.err(name).splitlines() if line.endswith("unchanged")}
 
 
-def forked(folder: Path, steps: list[list[dict[str, Any]]]) -> None:
-    """Make these runs (`forked_commands.py`); all of them succeed."""
+def forked(folder: Path, steps: list[list[dict[str, Any]]], failing: tuple[str, ...] = ()) -> None:
+    """Make these runs (`forked_commands.py`); all of them succeed, but for those that fail."""
     program = [sys.executable, str(Path(__file__).with_name("forked_commands.py")), str(folder), json.dumps(steps)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("EUFCC", "MUSEUM", "EUROPEANA"))}
     done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     for run in (run for step in steps for run in step):
         code, said = folder / f"{run['name']}.code", folder / f"{run['name']}.err"
-        assert code.read_text() == "0", said.read_text(encoding="utf-8")
+        assert (code.read_text() != "0") == (run["name"] in failing), said.read_text(encoding="utf-8")
+
+
+def by_hand(days: Days, name: str) -> None:
+    """A copy of the first day in which a count in `tags` was changed, and the splits are to be made anew."""
+    shutil.copytree(days.folder / "first", days.folder / name)
+    table = TABLES["tags"]
+    file = days.storage(name) / "tags.parquet"
+    table.write(table.read(file).with_columns(n_images=pl.col("n_images") + 1), file)
+    (days.storage(name) / "splits.parquet").unlink()
+
+
+def other_version(days: Days, name: str) -> None:
+    """A copy of the first day whose splits were made by other code, in two hours."""
+    shutil.copytree(days.folder / "first", days.folder / name)
+    for table in ("splits", "split_tags"):
+        file = days.storage(name) / ".made" / f"{table}.json"
+        note = json.loads(file.read_text(encoding="utf-8"))
+        note |= {"fingerprint": "other", "longest": 7_200.0, "depends": note["depends"] | {"code": "other"}}
+        file.write_text(json.dumps(note), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -104,14 +141,18 @@ def days(drawn_museum, tmp_path_factory: pytest.TempPathFactory) -> Days:
         environment |= {f"EUFCC__{name}": str(file) for name, file in files.items()}
         environment |= {f"EUFCC__{name}": json.dumps(value) for name, value in SMALL.items()}
 
-        def run(name: str, job: str, like: str | None = None) -> dict[str, Any]:
-            made = {"name": name, "arguments": ["run", job], "environment": environment}
+        def run(name: str, job: str, like: str | None = None, *options: str) -> dict[str, Any]:
+            made = {"name": name, "arguments": ["run", job, *options], "environment": environment}
             return made | ({"like": like} if like else {})
 
         forked(folder, [[run("dataset", "dataset")], [run("first", "splits", like="dataset")]])
         days = Days(folder, "")
         days.victim = TABLES["splits"].read(days.storage("first") / "splits.parquet")["record_id"][0]
-        forked(folder, [[run("same", "dataset", like="first")]])
+        by_hand(days, "changed_by_hand")
+        other_version(days, "other_version")
+        others = [run("same", "dataset", "first"), run("older_yes", "splits", "other_version", "--yes")]
+        failing = [run("tampered", "splits", "changed_by_hand"), run("older", "splits", "other_version")]
+        forked(folder, [[*others, *failing]], failing=("tampered", "older"))
         (folder / "down.txt").write_text(f"# nothing yet\n{days.victim}\n", encoding="utf-8")
         with (folder / "corrections.csv").open("a", encoding="utf-8") as file:
             file.write("/1/nowhere,300010957,add,seen,anna,2026-08-02\n")
