@@ -146,7 +146,7 @@ def test_a_server_that_drips_holds_nobody(begin: bytes):
         started = time.monotonic()
         with HttpClient(settings) as http, pytest.raises((Unreachable, GaveUp)):
             http.get("https://api.example/")
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 15  # a read may take 30
 
 
 @pytest.mark.parametrize(

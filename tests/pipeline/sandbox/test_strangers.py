@@ -26,12 +26,12 @@ TYPE = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <http://vocab.getty.ed
 
 @pytest.fixture(scope="module")
 def api() -> SparqlApi:
-    """An endpoint over a small thesaurus, with half a second a query."""
+    """An endpoint over a small thesaurus, with two seconds a query."""
     store = pyoxigraph.Store()
     a = pyoxigraph.NamedNode("http://vocab.getty.edu/aat/300000001")
     for number in range(3_000):
         store.add(pyoxigraph.Quad(a, pyoxigraph.NamedNode(f"http://x/{number}"), pyoxigraph.Literal(str(number))))
-    return SparqlApi(store, LimitSettings(sparql_s=0.5))
+    return SparqlApi(store, LimitSettings(sparql_s=2))
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_query_that_never_ends_is_ended_and_the_next_one_answered(api: SparqlA
     status, body = answered(api, query)
     assert status == 503
     assert b"QUERY NOT ANSWERED" in body
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
     assert answered(api, "ASK { ?s ?p ?o }")[0] == 200
 
 
