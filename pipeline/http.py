@@ -4,6 +4,7 @@ import secrets as randomness
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -19,16 +20,7 @@ from pipeline.redaction import keep_out_of_logs, redact
 from pipeline.settings import HttpSettings
 from pipeline.texts import loads
 
-__all__ = [
-    "GaveUp",
-    "HttpClient",
-    "HttpError",
-    "Refused",
-    "Response",
-    "Unreachable",
-    "WrongKey",
-    "mapped",
-]
+__all__ = ["GaveUp", "HttpClient", "HttpError", "Refused", "Response", "Unreachable", "WrongKey", "mapped"]
 
 # Dossier, section 1.9; 499 is what the Getty endpoint's gateway answers under load (AAT dossier, section 2).
 RETRIED_STATUS = frozenset({499, 500, 502, 503, 504})
@@ -176,6 +168,9 @@ class HttpClient:
             ),
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": ACCEPT_ENCODING},
+            cookies=CookieJar(
+                DefaultCookiePolicy(allowed_domains=[])
+            ),  # none: one answer must not spoil other requests
             follow_redirects=False,
             trust_env=transport is None,
             # A proxy of the environment is for the world outside, not for an address the host map names.

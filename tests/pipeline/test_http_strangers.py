@@ -107,6 +107,16 @@ def test_nonsense_about_the_budget_is_left(ask, headers: list[tuple[str, str]]):
     assert ask(response(b"{}", *headers)).json() == {}
 
 
+@pytest.mark.parametrize("cookie", ["a=\xff", "a=" + "x" * 60_000, "\x1b=1; Max-Age=x", "a=1"])
+def test_a_cookie_of_one_answer_does_not_spoil_the_next_request(provider: RawProvider, cookie: str):
+    provider.answers["/"] = response(b"{}", ("Set-Cookie", cookie.encode("latin-1")))
+    settings = HttpSettings(hosts={"https://api.example": provider.address}, attempts=1, requests_per_second=1e9)
+    with HttpClient(settings) as http:
+        for _ in range(3):
+            assert http.get("https://api.example/", headers=JSON).json() == {}
+    assert not any("cookie" in headers for headers in provider.headers)
+
+
 class Dripping:
     """A server that sends a byte every 50 ms, for ever."""
 
