@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from assets.engine.console import console
 from assets.engine.project import current_project
@@ -30,22 +29,18 @@ def check_weights(
     if as_json:
         print(json.dumps([asdict(each) for each in found], indent=1))
     else:
-        console.print(_screen(found))
         for each in found:
-            console.print(f"  {each.name}: {each.message}", soft_wrap=True) if each.state == "refused" else None
-    raise typer.Exit(1 if any(each.state == "refused" for each in found) else 0)
+            console.print(_lines(each), soft_wrap=True, highlight=False)
+    wrong = {"refused", "missing"} if names else {"refused"}
+    raise typer.Exit(1 if wrong & {each.state for each in found} else 0)
 
 
-def _screen(found: "list[Stock]") -> Table:
-    table = Table()
-    for column in ("network", "MB", "licence", "commercial", "state"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("from", overflow="fold")
-    use = {True: "yes", False: "no", None: "?"}
-    for each in found:
-        size = f"{each.size_mb:.0f}" if each.size_mb is not None else "?"
-        state = each.state if each.difference is None else f"{each.state}, {each.difference:.0e}"
-        licensed = each.state != "random"
-        licence = (each.licence or "?", use[each.commercial_use]) if licensed else ("none needed", "yes")
-        table.add_row(each.name, size, *licence, state, each.source)
-    return table
+def _lines(each: "Stock") -> str:
+    """What there is to say of one network: name, size, licence and state; then where it is from, and what is wrong."""
+    use = {True: "commercial use allowed", False: "no commercial use", None: "ask about commercial use"}
+    size = "size unknown" if each.size_mb is None else f"{each.size_mb:.0f} MB"
+    said = [size] if each.state == "random" else [size, each.licence or "no licence is known", use[each.commercial_use]]
+    proof = "" if each.difference is None else f", as its library to {each.difference:.0e}"
+    lines = [f"{each.name}: {each.state}{proof} ({', '.join(said)})"]
+    lines += [f"    from {each.source}"] if each.source else []
+    return "\n".join(lines + ([f"    {each.message}"] if each.message else []))

@@ -86,8 +86,8 @@ def _state(name: str, card: NetworkCard | Weights, folder: Path | None, *, downl
     )
     if weights is None:
         return replace(described, size_mb=_expected_mb(card), message="begins at random: needs no file")
+    file = local_file(weights, folder)
     try:
-        file = local_file(weights, folder)
         if file is None and not download:
             command = WEIGHTS[name].command if name in WEIGHTS else None
             todo = f"`{command or f'eufcc check-weights {name}'}` gets it"
@@ -95,7 +95,8 @@ def _state(name: str, card: NetworkCard | Weights, folder: Path | None, *, downl
         file, seen = find_published(weights, folder)
         found = difference(card, folder) if isinstance(card, NetworkCard) else None
     except WeightsError as error:
-        return replace(described, size_mb=_expected_mb(card), state="refused", message=str(error))
+        state: State = "missing" if file is None else "refused"
+        return replace(described, size_mb=_expected_mb(card), state=state, message=str(error))
     described = replace(described, size_mb=file.stat().st_size / 1e6, file=str(file), sha256=seen.sha256)
     if found is not None and not found <= TOLERANCE:
         wrong = f"answers otherwise than its library does, by {found:.2g}: report this with the versions of both"

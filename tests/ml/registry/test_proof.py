@@ -205,7 +205,10 @@ def test_the_command_proves_what_is_here_and_refuses_what_is_not_right(
     done = CliRunner().invoke(app, [*asked[:2], "--folder", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 1
     assert "refused" in done.output
-    assert "test-quick:openai: " in done.output
+    assert "is not the file that was pinned as `test-quick:openai`" in done.output
+    done = CliRunner().invoke(app, ["check-weights", "test_convnext.r160_in1k", "--folder", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "test_convnext.r160_in1k: missing" in done.output
 
 
 @pytest.mark.shared
