@@ -184,7 +184,7 @@ def twenty_clients(address: str, seconds: float) -> tuple[int, int]:
             while time.monotonic() < end:
                 sent = client.post("/api/images?who=x", content=photograph(1_000 * number + asked, 600))
                 image = sent.json()["image"]["image_id"]
-                shown = client.get(f"/api/images/{image}/suggestions")
+                shown = client.post(f"/api/images/{image}/suggestions")
                 facets = shown.json().get("facets", {})
                 answers = [sent, shown, client.get("/api/search?q=por&lang=ca")]
                 tags = [tag["tag_id"] for of_facet in facets.values() for tag in of_facet["tags"][:2]]

@@ -3,22 +3,21 @@
 import argparse
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import sqlalchemy as sa
-import uvicorn
-
 from ml.assistant.app import create_app
+from ml.assistant.connections import server
 from ml.assistant.decisions import DATABASE
 from ml.assistant.full_thesaurus import terms_of, terms_of_dumps
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.remote_images import RemoteImages
 from ml.assistant.service import AssistantService
-from ml.assistant.store import Store
+from ml.assistant.store import DatabaseError, Store
 from ml.assistant.trained import ModelError, find_models, start_with
 from ml.assistant.vocabulary import Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
 from pipeline.parquet import TableError
@@ -29,34 +28,48 @@ from pipeline.vocabulary.dump import DumpError
 
 DEFAULT_PORT = 8760
 # Their messages are sentences for the user.
-USER_ERRORS = (
-    *(SettingsError, VocabularyError, ModelError, DumpError, TableError),
-    *(sa.exc.OperationalError, sa.exc.ArgumentError),
-)
+USER_ERRORS = (SettingsError, VocabularyError, ModelError, DumpError, TableError, DatabaseError)
+TOKEN = "ASSISTANT_TOKEN"  # noqa: S105  # environment variable; other users of the machine can read a command line
+COOKIE_TEXT = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what a cookie, a header and an address can all carry as it is
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until stopped. Returns 1, with one sentence on stderr, if that is not possible."""
     options = _parser().parse_args(arguments)
     try:
+        token = token_of(options, os.environ)
         service = make_service(options)
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    token = None if _is_loopback(options.host) else (options.token or secrets.token_urlsafe(24))
-    app = create_app(service, token=token, hosts=options.allow_host)
-    server = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    hosts = [*options.allow_host, options.host] if options.allow_host else []
+    app = create_app(service, token=token, hosts=hosts)
+    listener = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server.bind((options.host, options.port))
+        listener.bind((options.host, options.port))
+        listener.listen(service.limits.accepted_at_once)  # from here on clients can connect
     except OSError as error:
-        server.close()
+        listener.close()
         reason = f"{options.host}:{options.port} cannot be served ({error.strerror})"
         print(f"error: {reason}; try --port 0.", file=sys.stderr)
         return 1
-    _introduce(service, options.host, server.getsockname()[1], token)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[server])
+    _introduce(service, options.host, listener.getsockname()[1], token)
+    server(app, service.limits, service.refusals, proxies=options.trusted_proxy).run(sockets=[listener])
     return 0
+
+
+def token_of(options: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
+    """The token that clients must send: the given one, or a new one where the desk is open to others; None otherwise.
+
+    Raises SettingsError for a token that is empty or cannot be carried in a cookie.
+    """
+    given = environ.get(TOKEN) if options.token is None else options.token
+    if given is not None and not COOKIE_TEXT.fullmatch(given):
+        allowed = "letters, digits and . _ ~ + / = -"
+        raise SettingsError(f"The token (--token or {TOKEN}) must not be empty and may contain only {allowed}.")
+    is_open = options.allow_host or options.trusted_proxy or not _is_loopback(options.host)
+    return given or (secrets.token_urlsafe(24) if is_open else None)
 
 
 def make_service(options: argparse.Namespace) -> AssistantService:
@@ -90,6 +103,7 @@ def _remote_images(folder: Path) -> RemoteImages:
         harvest=settings.harvest,
         max_bytes=limits.max_upload_bytes,
         max_images=limits.most_from_manifest,
+        max_manifest_bytes=limits.max_manifest_bytes,
     )
 
 
@@ -144,8 +158,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-fetch", action="store_true", help="never ask another server, even at a person's request")
     add("--blind-share", type=_share, default=0.0, help="share of images decided without suggestions")
     add("--seed", type=int, default=340, help="seed of the blind share")
-    add("--token", help="token that clients must send, unless on loopback (default: a new one)")
-    add("--allow-host", nargs="*", default=[], metavar="NAME", help="further host names to accept")
+    add("--token", help=f"token that clients must send (default: ${TOKEN}; none on loopback, else a new one)")
+    add("--allow-host", nargs="*", default=[], metavar="NAME", help="public host names to answer; requires a token")
+    proxies = "addresses of reverse proxies whose X-Forwarded-For and -Proto are believed; requires a token"
+    add("--trusted-proxy", nargs="*", default=[], metavar="ADDRESS", help=proxies)
     return parser
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from ml.assistant.api import annif, exports, images, reconcile, vocabulary
+from ml.assistant.api import annif, exports, images, reconcile, status, vocabulary
 from ml.assistant.api.common import ServiceDep
 from ml.assistant.api.errors import HANDLERS
 from ml.assistant.middleware import AccessMiddleware
@@ -23,7 +23,7 @@ PAGE = Path(__file__).parent / "page"
 def create_app(service: AssistantService, *, token: str | None = None, hosts: Sequence[str] = ()) -> FastAPI:
     """The application around a service.
 
-    `token`: what clients must send; None on loopback. `hosts`: further host names that are accepted on loopback.
+    `token`: what clients must send; None on loopback. `hosts`: the names that are answered besides loopback's.
     """
 
     @asynccontextmanager
@@ -41,10 +41,10 @@ def create_app(service: AssistantService, *, token: str | None = None, hosts: Se
         redoc_url=None,
     )
     app.state.service = service
-    for module in (images, vocabulary, exports, annif, reconcile):
+    for module in (images, vocabulary, exports, annif, reconcile, status):
         app.include_router(module.router)
     _serve_page(app)
-    app.add_middleware(AccessMiddleware, limits=service.limits, token=token, hosts=hosts)
+    app.add_middleware(AccessMiddleware, limits=service.limits, refusals=service.refusals, token=token, hosts=hosts)
     return app
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ml.assistant.current_decisions import current_decisions
 from ml.assistant.schema import steps
-from ml.assistant.store import Store, StoreError
+from ml.assistant.store import Store, sqlite_file
 from pipeline.tables import CATALOGUER_DECISIONS
 
 DATABASE = "ASSISTANT_DATABASE"  # environment variable with SQLAlchemy's URL, which may contain a password
@@ -54,17 +54,10 @@ def state_of(database: str) -> str:
 
 @contextmanager
 def _opened(database: str) -> Iterator[Store | None]:
-    """The store; None if its SQLite file does not exist. Raises StoreError if the database does not answer."""
-    url = sa.make_url(database)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+    """The store; None if its SQLite file does not exist. Raises StoreError if the database cannot be opened."""
+    file = sqlite_file(database)
+    if file is not None and not file.exists():
         yield None
         return
-    try:
-        store = Store(database)
-    except sa.exc.OperationalError as error:
-        where = url.render_as_string(hide_password=True)
-        raise StoreError(f"The assistant's database {where} does not answer: {error.orig}") from error
-    try:
+    with closing(Store(database)) as store:
         yield store
-    finally:
-        store.close()

@@ -4,6 +4,7 @@ import mimetypes
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,7 @@ from pipeline.harvest.europeana import names_of
 
 MOST_ADDRESSES = 6  # of one picture
 DEEPEST = 8  # bodies inside bodies
+MOST_CANVASES = 10_000  # looked at, with or without a picture; and as many members of a Collection
 LONGEST_TEXT = 300  # characters of a title or an attribution
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 OTHER_MEDIA = frozenset(
@@ -72,11 +74,11 @@ def pictures_of(manifest: object) -> Iterator[Picture]:
     """The default picture of every canvas in a manifest, in its order. Raises ValueError if it is no object."""
     if not isinstance(manifest, dict):
         raise ValueError("not an object")
-    title, holder = text_of(manifest.get("label")), _holder(manifest)
-    for canvas in _canvases(manifest):
+    title, holder = text_of(manifest.get("label"))[:LONGEST_TEXT], _holder(manifest)[:LONGEST_TEXT]
+    for canvas in islice(_canvases(manifest), MOST_CANVASES):
         if picture := _picture_of_canvas(canvas):
             name = " · ".join(dict.fromkeys(filter(None, (title, text_of(canvas.get("label"))))))
-            yield replace(picture, title=name[:LONGEST_TEXT], attribution=holder[:LONGEST_TEXT] or None)
+            yield replace(picture, title=name[:LONGEST_TEXT], attribution=holder or None)
 
 
 def members_of(document: object) -> list[str | Json]:
@@ -91,7 +93,7 @@ def members_of(document: object) -> list[str | Json]:
         return []
     members: list[str | Json] = []
     for name in COLLECTED:
-        for each in listed(document.get(name)):
+        for each in listed(document.get(name))[:MOST_CANVASES]:
             if isinstance(each, dict) and next(iter(_canvases(each)), None):
                 members.append(each)
             elif address := address_of(each):

@@ -1,5 +1,6 @@
-"""The limits of the assistant: sizes, rates and counts."""
+"""The limits of the assistant: sizes, times, rates and counts."""
 
+import resource
 from dataclasses import dataclass, field
 
 from pipeline.images.decoders import Decoders
@@ -11,20 +12,32 @@ _IMAGES = ImageSettings()
 
 @dataclass(frozen=True)
 class AssistantLimits:
-    """The values are our choice unless noted. A request over a limit is refused with status 413 or 429."""
+    """The values are our choice unless noted. What is over a limit is refused with status 408, 413, 429 or 503."""
 
     max_upload_bytes: int = 25_000_000
     max_body_bytes: int = 256_000  # of any other request
+    body_pause_s: float = 10.0  # between two pieces of a body: a sender that is silent for longer is gone
+    body_timeout_s: float = 120.0  # for a whole body: the largest upload at 1.7 Mbit/s
+    max_bytes_in_flight: int = 200_000_000  # of all bodies together: eight of the largest uploads
+    header_timeout_s: float = 10.0  # browsers send the headers at once; who does not, only holds a connection
+    keep_alive_s: float = 5.0  # uvicorn's own value
+    # A connection is a file, and a process usually may have 1,024; the database and the pictures need some too.
+    max_connections: int = 512
+    accepted_at_once: int = 64  # connections taken from the queue before those over the limit are closed
     shown_short_side: int = 1_024  # px of the picture kept for the cataloguer; never enlarged
     thumbnail_short_side: int = 128  # px
     model_short_side: int = _IMAGES.short_side  # what the models were trained on
     suggested_per_facet: int = 10  # paper: top 10 highlighted
     most_examples: int = 6
     most_from_manifest: int = 200  # images of one IIIF manifest
+    max_manifest_bytes: int = 5_000_000  # decompressed; parsed it takes up to 40 times as much memory
+    addresses_at_once: int = 4  # requests that read manifests of other servers
     most_from_dataset: int = 500
     requests_per_second: float = 200.0  # per address
     request_burst: int = 400
-    waiting_for_model: int = 64  # images; more are answered 429
+    waiting_for_model: int = 64  # images; more are answered 503
+    waiting_for_decoder: int = 64  # uploads; more are answered 503
+    decoder_patience_s: float = 5.0  # an upload that has waited so long for a decoder is answered 503
     decoders: int = 2
     images: ImageSettings = field(default_factory=ImageSettings)
 
@@ -35,3 +48,7 @@ class AssistantLimits:
         return Decoders(
             limits, count=self.decoders, timeout_s=images.decode_timeout_s, memory_mb=images.decode_memory_mb
         )
+
+    def connections(self) -> int:
+        """How many connections may be open: at most half of the files that this process may open."""
+        return min(self.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)

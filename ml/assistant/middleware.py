@@ -1,30 +1,35 @@
-"""Access control for every request (rate, host, token, origin, size), and security headers for every response."""
+"""Access control for every request (rate, host, token, origin, body), and security headers for every response."""
 
 import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ml.assistant.bodies import Bodies, BodyRefused
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.refusals import NO_TOKEN, TOO_MANY_REQUESTS, Refusals, too_large
+from pipeline.web_gate import (
+    FOREIGN_PAGE,
+    LOOPBACK_NAMES,
+    PAGE_HEADERS,
+    SAFE_METHODS,
+    WRONG_HOST,
+    Refusal,
+    host_name,
+    is_foreign,
+    with_headers,
+)
 
-SECURITY_HEADERS = {
+SECURITY_HEADERS = PAGE_HEADERS | {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 CLIENT_HEADER = "x-assistant"  # a page of another origin cannot send it without a CORS preflight
-SAFE_METHODS = ("GET", "HEAD")
 COOKIE = "assistant_token"
 MAX_ADDRESSES = 10_000  # clients whose request rate is remembered
 # These change nothing, so other programs may post to them without the header.
@@ -38,27 +43,26 @@ PREFLIGHT = {  # fetch.spec.whatwg.org, "CORS-preflight request"; it never carri
 }
 
 
-class TooLarge(Exception):
-    """A request body exceeded its limit while it was read."""
-
-
 class AccessMiddleware:
-    """ASGI middleware. Without a token, only loopback host names are accepted, against DNS rebinding."""
+    """ASGI middleware. `hosts`: the names that are answered besides loopback's, against DNS rebinding.
+
+    With a token and no names every name is answered, because a rebound page does not have the token.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         limits: AssistantLimits,
+        refusals: Refusals,
         token: str | None = None,
         hosts: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._app = app
-        self._limits = limits
-        self._token = token
-        self._hosts = {*LOOPBACK_HOSTS, *hosts}
-        self._clock = clock
+        self._app, self._limits, self._refusals, self._token, self._clock = app, limits, refusals, token, clock
+        self._any_host = token is not None and not hosts
+        self._hosts = {*LOOPBACK_NAMES, *(host.lower() for host in hosts)}
+        self._bodies = Bodies(limits)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,58 +71,56 @@ class AccessMiddleware:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        send = _with_headers(send, scope["path"])
-        response = self._refusal(request)
-        if response is None and self._token is not None and (token := _token_in_address(request)):
-            response = _to_cookie(token, scope["path"])
-        await (response or self._pass_on)(scope, receive, send)
+        send = with_headers(send, _headers_of(scope["path"]))
+        refusal = self._refusal(request)
+        if refusal is not None:
+            await self._refusals.answer(refusal, request)(scope, receive, send)
+        elif _is_preflight(request):
+            await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
+        elif self._token is not None and (token := _token_in_address(request)):
+            await _to_cookie(token, request)(scope, receive, send)
+        else:
+            await self._pass_on(scope, receive, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
-        left = self._body_limit(scope["path"])
+        with self._bodies.opened(receive, self._body_limit(scope["path"])) as body:
 
-        async def counted() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                raise TooLarge
-            return message
+            async def send_unless_refused(message: Message) -> None:
+                nonlocal started
+                if body.refusal is None or started:
+                    started = True
+                    await send(message)
 
-        async def noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+            try:
+                await self._app(scope, body.receive, send_unless_refused)
+            except BodyRefused:
+                pass  # answered below, also where the application made an answer of its own from this
+            except ClientDisconnect:
+                return
+            if body.refusal is not None and not started:
+                await self._refusals.answer(body.refusal, Request(scope))(scope, receive, send)
 
-        try:
-            await self._app(scope, counted, noted)
-        except TooLarge:
-            if not started:
-                await self._too_large(scope["path"])(scope, receive, send)
-
-    def _refusal(self, request: Request) -> Response | None:
-        path, length = request.scope["path"], request.headers.get("content-length", "0")
+    def _refusal(self, request: Request) -> Refusal | None:
+        """Why the request is refused before its body is read."""
+        headers, path = request.headers, request.scope["path"]
+        length, limit = headers.get("content-length", "0"), self._body_limit(path)
         if not self._spend(request.client.host if request.client else "unknown"):
-            return _refuse(429, "too_many_requests", "Too many requests in a short time. Wait a second and try again.")
-        if self._token is None and _host_name(request.headers.get("host", "")) not in self._hosts:
-            return _refuse(421, "wrong_host", "The assistant answers only at its own loopback address.")
+            return TOO_MANY_REQUESTS
+        if not self._any_host and host_name(headers.get("host", "")) not in self._hosts:
+            return WRONG_HOST
         if _is_preflight(request):
-            return Response(status_code=204, headers=PREFLIGHT)
+            return None
         if self._token is not None and not _has_token(request, self._token):
-            return _refuse(401, "no_token", "Open the address with the token, which was printed at the start.")
-        if _is_foreign(request):
-            return _refuse(403, "foreign_page", "Pages of another origin may not use the assistant.")
-        if length.isascii() and length.isdigit() and int(length) > self._body_limit(path):
-            return self._too_large(path)
-        return None
+            return NO_TOKEN
+        if _is_refused_page(request):
+            return FOREIGN_PAGE
+        too_long = length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > limit)
+        return too_large(limit) if too_long else None
 
     def _body_limit(self, path: str) -> int:
         takes_images = path in ("/api/images", "/api/suggest") or path.startswith("/v1/")
         return self._limits.max_upload_bytes if takes_images else self._limits.max_body_bytes
-
-    def _too_large(self, path: str) -> Response:
-        limit = self._body_limit(path)
-        return _refuse(413, "too_large", f"The request is larger than the limit of {limit / 1e6:g} MB.")
 
     def _spend(self, client: str) -> bool:
         """Whether the client is within its rate: a token bucket per address."""
@@ -155,26 +157,18 @@ def _is_preflight(request: Request) -> bool:
     return request.method == "OPTIONS" and asks and _is_open(request.scope["path"])
 
 
-def _is_foreign(request: Request) -> bool:
+def _is_refused_page(request: Request) -> bool:
     """Whether the request may come from a page of another origin: by its headers, or without our own header."""
-    headers = request.headers
-    if request.method in SAFE_METHODS or (request.method == "POST" and _is_open(request.scope["path"])):
+    path = request.scope["path"]
+    if _is_open(path) and request.method in ("GET", "HEAD", "POST"):
         return False
-    if "origin" in headers and urlsplit(headers["origin"]).netloc != headers.get("host", ""):
+    if is_foreign(request.headers, request.method, linked=path == "/"):
         return True
-    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return True
-    return not request.scope["path"].startswith(STATELESS) and CLIENT_HEADER not in headers
+    changes = request.method not in SAFE_METHODS and not path.startswith(STATELESS)
+    return changes and CLIENT_HEADER not in request.headers
 
 
-def _host_name(host: str) -> str:
-    name = host.lower()
-    if name.startswith("["):
-        return name[: name.find("]") + 1]
-    return name.rsplit(":", 1)[0] if ":" in name else name
-
-
-def _with_headers(send: Send, path: str) -> Send:
+def _headers_of(path: str) -> dict[str, str]:
     extra = dict(SECURITY_HEADERS)
     if path.startswith("/api/") or path == "/":
         extra["cache-control"] = "no-store"
@@ -182,23 +176,11 @@ def _with_headers(send: Send, path: str) -> Send:
         extra["cache-control"] = "no-cache"  # so that a new version shows at once
     if _is_open(path):
         extra |= {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
-
-    async def send_more(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in extra.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return send_more
+    return extra
 
 
-def _refuse(status: int, code: str, message: str) -> Response:
-    headers = {429: {"retry-after": "1"}, 401: {"www-authenticate": "Bearer"}}.get(status)
-    return JSONResponse({"error": code, "message": message}, status_code=status, headers=headers)
-
-
-def _to_cookie(token: str, path: str) -> Response:
+def _to_cookie(token: str, request: Request) -> Response:
     """Redirect to the page without the token in its address, which moves to a cookie."""
-    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
-    return Response(status_code=303, headers={"location": path, "set-cookie": cookie})
+    secure = "; Secure" if request.url.scheme == "https" else ""
+    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/{secure}"
+    return Response(status_code=303, headers={"location": "/", "set-cookie": cookie})

@@ -64,10 +64,12 @@ class RemoteImages:
         harvest: HarvestSettings,
         max_bytes: int,
         max_images: int,
+        max_manifest_bytes: int,
     ):
         # Private addresses are allowed only with a host map, which leads to a local museum.
         allowed = images.allowed_addresses if http.hosts else ()
         self._images = replace_section(images, max_bytes=max_bytes, allowed_addresses=allowed)
+        self._documents = replace_section(self._images, max_bytes=max_manifest_bytes)
         self._http, self._harvest, self._folder, self._max_images = http, harvest, folder, max_images
 
     async def __aenter__(self) -> "RemoteImages":
@@ -128,7 +130,7 @@ class RemoteImages:
         return found
 
     async def _document(self, address: str) -> Any:
-        content = await self.fetch(address, accept=MANIFEST_TYPES)
+        content = await self._download(address, self._documents, accept=MANIFEST_TYPES)
         try:
             return await asyncio.to_thread(loads, content)
         except ValueError as error:
@@ -160,9 +162,12 @@ class RemoteImages:
                 group.create_task(ask(base))
         return infos
 
-    async def fetch(self, url: str, **options: str) -> bytes:
-        """The bytes at this address. Raises NotFetched."""
-        downloader = Downloader(self._transport, self._images, self._http, self._folder, **options)
+    async def fetch(self, url: str) -> bytes:
+        """The bytes of the image at this address. Raises NotFetched."""
+        return await self._download(url, self._images)
+
+    async def _download(self, url: str, limits: ImageSettings, **options: str) -> bytes:
+        downloader = Downloader(self._transport, limits, self._http, self._folder, **options)
         try:
             downloaded = await downloader.download(url)
         except (Refusal, Trouble) as error:

@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ml.assistant.dataset_images import DatasetImages, titles_of
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.pictures import Pictures, for_model
+from ml.assistant.refusals import Refusals
 from ml.assistant.remote_images import OTHER_SIZE, NotFetched, RemoteImage, RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
@@ -22,9 +23,11 @@ from ml.assistant.vocabulary import Vocabulary
 from pipeline.images.decoders import Content
 from pipeline.images.verify import Picture, Rejected
 
+READING_OTHERS = "Other pictures are being read. Try again in a moment."
+
 
 class Busy(Exception):
-    """Too many pictures are waiting for the model."""
+    """Too many pictures are waiting to be decoded or for the model, or too many addresses are being read."""
 
 
 class UnknownModel(Exception):
@@ -84,7 +87,8 @@ class AssistantService:
         self.examples = DatasetImages(dataset) if dataset else None
         self.blind_share, self.blind_seed = blind_share, blind_seed
         self.remote_images = remote_images  # None: no other server is ever asked
-        self._waiting = 0
+        self.refusals = Refusals()
+        self._waiting = self._decoding = self._addresses = 0
 
     async def __aenter__(self) -> "AssistantService":
         self._stack = AsyncExitStack()
@@ -92,6 +96,7 @@ class AssistantService:
         self._model_thread = self._stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="model"))
         if self.remote_images is not None:
             await self._stack.enter_async_context(self.remote_images)
+        self._places = asyncio.Semaphore(self.limits.decoders)
         self._decoders = await self._stack.enter_async_context(self.limits.new_decoders())
         if self.models.default is not None:
             self._model_thread.submit(self.models.get, None)  # loads the default model early
@@ -100,12 +105,33 @@ class AssistantService:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    def in_work(self) -> dict[str, int]:
+        """Pictures that are decoded or wait for it, pictures at the model or waiting for it, addresses being read."""
+        return {"decoders": self._decoding, "model": self._waiting, "addresses": self._addresses}
+
     async def decode(self, data: bytes) -> Picture:
-        """The picture in these bytes, re-encoded in a separate process. Raises Rejected."""
-        return await self._decoders.verify(Content(data, None))
+        """The picture in these bytes, re-encoded in a separate process. Raises Rejected, Busy."""
+        if self._decoding >= self.limits.waiting_for_decoder:
+            raise Busy(READING_OTHERS)
+        self._decoding += 1
+        try:
+            await self._place_at_a_decoder()
+            try:
+                return await self._decoders.verify(Content(data, None))
+            finally:
+                self._places.release()
+        finally:
+            self._decoding -= 1
+
+    async def _place_at_a_decoder(self) -> None:
+        try:
+            async with asyncio.timeout(self.limits.decoder_patience_s):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise Busy(READING_OTHERS) from error
 
     async def add(self, data: bytes, **values: Any) -> sa.Row:
-        """Add an image to the queue; `values` are further fields of NewImage. Raises Rejected."""
+        """Add an image to the queue; `values` are further fields of NewImage. Raises Rejected, Busy."""
         picture = await self.decode(data)
         new = NewImage(hashlib.sha256(data).hexdigest(), picture.width, picture.height, **values)
         return await asyncio.to_thread(self._keep, picture.jpeg, new)
@@ -150,6 +176,17 @@ class AssistantService:
                     raise
         raise AssertionError("an image has at least one address")
 
+    @contextmanager
+    def reading_an_address(self) -> Iterator[None]:
+        """While an address of another server is read. Raises Busy."""
+        if self._addresses >= self.limits.addresses_at_once:
+            raise Busy("Other addresses are being read. Try again in a moment.")
+        self._addresses += 1
+        try:
+            yield
+        finally:
+            self._addresses -= 1
+
     async def suggest(
         self, image_id: str, jpeg: bytes, *, model: str | None = None, limit: int | None = None
     ) -> tuple[ModelInfo, dict[str, FacetSuggestions]]:
@@ -171,11 +208,16 @@ class AssistantService:
             facets = suggester.suggest(image_id, picture, self.vocabulary, limit or self.limits.suggested_per_facet)
         return suggester.info, facets
 
-    async def show(self, image_id: str, model: str | None = None) -> Shown:
-        """The suggestions for an image of the queue, logged as shown. Raises NoSuchImage, Busy."""
+    async def suggestions(self, image_id: str, model: str | None = None) -> Shown:
+        """The suggestions for an image of the queue; nothing is logged. Raises NoSuchImage, Busy."""
         jpeg = await asyncio.to_thread(self.pictures.file(image_id).read_bytes)
         info, facets = await self.suggest(image_id, jpeg, model=model)
-        shown = {facet: suggestions.tags for facet, suggestions in facets.items()}
-        name = f"{info.key}@{info.version}" if info.version else info.key
+        return Shown(info, None, facets)
+
+    async def show(self, image_id: str, model: str | None = None) -> Shown:
+        """The suggestions for an image of the queue, logged as shown. Raises NoSuchImage, Busy."""
+        found = await self.suggestions(image_id, model)
+        shown = {facet: suggestions.tags for facet, suggestions in found.facets.items()}
+        name = f"{found.model.key}@{found.model.version}" if found.model.version else found.model.key
         showing_id = await asyncio.to_thread(self.store.record_showing, image_id, name, shown)
-        return Shown(info, showing_id, facets)
+        return replace(found, showing_id=showing_id)

@@ -12,17 +12,31 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.exc import IntegrityError
 
 from ml.assistant.annotation import Action, Step, Verdict, current_steps, decide, fold, last_to_undo, steps_of
 from ml.assistant.schema import decisions, images, showings, steps
 from ml.assistant.vocabulary import Vocabulary
 
+REASONS: dict[type[Exception], str] = {  # the first kind that fits
+    sa.exc.NoSuchModuleError: "SQLAlchemy does not know this kind of database",
+    sa.exc.ArgumentError: "its address cannot be read",
+    sa.exc.OperationalError: "it does not answer, or refuses the name or the password",
+    ValueError: "its address cannot be read",
+    ImportError: "the driver for this kind of database is not installed",
+    OSError: "its file or folder cannot be written",
+    CommandError: "it was made by another version of the assistant",
+}
 STATES = {"done": "done", "skip": "skipped", "reopen": "open"}
 
 
 class StoreError(Exception):
     """The store cannot do something; the message says why."""
+
+
+class DatabaseError(StoreError):
+    """The database cannot be opened; the message does not show its address, which may hold a password."""
 
 
 class NoSuchImage(StoreError):
@@ -93,13 +107,15 @@ class Store:
     """Images and decisions in SQLite or PostgreSQL. Methods return after the commit."""
 
     def __init__(self, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
-        self.engine = _engine(url)
+        """Open the database and run its migrations. Raises DatabaseError."""
         self.clock = clock
+        with _without_the_address():
+            self.engine = _engine(url)
+            migrate(self.engine)
         # SQLite's writers poll for the lock, and one may starve: the writers of this process take turns instead.
         self._turn: AbstractContextManager[object] = (
             threading.Lock() if self.engine.dialect.name == "sqlite" else nullcontext()
         )
-        migrate(self.engine)
 
     def close(self) -> None:
         """Close the connections."""
@@ -245,6 +261,25 @@ def migrate(engine: sa.Engine) -> None:
         config.set_main_option("script_location", "ml.assistant:migrations")
         config.set_main_option("path_separator", "os")
         command.upgrade(config, "head")
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database, None for any other database. Raises DatabaseError."""
+    with _without_the_address():
+        made = sa.make_url(url)
+    return Path(made.database or "") if made.get_backend_name() == "sqlite" else None
+
+
+@contextmanager
+def _without_the_address() -> Iterator[None]:
+    """Turns what goes wrong with a database into one sentence; drivers quote the address, or parts of the password."""
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, CommandError, ImportError, ValueError, OSError) as error:
+        reason = next((said for kind, said in REASONS.items() if isinstance(error, kind)), type(error).__name__)
+        missing = f" ({error.name})" if isinstance(error, ModuleNotFoundError) else ""
+        message = f"The assistant's database cannot be opened: {reason}{missing}. Look at ASSISTANT_DATABASE or"
+        raise DatabaseError(f"{message} --database; the address is not shown, as it may hold a password.") from None
 
 
 def _writing(engine: sa.Engine) -> sa.Engine:

@@ -74,6 +74,7 @@ def open_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestCl
                 harvest=HarvestSettings(),
                 max_bytes=3_000_000,
                 max_images=20,
+                max_manifest_bytes=5_000_000,
             ),
         )
         app = create_app(service)

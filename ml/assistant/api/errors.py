@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from ml.assistant import api_schemas
 from ml.assistant.api.common import Refused
+from ml.assistant.refusals import BUSY, HEADERS
 from ml.assistant.remote_images import NotFetched
 from ml.assistant.service import Busy, UnknownModel
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
@@ -57,6 +58,11 @@ def _store_away(_: Request, error: OperationalError) -> JSONResponse:
     return _answer(503, "store_away", message, retry_after="5")
 
 
+def _busy(request: Request, error: Busy) -> JSONResponse:
+    request.app.state.service.refusals.counts[BUSY.code] += 1
+    return _answer(BUSY.status, BUSY.code, str(error), retry_after=HEADERS[BUSY.status]["retry-after"])
+
+
 def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
     problems = [{"where": ".".join(map(str, each["loc"])), "problem": each["msg"]} for each in error.errors()]
     first = problems[0] if problems else {"where": "request", "problem": "not valid"}
@@ -75,7 +81,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     NoSuchImage: _own_message(404, "no_such_image"),
     UnknownModel: _own_message(404, "no_such_model"),
     NothingToUndo: _own_message(409, "nothing_to_undo"),
-    Busy: _own_message(429, "busy", retry_after="1"),
+    Busy: _busy,
     Rejected: _rejected,
     Conflict: _conflict,
     ModelError: _unusable_model,

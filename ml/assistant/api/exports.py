@@ -70,7 +70,7 @@ async def _sure(service: AssistantService, image_id: str, decided: set[str]) -> 
     """Suggestions at or above their facet's threshold, without decided tags and tags below a rejected one."""
     vocabulary, verdicts = service.vocabulary, service.store.annotation(image_id).verdicts
     rejected = {tag for tag, verdict in verdicts.items() if verdict == "rejected"}
-    shown = await service.show(image_id)
+    shown = await service.suggestions(image_id)
     return [
         ExportedTag(vocabulary.terms[tag], "machine", model=shown.model.key, score=score)
         for suggestions in shown.facets.values()

@@ -1,8 +1,10 @@
 """The queue of images: adding them, suggestions for them, decisions on them."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
@@ -10,12 +12,15 @@ from fastapi.responses import FileResponse
 from ml.assistant import api_schemas
 from ml.assistant.api.common import Refused, ServiceDep, body_of, term_of
 from ml.assistant.api_schemas import ImageId, Text, Who
-from ml.assistant.remote_images import NotFetched
+from ml.assistant.refusals import BUSY
+from ml.assistant.remote_images import NotFetched, RemoteImage
+from ml.assistant.service import AssistantService, Busy, Shown
 from pipeline.images.verify import Rejected
 
 router = APIRouter(prefix="/api", tags=["images"])
 IMMUTABLE = {"cache-control": "private, max-age=31536000, immutable"}  # the address contains the hash of the content
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+Model = Annotated[str | None, Query(max_length=200)]
 RAW_IMAGE = {"requestBody": {"required": True, "content": {"image/*": BINARY}}}
 
 
@@ -23,7 +28,7 @@ RAW_IMAGE = {"requestBody": {"required": True, "content": {"image/*": BINARY}}}
 async def suggest(
     request: Request,
     service: ServiceDep,
-    model: Annotated[str | None, Query(max_length=200)] = None,
+    model: Model = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> dict[str, Any]:
     """The best tags of each facet for the image in the body. Nothing is stored."""
@@ -82,16 +87,29 @@ async def add_from_address(body: api_schemas.AddressBody, service: ServiceDep) -
     """
     if service.remote_images is None:
         raise Refused(403, "not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
-    rows, problems = [], []
-    for remote in await service.remote_images.find(body.address.strip()):
-        try:
-            rows.append(await service.add_remote_image(remote, body.who))
-        except (NotFetched, Rejected) as error:
-            code = error.code if isinstance(error, NotFetched) else error.reason
-            problems.append({"url": remote.source_url, "error": code})
+    with service.reading_an_address():
+        rows, problems = await _added(service, await service.remote_images.find(body.address.strip()), body.who)
     if not rows:
         raise Refused(422, problems[0]["error"], "None of the images could be added.", problems=problems)
     return {"images": [api_schemas.image(row) for row in rows], "problems": problems}
+
+
+async def _added(
+    service: AssistantService, found: list[RemoteImage], who: str
+) -> tuple[list[sa.Row], list[dict[str, str]]]:
+    rows, problems = [], []
+    for remote in found:
+        try:
+            rows.append(await service.add_remote_image(remote, who))
+        except (NotFetched, Rejected, Busy) as error:
+            problems.append({"url": remote.source_url, "error": _code_of(error)})
+    return rows, problems
+
+
+def _code_of(error: NotFetched | Rejected | Busy) -> str:
+    if isinstance(error, Busy):
+        return BUSY.code
+    return error.code if isinstance(error, NotFetched) else error.reason
 
 
 @router.get("/images/{image_id}")
@@ -118,14 +136,24 @@ def thumbnail_of(image_id: ImageId, service: ServiceDep) -> FileResponse:
 
 
 @router.get("/images/{image_id}/suggestions", tags=["suggestions"])
-async def suggestions(
-    image_id: ImageId, service: ServiceDep, model: Annotated[str | None, Query(max_length=200)] = None
+async def suggestions(image_id: ImageId, service: ServiceDep, model: Model = None) -> dict[str, Any]:
+    """A model's best tags for an image of the queue; none for an image that is decided blind. Nothing is logged."""
+    return await _suggestions(service, image_id, model, service.suggestions)
+
+
+@router.post("/images/{image_id}/suggestions", tags=["suggestions"])
+async def show(image_id: ImageId, service: ServiceDep, model: Model = None) -> dict[str, Any]:
+    """The same for a cataloguer: that they were shown is logged, and decisions name the `showing_id`."""
+    return await _suggestions(service, image_id, model, service.show)
+
+
+async def _suggestions(
+    service: AssistantService, image_id: str, model: str | None, find: Callable[..., Awaitable[Shown]]
 ) -> dict[str, Any]:
-    """A model's best tags for an image of the queue; none for an image that is decided blind."""
     row = await run_in_threadpool(service.store.image, image_id)
     if row.blind or service.models.default is None:
         return {"blind": row.blind, "model": None, "showing_id": None, "facets": {}, "nodes": {}}
-    shown = await service.show(image_id, model)
+    shown = await find(image_id, model)
     named = {"blind": False, "model": shown.model, "showing_id": shown.showing_id}
     return named | api_schemas.suggestions(shown.facets, service.vocabulary)
 

@@ -2,12 +2,18 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
 from ml.assistant.vocabulary import Vocabulary
 from pipeline.facets import FACET_OF
 from pipeline.published.format import BETWEEN_LEVELS, BETWEEN_TAGS, COLUMNS, DATABASE
+
+SPLITS = ";\t\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # where a spreadsheet of some locale may start another cell
+# What does not show before a formula: spaces, quotation marks, separators, control and zero-width characters.
+UNSEEN = '\\s",;|\\x00-\\x1f\\x85\u200b-\u200f\u2028\u2029\u2060\ufeff'
+BEFORE_FORMULA = re.compile(f"(?<![{UNSEEN}])[{UNSEEN}]*+(?=[=+\\-@＝＋－＠])")  # linear: each run is read once
 
 
 def as_csv(images: Iterable[ExportedImage], vocabulary: Vocabulary, language: str) -> str:
@@ -17,11 +23,12 @@ def as_csv(images: Iterable[ExportedImage], vocabulary: Vocabulary, language: st
     """
     ours = [f"{_name(facet)}.{kind}" for facet in vocabulary.facets for kind in ("aat", "origin")]
     out = io.StringIO()
-    writer = csv.DictWriter(out, [*COLUMNS, *ours], lineterminator="\n")
+    # All cells are quoted, so that those who split at semicolons read a line's first cell as one too.
+    writer = csv.DictWriter(out, [*COLUMNS, *ours], lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
     for image in images:
         row = _row(image, vocabulary, language)
-        writer.writerow({name: _no_formula(value) for name, value in row.items()})
+        writer.writerow({name: without_formulas(value) for name, value in row.items()})
     return out.getvalue()
 
 
@@ -51,6 +58,15 @@ def _path(tag: ExportedTag, vocabulary: Vocabulary, language: str) -> str:
     return BETWEEN_LEVELS.join(vocabulary.terms[step].label(language).text for step in path)
 
 
-def _no_formula(value: str) -> str:
-    """The value; with an apostrophe in front if a spreadsheet would run it as a formula."""
-    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+def without_formulas(value: str) -> str:
+    """The value with an apostrophe before what a spreadsheet would run as a formula.
+
+    A formula starts with one of `= + - @` or their full-width forms: at the start, behind characters that do not show,
+    or where a spreadsheet that splits at semicolons, tabs or line ends starts a cell (owasp.org, "CSV Injection").
+    """
+    return BEFORE_FORMULA.sub(_escaped, value)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    starts_a_cell = found.start() == 0 or any(character in SPLITS for character in found[0])
+    return f"{found[0]}'" if starts_a_cell else found[0]

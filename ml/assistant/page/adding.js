@@ -9,7 +9,6 @@ const LARGE = ["too_many_pixels", "too_long", "too_much_memory", "decode_timeout
 
 export function reasonOf(error) {
   if (["unreachable", "store_away"].includes(error.code)) return t("not_saved");
-  if (error.status === 429) return t("error.busy");
   if (DAMAGED.includes(error.code)) return t("error.damaged");
   if (UNSUPPORTED.includes(error.code)) return t("error.unsupported");
   if (LARGE.includes(error.code)) return t("error.too_many_pixels");

@@ -1,12 +1,17 @@
 // The API of the assistant. A refusal is an ApiError with a code; the code "unreachable" means that there was no answer.
 export class ApiError extends Error {
-  constructor(status, body) {
+  constructor(status, body, retryAfter) {
     super(body.message || String(status));
+    this.retryAfter = Math.min(retryAfter || 1, LONGEST_WAIT_S); // seconds
     this.status = status;
     this.code = body.error || "other";
     this.body = body;
   }
 }
+
+const TRIES = 5; // of a request that a busy server refuses
+const LONGEST_WAIT_S = 5;
+const BUSY = ["busy", "too_many_requests"];
 
 async function ask(method, address, { body, json } = {}) {
   const headers = { "x-assistant": "1" };
@@ -16,6 +21,17 @@ async function ask(method, address, { body, json } = {}) {
   } else if (body instanceof Blob) {
     headers["content-type"] = body.type || "application/octet-stream";
   }
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await once(method, address, headers, body);
+    } catch (error) {
+      if (!BUSY.includes(error.code) || tries === TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, error.retryAfter * 1000));
+    }
+  }
+}
+
+async function once(method, address, headers, body) {
   let answer;
   try {
     answer = await fetch(address, { method, headers, body, credentials: "same-origin" });
@@ -28,7 +44,7 @@ async function ask(method, address, { body, json } = {}) {
   } catch {
     if (answer.ok) throw new ApiError(answer.status, { error: "unreachable", message: "" });
   }
-  if (!answer.ok) throw new ApiError(answer.status, content);
+  if (!answer.ok) throw new ApiError(answer.status, content, Number(answer.headers.get("retry-after")));
   return content;
 }
 
@@ -36,10 +52,11 @@ const query = (values) => new URLSearchParams(Object.entries(values).filter(([, 
 
 export const api = {
   about: () => ask("GET", "/api/about"),
+  status: () => ask("GET", "/api/status"),
   queue: (offset = 0, limit = 200) => ask("GET", `/api/queue?${query({ offset, limit })}`),
   firstOpen: () => ask("GET", "/api/queue?state=open&limit=1"),
   image: (id) => ask("GET", `/api/images/${id}`),
-  suggestions: (id, model) => ask("GET", `/api/images/${id}/suggestions?${query({ model })}`),
+  suggestions: (id, model) => ask("POST", `/api/images/${id}/suggestions?${query({ model })}`),
   roots: (facet) => ask("GET", `/api/tree/${facet}`),
   children: (tag) => ask("GET", `/api/tags/${tag}/children`),
   tag: (tag) => ask("GET", `/api/tags/${tag}`),

@@ -39,7 +39,7 @@ async function attempt(request, saidWhenDone, restart) {
     if (error.code === "conflict") {
       takeAnnotation(error.body.annotation);
       notice(conflictText(error.body), [[t("do_it_anyway"), restart]]);
-    } else if (["unreachable", "store_away"].includes(error.code) || error.status === 429) {
+    } else if (["unreachable", "store_away", "busy", "too_many_requests", "slow_body"].includes(error.code)) {
       notice(reasonOf(error), [[t("try_again"), () => attempt(request, saidWhenDone, restart)]]); // with the same key, so that it counts once
     } else if (error.code !== "nothing_to_undo") {
       notice(reasonOf(error), []);

@@ -5,17 +5,19 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml.assistant.app import create_app
+from ml.assistant.connections import server
 from ml.assistant.service import AssistantService, Models
 from ml.assistant.store import Act, NewImage, Store
 from ml.assistant.suggest import ModelInfo, Suggester
@@ -134,18 +136,27 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
+@contextmanager
+def served(service: AssistantService, *, proxies: list[str] | None = None, **access: Any) -> Iterator[str]:
+    """The address of the assistant on a free port, served as its command serves it."""
+    made = server(create_app(service, **access), service.limits, service.refusals, proxies=proxies or [])
+    made.config.port = 0
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    while not made.started:
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{made.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        made.should_exit = True
+        thread.join()
+
+
 @pytest.fixture
 def address(service: AssistantService) -> Iterator[str]:
     """The assistant served on a free port."""
-    server = uvicorn.Server(uvicorn.Config(create_app(service), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with served(service) as found:
+        yield found
 
 
 @pytest.fixture

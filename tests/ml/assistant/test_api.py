@@ -4,6 +4,7 @@ import hashlib
 
 from sqlalchemy.exc import OperationalError
 
+from ml.assistant.schema import decisions, images, showings, steps
 from ml.assistant.trained import ModelError
 
 BRONZE, SILVER, METAL, PORTRAITS = "300010957", "300011029", "300010900", "300015637"
@@ -178,6 +179,37 @@ def test_ids_never_become_paths(client):
         assert client.get(f"/api/images/{image_id}/picture").status_code in (404, 422)
     for name in ("../app.py", "..%2fapp.py", "%2e%2e/store.py", "/etc/passwd"):
         assert client.get(f"/page/{name}").status_code == 404
+
+
+def everything_kept(service) -> dict[str, object]:
+    """Every row of every table, and every file with its time."""
+    tables = (images, showings, steps, decisions)
+    with service.store.engine.connect() as connection:
+        rows = {table.name: connection.execute(table.select()).all() for table in tables}
+    files = {file: file.stat().st_mtime_ns for file in service.pictures.folder.rglob("*") if file.is_file()}
+    return {**rows, "files": files}
+
+
+def test_get_writes_nothing(client, service, uploaded):
+    paths = client.get("/openapi.json").json()["paths"]
+    values = {"image_id": uploaded, "tag_id": BRONZE, "facet": "materials", "project_id": "softmax.materials"}
+    before = everything_kept(service)
+    for path in (path for path, methods in paths.items() if "get" in methods):
+        assert client.get(path.format(**values), params={"q": "por", "prefix": "por"}).status_code in (200, 404), path
+    for kind in ("csv", "edm", "webannotation", "lido"):
+        assert client.get(f"/api/export?machine=true&format={kind}").status_code == 200
+    assert everything_kept(service) == before
+    shown = client.post(f"/api/images/{uploaded}/suggestions").json()
+    assert shown["showing_id"]
+    assert len(everything_kept(service)["showings"]) == 1
+
+
+def test_the_status_counts_what_was_refused(client):
+    client.get("/api/about", headers={"host": "rebound.example"})
+    client.get("/api/about", headers={"origin": "http://evil.example"})
+    status = client.get("/api/status").json()
+    assert {code: n for code, n in status["refused"].items() if n} == {"wrong_host": 1, "foreign_page": 1}
+    assert status["in_work"] == {"decoders": 0, "model": 0, "addresses": 0}
 
 
 def test_openapi_describes_every_address(client):

@@ -3,10 +3,16 @@
 import csv
 import io
 import json
+import re
+import time
 from xml.etree import ElementTree
 
 import pytest
 import rdflib
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ml.assistant.exports.published_csv import without_formulas
 
 BRONZE, PORTRAITS, SIDE_CHAIRS = "300010957", "300015637", "300037896"
 LIDO = {"lido": "http://www.lido-schema.org"}
@@ -15,7 +21,7 @@ LIDO = {"lido": "http://www.lido-schema.org"}
 @pytest.fixture
 def decided(client, uploaded) -> str:
     """An image with an accepted suggestion, an added tag and a rejected one."""
-    suggestions = client.get(f"/api/images/{uploaded}/suggestions").json()
+    suggestions = client.post(f"/api/images/{uploaded}/suggestions").json()
     best = suggestions["facets"]["materials"]["tags"][0]["tag_id"]
     for version, (tag, action) in enumerate([(best, "accept"), (SIDE_CHAIRS, "accept"), (PORTRAITS, "reject")]):
         body = {
@@ -51,11 +57,46 @@ def test_csv_has_the_published_columns_with_paths_then_uris_and_origins(client, 
     assert (row["objectTypes.origin"], row["subjects.hierarchy"]) == ("human", "")
 
 
-def test_csv_never_holds_a_formula(client, uploaded, service):
+@pytest.mark.parametrize(
+    ("credit", "cell"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        (" =1+1", " '=1+1"),
+        ("\n\t=1", "\n\t'=1"),
+        ("\u00a0\u200b@SUM(1)", "\u00a0\u200b'@SUM(1)"),
+        ('"=1', "\"'=1"),
+        ("＝1", "'＝1"),
+        ("Museum;=cmd|'/C calc'!A0", "Museum;'=cmd|'/C calc'!A0"),
+        ("Museum; \t+1", "Museum; \t'+1"),
+        ("Museum\r\n-1", "Museum\r\n'-1"),
+        ("Museu d'Art - Girona", "Museu d'Art - Girona"),
+        ("https://m.example/a?b=c&d=-1,-2", "https://m.example/a?b=c&d=-1,-2"),
+        ("", ""),
+    ],
+)
+def test_csv_never_holds_a_formula(client, uploaded, service, credit, cell):
     with service.store.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE images SET attribution = '=HYPERLINK(1)'")
-    (row,) = csv.DictReader(io.StringIO(client.get("/api/export?format=csv").text))
-    assert row["repository.keeper"] == "'=HYPERLINK(1)"
+        connection.exec_driver_sql("UPDATE images SET attribution = ?", (credit,))
+    text = client.get("/api/export?format=csv").text
+    (row,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert row["repository.keeper"] == cell
+    assert re.fullmatch(r'("([^"]|"")*"[,\n])+', text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="=+-@＝;,\t\r\n|\"' \u00a0\u200b\x00a1", max_size=30))
+def test_no_text_becomes_a_formula_however_a_spreadsheet_splits_it(text):
+    cells = [re.sub(r"[\s\"',|\x00-\x1f\u200b]", "", each) for each in re.split(r"[;\t\r\n]", without_formulas(text))]
+    safe = without_formulas(text)
+    assert without_formulas(safe) == safe
+    for each, raw in zip(cells, re.split(r"[;\t\r\n]", safe), strict=True):
+        assert not (each[:1] in tuple("=+-@＝") and "'" not in raw[: raw.index(each[0])])
+
+
+def test_a_long_row_of_separators_is_written_at_once():
+    began = time.perf_counter()
+    without_formulas(";" * 1_000_000)
+    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib warns of its own use

@@ -5,13 +5,18 @@ import json
 import random
 import re
 import struct
+import time
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
+import httpx
 from PIL import Image
 
 import ml.assistant
+from ml.assistant.limits import AssistantLimits
+from tests.ml.assistant.conftest import served
 from tests.pipeline.images.pictures import ACCEPTED, REJECTED
 
 PIXELS = Image.effect_noise((64, 64), 80).convert("RGB")
@@ -97,6 +102,41 @@ def test_what_a_picture_says_about_its_owner_is_not_kept(client):
     image_id = client.post("/api/images?who=anna", content=data).json()["image"]["image_id"]
     for kind in ("picture", "thumbnail"):
         assert b"Secret" not in client.get(f"/api/images/{image_id}/{kind}").content
+
+
+def hundred_megapixels() -> bytes:
+    """A PNG of 124 KB that takes a decoder most of a second."""
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(b"\0" + bytes([row % 256]) * 10_000) for row in range(10_000)) + packer.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_where_others_fill_the_decoders_an_honest_upload_is_told_soon(service, drawn_vase):
+    service.limits = AssistantLimits(decoders=1, decoder_patience_s=0.2)
+    large, page = hundred_megapixels(), {"x-assistant": "1"}
+    with served(service) as address, ThreadPoolExecutor(4) as pool:
+        attack = [pool.submit(httpx.post, f"{address}/api/suggest", content=large, timeout=60) for _ in range(4)]
+        while httpx.get(f"{address}/api/status").json()["in_work"]["decoders"] < 2:
+            time.sleep(0.01)
+        began = time.monotonic()
+        told = httpx.post(f"{address}/api/images?who=x", content=drawn_vase(), headers=page, timeout=60)
+        took = time.monotonic() - began
+        assert (told.status_code, told.json()["error"]) == (503, "busy")
+        assert told.json()["message"] == "Other pictures are being read. Try again in a moment."
+        assert int(told.headers["retry-after"]) > 0
+        assert took < 2
+        wait(attack)
+        again = httpx.post(f"{address}/api/images?who=x", content=drawn_vase(), headers=page, timeout=60)
+        assert again.status_code == 201
+        assert {each.result().status_code for each in attack} <= {200, 422, 503}
+
+
+def test_no_more_uploads_wait_than_the_limit(service, drawn_vase):
+    service.limits = AssistantLimits(waiting_for_decoder=0)
+    with served(service) as address:
+        answer = httpx.post(f"{address}/api/suggest", content=drawn_vase())
+    assert (answer.status_code, answer.json()["error"]) == (503, "busy")
 
 
 def test_the_five_kinds_are_taken(client):

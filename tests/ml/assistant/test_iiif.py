@@ -156,7 +156,13 @@ def museum(tmp_path):
         http = HttpSettings(hosts={"*": opened[-1].__enter__()})
         folder = tmp_path / "in"
         return served, RemoteImages(
-            folder, images=images, http=http, harvest=HarvestSettings(), max_bytes=300_000, max_images=20
+            folder,
+            images=images,
+            http=http,
+            harvest=HarvestSettings(),
+            max_bytes=300_000,
+            max_images=20,
+            max_manifest_bytes=5_000_000,
         )
 
     yield made

@@ -109,7 +109,13 @@ def remote_images(tmp_path: Path, drawn_vase):
 def made(folder: Path, http: HttpSettings, allowed: tuple[str, ...] = ()) -> RemoteImages:
     images = ImageSettings(allowed_addresses=allowed)
     return RemoteImages(
-        folder / "in", images=images, http=http, harvest=HarvestSettings(), max_bytes=300_000, max_images=5
+        folder / "in",
+        images=images,
+        http=http,
+        harvest=HarvestSettings(),
+        max_bytes=300_000,
+        max_images=5,
+        max_manifest_bytes=300_000,
     )
 
 
