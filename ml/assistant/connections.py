@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ml.assistant.limits import AssistantLimits
-from ml.assistant.refusals import SLOW_HEADERS, TOO_MANY_CONNECTIONS, Refusals
+from ml.assistant.refusals import NOT_HTTP, SLOW_HEADERS, TOO_MANY_CONNECTIONS, Refusals
 
 
 class Connections:
@@ -51,6 +51,10 @@ class Connections:
         """Ends the connection if its client does not send a request in time."""
         return connection.loop.call_later(self._timeout_s, self._end, connection, SLOW_HEADERS)
 
+    def not_http(self) -> None:
+        """A client has sent what is no HTTP."""
+        self._refusals.counts[NOT_HTTP] += 1
+
     def _end(self, connection: "GuardedProtocol", reason: str) -> None:
         self._refusals.counts[reason] += 1
         self.closed(connection)
@@ -86,6 +90,17 @@ class GuardedProtocol(H11Protocol):
         elif self._timer is None and not self.transport.is_closing():
             self._timer = self._connections.timer(self)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP. Where it follows a request that is being answered, that request ends too."""
+        self._connections.not_http()
+        if self._is_answering():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # an answer is out already, in whole or in part
+            self.transport.abort()
+
     def is_waiting_for_client(self) -> bool:
         """Whether the client has to send or to read before anything happens here."""
         return self.conn.their_state in (h11.IDLE, h11.SEND_BODY) or self.flow.write_paused
@@ -105,7 +120,7 @@ def server(
     """The assistant's server. `proxies`: addresses whose X-Forwarded-For and X-Forwarded-Proto headers are believed."""
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",  # uvicorn warns at every request that is no HTTP, which would let anyone fill the log
         loop="asyncio",
         ws="none",
         http=Connections(limits, refusals).protocol,  # type: ignore[arg-type]  # uvicorn only calls it

@@ -17,11 +17,11 @@ TOO_MANY_REQUESTS = Refusal(429, "too_many_requests", "Too many requests in a sh
 NO_TOKEN = Refusal(401, "no_token", "Open the address with the token, which was printed at the start.")
 BUSY = Refusal(503, "busy", "The server is busy. Try again in a moment.")
 SLOW_BODY = Refusal(408, "slow_body", "The request took too long to arrive. Try again.")
-# These get no answer, as no request has been read; they are only counted.
-SLOW_HEADERS, TOO_MANY_CONNECTIONS = "slow_headers", "too_many_connections"
+# These are not answered as requests, because none has been read; they are only counted.
+SLOW_HEADERS, TOO_MANY_CONNECTIONS, NOT_HTTP = "slow_headers", "too_many_connections", "not_http"
 COUNTED = (
     *(each.code for each in (TOO_MANY_REQUESTS, WRONG_HOST, NO_TOKEN, FOREIGN_PAGE, BUSY, SLOW_BODY)),
-    *("too_large", SLOW_HEADERS, TOO_MANY_CONNECTIONS),
+    *("too_large", SLOW_HEADERS, TOO_MANY_CONNECTIONS, NOT_HTTP),
 )
 HEADERS = {429: {"retry-after": "1"}, 503: {"retry-after": "2"}, 401: {"www-authenticate": "Bearer"}}
 

@@ -32,6 +32,7 @@ PATHS = (
     *("http://127.0.0.1/", "/api/images/%F0%9F%92%A9", "/api/tags/" + "9" * 400, "/page/%0d%0aSet-Cookie:x=1"),
 )
 METHODS = (
+    *("GET", "POST") * 6,
     "GET",
     "GET",
     "GET",
