@@ -104,6 +104,7 @@ def _remote_images(folder: Path) -> RemoteImages:
         max_bytes=limits.max_upload_bytes,
         max_images=limits.most_from_manifest,
         max_manifest_bytes=limits.max_manifest_bytes,
+        max_manifest_values=limits.max_manifest_values,
     )
 
 

@@ -15,6 +15,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.refusals import NOT_HTTP, SLOW_HEADERS, TOO_MANY_CONNECTIONS, Refusals
 
+BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 17\r\nconnection: close\r\n\r\n"
+    b"This is not HTTP."
+)
+
 
 class Connections:
     """The open connections, the longest silent first."""
@@ -97,7 +102,8 @@ class GuardedProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
+            self.transport.write(BAD_REQUEST)  # as it is: h11 refuses an answer with a body to a HEAD
+            self.transport.close()
         else:  # an answer is out already, in whole or in part
             self.transport.abort()
 

@@ -30,7 +30,8 @@ class AssistantLimits:
     suggested_per_facet: int = 10  # paper: top 10 highlighted
     most_examples: int = 6
     most_from_manifest: int = 200  # images of one IIIF manifest
-    max_manifest_bytes: int = 5_000_000  # decompressed; parsed it takes up to 40 times as much memory
+    max_manifest_bytes: int = 5_000_000  # decompressed
+    max_manifest_values: int = 500_000  # as many as in 5 MB of a real one; `{},` takes 30 times its bytes when parsed
     addresses_at_once: int = 4  # requests that read manifests of other servers
     most_from_dataset: int = 500
     requests_per_second: float = 200.0  # per address

@@ -65,12 +65,14 @@ class RemoteImages:
         max_bytes: int,
         max_images: int,
         max_manifest_bytes: int,
+        max_manifest_values: int,
     ):
         # Private addresses are allowed only with a host map, which leads to a local museum.
         allowed = images.allowed_addresses if http.hosts else ()
         self._images = replace_section(images, max_bytes=max_bytes, allowed_addresses=allowed)
         self._documents = replace_section(self._images, max_bytes=max_manifest_bytes)
-        self._http, self._harvest, self._folder, self._max_images = http, harvest, folder, max_images
+        self._http, self._harvest, self._folder = http, harvest, folder
+        self._max_images, self._max_values = max_images, max_manifest_values
 
     async def __aenter__(self) -> "RemoteImages":
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -131,6 +133,9 @@ class RemoteImages:
 
     async def _document(self, address: str) -> Any:
         content = await self._download(address, self._documents, accept=MANIFEST_TYPES)
+        # Behind each of these stands a value. Parsing holds Python's lock, and with it all other visitors.
+        if sum(map(content.count, (b",", b":", b"[", b"{"))) > self._max_values:
+            raise NotFetched("too_large", f"The manifest has more than {self._max_values:,} values.")
         try:
             return await asyncio.to_thread(loads, content)
         except ValueError as error:

@@ -75,6 +75,7 @@ def open_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestCl
                 max_bytes=3_000_000,
                 max_images=20,
                 max_manifest_bytes=5_000_000,
+                max_manifest_values=500_000,
             ),
         )
         app = create_app(service)

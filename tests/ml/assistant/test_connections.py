@@ -122,14 +122,15 @@ def test_a_connection_serves_several_requests_and_closes_when_it_rests(service):
 
 
 def test_a_body_that_is_no_http_ends_its_request_without_an_error(service, capfd):
+    first = b"HEAD / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     head = b"POST /api/suggest HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     with served(service) as address:
         where = (urlsplit(address).hostname, urlsplit(address).port)
-        for sent in ([head + b"zz\r\n"], [head, b"5\r\nhello\r\n", b"zz\r\n"], [b"\0" * 1_000]):
+        for sent in ([head + b"zz\r\n"], [first + b"zz\r\n"], [head, b"5\r\nhello\r\n", b"zz\r\n"], [b"\0" * 1_000]):
             with closing(socket.create_connection(where, timeout=5)) as client:
                 for piece in sent:
                     client.sendall(piece)
                     time.sleep(0.05)
                 assert client.recv(100).startswith(b"HTTP/1.1 400")
-    assert service.refusals.counts["not_http"] == 3
+    assert service.refusals.counts["not_http"] == 4
     assert "Traceback" not in capfd.readouterr().err

@@ -163,6 +163,7 @@ def museum(tmp_path):
             max_bytes=300_000,
             max_images=20,
             max_manifest_bytes=5_000_000,
+            max_manifest_values=500_000,
         )
 
     yield made

@@ -116,6 +116,7 @@ def made(folder: Path, http: HttpSettings, allowed: tuple[str, ...] = ()) -> Rem
         max_bytes=300_000,
         max_images=5,
         max_manifest_bytes=300_000,
+        max_manifest_values=500_000,
     )
 
 
