@@ -109,7 +109,8 @@ class GuardedProtocol(H11Protocol):
 
     def is_waiting_for_client(self) -> bool:
         """Whether the client has to send or to read before anything happens here."""
-        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY) or self.flow.write_paused
+        slow_reader = self.flow.write_paused or self.transport.is_closing()
+        return slow_reader or self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

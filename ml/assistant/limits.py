@@ -52,4 +52,5 @@ class AssistantLimits:
 
     def connections(self) -> int:
         """How many connections may be open: at most half of the files that this process may open."""
-        return min(self.max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return self.max_connections if files == resource.RLIM_INFINITY else min(self.max_connections, files // 2)
