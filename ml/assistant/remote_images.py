@@ -79,6 +79,7 @@ class RemoteImages:
         self._transport = GuardedTransport(
             connections=2, allowed=self._images.allowed_addresses, hosts=self._http.hosts
         )
+        self._one_parser = asyncio.Lock()  # two would hold up the event loop twice as long
         self._stack = AsyncExitStack()
         self._stack.push_async_callback(self._transport.aclose)
         return self
@@ -122,7 +123,8 @@ class RemoteImages:
                 read.add(member)
             try:
                 document = await self._document(member) if isinstance(member, str) else member
-                pictures, members = await asyncio.to_thread(_read, document, member)
+                async with self._one_parser:
+                    pictures, members = await asyncio.to_thread(_read, document, member)
             except NotFetched:
                 if member == address:
                     raise
@@ -133,11 +135,12 @@ class RemoteImages:
 
     async def _document(self, address: str) -> Any:
         content = await self._download(address, self._documents, accept=MANIFEST_TYPES)
-        # Behind each of these stands a value. Parsing holds Python's lock, and with it all other visitors.
+        # Behind each of these stands a value. Parsing holds Python's lock, and with it up all other visitors.
         if sum(map(content.count, (b",", b":", b"[", b"{"))) > self._max_values:
             raise NotFetched("too_large", f"The manifest has more than {self._max_values:,} values.")
         try:
-            return await asyncio.to_thread(loads, content)
+            async with self._one_parser:
+                return await asyncio.to_thread(loads, content)
         except ValueError as error:
             raise NotFetched("no_manifest", "There is no IIIF manifest at this address.") from error
 
