@@ -79,7 +79,7 @@ class RemoteImages:
         self._transport = GuardedTransport(
             connections=2, allowed=self._images.allowed_addresses, hosts=self._http.hosts
         )
-        self._one_parser = asyncio.Lock()  # two would hold up the event loop twice as long
+        self._one_parser = asyncio.Lock()  # parsing holds Python's lock, and with it up all other visitors
         self._stack = AsyncExitStack()
         self._stack.push_async_callback(self._transport.aclose)
         return self
@@ -135,14 +135,11 @@ class RemoteImages:
 
     async def _document(self, address: str) -> Any:
         content = await self._download(address, self._documents, accept=MANIFEST_TYPES)
-        # Behind each of these stands a value. Parsing holds Python's lock, and with it up all other visitors.
-        if sum(map(content.count, (b",", b":", b"[", b"{"))) > self._max_values:
-            raise NotFetched("too_large", f"The manifest has more than {self._max_values:,} values.")
         try:
             async with self._one_parser:
-                return await asyncio.to_thread(loads, content)
+                return await asyncio.to_thread(loads, content, self._max_values)
         except ValueError as error:
-            raise NotFetched("no_manifest", "There is no IIIF manifest at this address.") from error
+            raise NotFetched("no_manifest", "There is no IIIF manifest at this address, or it is too large.") from error
 
     async def _infos(self, services: Iterable[ImageService | None]) -> dict[str, Any]:
         """The info.json of the services whose description in the manifest is not enough, by the service's address.

@@ -107,8 +107,8 @@ async def test_a_manifest_that_unpacks_to_millions_of_empty_objects_is_refused(t
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", EMPTY)
-@pytest.mark.parametrize(("count", "code"), [(240_000, "no_manifest"), (1_600_000, "too_large")])
-async def test_as_many_as_are_allowed_are_read_at_once_and_beside_the_loop(tmp_path, kind, count, code):
+@pytest.mark.parametrize("count", [240_000, 1_600_000])  # as many as are allowed, and as many as 5 MB hold
+async def test_millions_of_empty_objects_hold_nobody_up(tmp_path, kind, count):
     whole = EMPTY[kind][: EMPTY[kind].index(b"[") + 1] + b"{}," * count + b"{}]}"
     app = Starlette(routes=[Route("/manifest", lambda _: Response(whole))])
     with serving(app) as address:
@@ -117,7 +117,7 @@ async def test_as_many_as_are_allowed_are_read_at_once_and_beside_the_loop(tmp_p
             with pytest.raises(NotFetched) as refused:
                 await remote_images.find("https://iiif.example/manifest")
             took = time.monotonic() - began
-    assert refused.value.code == code
+    assert refused.value.code == "no_manifest"
     assert took < 5
     assert watched.stood_still_s < 1
     assert watched.grown_mb < 200
