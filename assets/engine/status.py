@@ -52,12 +52,13 @@ def _due(step: Step, project: Project, stale: set[str]) -> Due | None:
         reasons += [reason for reason in _of_files(plan.outputs(part), project) if reason not in reasons]
         if None in made:
             reasons.append("it is not made yet")
+        missing = [one for one in upstream if not project.made(part_of(one, part))]
+        if None not in made and not missing:
+            reasons += _since(made[0], plan.depends(project, part, config), plan.code_files())  # type: ignore[arg-type]
         if anew := [one for one in upstream if one in stale]:
             reasons.append(f"made from {_listed(anew)}")
-        elif upstream:
-            reasons.append(f"{_listed(upstream)} not made yet")
-        elif None not in made:
-            reasons += _since(made[0], plan.depends(project, part, config), plan.code_files())  # type: ignore[arg-type]
+        elif missing:
+            reasons.append(f"{_listed(missing)} not made yet")
         if plan.again and None not in made and plan.again(config, made[0]):  # type: ignore[arg-type]
             reasons.append("something of it is asked for again")
     if not reasons:

@@ -90,7 +90,7 @@ def test_the_setting_and_the_file_are_named(project: Project, tmp_path: Path):
     assert told(changed) == {
         "letters": ("setting curation.min_images_per_tag: 10 → 30",),
         "tombstones": ("made from letters",),
-        "names": ("made from tombstones",),
+        "names": ("setting splits.seed: 340 → 7", "made from tombstones"),
     }
     assert told(with_settings(project, splits={"seed": 7})) == {"names": ("setting splits.seed: 340 → 7",)}
     down.write_text("b")
