@@ -71,7 +71,7 @@ def losses_chart(shares: pl.DataFrame) -> go.Figure:
         barmode="stack",
         xaxis={"title": "R-Precision, mean over facets", "range": [0, 1]},
         height=170 + 30 * shares.height,
-        legend={"orientation": "h", "y": 1.12},
+        legend={"orientation": "h", "y": 1.12, "traceorder": "normal"},
     )
 
 

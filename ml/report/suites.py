@@ -109,12 +109,12 @@ def _by_split(means: pl.DataFrame, suite: str, splits: list[str]) -> ShownTable:
 
 def _told(figures: pl.DataFrame, suite: str) -> ShownTable:
     """Which museums can tell when they are left out, by facet."""
-    columns = ("Facet", "Images", "Support", "Prior", "Ridge probe", "Constant", "Ceiling", "Tells")
+    columns = ("Facet", "Tells", "Images", "Support", "Prior", "Ridge probe", "Constant", "Ceiling")
     lines = []
     for line in figures.to_dicts():
         numbers = (line[name] for name in ("support", "prior", "probe", "constant", "ceiling"))
         word = ShownCell("tells" if line["tells"] else "cannot tell")
-        cells = (ShownCell(FACET_TITLES[line["facet"]]), ShownCell(f"{line['n']:,}"), *map(_shown, numbers), word)
+        cells = (ShownCell(FACET_TITLES[line["facet"]]), word, ShownCell(f"{line['n']:,}"), *map(_shown, numbers))
         lines.append(ShownRow(line["split"], cells))
     head = (HeadCell("Left out"), *map(HeadCell, columns))
     return ShownTable(f"{suite}_tells", "Which museums can tell when they are left out", (head,), tuple(lines))
