@@ -19,14 +19,14 @@ class BodyRefused(Exception):
 class Bodies:
     """The bodies of all requests in work.
 
-    If they are too many bytes together, the one that has been silent for longest gives way, so that senders who hold
-    half of an upload back do not stand in the way of those who send.
+    If they are too many bytes together, one of them gives way: the one with the most bytes times seconds of silence. So
+    senders who hold half of an upload back do not stand in the way of those who send, nor large ones in that of small.
     """
 
     def __init__(self, limits: AssistantLimits):
         self.limits = limits
         self.bytes_in_flight = 0
-        self._receiving: dict[Body, None] = {}  # the longest silent first
+        self._receiving: dict[Body, None] = {}  # in the order they came
 
     @contextmanager
     def opened(self, receive: Receive, max_bytes: int) -> Iterator["Body"]:
@@ -40,15 +40,15 @@ class Bodies:
 
     def add(self, body: "Body", size: int, *, more: bool) -> None:
         """Count a piece of a body."""
-        body.size += size
+        now = time.monotonic()
+        body.size, body.heard_at = body.size + size, now
         self.bytes_in_flight += size
-        self._receiving.pop(body)
-        if more:
-            self._receiving[body] = None
+        if not more:
+            self._receiving.pop(body)
         while self.bytes_in_flight > self.limits.max_bytes_in_flight:
-            silent = next(iter(self._receiving), body)
-            silent.refuse(BUSY)
-            self.release(silent)
+            in_the_way = max(self._receiving, key=lambda each: each.in_the_way(now), default=body)
+            in_the_way.refuse(BUSY)
+            self.release(in_the_way)
 
     def release(self, body: "Body") -> None:
         """Forget a body that is no longer used."""
@@ -66,6 +66,7 @@ class Body:
         self._until = time.monotonic() + bodies.limits.body_timeout_s
         self._waiting: asyncio.Timeout | None = None
         self.size = 0  # bytes in flight
+        self.heard_at = time.monotonic()
         self.refusal: Refusal | None = None
 
     def refuse(self, refusal: Refusal) -> None:
@@ -73,6 +74,10 @@ class Body:
         self.refusal = self.refusal or refusal
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    def in_the_way(self, now: float) -> tuple[float, int]:
+        """Bytes times seconds of silence; of those that have all just sent something, the bytes decide."""
+        return self.size * (now - self.heard_at), self.size
 
     async def receive(self) -> Message:
         """The next piece. Raises BodyRefused, after which `refusal` says why."""

@@ -1,13 +1,15 @@
 """Request bodies: too slow, too large, too many at once."""
 
 import socket
-from contextlib import closing
+from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from ml.assistant.bodies import Bodies
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.refusals import BUSY
 from tests.ml.assistant.conftest import served, vase_picture
 
 PAGE = {"x-assistant": "1"}
@@ -57,8 +59,8 @@ def test_a_body_that_drips_is_answered_408_too(service):
 
 def test_sixty_half_sent_uploads_are_not_all_held_and_an_honest_one_is_taken(service):
     service.limits = AssistantLimits(max_bytes_in_flight=2_000_000)
-    with served(service) as address:
-        held = [half_an_upload(address, 240_000) for _ in range(60)]
+    with ExitStack() as stack, served(service) as address:
+        held = [stack.enter_context(closing(half_an_upload(address, 240_000))) for _ in range(60)]
         sent = httpx.post(f"{address}/api/images?who=x", content=vase_picture(), headers=PAGE, timeout=10)
         assert sent.status_code == 201
         answers = []
@@ -68,7 +70,6 @@ def test_sixty_half_sent_uploads_are_not_all_held_and_an_honest_one_is_taken(ser
                 answers.append(client.recv(100))
             except TimeoutError:
                 answers.append(b"")
-            client.close()
     assert sum(answer.startswith(b"HTTP/1.1 503") for answer in answers) >= 50
     assert service.refusals.counts["busy"] >= 50
 
@@ -102,3 +103,24 @@ def test_bytes_are_counted_down_when_requests_end(service, client):
     while not hasattr(middleware, "_bodies"):
         middleware = middleware.app
     assert middleware._bodies.bytes_in_flight == 0
+
+
+def test_a_large_silent_body_gives_way_before_a_small_or_an_active_one():
+    bodies = Bodies(AssistantLimits(max_bytes_in_flight=100))
+    with bodies.opened(nothing, 1_000) as small, bodies.opened(nothing, 1_000) as large:
+        bodies.add(small, 10, more=True)
+        bodies.add(large, 80, more=True)
+        small.heard_at, large.heard_at = small.heard_at - 2, large.heard_at - 1
+        with bodies.opened(nothing, 1_000) as active:
+            bodies.add(active, 50, more=True)
+            assert (small.refusal, large.refusal, active.refusal) == (None, BUSY, None)
+            assert bodies.bytes_in_flight == 60
+    assert bodies.bytes_in_flight == 0
+    with bodies.opened(nothing, 1_000) as waiting, bodies.opened(nothing, 1_000) as alone:
+        bodies.add(alone, 101, more=True)
+        assert (waiting.refusal, alone.refusal) == (None, BUSY)
+
+
+async def nothing() -> dict:
+    """A connection on which nothing comes."""
+    return {}
