@@ -1,4 +1,4 @@
-"""Bootstrap intervals over groups of near-duplicates, and paired tests by sign flips of whole groups."""
+"""Intervals over groups of near-duplicates by bootstrap, over providers by jackknife; paired tests by sign flips."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -101,6 +101,36 @@ def interval(replicates: np.ndarray, n_groups: int, confidence: float) -> tuple[
     return low, high
 
 
+def leave_one_out(sums: np.ndarray) -> np.ndarray:
+    """Column sums without each of the units in turn, shape (units, columns)."""
+    return sums.sum(0) - sums
+
+
+def jackknife_interval(
+    value: float, without: np.ndarray, weights: np.ndarray, confidence: float
+) -> tuple[float, float]:
+    """The t interval of a figure from the figures without one unit each; NaN where it is not known.
+
+    `without` and `weights` are beside the units (units,), weights summing to 1 and 0 for a unit that does not count.
+    The degrees of freedom are those of the effective number of units (Kish 1965), 1 / sum of squared weights: with a
+    few large units the spread is known badly, however many small ones there are. Of the methods compared in
+    docs/experiments/intervals-over-providers.md it is the one that holds the truth in 93 to 97 % of cases.
+    """
+    counted = weights > 0
+    n, effective = int(counted.sum()), 1 / max(float((weights**2).sum()), 1e-300)
+    if n < 2 or effective <= 1 or np.isnan(value) or np.isnan(without[counted]).any():
+        return np.nan, np.nan
+    error = np.sqrt((n - 1) / n * ((without[counted] - value) ** 2).sum())
+    width = float(stats.t.ppf((1 + confidence) / 2, effective - 1) * error)
+    return value - width, value + width
+
+
+def unit_weights(counts: np.ndarray) -> np.ndarray:
+    """The share of every unit in each metric, from counts (units, metrics); their mean over the metrics that count."""
+    totals = counts.sum(0)
+    return divide(counts[:, totals > 0], totals[totals > 0]).mean(1) if (totals > 0).any() else np.zeros(len(counts))
+
+
 @lru_cache(maxsize=4096)
 def _expanded_tail(n_groups: int, confidence: float) -> float:
     """The tail probability with which the percentile interval of n groups is as wide as a t interval."""
@@ -113,11 +143,12 @@ def _expanded_tail(n_groups: int, confidence: float) -> float:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Bootstrap and sign-flip resamples of one row; subtract two to compare rows."""
+    """Resamples of one row; subtract two to compare rows."""
 
     ratios: Ratios
-    replicates: np.ndarray  # (resamples, metrics)
-    flipped: np.ndarray  # (resamples, metrics): the metric with random signs of the groups
+    replicates: np.ndarray  # (resamples, metrics); of a jackknife (units, metrics): without each unit
+    flipped: np.ndarray  # (resamples, metrics): the metric with random signs of the units
+    jackknife: bool = False
 
     @property
     def n_groups(self) -> np.ndarray:
@@ -125,18 +156,20 @@ class Resampled:
         return (self.ratios.counts > 0).sum(0)
 
 
-def resample_row(ratios: Ratios, resamples: int, seed: int) -> Resampled:
-    """Resample a row; rows with the same number of groups get the same draws and flips."""
+def resample_row(ratios: Ratios, resamples: int, seed: int, *, jackknife: bool = False) -> Resampled:
+    """Resample a row, by bootstrap or by jackknife; rows with the same number of units get the same draws and flips."""
     totals = np.broadcast_to(ratios.counts.sum(0), ratios.sums.shape)
-    parts = np.nan_to_num(divide(ratios.sums, totals))
-    return Resampled(ratios, replicate(ratios, resamples, seed), _weighted_sums(draw_signs, parts, resamples, seed))
+    flipped = _weighted_sums(draw_signs, np.nan_to_num(divide(ratios.sums, totals)), resamples, seed)
+    if jackknife:
+        return Resampled(ratios, divide(leave_one_out(ratios.sums), leave_one_out(ratios.counts)), flipped, True)
+    return Resampled(ratios, replicate(ratios, resamples, seed), flipped)
 
 
 def compare_paired(first: Resampled, second: Resampled, columns: Sequence[int], confidence: float) -> Paired:
     """The paired difference first - second of the mean over `columns`; NaN where a column counts no image.
 
-    The interval comes from the bootstrap. The p-value is two-sided, from flipping the signs of whole groups at random,
-    under the null hypothesis that the rows are exchangeable. Raises ValueError if they do not count the same images.
+    The p-value is two-sided, from flipping the signs of whole units at random, under the null hypothesis that the rows
+    are exchangeable. Raises ValueError if they do not count the same images.
     """
     at = list(columns)
     if not np.array_equal(first.ratios.counts[:, at], second.ratios.counts[:, at]):
@@ -145,10 +178,14 @@ def compare_paired(first: Resampled, second: Resampled, columns: Sequence[int], 
     if np.isnan(difference):
         return Paired(np.nan, np.nan, np.nan, np.nan)
     replicates = (first.replicates[:, at] - second.replicates[:, at]).mean(1)
-    low, high = interval(replicates, int(first.n_groups[at].min()), confidence)
+    if first.jackknife:
+        ends = jackknife_interval(difference, replicates, unit_weights(first.ratios.counts[:, at]), confidence)
+    else:
+        low, high = interval(replicates, int(first.n_groups[at].min()), confidence)
+        ends = float(low[0]), float(high[0])
     flipped = (first.flipped[:, at] - second.flipped[:, at]).mean(1)
     as_large = int((np.abs(flipped) >= abs(difference) - 1e-12).sum())
-    return Paired(difference, float(low[0]), float(high[0]), (1 + as_large) / (len(flipped) + 1))
+    return Paired(difference, *ends, (1 + as_large) / (len(flipped) + 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
