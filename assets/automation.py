@@ -26,6 +26,7 @@ STAGES_OF = {
     "benchmark": ("splits", "release", "training", "evaluation"),
     "release_candidate": ("splits", "release"),
     "suites": ("suites",),
+    "controls": ("controls",),
     "promote": ("promotion",),
 }
 
@@ -41,8 +42,12 @@ SPLITS_JOB = _job("splits", "Splits the dataset: outer test, inner test, validat
 BENCHMARK_JOB = _job("benchmark", "From the splits to trained models, result tables and release.")
 RELEASE_CANDIDATE_JOB = _job("release_candidate", "Makes the splits and the release folder, without training.")
 SUITES_JOB = _job("suites", "Heads on stored features, on many splits: a provider left out, few labels, new tags.")
+CONTROLS_JOB = _job("controls", "Rows that learned nothing, as a test of the tests. Needs no trained model.")
 PROMOTE_JOB = _job("promote", "Puts the best model to use, unless the one in use is better.")
-JOBS = [HARVEST_JOB, DATASET_JOB, SPLITS_JOB, BENCHMARK_JOB, RELEASE_CANDIDATE_JOB, SUITES_JOB, PROMOTE_JOB, TIDY_JOB]
+JOBS = [
+    *(HARVEST_JOB, DATASET_JOB, SPLITS_JOB, BENCHMARK_JOB, RELEASE_CANDIDATE_JOB),
+    *(SUITES_JOB, CONTROLS_JOB, PROMOTE_JOB, TIDY_JOB),
+]
 
 # The jobs that a command runs. A run has partitions of one kind: collections, slices or none.
 RUNS = {
@@ -51,6 +56,7 @@ RUNS = {
     "splits": ("splits",),
     "benchmark": ("harvest", "dataset", "benchmark"),
     "suites": ("suites",),
+    "controls": ("controls",),
     "promote": ("promote",),
 }
 TAGS = {"harvest": every_partition(PARTITIONS), "dataset": every_partition(SLICES)}

@@ -10,8 +10,10 @@ from assets.engine.asset_metadata import key_of
 from assets.engine.builtin_checks import check_result
 from assets.engine.project import Project
 from assets.promotion import CHALLENGER
+from ml.evaluation.tells import CANNOT_TELL, TELLS, WEAK
 from ml.registry.champion import read_contender, worse
 from pipeline import FACETS
+from pipeline.facets import FACET_OF
 from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images
 from pipeline.release.pack import verify_checksums
@@ -177,6 +179,29 @@ def the_inner_test_is_large_enough(project: Project) -> list[str]:
     return [f"The inner test has {images} images."] if images < 100 else []
 
 
+@check("provider_distances", blocking=False, after=("informativeness",))
+def the_outer_test_can_tell(project: Project) -> list[str]:
+    """The outer test carries a verdict in every facet. Otherwise no row can be told from another by it."""
+    return _lacking(project, "outer_test")
+
+
+@check("splits", blocking=False, after=("informativeness",))
+def the_inner_test_can_tell(project: Project) -> list[str]:
+    """The inner test carries a verdict in every facet."""
+    return _lacking(project, "inner_test")
+
+
+def _lacking(project: Project, split: str) -> list[str]:
+    """A sentence for each facet in which a test tells nothing or little: what is missing, and what would change it."""
+    rows = table(project, "informativeness").filter(pl.col("facet") != "mean", pl.col("tells") != TELLS, split=split)
+    names = {"outer_test": "The outer test", "inner_test": "The inner test"}
+    words = {WEAK: "is weak", CANNOT_TELL: "cannot tell"}
+    return [
+        f"{names[split]} {words[row['tells']]} in {FACET_OF[row['facet']].plural}: {row['missing']}"
+        for row in rows.sort(pl.col("facet").replace_strict(FACETS, range(len(FACETS)))).to_dicts()
+    ]
+
+
 @check("results")
 def the_oracle_is_above_every_row(project: Project) -> list[str]:
     """No row scores above the oracle, which ranks every relevant tag first. A row above it means a wrong metric."""
@@ -185,6 +210,15 @@ def the_oracle_is_above_every_row(project: Project) -> list[str]:
     oracle = values.filter(baseline="oracle").select(*key, best="value")
     above = values.join(oracle, on=key).filter(pl.col("value") > pl.col("best") + 1e-6)
     return [f"{row['baseline']} has {row['value']} on {row['facet']} of {row['split']}." for row in above.to_dicts()]
+
+
+@check("controls")
+def no_control_is_better(project: Project) -> list[str]:
+    """No row that learned nothing is called better than what needs no eyes. One that is means a test that misleads."""
+    from ml.evaluation.controls import TRAINED  # numba takes a second to import
+
+    rows = table(project, "controls").filter(pl.col("control") != TRAINED, verdict="better")
+    return [f"{row['control']} is called better on {row['facet']} of {row['split']}." for row in rows.to_dicts()]
 
 
 @check("challenger")

@@ -18,11 +18,15 @@ SHOWN = ("tags", "record_tags", "records", "splits", "split_tags", "provider_dis
 
 
 @stage_asset(
-    plan(writes=("results", "breakdowns", "comparisons"), after=("dataset", *PREDICTIONS), of_images=False),
+    plan(
+        writes=("results", "breakdowns", "comparisons"),
+        after=("dataset", "informativeness", *PREDICTIONS),
+        of_images=False,
+    ),
     kinds={"numba", "parquet"},
 )
 def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
-    """Every row beside the label prior and the oracle, with intervals bootstrapped over near-duplicate groups.
+    """Every row beside the reference rows, with intervals over groups inside and over providers outside.
 
     Only rows of this graph are scored, not the stored predictions of rows that were removed from it.
     """
@@ -33,18 +37,36 @@ def scores(storage: Path, settings: Settings) -> dict[str, pl.DataFrame]:
 
 
 @stage_asset(
+    AssetPlan(
+        "controls", settings=("evaluation", "splits.outer_extractor"), after=("informativeness",), of_images=False
+    ),
+    kinds={"numba", "parquet"},
+)
+def controls(dataset: Path, features: Path, settings: Settings) -> pl.DataFrame:
+    """Rows that learned nothing, as a test of the tests: none of them may get a verdict in its favour."""
+    from ml.evaluation.controls import control_rows
+
+    return control_rows(dataset, features, settings.evaluation, extractor=settings.splits.outer_extractor)
+
+
+@stage_asset(
     plan(after=("dataset", *PREDICTIONS, *MODELS, *SHOWN)),
     kinds={"plotly", "html"},
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )
 def report(
-    results: pl.DataFrame, breakdowns: pl.DataFrame, comparisons: pl.DataFrame, storage: Path, settings: Settings
+    results: pl.DataFrame,
+    breakdowns: pl.DataFrame,
+    comparisons: pl.DataFrame,
+    informativeness: pl.DataFrame,
+    storage: Path,
+    settings: Settings,
 ) -> dict[str, object]:
     """Tables beside the published rows, findings, charts and pictures; report.html is self-contained."""
     from ml.evaluation.score_run import Benchmark
     from ml.report.write import write_report
 
-    scored = Benchmark(results, breakdowns, comparisons)
+    scored = Benchmark(results, breakdowns, comparisons, informativeness)
     written = write_report(storage, storage / "report", settings.evaluation, scored)
     tables = (storage / "report" / "tables.md").read_text(encoding="utf-8")
     return {"report": {"page": str(written.page), "best_inner": written.best_inner, "tables": tables}}

@@ -24,6 +24,7 @@ def release(
     tags: pl.DataFrame,
     split_tags: pl.DataFrame,
     tombstones: pl.DataFrame,
+    informativeness: pl.DataFrame,
     settings: Settings,
     storage: Path,
 ) -> Metadata:
@@ -31,6 +32,6 @@ def release(
 
     It contains only records with rights in the allow-list, and none that was withdrawn.
     """
-    tables = ReleaseTables(records, record_tags, tags, split_tags, tombstones)
+    tables = ReleaseTables(records, record_tags, tags, split_tags, tombstones, informativeness)
     write_release(dataset, tables, storage / "release", settings)
     return {"release": {"card": (storage / "release" / "README.md").read_text(encoding="utf-8")}}

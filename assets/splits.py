@@ -109,6 +109,18 @@ def dataset(
     write_dataset(images, records, record_tags, tags, splits, split_tags, folder, rejected_tags=rejected_tags)
 
 
+@stage_asset(
+    AssetPlan("splits", settings=("evaluation", "splits.outer_extractor"), of_images=False), kinds={"numpy", "parquet"}
+)
+def informativeness(dataset: Path, features: Path, settings: Settings) -> Tables:
+    """What each test can tell, before any row is trained: support, rankings without pictures, and probes."""
+    from ml.evaluation.informativeness import informativeness_rows
+
+    rows = informativeness_rows(dataset, features, settings.evaluation, settings.splits.outer_extractor)
+    words = {f"{split} {facet}": word for split, facet, word in rows.select("split", "facet", "tells").iter_rows()}
+    return {"informativeness": TableWithMetadata(rows, words)}
+
+
 def _previous_splits(project: Project) -> pl.DataFrame | None:
     """The splits that the settings name, else those of the release in the storage; None without either."""
     file = _previous_file(project, of_release=True)

@@ -14,6 +14,7 @@ from pipeline.facets import ALL_FACETS
 from pipeline.files import WEIGHTS_CACHE
 from pipeline.limits import LimitSettings
 from pipeline.text_files import read_lines, read_text
+from pipeline.verdict_settings import VerdictSettings
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
 
@@ -189,7 +190,7 @@ class SplitSettings(Section):
         return {facet.key: facet.min_test_images for facet in ALL_FACETS} | given
 
 
-class EvaluationSettings(Section):
+class EvaluationSettings(VerdictSettings):
     """How rows of the benchmark are scored and compared (protocol, section 6)."""
 
     seed: int = 340  # ours
@@ -198,7 +199,6 @@ class EvaluationSettings(Section):
     confidence: float = 0.95  # ours
     rare_tag_images: int = 50  # ours: a tag with at most this many training images is rare
     calibration_bins: int = 15  # ours
-    equal_within: float = 0.02  # ours: two rows are equal when their difference surely is below this
     example_images: int = 24  # ours: images on the report's page of examples
     batch_rows: int = 8_192  # ours: rows of predictions in memory at a time
 

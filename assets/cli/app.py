@@ -60,7 +60,7 @@ def demo(port: PORT = 0) -> None:
 
 @app.command()
 def run(
-    job: Annotated[str, typer.Argument(help="harvest, dataset, splits, benchmark or suites")],
+    job: Annotated[str, typer.Argument(help="harvest, dataset, splits, benchmark, suites or controls")],
     as_of: Annotated[
         str | None, typer.Option(help="Make the splits of this day, or with this hash, again (see `eufcc history`).")
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from assets.engine.console import Terminal, complain
 from assets.engine.project import current_project
@@ -236,7 +237,7 @@ def _write_csv(frame: "pl.DataFrame", file: Path) -> None:
         frame.write_csv(temporary)
 
 
-def _table(left: Sequence[str], right: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def _table(left: Sequence[str], right: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     """A table for the terminal, with columns aligned to the left and to the right."""
     table = Table(*left, box=None, pad_edge=False, header_style="bold", caption_justify="left")
     for column in right:
@@ -273,33 +274,67 @@ def _sizes(spread: "Spread", sizes: Iterable["Size"], difference: float) -> Tabl
 
 
 def _differences(differences: "pl.DataFrame") -> Table:
+    from ml.evaluation.tells import CANNOT_TELL, TELLS
     from ml.report.results import FACET_TITLES, SHORT_METRICS, SPLIT_TITLES, points, title
 
-    def row(r: dict[str, Any]) -> tuple[str, ...]:
+    def row(r: dict[str, Any]) -> Sequence[str | Text]:
         rank = r["metric"] == "avg_rank_position"
-        value, low, high = (f"{v:+.2f}" if rank else points(v) for v in (r["difference"], r["low"], r["high"]))
-        mark = "  ✓" if r["low"] > 0 or r["high"] < 0 else "   "
+        value, low, high = (
+            "" if v is None else f"{v:+.2f}" if rank else points(v) for v in (r["difference"], r["low"], r["high"])
+        )
+        known = r["low"] is not None and r["tells"] == TELLS
+        mark = "  ✓" if known and (r["low"] > 0 or r["high"] < 0) else "   "
+        ends = "–" if r["low"] is None else f"{low} … {high}"
         names = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS.get(r["metric"], r["metric"]))
-        return title(Path(r["first"]).name), *names, value, f"{low} … {high}{mark}", f"{r['p_value']:.4f}"
+        cells = (title(Path(r["first"]).name), *names, value, f"{ends}{mark}", f"{r['p_value']:.4f}", r["tells"])
+        return _grey(cells) if r["tells"] == CANNOT_TELL else cells
 
     rows = map(row, differences.iter_rows(named=True))
-    table = _table(("", "test", "facet", "metric"), ("A − B", "95 % interval", "p"), rows)
-    table.caption = "In points (Rank in ranks); ✓: the interval excludes zero."
+    table = _table(("", "test", "facet", "metric"), ("A − B", "95 % interval", "p", "the test"), rows)
+    table.caption = "In points (Rank in ranks); ✓: the test tells, and the interval excludes zero."
     return table
 
 
 def _results(result: dict[str, Any]) -> Table:
+    from ml.evaluation.tells import CANNOT_TELL
     from ml.report.results import FACET_TITLES, SHORT_METRICS, SPLIT_TITLES, show
     from pipeline.tables import IGNORE_UNSEEN
 
-    def row(r: dict[str, Any]) -> tuple[str, ...]:
-        numbers = (r["value"], r["low"], r["high"], label_prior.get(key(r)))
-        value, low, high, other = (show(r["metric"], number) for number in numbers)
+    def row(r: dict[str, Any]) -> Sequence[str | Text]:
+        others = [references.get((baseline, *key(r))) for baseline in ("label_prior", "provider_alone")]
+        numbers = (r["value"], r["low"], r["high"], *others)
+        value, low, high, prior, alone = (show(r["metric"], number) for number in numbers)
         names = (SPLIT_TITLES[r["split"]], FACET_TITLES[r["facet"]], SHORT_METRICS[r["metric"]])
-        return *names, value, f"{low} … {high}", f"{r['n']:,}", other
+        ends = "–" if r["low"] is None else f"{low} … {high}"
+        cells = (*names, value, ends, f"{r['n']:,}", prior, alone, r["tells"])
+        return _grey(cells) if r["tells"] == CANNOT_TELL else cells
 
     key = itemgetter("split", "facet", "metric", "policy")
-    label_prior = {key(r): r["value"] for r in result["references"] if r["baseline"] == "label_prior"}
+    references = {(r["baseline"], *key(r)): r["value"] for r in result["references"]}
     shown = [r for r in result["results"] if r["policy"] == IGNORE_UNSEEN and r["metric"] in SHORT_METRICS]
     rows = (row(r) for r in shown if r["value"] is not None)
-    return _table(("test", "facet", "metric"), ("value", "95 % interval", "images", "label prior"), rows)
+    right = ("value", "95 % interval", "images", "label prior", "museum's name", "the test")
+    table = _table(("test", "facet", "metric"), right, rows)
+    table.caption = "\n".join(_told(result))
+    return table
+
+
+def _told(result: dict[str, Any]) -> list[str]:
+    """The verdict of each test: whether the predictions are better than what needs no eyes, and what it lacks."""
+    from ml.report.results import FACET_TITLES, SPLIT_TITLES
+
+    words = {
+        "better": "✓ surely better than what needs no eyes",
+        "worse": "✗ surely worse than the label prior",
+        "not surely": "not surely better than what needs no eyes",
+        "cannot tell": "no verdict",
+    }
+    lines = [f"{SPLIT_TITLES[split]}: {words[verdict]}." for split, verdict in result["verdicts"].items()]
+    lacking = [row for row in result["informativeness"] if row["missing"] and row["facet"] != "mean"]
+    lines += [f"{SPLIT_TITLES[r['split']]}, {FACET_TITLES[r['facet']]}, {r['tells']}: {r['missing']}" for r in lacking]
+    return lines
+
+
+def _grey(cells: Sequence[str]) -> tuple[Text, ...]:
+    """The cells of a row in grey, for a test that cannot tell."""
+    return tuple(Text(cell, style="bright_black") for cell in cells)

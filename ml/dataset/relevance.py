@@ -35,6 +35,13 @@ class Relevance:
         missed = np.zeros(len(lists), np.int32) if unseen is None else np.asarray(unseen, np.int32)
         return cls(starts, tags, np.ones(len(tags), bool), missed)
 
+    def of(self, images: np.ndarray) -> "Relevance":
+        """The relevance of these images (n,), in this order; an image may occur more than once."""
+        sizes = np.diff(self.starts)[images]
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        at = np.repeat(self.starts[images] - starts[:-1], sizes) + np.arange(starts[-1])
+        return Relevance(starts, self.tags[at], self.stated[at], self.unseen[images])
+
     def among(self, columns: np.ndarray, n_tags: int) -> "Relevance":
         """The relevance among some tags only, as positions in `columns`; nothing counts as unseen there."""
         position = np.full(n_tags, -1, np.int32)

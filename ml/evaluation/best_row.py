@@ -5,7 +5,8 @@ import polars as pl
 from ml.baselines import BASELINES, place_in_paper
 from pipeline.tables import IGNORE_UNSEEN
 
-NO_MODELS = ("label_prior", "oracle")  # ml/evaluation/reference.py: what every table needs, and nobody can use
+# ml/evaluation/reference.py: what every table needs, and nobody can use
+NO_MODELS = ("label_prior", "provider_alone", "oracle")
 READ_TITLES = tuple(key for key, row in BASELINES.items() if row.reads_title)
 
 

@@ -15,8 +15,18 @@ from ml.dataset.prediction_files import open_predictions
 from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.image_scores import ImageScores
-from ml.evaluation.intervals import divide, interval, resample, sum_by_group
+from ml.evaluation.informativeness import Informativeness, load_informativeness
+from ml.evaluation.intervals import (
+    divide,
+    interval,
+    jackknife_interval,
+    leave_one_out,
+    resample,
+    sum_by_group,
+    unit_weights,
+)
 from ml.evaluation.metrics import main_metrics
+from ml.evaluation.units import least_units, unit_of, units_of
 from pipeline import EVALUATED_SPLITS
 from pipeline.facets import FACETS, MEAN_FACETS
 from pipeline.settings import EvaluationSettings
@@ -69,8 +79,9 @@ def evaluate(
     loaded = load_dataset(dataset)
     rows: list[Row] = []
     for split in splits or predicted_splits(predictions):
-        scored = score_predictions(predictions, loaded, load_truth(loaded, split), settings, device=device)
-        rows += results_of(scored, loaded, settings)
+        truth = load_truth(loaded, split)
+        scored = score_predictions(predictions, loaded, truth, settings, device=device)
+        rows += results_of(scored, loaded, settings, load_informativeness(loaded, truth, settings))
     return rows
 
 
@@ -175,41 +186,58 @@ def _refuse_nan(batch: np.ndarray, images: np.ndarray, truth: Truth, name: str) 
 
 
 class Estimate(NamedTuple):
-    """One metric of a facet with its resamples (resamples,), and how many images and groups it counts."""
+    """One metric of a facet with its resamples, and how many images and units it counts."""
 
     value: float
-    resamples: np.ndarray
+    resamples: np.ndarray  # (resamples,); on the outer test (units,): without each provider
     images: int
-    groups: int
+    units: int
+    weights: np.ndarray  # (units,): the share of each unit
 
 
-def results_of(scored: Scored, dataset: Dataset, settings: EvaluationSettings) -> list[Row]:
-    """Rows of `results`: each facet's metrics, then their unweighted mean over the facets that have images."""
+def results_of(scored: Scored, dataset: Dataset, settings: EvaluationSettings, told: Informativeness) -> list[Row]:
+    """Rows of `results`: each facet's metrics, then their unweighted mean over the facets that can tell something.
+
+    Where no facet can tell, the mean is over all of them. A figure of too few units has no interval.
+    """
     tables = [_facet_metrics(scored, tags, settings) for tags in dataset.facets.values()]
-    estimates = dict(zip(dataset.facets, _estimates(tables, settings), strict=True))
-    averaged = mean_facets(dataset.facets)
-    has_mean = set(averaged) <= set(scored.predicted)
+    estimates = dict(zip(dataset.facets, _estimates(tables, scored.truth.name, settings), strict=True))
+    has_mean = set(mean_facets(dataset.facets)) <= set(scored.predicted)
     names = {"run": dataset.run, "baseline": scored.baseline, "seed": scored.seed, "split": scored.truth.name}
     rows: list[Row] = []
     for number, (metric, policy) in enumerate(tables[0].names):
         cells = [(facet, [facet], estimates[facet][number]) for facet in scored.predicted]
-        mean = _mean([estimates[facet][number] for facet in averaged] if has_mean else [])
-        for facet, counted, estimate in [*cells, ("mean", averaged, mean)]:
-            low, high = interval(estimate.resamples, estimate.groups, settings.confidence)
-            figures = {"value": estimate.value, "low": low[0], "high": high[0]}
+        mean = _mean([estimates[facet][number] for facet in told.averaged] if has_mean else [])
+        for facet, counted, estimate in [*cells, ("mean", told.averaged, mean)]:
+            low, high = _interval(estimate, scored.truth.name, settings)
+            figures: dict[str, float | None] = {"value": estimate.value, "low": low, "high": high}
             figures["ignored_share"] = _ignored_share(scored, counted, policy)
-            row = {**names, "facet": facet, "metric": metric, "policy": policy, "n": estimate.images}
-            rows.append(row | {name: six_digits(figure) for name, figure in figures.items()})
+            row = {**names, "facet": facet, "metric": metric, "policy": policy}
+            row |= {"n": estimate.images, "units": estimate.units}
+            figures |= told.beside(facet)
+            rows.append(row | {k: six_digits(v) for k, v in figures.items()} | {"tells": told.word(facet)})
     return rows
+
+
+def _interval(estimate: Estimate, split: str, settings: EvaluationSettings) -> tuple[float, float]:
+    """The interval over the units that the split varies; NaN with too few of them."""
+    if estimate.units < least_units(split, settings):
+        return np.nan, np.nan
+    if unit_of(split) == "provider":
+        return jackknife_interval(estimate.value, estimate.resamples, estimate.weights, settings.confidence)
+    low, high = interval(estimate.resamples, estimate.units, settings.confidence)
+    return float(low[0]), float(high[0])
 
 
 def _mean(estimates: Sequence[Estimate]) -> Estimate:
     """The unweighted mean of those that count images; NaN where none does."""
     known = [estimate for estimate in estimates if not np.isnan(estimate.value)]
     if not known:
-        return Estimate(np.nan, np.full(1, np.nan), 0, 0)
-    values, resamples, images, groups = zip(*known, strict=True)
-    return Estimate(float(np.mean(values)), np.mean(resamples, axis=0), sum(images), min(groups))
+        return Estimate(np.nan, np.full(1, np.nan), 0, 0, np.zeros(1))
+    values, resamples, images, units, weights = zip(*known, strict=True)
+    return Estimate(
+        float(np.mean(values)), np.mean(resamples, axis=0), sum(images), min(units), np.mean(weights, axis=0)
+    )
 
 
 def six_digits(value: float | None) -> float | None:
@@ -219,33 +247,33 @@ def six_digits(value: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class _FacetMetrics:
-    """A facet's metrics as sums and counts by group, with the images each one counts; calibration error is the last.
+    """A facet's metrics as sums and counts by unit, with the images each one counts; calibration error is the last.
 
     `gaps` is None where the scores are no probabilities.
     """
 
     names: list[tuple[str, str]]  # (metric, policy)
-    sums: np.ndarray  # (groups, metrics - 1)
+    sums: np.ndarray  # (units, metrics - 1)
     counts: np.ndarray
-    gaps: np.ndarray | None  # (groups, bins)
+    gaps: np.ndarray | None  # (units, bins)
     images: np.ndarray  # (metrics,)
 
 
 def _facet_metrics(scored: Scored, tags: FacetTags, settings: EvaluationSettings) -> _FacetMetrics:
-    scores, groups = scored.facets[tags.facet], scored.truth.groups
-    n_groups = int(groups.max()) + 1
+    scores, units = scored.facets[tags.facet], units_of(scored.truth)
+    n_units = int(units.max()) + 1
     kept = [number for number, (name, _) in enumerate(scores.names) if name != "confidence"]
     values = scores.values[:, kept]
-    per_image = sum_by_group(values, groups, n_groups)
+    per_image = sum_by_group(values, units, n_units)
     pairs, pair_names = _pair_metrics(scores.relevance, scores.hits, tags, settings)
-    per_pair = sum_by_group(pairs, groups[scores.relevance.images], n_groups)
+    per_pair = sum_by_group(pairs, units[scores.relevance.images], n_units)
     images = [(~np.isnan(column)).sum() for column in values.T]
     images += [len(np.unique(scores.relevance.images[~np.isnan(column)])) for column in pairs.T]
     return _FacetMetrics(
         [scores.names[n] for n in kept] + [(name, IGNORE_UNSEEN) for name in (*pair_names, "calibration_error")],
         np.hstack([per_image.sums, per_pair.sums]),
         np.hstack([per_image.counts, per_pair.counts]),
-        _calibration_gaps(scored, tags.facet, settings),
+        _calibration_gaps(scored, tags.facet, units, settings),
         np.array([*images, images[0]]),
     )
 
@@ -288,27 +316,29 @@ def hits_of_parents(relevance: Relevance, hits: np.ndarray, parents: np.ndarray)
     return np.where((parent >= 0) & (keys[at] == first_key + parent), hits[at], np.nan)
 
 
-def _estimates(tables: Sequence[_FacetMetrics], settings: EvaluationSettings) -> list[list[Estimate]]:
+def _estimates(tables: Sequence[_FacetMetrics], split: str, settings: EvaluationSettings) -> list[list[Estimate]]:
     """The metrics of every facet, all from the same resamples, so that means over facets can be resampled too."""
     no_gaps = np.zeros((len(tables[0].sums), 1))
     parts = [part for table in tables for part in (table.sums, table.counts)]
     parts += [no_gaps if table.gaps is None else table.gaps for table in tables]
     stacked = np.hstack(parts)
-    totals = np.vstack([stacked.sum(0), resample(stacked, settings.resamples, settings.seed)])
-    split = np.split(totals, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
+    by_provider = unit_of(split) == "provider"
+    again = leave_one_out(stacked) if by_provider else resample(stacked, settings.resamples, settings.seed)
+    totals = np.vstack([stacked.sum(0), again])
+    parted = np.split(totals, np.cumsum([part.shape[1] for part in parts])[:-1], axis=1)
     estimates = []
     for number, table in enumerate(tables):
-        sums, counts, gaps = split[2 * number], split[2 * number + 1], split[2 * len(tables) + number]
+        sums, counts, gaps = parted[2 * number], parted[2 * number + 1], parted[2 * len(tables) + number]
         error = np.full(len(totals), np.nan) if table.gaps is None else divide(np.abs(gaps).sum(1), counts[:, 0])
         metrics = np.column_stack([divide(sums, counts), error])
-        groups = (table.counts > 0).sum(0)
-        columns = zip(metrics.T, table.images, np.append(groups, groups[0]), strict=True)
-        estimates.append([Estimate(column[0], column[1:], int(n), int(g)) for column, n, g in columns])
+        weights = [unit_weights(table.counts[:, [number]]) for number in [*range(table.counts.shape[1]), 0]]
+        columns = zip(metrics.T, table.images, weights, strict=True)
+        estimates.append([Estimate(column[0], column[1:], int(n), int((w > 0).sum()), w) for column, n, w in columns])
     return estimates
 
 
-def _calibration_gaps(scored: Scored, facet: str, settings: EvaluationSettings) -> np.ndarray | None:
-    """Per group and bin, best score minus right answer, summed over images; None where scores are no probabilities.
+def _calibration_gaps(scored: Scored, facet: str, units: np.ndarray, settings: EvaluationSettings) -> np.ndarray | None:
+    """Per unit and bin, best score minus right answer, summed over images; None where scores are no probabilities.
 
     Guo et al. 2017: images fall into bins of equal width by the best tag's score; the expected calibration error is
     the mean over images of the absolute gap of their bin.
@@ -318,11 +348,11 @@ def _calibration_gaps(scored: Scored, facet: str, settings: EvaluationSettings) 
     counted = ~np.isnan(confidence)
     if not counted.any() or confidence[counted].min() < 0 or confidence[counted].max() > 1:
         return None
-    n_bins, n_groups = settings.calibration_bins, int(scored.truth.groups.max()) + 1
+    n_bins, n_units = settings.calibration_bins, int(units.max()) + 1
     bins = np.minimum((confidence[counted] * n_bins).astype(int), n_bins - 1)
-    cells = scored.truth.groups[counted] * n_bins + bins
-    gaps = np.bincount(cells, weights=confidence[counted] - right[counted], minlength=n_groups * n_bins)
-    return gaps.reshape(n_groups, n_bins)
+    cells = units[counted] * n_bins + bins
+    gaps = np.bincount(cells, weights=confidence[counted] - right[counted], minlength=n_units * n_bins)
+    return gaps.reshape(n_units, n_bins)
 
 
 def _ignored_share(scored: Scored, facets: Sequence[str], policy: str) -> float | None:

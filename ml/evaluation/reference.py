@@ -1,4 +1,4 @@
-"""The two reference rows of every table: the label prior, and the oracle with a perfect ranking."""
+"""The reference rows of every table: the label prior, the museum's name alone, and the oracle's perfect ranking."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,32 +9,37 @@ from ml.dataset.ground_truth import Dataset, Truth, load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.evaluate import Row, Scored, Source, results_of, score_source
+from ml.evaluation.informativeness import load_informativeness
+from ml.evaluation.rankings import ProviderFrequencies, prior_scores, provider_frequencies
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
 
-PRIOR, ORACLE = "label_prior", "oracle"
+PRIOR, PROVIDER, ORACLE = "label_prior", "provider_alone", "oracle"
+REFERENCES = (PRIOR, PROVIDER, ORACLE)  # what every table needs, and nobody can use
 
 
 def reference_rows(
     dataset: Path, splits: tuple[str, ...] = TEST_SPLITS, settings: EvaluationSettings | None = None
 ) -> list[Row]:
-    """Rows of `results` for the label prior and the oracle."""
+    """Rows of `results` for the reference rows."""
     settings = settings or EvaluationSettings()
     loaded = load_dataset(dataset)
     rows: list[Row] = []
     for split in splits:
         truth = load_truth(loaded, split)
-        for scored in (score_prior(loaded, truth, settings), score_oracle(loaded, truth, settings)):
-            rows += results_of(scored, loaded, settings)
+        told = load_informativeness(loaded, truth, settings)
+        for scored in score_references(loaded, truth, settings):
+            rows += results_of(scored, loaded, settings, told)
     return rows
 
 
-def prior_scores(tags: FacetTags) -> np.ndarray:
-    """One score per tag: the rank of its number of training images, equal where the numbers are equal.
-
-    Ranks, not counts: they are exact in float16 up to 2,048 different numbers.
-    """
-    return np.unique(tags.n_train, return_inverse=True)[1].astype(np.float16)
+def score_references(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Iterator[Scored]:
+    """The reference rows on one split; without training images there is no row of the museum's name."""
+    yield score_prior(dataset, truth, settings)
+    frequencies = provider_frequencies(dataset)
+    if frequencies is not None:
+        yield score_provider(frequencies, dataset, truth, settings)
+    yield score_oracle(dataset, truth, settings)
 
 
 def score_prior(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:
@@ -46,6 +51,19 @@ def score_prior(dataset: Dataset, truth: Truth, settings: EvaluationSettings) ->
             yield np.tile(scores, (len(images), 1)), images
 
     return score_source(Source(PRIOR, 0, PRIOR, batches), dataset, truth, settings)
+
+
+def score_provider(
+    frequencies: ProviderFrequencies, dataset: Dataset, truth: Truth, settings: EvaluationSettings
+) -> Scored:
+    """What the name of its provider says of an image: tags by their frequency in that provider's training images."""
+    names = truth.images["data_provider"].fill_null("").to_numpy()
+
+    def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for images in _slices(len(truth.groups), settings.batch_rows):
+            yield frequencies.scores(tags, names[images]), images
+
+    return score_source(Source(PROVIDER, 0, PROVIDER, batches), dataset, truth, settings)
 
 
 def score_oracle(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Scored:

@@ -1,6 +1,6 @@
-"""Scores the whole benchmark of a run: all predictions of a storage folder, the label prior and the oracle."""
+"""Scores the whole benchmark of a run: all predictions of a storage folder, the reference rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,29 +16,34 @@ from ml.dataset.tag_list import FacetTags
 from ml.evaluation.breakdowns import breakdowns_of
 from ml.evaluation.comparisons import compare_rows, main_ratios
 from ml.evaluation.evaluate import Row, Scored, results_of, score_predictions
+from ml.evaluation.exchanged import EXCHANGED, exchanged_ratios
 from ml.evaluation.image_scores import ImageScores
+from ml.evaluation.informativeness import Informativeness, load_informativeness
+from ml.evaluation.intervals import Ratios
 from ml.evaluation.losses import losses_of
-from ml.evaluation.reference import ORACLE, score_oracle, score_prior
+from ml.evaluation.reference import ORACLE, REFERENCES, score_references
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
+from pipeline.tables import BREAKDOWNS, COMPARISONS, INFORMATIVENESS, RESULTS
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The tables `results`, `breakdowns` and `comparisons` of a run."""
+    """The tables `results`, `breakdowns`, `comparisons` and `informativeness` of a run."""
 
     results: pl.DataFrame
     breakdowns: pl.DataFrame
     comparisons: pl.DataFrame
+    informativeness: pl.DataFrame
 
 
 def evaluate_benchmark(
     storage: Path, settings: EvaluationSettings | None = None, rows: Sequence[str] | None = None
 ) -> Benchmark:
-    """Score `<storage>/predictions/<row>` on both test sets of `<storage>/dataset`, with the two reference rows.
+    """Score `<storage>/predictions/<row>` on both test sets of `<storage>/dataset`, with the reference rows.
 
-    Without `rows`, every folder there is. Every pair of rows is compared, and every row with the label prior.
+    Without `rows`, every folder there is. Every pair of rows is compared, and every row with the label prior, with the
+    museum's name alone, and with its own scores given to other pictures.
     Raises EvaluationError where there are no predictions, or some do not fit the dataset.
     """
     settings = settings or EvaluationSettings()
@@ -47,35 +52,77 @@ def evaluate_benchmark(
     results: list[Row] = []
     breakdowns: list[Row] = []
     comparisons = [COMPARISONS.empty()]
+    informativeness: list[Row] = []
     for split in TEST_SPLITS:
         truth = load_truth(dataset, split)
-        ratios = {}
+        told = load_informativeness(dataset, truth, settings)
+        informativeness += told.rows(dataset.run)
+        ratios: dict[str, Ratios] = {}
         for scored, depths in score_rows(folders, dataset, truth, settings):
-            results += results_of(scored, dataset, settings)
+            results += results_of(scored, dataset, settings, told)
             breakdowns += breakdowns_of(scored, dataset, depths)
             if scored.baseline != ORACLE:
                 ratios[scored.baseline] = main_ratios(scored)
         if split == "outer_test":
             breakdowns += losses_of(folders, dataset, truth, settings)
-        comparisons.append(compare_rows(ratios, list(combinations(ratios, 2)), dataset, split, settings))
+        pairs = [pair for pair in combinations(ratios, 2) if not set(pair) <= set(REFERENCES)]
+        comparisons.append(compare_rows(ratios, pairs, dataset, told, split, settings))
+        comparisons.append(_compare_exchanged(folders, ratios, dataset, truth, told, settings))
     return Benchmark(
         RESULTS.frame(results).sort(RESULTS.key),
         BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key),
         pl.concat(comparisons).sort(COMPARISONS.key),
+        INFORMATIVENESS.frame(informativeness).sort(INFORMATIVENESS.key),
     )
 
 
 def score_rows(
     folders: Sequence[Path], dataset: Dataset, truth: Truth, settings: EvaluationSettings
 ) -> Iterator[tuple[Scored, dict[str, dict[int, ImageScores]]]]:
-    """Each row of the benchmark scored on one split, as a whole and by depth; the label prior and the oracle last."""
+    """Each row of the benchmark scored on one split, as a whole and by depth; the reference rows last."""
     for folder in folders:
         scored = score_predictions(folder, dataset, truth, settings)
         lists = [dataset.facets[facet] for facet in scored.predicted if len(dataset.facets[facet])]
         depths = {tags.facet: score_depths(folder, dataset, truth, tags, settings) for tags in lists}
         yield scored, depths
-    yield score_prior(dataset, truth, settings), {}
-    yield score_oracle(dataset, truth, settings), {}
+    for scored in score_references(dataset, truth, settings):
+        yield scored, {}
+
+
+def compare_to_references(
+    folder: Path, dataset: Dataset, truth: Truth, told: Informativeness, settings: EvaluationSettings
+) -> pl.DataFrame:
+    """COMPARISONS of one predictions folder with what needs no eyes: the rows that `verdicts.TO_BEAT` names."""
+    row = folder.name
+    scored = [score_predictions(folder, dataset, truth, settings, further=False)]
+    scored += [each for each in score_references(dataset, truth, settings) if each.baseline != ORACLE]
+    ratios = {row: main_ratios(scored[0])} | {each.baseline: main_ratios(each) for each in scored[1:]}
+    pairs = [(row, second) for second in ratios if second != row]
+    known = compare_rows(ratios, pairs, dataset, told, truth.name, settings)
+    return pl.concat([known, _compare_exchanged([folder], ratios, dataset, truth, told, settings)])
+
+
+def _compare_exchanged(
+    folders: Sequence[Path],
+    ratios: Mapping[str, Ratios],
+    dataset: Dataset,
+    truth: Truth,
+    told: Informativeness,
+    settings: EvaluationSettings,
+) -> pl.DataFrame:
+    """COMPARISONS of each folder's row with its own scores, given to other pictures."""
+    own = {folder.name: ratios[folder.name] for folder in folders}
+    blind = {f"{folder.name} {EXCHANGED}": _exchanged(folder, dataset, truth, settings) for folder in folders}
+    pairs = [(row, f"{row} {EXCHANGED}") for row in own]
+    compared = compare_rows(own | blind, pairs, dataset, told, truth.name, settings)
+    return compared.with_columns(second=pl.lit(EXCHANGED))
+
+
+def _exchanged(folder: Path, dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Ratios:
+    def score(other: Truth) -> Scored:
+        return score_predictions(folder, dataset, other, settings, further=False)
+
+    return exchanged_ratios(score, truth, settings)
 
 
 def prediction_folders(storage: Path, rows: Sequence[str] | None = None) -> list[Path]:

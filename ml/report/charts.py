@@ -13,7 +13,8 @@ import polars as pl
 from markupsafe import Markup
 
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.reference import PRIOR
+from ml.evaluation.reference import PRIOR, PROVIDER
+from ml.evaluation.tells import CANNOT_TELL, TELLS
 from ml.report.results import SPLIT_TITLES, ordered_baselines, title
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
@@ -67,16 +68,21 @@ def _error_bars(value: pl.Series, low: pl.Series, high: pl.Series) -> dict[str, 
 def rows_chart(results: pl.DataFrame) -> go.Figure:
     """Mean R-Precision of every row on both tests, with intervals."""
     figure = go.Figure()
-    rows = [*ordered_baselines(results["baseline"].to_list()), PRIOR]
+    rows = [*ordered_baselines(results["baseline"].to_list()), PROVIDER, PRIOR]
     for split, colour, symbol in zip(TEST_SPLITS, (BLUE, ORANGE), ("circle", "diamond"), strict=True):
         part = results.filter(split=split, facet="mean", metric="r_precision", policy=IGNORE_UNSEEN)
         shown = pl.DataFrame({"baseline": rows}).join(part, on="baseline", maintain_order="left").drop_nulls("value")
+        words = shown["tells"].drop_nulls().unique().to_list()
         figure.add_scatter(
-            name=SPLIT_TITLES[split],
+            name=f"{SPLIT_TITLES[split]}{f' ({words[0]})' if words and words[0] != TELLS else ''}",
             mode="markers",
             x=shown["value"].to_list(),
             y=[title(row) for row in shown["baseline"]],
-            marker={"color": colour, "size": 10, "symbol": symbol},
+            marker={
+                "color": GREY if words == [CANNOT_TELL] else colour,
+                "size": 10,
+                "symbol": f"{symbol}-open" if words and words[0] != TELLS else symbol,
+            },
             error_x=_error_bars(shown["value"], shown["low"], shown["high"]),
         )
     figure.update_yaxes(autorange="reversed")

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import polars as pl
 
 from ml.evaluation.evaluate import facets_of
-from ml.report.results import SPLIT_TITLES, Difference, lookup, points, title
+from ml.evaluation.tells import TELLS
+from ml.evaluation.verdicts import Difference, difference_of, turned
+from ml.report.results import SPLIT_TITLES, lookup, points, title
 from pipeline.facets import ALL_FACETS, FACET_OF
 from pipeline.settings import EvaluationSettings
 
@@ -75,23 +77,29 @@ class _Pairs:
         first, second = self.row(first_name, split), self.row(second_name, split)
         if first is None or second is None:
             return "this run has no row for one side of it"
+        test = SPLIT_TITLES[split].lower()
+        known = None
         if r := self.rows.get((first, second, split, facet)):
-            return Difference(first, second, split, facet, r["difference"], r["low"], r["high"])
-        if r := self.rows.get((second, first, split, facet)):
-            return Difference(first, second, split, facet, -r["difference"], -r["high"], -r["low"])
-        return f"this run does not have both {title(first)} and {title(second)} on the {SPLIT_TITLES[split].lower()}"
+            known = difference_of(r)
+        elif r := self.rows.get((second, first, split, facet)):
+            known = turned(difference_of(r))
+        if known is None:
+            return f"this run does not have both {title(first)} and {title(second)} on the {test}"
+        if known.verdict == "cannot tell":
+            return f"the {test} carries no verdict"
+        return known
 
 
 def _ahead(claim: str, differences: Sequence[Difference | str]) -> Finding:
     """Holds if every interval lies above 0, fails if one lies below, else undecided."""
     known = tuple(entry for entry in differences if isinstance(entry, Difference))
-    against = [d for d in known if d.high < 0]
+    against = [d for d in known if d.verdict == "worse"]
     if against:
         worst = min(against, key=lambda d: d.difference)
         return Finding(claim, "fails", f"{_name(worst.second)} is surely better than {_name(worst.first)}.", known)
     if missing := next((entry for entry in differences if isinstance(entry, str)), None):
         return Finding(claim, "not tested", f"It cannot be tested in full: {missing}.", known)
-    open_ = [d for d in known if d.low <= 0]
+    open_ = [d for d in known if d.verdict != "better"]
     if open_:
         closest = min(open_, key=lambda d: d.difference)
         because = f"{_name(closest.first)} and {_name(closest.second)} are too close for these images to decide."
@@ -118,9 +126,10 @@ def _equal(claim: str, difference: Difference | str, within: float) -> Finding:
     if isinstance(difference, str):
         return Finding(claim, "not tested", f"It cannot be tested: {difference}.", ())
     margin = f"{100 * within:g} points"
-    if -within <= difference.low and difference.high <= within:
+    low, high = difference.ends
+    if -within <= low and high <= within:
         return Finding(claim, "holds", f"The difference is surely smaller than {margin}.", (difference,))
-    if difference.low > within or difference.high < -within:
+    if low > within or high < -within:
         return Finding(claim, "fails", f"The difference is surely larger than {margin}.", (difference,))
     return Finding(claim, "undecided", f"The interval reaches beyond {margin} and does not exclude it.", (difference,))
 
@@ -136,7 +145,7 @@ def _rare(results: pl.DataFrame, settings: EvaluationSettings) -> Finding:
         "than the tag itself."
     )
     gains = results.filter(
-        pl.col("baseline").is_in(VISION) & pl.col("value").is_not_null(),
+        pl.col("baseline").is_in(VISION) & pl.col("value").is_not_null() & pl.col("low").is_not_null(),
         metric="rare_tag_parent_gain",
         split="inner_test",
         facet=facet.key,
@@ -144,13 +153,14 @@ def _rare(results: pl.DataFrame, settings: EvaluationSettings) -> Finding:
     differences = [
         Difference(f"{r['baseline']}: parents", "the tags", r["split"], r["facet"], r["value"], r["low"], r["high"])
         for r in gains.sort("baseline").iter_rows(named=True)
+        if (r["tells"] or TELLS) == TELLS
     ]
     if not differences:
-        missing = f"no vision row has rare {facet.plural} with a parent on the inner test"
+        missing = f"no vision row has enough rare {facet.plural} with a parent on the inner test"
         return Finding(claim, "not tested", f"It cannot be tested: {missing}.", ())
     finding = _ahead(claim, differences)
     if finding.verdict == "fails":
-        against = [_name(d.first).partition(":")[0] for d in differences if d.high < 0]
+        against = [_name(d.first).partition(":")[0] for d in differences if d.verdict == "worse"]
         return replace(finding, because=f"With {', '.join(against)} the tags are surely found more often.")
     if finding.verdict == "undecided":
         return replace(finding, because="At least one interval holds zero: too close for these images to decide.")
@@ -167,7 +177,8 @@ def describe(difference: Difference) -> str:
     where = SPLIT_TITLES[difference.split].lower()
     if difference.facet != "mean":
         where = f"{where}, {FACET_OF[difference.facet].plural}"
+    low, high = difference.ends
     return (
         f"{_name(difference.first)} − {_name(difference.second)} ({where}): {points(difference.difference)} points, "
-        f"95 % interval {points(difference.low)} to {points(difference.high)}"
+        f"95 % interval {points(low)} to {points(high)}"
     )

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from rich.console import Group
 from rich.table import Table as RichTable
 
 from ml.baselines import BASELINES, Clip, place_in_paper
-from ml.evaluation.reference import ORACLE, PRIOR
+from ml.evaluation.reference import PRIOR, REFERENCES
+from ml.evaluation.tells import CANNOT_TELL, TELLS
+from ml.evaluation.verdicts import Standing, Verdict, standings
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
 from pipeline.tables import IGNORE_UNSEEN
@@ -29,11 +31,12 @@ TITLES = json.loads(Path(__file__).with_name("titles.json").read_text(encoding="
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of a table, with its interval where there is one."""
+    """One figure of a table, with its interval where there is one, and what its test can tell."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    tells: str = TELLS
 
 
 def title(baseline: str) -> str:
@@ -51,7 +54,7 @@ def published() -> pl.DataFrame:
 
 def ordered_baselines(baselines: Sequence[str]) -> list[str]:
     """Rows in the order of the paper's tables, then by name, without the reference rows."""
-    return sorted(set(baselines) - {PRIOR, ORACLE}, key=place_in_paper)
+    return sorted(set(baselines) - set(REFERENCES), key=place_in_paper)
 
 
 def facets_in(results: pl.DataFrame) -> list[str]:
@@ -66,7 +69,7 @@ def lookup(frame: pl.DataFrame) -> dict[tuple[str, str, str, str], Cell]:
         frame = frame.filter(policy=IGNORE_UNSEEN)
     return {
         (row["baseline"], row["split"], row["facet"], row["metric"]): Cell(
-            row["value"], row.get("low"), row.get("high")
+            row["value"], row.get("low"), row.get("high"), row.get("tells") or TELLS
         )
         for row in frame.iter_rows(named=True)
     }
@@ -116,34 +119,6 @@ def costs_of(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
     return {row: {"weights": model.get("weights", ""), **(model.get("cost") or {})} for row, model in models.items()}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A paired difference on the same images: first minus second, in R-Precision."""
-
-    first: str
-    second: str
-    split: str
-    facet: str  # mean, or the only facet that a row predicts
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> str:
-        """Whether the first row is better or worse than the second, if the whole interval says so."""
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "not surely"
-
-
-def against_prior(comparisons: pl.DataFrame) -> dict[tuple[str, str], Difference]:
-    """By row and split the paired difference to the label prior, of the mean or of a single head's facet."""
-    rows = comparisons.filter(metric="r_precision", second=PRIOR).filter(pl.col("difference").is_not_null())
-    rows = rows.select(field.name for field in fields(Difference))
-    return {
-        (row["first"], row["split"]): Difference(**row)
-        for row in rows.sort(pl.col("facet") == "mean", "facet").iter_rows(named=True)  # the mean comes last and wins
-    }
-
-
 def points(value: float) -> str:
     """A difference in points, with its sign."""
     return f"{100 * value:+.1f}".replace("-", "−")
@@ -152,19 +127,42 @@ def points(value: float) -> str:
 def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Path) -> Group:
     """The benchmark for a terminal, 80 columns wide: this run, its reference rows, and the paper's rows, kept apart.
 
-    Below, for each row, how far it is ahead of the label prior, with the interval, and what it costs.
+    Below, for each row, how far it is ahead of the label prior, with the interval, and what it costs. Figures of tests
+    that cannot tell are grey.
     """
     baselines, paper = ordered_baselines(results["baseline"].to_list()), published()
     models, facets = read_models(storage, baselines), facets_in(results)
     chance = rows_by_chance(models)
     not_comparable = "The paper's rows (other images and splits: not to be compared row by row)"
+    references = [row for row in REFERENCES if row in set(results["baseline"])]
     return Group(
         "Means over facets, inner (in) and outer (out) test; R-P by facet: inner test.",
+        *cannot_tell_sentences(results),
         _results_section(f"This run, weights: {weights_of(models)}", baselines, facets, results, chance),
-        _results_section("Reference rows of this run", [PRIOR, ORACLE], facets, results),
+        _results_section("Reference rows of this run", references, facets, results),
         _results_section(not_comparable, ordered_baselines(paper["baseline"].to_list()), facets, paper),
         _prior_section([row for row in baselines if row not in chance], comparisons, costs_of(models)),
     )
+
+
+def words(results: pl.DataFrame) -> dict[tuple[str, str], str]:
+    """By split and facet what the test can tell."""
+    rows = results.select("split", "facet", "tells").unique().sort("split", "facet")
+    return {(split, facet): word for split, facet, word in rows.iter_rows() if word is not None}
+
+
+def cannot_tell_sentences(results: pl.DataFrame) -> list[str]:
+    """A sentence for each split that cannot tell in some facets, which are grey and not in its mean."""
+    told = words(results)
+    sentences = []
+    for split in TEST_SPLITS:
+        grey = [facet for facet in facets_in(results) if told.get((split, facet)) == CANNOT_TELL]
+        names = ", ".join(FACET_OF[facet].plural for facet in grey)
+        if told.get((split, "mean")) == CANNOT_TELL:
+            sentences.append(f"The {SPLIT_TITLES[split].lower()} cannot tell in any facet: grey, without a verdict.")
+        elif grey:
+            sentences.append(f"The {SPLIT_TITLES[split].lower()} cannot tell in {names}: grey, not in the mean.")
+    return sentences
 
 
 def _section(heading: str, columns: Sequence[tuple[str, int]]) -> RichTable:
@@ -181,19 +179,26 @@ def _section(heading: str, columns: Sequence[tuple[str, int]]) -> RichTable:
 def _results_section(
     heading: str, baselines: Sequence[str], facets: Sequence[str], frame: pl.DataFrame, chance: Sequence[str] = ()
 ) -> RichTable:
-    """The figures of the rows; those by chance are named below instead."""
+    """The figures of the rows; those by chance are named below instead, those of tests that cannot tell are grey."""
+    cells = {key: cell for key, cell in lookup(frame).items() if key[0] not in chance}
+    keys = [(split, "mean", metric) for split in TEST_SPLITS for metric in METRICS]
+    keys += [("inner_test", facet, "r_precision") for facet in facets]
+    told = words(frame) if "tells" in frame.columns else {}
+    grey = [told.get((split, facet)) == CANNOT_TELL for split, facet, _ in keys]
     columns = [
         (f"{CONSOLE_METRICS[metric]}\n{at}", 4 + (metric == METRICS[-1])) for at in ("in", "out") for metric in METRICS
     ]
-    table = _section(heading, [*columns, *((f"R-P\n{FACET_OF[facet].short}", 4) for facet in facets)])
-    cells = {key: cell for key, cell in lookup(frame).items() if key[0] not in chance}
+    columns += [(f"R-P\n{FACET_OF[facet].short}", 4) for facet in facets]
+    if any(grey):  # a pipe has no colours
+        columns = [(f"{name}\n{'grey' if g else ''}", width) for (name, width), g in zip(columns, grey, strict=True)]
+    table = _section(heading, columns)
     if chance:
         table.caption = "\n".join(f"– {title(row)}: {BY_CHANCE}" for row in chance)
         table.caption_justify = "left"
     for baseline in baselines:
-        keys = [(baseline, split, "mean", metric) for split in TEST_SPLITS for metric in METRICS]
-        keys += [(baseline, "inner_test", facet, "r_precision") for facet in facets]
-        table.add_row(title(baseline), *(show(key[3], cells[key].value if key in cells else None) for key in keys))
+        shown = [show(key[2], cells[baseline, *key].value if (baseline, *key) in cells else None) for key in keys]
+        greyed = [f"[bright_black]{text}[/]" if g else text for text, g in zip(shown, grey, strict=True)]
+        table.add_row(title(baseline), *greyed)
     return table
 
 
@@ -202,16 +207,32 @@ def _prior_section(
 ) -> RichTable:
     columns = [("inner test", 22), ("outer test", 22), ("train\ns", 6), ("ms an\nimage", 6)]
     table = _section("Ahead of the label prior? R-Precision in points, paired, 95 % interval", columns)
-    differences = against_prior(comparisons)
-    marks = {"better": "[green]✓[/]", "worse": "[red]✗[/]", "not surely": "·"}
+    found = standings(comparisons)
     for baseline in baselines:
-        both = [differences.get((baseline, split)) for split in TEST_SPLITS]
-        cells = [
-            f"{points(d.difference)} ({points(d.low)}…{points(d.high)}) {marks[d.verdict]}" if d else "–" for d in both
-        ]
+        cells = [_standing_cell(found.get((baseline, split))) for split in TEST_SPLITS]
         cost = costs.get(baseline, {})
         numbers = [cost.get("training_s"), cost.get("ms_per_image")]
         table.add_row(title(baseline), *cells, *("–" if n is None else f"{n:,.0f}" for n in numbers))
-    table.caption = "✓ surely better, ✗ surely worse, · not to be told with these images"
+    table.caption = (
+        "✓ surely better than the prior, the museum's name and its own scores with the\n"
+        "pictures exchanged; ✗ surely worse than the prior; · not to be told with these\n"
+        "images; ○ this test carries no verdict"
+    )
     table.caption_justify = "left"
     return table
+
+
+MARKS: dict[Verdict, str] = {
+    "better": "[green]✓[/]", "worse": "[red]✗[/]", "not surely": "·", "cannot tell": "[bright_black]○[/]",
+}  # fmt: skip
+
+
+def _standing_cell(standing: Standing | None) -> str:
+    """The difference to the label prior with its interval, and the mark of the verdict."""
+    if standing is None or PRIOR not in standing.differences:
+        return "–"
+    d = standing.differences[PRIOR]
+    interval = "" if d.low is None or d.high is None else f" ({points(d.low)}…{points(d.high)})"
+    text = f"{points(d.difference)}{interval}"
+    grey = d.tells == CANNOT_TELL
+    return f"{f'[bright_black]{text}[/]' if grey else text} {MARKS[standing.verdict]}"

@@ -8,8 +8,10 @@ import polars as pl
 
 from ml.dataset.ground_truth import Dataset
 from ml.evaluation.best_row import best_row
+from ml.evaluation.exchanged import EXCHANGED
 from ml.evaluation.reference import PRIOR
 from ml.evaluation.score_run import Benchmark
+from ml.evaluation.verdicts import Standing, standings
 from ml.report import charts
 from ml.report.charts import Chart, page_chart
 from ml.report.dataset_section import dataset_charts, vocabulary_trees
@@ -19,7 +21,6 @@ from ml.report.losses import losses_section
 from ml.report.results import (
     SPLIT_TITLES,
     Cell,
-    against_prior,
     costs_of,
     facets_in,
     lookup,
@@ -29,7 +30,7 @@ from ml.report.results import (
     weights_of,
 )
 from ml.report.samples import sample_records, tag_labels
-from ml.report.tables import ShownTable, closer_table, cost_table
+from ml.report.tables import ShownTable, closer_table, cost_table, informative_table
 from pipeline import TEST_SPLITS
 from pipeline.curation.corrections import decisions_as_corrections
 from pipeline.facets import FACET_OF
@@ -59,8 +60,8 @@ def build_page(
         "unannotated": unannotated(results),
         "images": images_by_split(storage),
         "n_tags": sum(len(tags) for tags in dataset.facets.values()),
-        "best_rows": best_rows(results),
-        "better": better_than_prior(benchmark.comparisons),
+        "answers": answers(benchmark),
+        "informative": informative_table(benchmark.informativeness),
         "tables": tables,
         "ignored": ignored_shares(results),
         "findings": findings,
@@ -93,34 +94,60 @@ def images_by_split(storage: Path) -> dict[str, int]:
     return {name: counts[split] for split, name in names.items() if split in counts}
 
 
-class BestRow(NamedTuple):
-    """The best row of a test, beside the label prior."""
+class Bar(NamedTuple):
+    """A figure of R-Precision, for the bars of the first screen."""
+
+    label: str
+    value: float
+    kind: str  # blind: needs no picture; row: the best row; bound: what pictures can give
+
+
+class Answer(NamedTuple):
+    """What one test says to the question whether a model sees or knows the museum, for the best row of the test."""
 
     split: str
-    name: str
-    cell: Cell
-    prior: Cell
+    word: str
+    lacking: list[tuple[str, str]]  # by facet, what is missing
+    better: int  # rows with a ✓
+    rows: int
+    best: Standing | None
+    cell: Cell | None  # of the best row
+    bars: list[Bar]
 
 
-def best_rows(results: pl.DataFrame) -> list[BestRow]:
-    """The best row of each test by mean R-Precision; none for a test where no row has a mean."""
-    cells = lookup(results)
-    best = [(split, row) for split in TEST_SPLITS if (row := best_row(results, split))]
-    return [
-        BestRow(split, title(row), *(cells[key, split, "mean", "r_precision"] for key in (row, PRIOR)))
-        for split, row in best
-    ]
-
-
-def better_than_prior(comparisons: pl.DataFrame) -> list[tuple[int, int, str]]:
-    """For each test, how many rows are surely better than the label prior, and of how many."""
-    differences = against_prior(comparisons)
-    counts = []
+def answers(benchmark: Benchmark) -> list[Answer]:
+    """For each test what it can tell, how many rows have a ✓, and what the best one owes to its pictures."""
+    found, cells = standings(benchmark.comparisons), lookup(benchmark.results)
+    given = []
     for split in TEST_SPLITS:
-        verdicts = [difference.verdict for (_, where), difference in differences.items() if where == split]
-        if verdicts:
-            counts.append((verdicts.count("better"), len(verdicts), split))
-    return counts
+        told = benchmark.informativeness.filter(split=split)
+        of_mean = told.filter(facet="mean").to_dicts()
+        if not of_mean:
+            continue
+        of_split = [standing for (_, where), standing in found.items() if where == split]
+        better = sum(standing.verdict == "better" for standing in of_split)
+        row = best_row(benchmark.results, split) or ""
+        cell, best = cells.get((row, split, "mean", "r_precision")), found.get((row, split))
+        bars = _bars(of_mean[0], title(row), cell, best)
+        missing = told.filter(pl.col("missing") != "", pl.col("facet") != "mean").select("facet", "missing").iter_rows()
+        lacking = sorted(missing, key=lambda pair: list(FACET_OF).index(pair[0]))
+        given.append(Answer(split, of_mean[0]["tells"], lacking, better, len(of_split), best, cell, bars))
+    return given
+
+
+def _bars(told: dict[str, Any], name: str, cell: Cell | None, best: Standing | None) -> list[Bar]:
+    """The bars of one test, from what needs no picture to what pictures can give."""
+    bars = [
+        Bar("Tags by frequency in training", told["prior"], "blind"),
+        Bar("Museum's name alone", told["provider_alone"], "blind"),
+        Bar("Best ranking without pictures, chosen on this test", told["constant"], "blind"),
+    ]
+    if cell is not None and cell.value is not None and best is not None:
+        without = cell.value - best.differences[EXCHANGED].difference
+        bars += [Bar(f"{name}, shown other pictures", without, "blind"), Bar(name, cell.value, "row")]
+    bars.append(Bar("Linear probe on frozen features, trained as the rows are", told["probe"], "bound"))
+    bars.append(Bar("Linear probe trained inside this test", told["ceiling"], "bound"))
+    return [bar for bar in bars if bar.value is not None]
 
 
 def ignored_shares(results: pl.DataFrame) -> list[tuple[float, str]]:

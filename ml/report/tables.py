@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from ml.evaluation.reference import ORACLE, PRIOR
+from ml.evaluation.reference import ORACLE, PRIOR, PROVIDER
+from ml.evaluation.tells import CANNOT_TELL, TELLS
+from ml.evaluation.verdicts import TO_BEAT, Difference, Standing, standings
 from ml.report.results import (
     BY_CHANCE,
     FACET_TITLES,
@@ -14,7 +16,6 @@ from ml.report.results import (
     SHORT_METRICS,
     SPLIT_TITLES,
     Cell,
-    against_prior,
     facets_in,
     lookup,
     ordered_baselines,
@@ -46,7 +47,8 @@ class ShownCell:
     interval: str = ""
     best: bool = False
     tied: bool = False
-    kind: str = ""  # better, worse or not surely, where the cell is such a word
+    kind: str = ""  # better, worse, not surely or cannot tell, where the cell is such a word
+    grey: bool = False  # its test cannot tell
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class ShownTable:
         return len(self.head[-1])
 
     @property
+    def any_grey(self) -> bool:
+        """Whether a figure is of a test that cannot tell."""
+        return any(cell.grey for row in self.rows for cell in row.cells)
+
+    @property
     def columns(self) -> list[str]:
         """The headings of the columns on one line: those that stand above several columns come first."""
         above = [f"{cell.text}: " for cell in self.head[0] if cell.span > 1 for _ in range(cell.span)]
@@ -81,28 +88,76 @@ class ShownTable:
         return [names[0], *map("".join, zip(above or [""] * (len(names) - 1), names[1:], strict=True))]
 
 
+OVER = dict(zip(TO_BEAT, ("Over the prior", "Over the museum's name", "From its pictures"), strict=True))
+
+
 def prior_table(comparisons: pl.DataFrame, chance: Sequence[str] = ()) -> ShownTable:
-    """Which rows beat the label prior: paired differences of mean R-Precision; rows by chance are left out."""
-    differences = against_prior(comparisons)
+    """Which rows are surely better than what needs no eyes: paired differences; rows by chance are left out."""
+    found = standings(comparisons)
     rows = []
-    for baseline in ordered_baselines([row for row, _ in differences if row not in chance]):
+    for baseline in ordered_baselines([row for row, _ in found if row not in chance]):
         cells: list[ShownCell] = []
         alone = ""
         for split in TEST_SPLITS:
-            d = differences.get((baseline, split))
-            if d is None:
-                cells += [ShownCell("–"), ShownCell("–")]
-                continue
-            alone = "" if d.facet == "mean" else f" ({FACET_OF[d.facet].plural} alone)"
-            interval = f"{points(d.low)} to {points(d.high)}"
-            cells += [ShownCell(points(d.difference), interval), ShownCell(d.verdict, kind=d.verdict)]
+            standing = found.get((baseline, split))
+            cells += _standing_cells(standing)
+            if standing is not None and standing.facet != "mean":
+                alone = f" ({FACET_OF[standing.facet].plural} alone)"
         rows.append(ShownRow(title(baseline) + alone, tuple(cells)))
     head = (
-        (HeadCell(""), *(HeadCell(SPLIT_TITLES[split], 2) for split in TEST_SPLITS)),
-        (HeadCell("Row"), *(HeadCell(text) for _ in TEST_SPLITS for text in ("Points", "Better?"))),
+        (HeadCell(""), *(HeadCell(SPLIT_TITLES[split], len(OVER) + 1) for split in TEST_SPLITS)),
+        (HeadCell("Row"), *(HeadCell(text) for _ in TEST_SPLITS for text in (*OVER.values(), "Better?"))),
     )
-    caption = "Which rows beat the label prior: R-Precision, difference on the same images, in points"
+    caption = "Which rows are better than what needs no eyes: R-Precision, difference on the same images, in points"
     return ShownTable("prior", caption, head, tuple(rows))
+
+
+def _standing_cells(standing: Standing | None) -> list[ShownCell]:
+    if standing is None:
+        return [ShownCell("–")] * (len(OVER) + 1)
+    cells = [_difference_cell(standing.differences.get(second)) for second in OVER]
+    grey = all(cell.grey or cell.text == "–" for cell in cells)
+    return [*cells, ShownCell(standing.verdict, kind=standing.verdict, grey=grey)]
+
+
+def _difference_cell(difference: Difference | None) -> ShownCell:
+    if difference is None:
+        return ShownCell("–")
+    low, high = difference.low, difference.high
+    interval = "" if low is None or high is None else f"{points(low)} to {points(high)}"
+    return ShownCell(points(difference.difference), interval, grey=difference.tells == CANNOT_TELL)
+
+
+TOLD = {
+    "images": "Images",
+    "providers": "Museums",
+    "support": "Support",
+    "constant": "Best without pictures",
+    "prior": "Label prior",
+    "provider_alone": "Museum's name alone",
+    "probe": "Probe",
+    "ceiling": "Ceiling",
+    "tells": "Verdict",
+}
+
+
+def informative_table(informativeness: pl.DataFrame) -> ShownTable:
+    """What each test can tell, by facet: its size, the figures that need no pictures, and what pictures give."""
+    known = {(row["split"], row["facet"]): row for row in informativeness.iter_rows(named=True)}
+    rows = []
+    for split in TEST_SPLITS:
+        facets = [facet for facet in FACET_TITLES if (split, facet) in known]
+        if facets:
+            rows.append(ShownRow(heading=SPLIT_TITLES[split]))
+        for facet in facets:
+            row = known[split, facet]
+            grey = row["tells"] == CANNOT_TELL
+            cells = [ShownCell(f"{row[name]:,}", grey=grey) for name in ("images", "providers")]
+            cells += [ShownCell(show("r_precision", row[name]), grey=grey) for name in list(TOLD)[2:-1]]
+            word = ShownCell(row["tells"], kind=row["tells"], grey=grey)
+            rows.append(ShownRow(FACET_TITLES[facet], (*cells, word)))
+    head = (HeadCell("Facet"), *map(HeadCell, TOLD.values()))
+    return ShownTable("informative", "What each test can tell; figures are R-Precision", (head,), tuple(rows))
 
 
 def paper_tables(
@@ -143,15 +198,16 @@ def _results_table(
     """`costs`, where given, fill three more columns."""
     cells, paper = {key: cell for key, cell in lookup(results).items() if key[0] not in chance}, lookup(published())
     baselines = ordered_baselines(results["baseline"].to_list())
-    best = {column: _best(cells, baselines, column) for column in columns}
+    best = {column: _best(cells, baselines, column) for column in columns}  # None where the test carries no verdict
     tied = _tied(comparisons, best)
     rows = [ShownRow(heading="This run")]
     for b in baselines:
         cost = _cost_cells(costs.get(b, {}), BRIEF_COST) if costs is not None else []
         said = f"{title(b)} ({BY_CHANCE})" if b in chance else title(b)
         rows.append(ShownRow(said, (*(_cell(cells, b, column, best, tied) for column in columns), *cost)))
-    rows += [ShownRow(heading="For reference, on the same images: one ranking for all by frequency, and a perfect one")]
-    rows += [ShownRow(title(b), _plain_cells(cells, b, columns), "ref") for b in (PRIOR, ORACLE)]
+    rows += [ShownRow(heading="For reference, on the same images: two rankings that see none, and a perfect one")]
+    references = [b for b in (PRIOR, PROVIDER, ORACLE) if any((b, *column) in cells for column in columns)]
+    rows += [ShownRow(title(b), _plain_cells(cells, b, columns), "ref") for b in references]
     printed = [b for b in ordered_baselines([key[0] for key in paper]) if any((b, *c) in paper for c in columns)]
     if printed:
         rows += [ShownRow(heading="The paper, on its own images and splits: not to be compared row by row")]
@@ -177,12 +233,15 @@ def _cell(
         interval = f"{show(metric, cell.low)}–{show(metric, cell.high)}"
     top = best.get(column)
     is_best = top is not None and cell.value is not None and cell.value == cells[top, *column].value
-    return ShownCell(show(metric, cell.value), interval, is_best, (baseline, *column) in tied and not is_best)
+    is_tied = (baseline, *column) in tied and not is_best
+    return ShownCell(show(metric, cell.value), interval, is_best, is_tied, grey=cell.tells == CANNOT_TELL)
 
 
 def _best(cells: Cells, baselines: Sequence[str], column: Column) -> str | None:
-    """The row with the best figure, the first of equals."""
+    """The row with the best figure, the first of equals; None where the test carries no verdict."""
     values = {b: cells[b, *column].value for b in baselines if (b, *column) in cells}
+    if any(cells[b, *column].tells != TELLS for b in values):
+        return None
     known = {b: value for b, value in values.items() if value is not None}
     sign = -1 if column[2] != "avg_rank_position" else 1
     return min(known, key=lambda b: sign * known[b], default=None)

@@ -17,18 +17,20 @@ from ml.report.results import (
     console_table,
     costs_of,
     ordered_baselines,
+    points,
     read_models,
     rows_by_chance,
     show,
+    title,
 )
 from ml.report.sections import build_page
-from ml.report.tables import closer_table, cost_table, paper_tables, prior_table
+from ml.report.tables import closer_table, cost_table, informative_table, paper_tables, prior_table
 from ml.report.templates import render
 from pipeline import TEST_SPLITS
 from pipeline.facets import FACET_OF
 from pipeline.files import write_text
 from pipeline.settings import EvaluationSettings
-from pipeline.tables import BREAKDOWNS, COMPARISONS, RESULTS
+from pipeline.tables import BREAKDOWNS, COMPARISONS, INFORMATIVENESS, RESULTS
 
 __all__ = ["ReportSummary", "console_table", "write_report"]
 
@@ -47,7 +49,7 @@ class ReportSummary:
 def write_report(
     storage: Path, out: Path, settings: EvaluationSettings | None = None, benchmark: Benchmark | None = None
 ) -> ReportSummary:
-    """Write results, breakdowns and comparisons (Parquet), tables.md, tables.tex, findings.json and report.html.
+    """Write four tables (Parquet, those of Benchmark), tables.md, tables.tex, findings.json and report.html.
 
     `storage` holds dataset/, predictions/ and models/ and the tables of the pipeline; charts of missing tables are left
     out. Without `benchmark` the predictions are scored first. Raises EvaluationError.
@@ -59,9 +61,10 @@ def write_report(
     models = read_models(storage, rows)
     costs, chance = costs_of(models), rows_by_chance(models)
     tested = findings(comparisons, results, settings, costs)
+    told = informative_table(benchmark.informativeness)
     tables = [prior_table(comparisons, chance), *paper_tables(results, comparisons, costs, chance)]
     page = build_page(storage, load_dataset(storage / "dataset"), benchmark, tables, tested, settings)
-    all_tables = [*tables, closer_table(results), cost_table(costs)]
+    all_tables = [told, *tables, closer_table(results), cost_table(costs)]
     texts = {
         "tables.md": render("tables.md", tables=all_tables),
         "tables.tex": render("tables.tex", tables=all_tables),
@@ -71,6 +74,7 @@ def write_report(
     RESULTS.write(results, out / "results.parquet")
     BREAKDOWNS.write(benchmark.breakdowns, out / "breakdowns.parquet")
     COMPARISONS.write(comparisons, out / "comparisons.parquet")
+    INFORMATIVENESS.write(benchmark.informativeness, out / "informativeness.parquet")
     for name, text in texts.items():
         write_text(text, out / name)
     return ReportSummary(
@@ -85,5 +89,6 @@ def write_report(
 def render_page(page: dict[str, object]) -> str:
     """The page with its style, its script and plotly.js inside, so that it opens anywhere, without a network."""
     plotly_js = Markup(plotly.offline.get_plotlyjs())  # noqa: S704
-    words = {"facets": FACET_OF, "split_titles": SPLIT_TITLES, "show": show, "describe": describe}
-    return render("report.html", page=page, plotly=plotly_js, **words)
+    words = {"facets": FACET_OF, "split_titles": SPLIT_TITLES}
+    functions = {"show": show, "describe": describe, "points": points, "title": title}
+    return render("report.html", page=page, plotly=plotly_js, **words, **functions)

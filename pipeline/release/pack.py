@@ -19,7 +19,7 @@ from pipeline.release.croissant import croissant
 from pipeline.release.folder import dataset_schema, preferred_label
 from pipeline.release.linked import provenance, vocabulary
 from pipeline.settings import Settings
-from pipeline.tables import SPLIT_TABLE
+from pipeline.tables import INFORMATIVENESS, SPLIT_TABLE
 from pipeline.vocabulary.thesaurus import labels_by_language
 
 ABOUT_RECORD = (
@@ -52,6 +52,7 @@ class ReleaseTables:
     tags: pl.DataFrame
     split_tags: pl.DataFrame
     tombstones: pl.DataFrame
+    informativeness: pl.DataFrame | None = None  # what each test can tell, for `eufcc evaluate`
 
 
 def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: Settings) -> Facts:
@@ -69,6 +70,8 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
         write_data(dataset, records, tables.tags, tag_list, new / "data", settings)
         write_json(tag_list, new / "tag_list.json", sort_keys=True)
         SPLIT_TABLE.write(splits, new / "splits.parquet")
+        if tables.informativeness is not None:
+            INFORMATIVENESS.write(tables.informativeness, new / "informativeness.parquet")
         write_attribution(records, new / "attribution.csv")
         in_published_format = published.as_published(splits, records, tables.record_tags, tables.tags)
         published.write_published(in_published_format, new / "published_format")

@@ -94,7 +94,7 @@ def feature_matrix(features: Path | pl.DataFrame, extractor: str, image_ids: pl.
             matrix = np.zeros((len(image_ids), len(of_extractor["vector"][0])), dtype=np.float16)
         known = wanted.join(of_extractor, on="image_id")
         rows = known["row"].to_numpy()
-        matrix[rows] = known["vector"].explode().to_numpy().reshape(len(rows), -1)
+        matrix[rows] = known["vector"].explode().to_numpy().reshape(len(rows), matrix.shape[1])
         filled[rows] = True
     if matrix is None or not filled.all():
         missing = image_ids.filter(pl.Series(~filled))

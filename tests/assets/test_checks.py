@@ -48,6 +48,11 @@ def row(baseline: str, value: float) -> dict[str, Any]:
     return {**where, "baseline": baseline, "policy": "ignore_unseen", "value": value, "n": 10}
 
 
+def told(split: str) -> dict[str, Any]:
+    known = {"run": "r", "facet": "materials", "images": 20, "groups": 20, "providers": 2}
+    return {**known, "split": split, "tells": "cannot tell", "missing": "2 providers, 6 are needed."}
+
+
 def contender(score: float) -> Contender:
     return Contender("softmax", 0, "r", "inner_test", score, score - 0.02, score + 0.02)
 
@@ -77,6 +82,7 @@ def release(storage: Path) -> None:
 
 FETCHED = [{"url": f"http://m/{n}", "state": "rejected", "attempts": 1} for n in range(5)]
 SELECTED = [{"record_id": f"/a/{n}", "thumbnail_url": f"http://m/{n}"} for n in range(5)]
+PLACE = {"split": "inner_test", "facet": "materials"}
 SPLIT = {"record_id": "/a/1", "view": 0, "split": "inner_test", "suite": "inner_test", "group_id": "/a/1#0"}
 # What is in the storage when each check fails: rows of tables, and what is written otherwise.
 BAD: dict[str, tuple[dict[str, list[dict[str, Any]]], Callable[[Path], None] | None]] = {
@@ -130,7 +136,13 @@ BAD: dict[str, tuple[dict[str, list[dict[str, Any]]], Callable[[Path], None] | N
         None,
     ),
     "the_inner_test_is_large_enough": ({"splits": [SPLIT]}, None),
+    "the_outer_test_can_tell": ({"informativeness": [told("outer_test")]}, None),
+    "the_inner_test_can_tell": ({"informativeness": [told("inner_test")]}, None),
     "the_oracle_is_above_every_row": ({"results": [row("oracle", 0.8), row("softmax", 0.9)]}, None),
+    "no_control_is_better": (
+        {"controls": [{"run": "r", "control": "untrained", "seed": 0, **PLACE, "verdict": "better", "tells": "tells"}]},
+        None,
+    ),
     "the_challenger_is_not_worse": ({}, champions(new=0.50, used=0.60)),
     "the_release_is_whole": ({}, release),
     "every_image_has_features": ({"images": [image("/a/1", "i1"), image("/a/2", "i2")]}, vectors("i1")),

@@ -19,7 +19,7 @@ KEYS = sorted(GRAPH.get_all_asset_keys(), key=lambda key: key.to_user_string())
 NAMES = [key.to_user_string() for key in KEYS]
 STAGES = {
     "harvest", "vocabulary", "curation", "images", "features",
-    "splits", "training", "evaluation", "suites", "promotion", "release",
+    "splits", "training", "evaluation", "suites", "controls", "promotion", "release",
 }  # fmt: skip
 POOLS = {"europeana", "getty", "providers", "gpu"}
 MEASURED = """

@@ -37,10 +37,10 @@
     const narrow = element.clientWidth < NARROW ? { tickvals: names, ticktext: names.map(cut) } : {};
     return Object.assign({}, layout, { yaxis: Object.assign({}, layout.yaxis, { title: undefined }, narrow) });
   };
-  const draw = (element) => {
+  const draw = (element, width) => {
     const { data, layout } = JSON.parse(document.getElementById(element.dataset.figure).textContent);
     element.style.minHeight = "";
-    const shown = Object.assign(themed(shortened(element, data, layout)), fitted(element, data, layout));
+    const shown = Object.assign(themed(shortened(element, data, layout)), fitted(element, data, layout), width ? { width } : {});
     Plotly.react(element, inked(data), shown, { responsive: true, displaylogo: false, displayModeBar: false });
   };
   const charts = [...document.querySelectorAll(".chart")];
@@ -49,7 +49,10 @@
     for (const entry of entries) if (entry.isIntersecting && !drawn.has(entry.target)) { drawn.add(entry.target); draw(entry.target); }
   }, { rootMargin: "400px" });
   charts.forEach((chart) => observer.observe(chart));
-  dark.addEventListener("change", () => drawn.forEach(draw));
+  dark.addEventListener("change", () => drawn.forEach((chart) => draw(chart)));
   window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
-  window.addEventListener("beforeprint", () => charts.forEach((chart) => { drawn.add(chart); draw(chart); }));
+  // Paper is narrower than most screens, and a chart has its size before the page is laid out for it.
+  const PAPER = 680;
+  window.addEventListener("beforeprint", () => charts.forEach((chart) => { drawn.add(chart); draw(chart, PAPER); }));
+  window.addEventListener("afterprint", () => charts.forEach((chart) => draw(chart)));
 })();

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from assets.cli import commands
 from assets.cli.app import main
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
@@ -19,7 +20,7 @@ from ml.dataset.prediction_files import write_predictions
 from pipeline.release.folder import write_dataset
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
-from pipeline.tables import TOMBSTONES
+from pipeline.tables import COMPARISONS, TOMBSTONES
 from tests.ml.scored import random_scores
 from tests.pipeline.conftest import make_museum
 
@@ -89,10 +90,12 @@ def test_two_rows_are_compared_on_the_same_images(eufcc, run: Path, tmp_path: Pa
     assert code == 0
     written = pl.read_csv(tmp_path / "differences.csv")
     mean = written.filter(split="inner_test", facet="mean", metric="r_precision").row(0, named=True)
-    assert mean["low"] > 0
+    assert (mean["low"], mean["high"]) == (None, None)  # fewer than 12 groups carry no interval
+    assert mean["p_value"] < 0.05
     line = next(line for line in out.splitlines() if "Inner test" in line and "Mean of the facets" in line)
     assert f"{100 * mean['difference']:+.1f}" in line
-    assert f"{100 * mean['low']:+.1f} … {100 * mean['high']:+.1f}  ✓" in line
+    assert "✓" not in line
+    assert "weak" in line
     assert "Acc@1" not in out
     assert "Acc@1" in eufcc("compare", *rows, "--all")[1]
 
@@ -115,7 +118,22 @@ def test_two_runs_are_compared_row_by_row(eufcc, run: Path, tmp_path: Path):
     assert code == 0
     assert "Multi-label" in out
     assert "Softmax" not in out
-    assert re.search(r"Mean of the facets +R-Prec +\+0\.0 +\+0\.0 … \+0\.0", out)
+    assert re.search(r"Mean of the facets +R-Prec +\+0\.0 +– +1\.0000", out)
+
+
+@pytest.mark.parametrize(
+    ("tells", "low", "shown"),
+    [("tells", 0.05, "+5.0 … +15.0  ✓"), ("weak", 0.05, "+5.0 … +15.0"), ("cannot tell", None, "–")],
+)
+def test_a_difference_has_a_mark_only_where_the_test_tells(tells, low, shown, capsys):
+    high = None if low is None else 0.15
+    row = {"run": "r", "split": "inner_test", "first": "softmax", "second": "multilabel", "facet": "materials"}
+    row |= {"metric": "r_precision", "difference": 0.1, "low": low, "high": high, "p_value": 0.01, "tells": tells}
+    commands.answers.print(commands._differences(COMPARISONS.frame([row])))
+    line = next(line for line in capsys.readouterr().out.splitlines() if "Materials" in line)
+    assert f"+10.0  {shown}" in re.sub(r" {2,}(?=[–+])", "  ", line)
+    assert ("✓" in line) is (tells == "tells")
+    assert tells in line
 
 
 def test_a_run_that_is_not_there_or_of_another_split_is_one_sentence(eufcc, run: Path, museum, tmp_path: Path):
@@ -136,7 +154,10 @@ def test_predictions_of_anyone_are_scored_on_a_release(eufcc, run: Path, tmp_pat
     assert code == 0
     result = json.loads(out.read_text())
     assert result["split_hash"] == load_dataset(run / "dataset").split_hash
-    assert {row["baseline"] for row in result["references"]} == {"label_prior", "oracle"}
+    assert {row["baseline"] for row in result["references"]} == {"label_prior", "provider_alone", "oracle"}
+    assert result["verdicts"] == {"inner_test": "cannot tell", "outer_test": "cannot tell"}
+    assert "Outer test, Object types, " in said
+    assert "Settings that change it:" in said
     assert result["split_hash"][:12] in said
     value = next(
         row["value"]

@@ -20,7 +20,7 @@ from pipeline.settings import EvaluationSettings
 from pipeline.tables import RESULTS
 from tests.ml.scored import write_prior_predictions
 
-FAST = EvaluationSettings(resamples=200, batch_rows=7)
+FAST = EvaluationSettings(resamples=200, batch_rows=7, least_groups=2, least_support=0, least_headroom=0)
 
 
 def table(rows) -> pl.DataFrame:
@@ -78,12 +78,14 @@ def test_a_dataset_older_than_a_facet_is_scored_as_before(dataset: Path, predict
     before = evaluate(predictions, dataset, settings=FAST)
     for name in ("dataset.open.FACETS", "dataset.tag_list.FACETS", "evaluation.evaluate.FACETS"):
         monkeypatch.setattr(f"ml.{name}", (*FACETS, "styles"))
-    monkeypatch.setattr("ml.evaluation.evaluate.MEAN_FACETS", (*FACETS, "styles"))
+    for module in ("evaluate", "informativeness"):
+        monkeypatch.setattr(f"ml.evaluation.{module}.MEAN_FACETS", (*FACETS, "styles"))
     assert evaluate(predictions, dataset, settings=FAST) == before
 
 
 def test_a_facet_outside_the_means_has_a_row_and_no_part_in_the_mean(dataset: Path, predictions: Path, monkeypatch):
-    monkeypatch.setattr("ml.evaluation.evaluate.MEAN_FACETS", FACETS[:2])
+    for module in ("evaluate", "informativeness"):
+        monkeypatch.setattr(f"ml.evaluation.{module}.MEAN_FACETS", FACETS[:2])
     rows = table(evaluate(predictions, dataset, settings=FAST))
     values = {facet: figure(rows, facet=facet, metric="r_precision")["value"] for facet in (*FACETS, "mean")}
     assert values["mean"] == pytest.approx(np.mean([values[facet] for facet in FACETS[:2]]), rel=1e-5)

@@ -16,10 +16,11 @@ from ml.dataset.ground_truth import EvaluationError
 from ml.dataset.open import load_dataset
 from ml.evaluation.comparisons import compare
 from ml.evaluation.score_run import evaluate_benchmark
+from ml.evaluation.verdicts import Difference, standings
 from ml.report.charts import images_per_tag, line_of, ranking_chart
 from ml.report.examples import CORRECT, NEAR, NOT_ANNOTATED, PLAUSIBLE, WRONG, judge
 from ml.report.findings import findings
-from ml.report.results import Difference, against_prior, points, published, rows_by_chance, show
+from ml.report.results import points, published, rows_by_chance, show
 from ml.report.samples import Term, tree
 from ml.report.sections import show_examples
 from ml.report.tables import paper_tables, prior_table
@@ -27,8 +28,7 @@ from ml.report.templates import render
 from ml.report.write import console_table, write_report
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import CATALOGUER_DECISIONS, COMPARISONS, PROVIDER_DISTANCES, RESULTS
-
-FAST = EvaluationSettings(resamples=200, example_images=4)
+from tests.ml.scored import FAST
 
 
 def results(report: Path) -> pl.DataFrame:
@@ -99,7 +99,7 @@ def test_the_papers_rows_are_printed_as_they_were(report: Path):
     assert "| Ens. ML+S | .81 | .88 | .99 | 3.8 | .67 | .70 | .89 | 27.2 |" in text
     tex = (report / "tables.tex").read_text()
     assert r"CLIP zero-shot & .35 & .37 & .66 & 66.7 & .20 & .20 & .46 & 143.4 \\" in tex
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 6
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == 7
 
 
 def test_the_published_means_are_the_means_of_the_published_facets():
@@ -171,19 +171,20 @@ def test_many_lines_stay_apart():
 
 def test_a_reader_sees_which_rows_beat_the_prior(report: Path, storage: Path):
     comparisons = COMPARISONS.read(report / "comparisons.parquet")
-    found = against_prior(comparisons)
+    found = standings(comparisons)
     values = {
         row["baseline"]: row["value"]
         for row in results(report)
         .filter(split="inner_test", facet="mean", metric="r_precision", policy="ignore_unseen")
         .iter_rows(named=True)
     }
-    softmax = found["softmax", "inner_test"]
+    assert found["softmax", "inner_test"].verdict == "better"
+    softmax = found["softmax", "inner_test"].differences["label_prior"]
     assert softmax.difference == pytest.approx(values["softmax"] - values["label_prior"], rel=1e-4)
     assert softmax.verdict == "better"
     assert found["multilabel_materials", "inner_test"].facet == "materials"
     rows = {row.name: row.cells for row in prior_table(comparisons).rows}
-    assert (rows["Softmax"][0].text, rows["Softmax"][1].text) == (points(softmax.difference), "better")
+    assert (rows["Softmax"][0].text, rows["Softmax"][3].text) == (points(softmax.difference), "better")
     assert "Materials head (materials alone)" in rows
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(console_table(results(report), comparisons, storage))
@@ -207,7 +208,7 @@ def test_only_the_rows_that_were_asked_for_are_scored(storage: Path, tmp_path: P
     earlier.parent.mkdir(parents=True)
     earlier.write_bytes(b"of another split")
     scored = evaluate_benchmark(tmp_path, FAST, ["softmax"])
-    assert set(scored.results["baseline"]) == {"softmax", "label_prior", "oracle"}
+    assert set(scored.results["baseline"]) == {"softmax", "label_prior", "provider_alone", "oracle"}
     assert set(scored.comparisons["first"]) == {"softmax"}
     with pytest.raises(EvaluationError, match="no predictions of multilabel; train it first"):
         evaluate_benchmark(tmp_path, FAST, ["softmax", "multilabel"])
@@ -252,6 +253,7 @@ def comparison(first: str, second: str, low: float, high: float, split="inner_te
         "high": high,
         "p_value": 0.5,
         "p_holm": 0.5,
+        "tells": "tells",
     }
 
 

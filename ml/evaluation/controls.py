@@ -1,0 +1,169 @@
+"""Rows that learned nothing, which no test may call better: `python -m ml.evaluation.controls --storage STORAGE`.
+
+The heads are ridge regressions on the stored features, so that many seeds take seconds.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from ml.dataset.ground_truth import Dataset, Truth, load_truth
+from ml.dataset.open import load_dataset
+from ml.dataset.tag_list import FacetTags
+from ml.evaluation.ceiling import ridge
+from ml.evaluation.comparisons import compare_rows, main_ratios
+from ml.evaluation.evaluate import Scored, Source, score_source, six_digits
+from ml.evaluation.exchanged import EXCHANGED, exchanged_ratios
+from ml.evaluation.informativeness import Features, Informativeness, load_informativeness
+from ml.evaluation.rankings import ProviderFrequencies, provider_frequencies
+from ml.evaluation.reference import PRIOR, PROVIDER, score_prior, score_provider
+from ml.evaluation.verdicts import Difference, differences_to, verdict_of
+from pipeline import TEST_SPLITS
+from pipeline.settings import EvaluationSettings
+from pipeline.splits.provider_features import extractors_of
+from pipeline.tables import CONTROLS
+
+TRAINED = "trained_head"  # the one that did learn: it shows that a verdict can be had
+Matrices = Mapping[str, np.ndarray]  # by facet: scores of all images of a split
+
+
+def control_rows(
+    dataset: Path,
+    features: Path,
+    settings: EvaluationSettings,
+    seeds: int = 1,
+    extractor: str | None = None,
+) -> pl.DataFrame:
+    """CONTROLS: every control on both tests, from each of the seeds, beside a head that was trained properly.
+
+    `extractor` names the features to use if they are there, else those of the first extractor by name.
+    """
+    loaded, names = load_dataset(dataset), extractors_of(features)
+    described = Features(features, extractor if extractor in names else names[0], loaded, settings)
+    rows: list[dict[str, object]] = []
+    for split in TEST_SPLITS:
+        truth = load_truth(loaded, split)
+        told = load_informativeness(loaded, truth, settings)
+        vectors = described.of(truth.images["image_id"]).astype(np.float64)
+        trained = _trained(loaded, described, vectors, described.relevance)
+        for seed in range(seeds):
+            controls = dict(_controls(loaded, described, vectors, trained, seed))
+            rows += _judged(controls | ({TRAINED: trained} if seed == 0 else {}), loaded, truth, told, settings, seed)
+    return CONTROLS.frame(rows).sort(CONTROLS.key)
+
+
+def _controls(
+    dataset: Dataset, features: Features, vectors: np.ndarray, trained: Matrices, seed: int
+) -> Iterator[tuple[str, Matrices]]:
+    """The controls whose scores depend on the seed."""
+    generator = np.random.default_rng(seed)
+    scaled = (vectors - vectors.mean(0)) / np.maximum(vectors.std(0), 1e-6)
+    random = {f: scaled @ generator.normal(size=(scaled.shape[1], len(tags))) for f, tags in dataset.facets.items()}
+    yield "untrained", random
+    shuffled = generator.permutation(len(features.train))
+    yield (
+        "shuffled_labels",
+        _trained(
+            dataset,
+            features,
+            vectors,
+            {facet: relevance.of(shuffled) for facet, relevance in features.relevance.items()},
+        ),
+    )
+    other = generator.permutation(len(vectors))
+    yield "shuffled_pictures", {facet: scores[other] for facet, scores in trained.items()}
+
+
+def _trained(dataset: Dataset, features: Features, vectors: np.ndarray, targets: Mapping) -> Matrices:
+    """The scores of a head trained on the training images' features and these relevances."""
+    scores = {}
+    for facet, tags in dataset.facets.items():
+        relevance = targets[facet]
+        known = np.flatnonzero(np.diff(relevance.starts) > 0)
+        right = np.zeros((len(relevance), len(tags)))
+        right[relevance.images, relevance.tags] = 1
+        fit = partial(ridge, features.train_vectors[known].astype(np.float64), right[known])
+        scores[facet] = fit(vectors) if len(known) else np.zeros((len(vectors), len(tags)))
+    return scores
+
+
+def _judged(
+    matrices: Mapping[str, Matrices],
+    dataset: Dataset,
+    truth: Truth,
+    told: Informativeness,
+    settings: EvaluationSettings,
+    seed: int,
+) -> Iterator[dict[str, object]]:
+    """Rows of CONTROLS: each control beside the label prior, the museum's name, and itself with pictures exchanged."""
+    rows: dict[str, Callable[[Truth], Scored]] = {PRIOR: lambda truth: score_prior(dataset, truth, settings)}
+    frequencies = provider_frequencies(dataset)
+    if frequencies is not None:
+        rows[PROVIDER] = partial(_score_provider, frequencies, dataset, settings)
+    for name, scores in matrices.items():
+        rows[name] = partial(_score, name, scores, dataset, settings)
+    ratios = {name: main_ratios(score(truth)) for name, score in rows.items()}
+    pairs = []
+    for name in [*matrices, *({PROVIDER} & set(rows) if seed == 0 else ())]:
+        ratios[f"{name} {EXCHANGED}"] = exchanged_ratios(rows[name], truth, settings)
+        pairs += [(name, second) for second in (PRIOR, PROVIDER, f"{name} {EXCHANGED}") if second in ratios]
+    compared = compare_rows(ratios, pairs, dataset, told, truth.name, settings)
+    own = pl.col("second").str.ends_with(EXCHANGED)
+    compared = compared.with_columns(second=pl.when(own).then(pl.lit(EXCHANGED)).otherwise("second"))
+    for (name, split, facet), differences in differences_to(compared).items():
+        place = {"run": dataset.run, "control": name, "seed": seed, "split": split, "facet": facet}
+        yield {**place, **_figures(differences), "tells": told.word(facet)}
+
+
+def _figures(differences: Mapping[str, Difference]) -> dict[str, object]:
+    cells: dict[str, object] = {"verdict": verdict_of(differences.values())}
+    for name, second in (("over_prior", PRIOR), ("over_provider", PROVIDER), ("from_pictures", EXCHANGED)):
+        difference = differences.get(second)
+        cells[name] = None if difference is None else six_digits(round(difference.difference, 12) + 0.0)
+    return cells
+
+
+def _score_provider(
+    frequencies: ProviderFrequencies, dataset: Dataset, settings: EvaluationSettings, truth: Truth
+) -> Scored:
+    return score_provider(frequencies, dataset, truth, settings)
+
+
+def _score(name: str, scores: Matrices, dataset: Dataset, settings: EvaluationSettings, truth: Truth) -> Scored:
+    def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield scores[tags.facet].astype(np.float32), np.arange(len(truth.groups))
+
+    return score_source(Source(name, 0, name, batches), dataset, truth, settings, further=False)
+
+
+def counted(controls: pl.DataFrame) -> pl.DataFrame:
+    """By control the verdicts on tests that tell, and how many of them are a ✓."""
+    return (
+        controls.filter(tells="tells")
+        .group_by("control")
+        .agg(
+            verdicts=pl.len(), better=(pl.col("verdict") == "better").sum(), worse=(pl.col("verdict") == "worse").sum()
+        )
+        .sort("control")
+    )
+
+
+def main() -> None:
+    """Print how many verdicts each control got, and how many of them were a ✓."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--storage", type=Path, required=True, help="storage folder with dataset/ and features/")
+    parser.add_argument("--seeds", type=int, default=1)
+    given = parser.parse_args()
+    settings = EvaluationSettings()
+    rows = control_rows(given.storage / "dataset", given.storage / "features", settings, given.seeds)
+    with pl.Config(tbl_rows=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True):
+        print(counted(rows))
+        print(rows.filter(facet="mean", seed=0).drop("run", "seed", "facet"))
+
+
+if __name__ == "__main__":
+    main()
