@@ -147,3 +147,23 @@ def test_the_definitions_load_without_torch():
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert answer.stdout.split() == ["False", "False"]
+
+
+# Runs ask servers through two clients that keep limits, one for APIs and one for images; single requests have a third.
+CLIENTS = {
+    "httpx": {"pipeline.http", "pipeline.deadline", "pipeline.images.download", "pipeline.images.guard"},
+    "requests": {"pipeline.single_requests"},
+    "SPARQLWrapper": {"pipeline.vocabulary.sparql"},
+    "pytorch_fid": {"ml.features.extractors"},
+}
+
+
+@pytest.mark.parametrize("package", CLIENTS)
+def test_a_client_has_one_place(package: str):
+    assert {module for module in modules() if package in packages_of(module)} == CLIENTS[package]
+
+
+def test_sparqlwrapper_is_called_by_public_names_only():
+    tree = ast.parse(modules()["pipeline.vocabulary.sparql"].read_text(encoding="utf-8"))
+    private = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
+    assert private == set()

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import httpx
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,6 +17,7 @@ from assets.engine.project import Project
 from assets.engine.webhook import WEBHOOK
 from pipeline.allow_list import NotAllowed, check_allowed
 from pipeline.settings import Settings
+from pipeline.single_requests import NoAnswer, status_of
 
 OK, MISSING, WARNING = "ok", "missing", "warning"
 SIGNS = {OK: "[green]✓[/]", MISSING: "[red]✗[/]", WARNING: "[yellow]![/]"}
@@ -107,14 +108,14 @@ def _answers(settings: Settings, what: str, address: str) -> Finding:
     hosts = settings.http.hosts
     if settings.profile == "demo" and not hosts:
         return Finding(what, OK, "make demo and make dev start a local museum")
-    url = httpx.URL(address)
-    origin = f"{url.scheme}://{url.netloc.decode()}"
+    url = urlsplit(address)
+    origin = f"{url.scheme}://{url.netloc}"
     at = hosts.get(origin) or hosts.get("*") or origin
     try:
-        status = httpx.get(at, timeout=ANSWER_S).status_code
-    except httpx.HTTPError as error:
+        status = status_of(at, ANSWER_S)
+    except NoAnswer as error:
         todo = "Check the network, a proxy (HTTPS_PROXY), and http.hosts in the settings."
-        return Finding(what, MISSING, f"{at} does not answer ({type(error).__name__})", todo)
+        return Finding(what, MISSING, f"{at} does not answer ({error.kind})", todo)
     return Finding(what, OK, f"{at} answers (HTTP {status})")
 
 

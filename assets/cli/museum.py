@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import httpx
-
 from assets.engine.console import console
 from pipeline.settings import RENDERED_MUSEUM, SettingsError
+from pipeline.single_requests import NoAnswer, status_of
 
 START_S = 120
 
@@ -81,8 +80,8 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], address: str, compl
             said = complaints.read().strip()
             raise MuseumNotServed(said.splitlines()[-1] if said else "The local museum ended without a message.")
         try:
-            httpx.get(f"{address}/health", timeout=2.0)
+            status_of(f"{address}/health", 2.0)
             return
-        except httpx.TransportError:
+        except NoAnswer:
             time.sleep(0.1)
     raise MuseumNotServed(f"The local museum did not answer at {address} within {START_S} s.")

@@ -31,16 +31,16 @@ def message(kind: str, job: str, run_id: str, sentences: Sequence[str], environ:
 
 def tell(content: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> bool:
     """Send the message; returns False when EUFCC_WEBHOOK is not set. Raises NotAllowed, WebhookError."""
-    import requests
+    from pipeline.single_requests import NoAnswer, post_json
 
     address = environ.get(WEBHOOK)
     if not address:
         return False
     host = urlsplit(check_allowed(address, environ)).netloc
     try:
-        answer = requests.post(address, json=dict(content), timeout=TIMEOUT_S, allow_redirects=False)
-    except requests.RequestException as error:
-        raise WebhookError(f"The webhook at {host} was not reached ({type(error).__name__}).") from None
-    if not 200 <= answer.status_code < 300:
-        raise WebhookError(f"The webhook at {host} answered with HTTP {answer.status_code}.")
+        status = post_json(address, content, TIMEOUT_S)
+    except NoAnswer as error:
+        raise WebhookError(f"The webhook at {host} was not reached ({error.kind}).") from None
+    if not 200 <= status < 300:
+        raise WebhookError(f"The webhook at {host} answered with HTTP {status}.")
     return True

@@ -235,15 +235,13 @@ def _download(known: WeightFile, target: Path) -> Path:
         raise WeightsError(
             f"The weights `{known.name}` are missing and this run is offline: put {known.url} into {target.parent}."
         )
-    import requests
+    from pipeline.single_requests import NoAnswer, download
 
     try:
         with whole_file(target) as temporary:
-            with temporary.open("wb") as out, requests.get(known.url, stream=True, timeout=(10, 60)) as response:
-                response.raise_for_status()
-                for block in response.iter_content(1 << 20):
-                    out.write(block)
+            with temporary.open("wb") as out:
+                download(known.url, out)
             _check(temporary, known)
-    except (requests.RequestException, OSError) as error:
+    except (NoAnswer, OSError) as error:
         raise WeightsError(f"The weights `{known.name}` could not be downloaded from {known.url}: {error}") from error
     return target

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
-
-import httpx
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from pipeline.harvest.entities import EntityConcept, europeana_concept, read_concept, read_concepts
 from pipeline.http import HttpClient, Refused, Response, WrongKey, mapped
@@ -146,7 +144,7 @@ class EuropeanaClient:
 
     def request(self, collection: str) -> str:
         """The URL of a collection's search, without paging and key: where its records come from."""
-        return str(httpx.URL(f"{self._api}/record/v2/search.json", params=self.question(collection)))
+        return f"{self._api}/record/v2/search.json?{urlencode(self.question(collection))}"
 
     def concepts(self, uris: Iterable[str]) -> list[EntityConcept]:
         """Europeana's own concepts behind the URIs (either spelling), sorted; those it does not know are left out.

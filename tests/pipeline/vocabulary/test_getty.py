@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pipeline.http import GaveUp, HttpClient, Refused, Unreachable
 from pipeline.settings import HttpSettings, VocabularySettings
 from pipeline.vocabulary.dump import DumpSource
-from pipeline.vocabulary.getty import GettySource, sparql_request, subjects_query
+from pipeline.vocabulary.getty import GettySource, subjects_query
 from pipeline.vocabulary.identifiers import NotAnAatId
+from pipeline.vocabulary.sparql import checked_form
 from tests.support.faults import BY_NAME, Faults
 from tests.support.museum_server import running
 
@@ -91,9 +92,15 @@ def test_nothing_but_ids_is_put_into_a_query(text):
             subjects_query([text])
 
 
-def test_an_endpoint_that_is_no_web_address_is_refused():
+def test_an_endpoint_that_is_no_web_address_is_refused(endpoint, tmp_path):
     with pytest.raises(ValueError, match="must begin with https"):
-        sparql_request("file:///etc/passwd", "select * {}", "eufcc")
+        source(endpoint, tmp_path, sparql_endpoint="file:///etc/passwd").concepts(ALL)
+    assert endpoint.requests == []
+
+
+def test_what_would_change_something_is_not_sent():
+    with pytest.raises(ValueError, match="would change something"):
+        checked_form("https://vocab.getty.edu/sparql", "delete where { ?s ?p ?o }")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""Single requests, by the library requests: does a server answer, post a message, download a file.
+
+What is asked for in the thousands goes through pipeline/http.py, which repeats requests and keeps the servers' limits.
+"""
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import requests
+
+CONNECT_S, READ_S = 10, 60
+BLOCK = 1 << 20  # bytes that are held at a time of a download
+
+
+class NoAnswer(RuntimeError):
+    """A request without a usable answer. The message may contain the address; `kind` (ConnectionError …) does not."""
+
+    def __init__(self, error: requests.RequestException) -> None:
+        super().__init__(str(error))
+        self.kind = type(error).__name__
+
+
+def status_of(address: str, timeout_s: float) -> int:
+    """The HTTP status of a GET, whatever it is, without following redirects. Raises NoAnswer."""
+    try:
+        with requests.get(address, timeout=timeout_s, allow_redirects=False, stream=True) as response:
+            return response.status_code
+    except requests.RequestException as error:
+        raise NoAnswer(error) from None
+
+
+def post_json(address: str, content: Mapping[str, Any], timeout_s: float) -> int:
+    """The HTTP status of a POST of JSON, without following redirects. Raises NoAnswer."""
+    try:
+        with requests.post(address, json=dict(content), timeout=timeout_s, allow_redirects=False) as response:
+            return response.status_code
+    except requests.RequestException as error:
+        raise NoAnswer(error) from None
+
+
+def download(address: str, out: BinaryIO) -> None:
+    """Write what is at the address into an open file. Raises NoAnswer (for HTTP errors too) and OSError."""
+    try:
+        with requests.get(address, stream=True, timeout=(CONNECT_S, READ_S)) as response:
+            response.raise_for_status()
+            for block in response.iter_content(BLOCK):
+                out.write(block)
+    except requests.RequestException as error:
+        raise NoAnswer(error) from None
