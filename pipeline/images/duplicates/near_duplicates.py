@@ -191,7 +191,7 @@ def _close_pairs(vectors: np.ndarray, hashes: np.ndarray, settings: ImageSetting
 
     They are the nearest of every image by cosine, and the nearest by dHash, if their cosine is not a usual one.
     """
-    count, usual = settings.near_duplicate_candidates, _usual_cosine(vectors, settings.near_duplicate_closer_than)
+    count, usual = settings.near_duplicate_candidates, usual_cosine(vectors, settings.near_duplicate_closer_than)
     pairs = np.concatenate([nearest_by_cosine(vectors, count, usual), nearest_by_hash(hashes, count)])
     pairs = np.unique(pairs, axis=0)
     cosine = _cosines(vectors, pairs[:, 0], pairs[:, 1])
@@ -199,7 +199,7 @@ def _close_pairs(vectors: np.ndarray, hashes: np.ndarray, settings: ImageSetting
     return pairs[close], cosine[close]
 
 
-def _usual_cosine(vectors: np.ndarray, share: float) -> float:
+def usual_cosine(vectors: np.ndarray, share: float) -> float:
     """The cosine that `share` of random pairs stay below; every extractor has its own scale."""
     generator = np.random.default_rng(0)  # the sample only sets a scale
     n = len(vectors)

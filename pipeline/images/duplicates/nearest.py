@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
+from scipy.linalg import eigh
 
 from pipeline.compiled import compiled, inner
 
@@ -90,7 +91,8 @@ def _short_vectors(vectors: np.ndarray, count: int, at_least: float) -> np.ndarr
     if n <= TRIED or d <= MANY:
         return None
     sample, tried = vectors[:: -(-n // SAMPLE)], vectors[:: -(-n // TRIED)]
-    directions = np.ascontiguousarray(np.linalg.eigh(sample.T @ sample)[1][:, : -MANY - 1 : -1], np.float32)
+    _, directions = eigh(sample.T @ sample, subset_by_index=(d - MANY, d - 1))
+    directions = np.ascontiguousarray(directions[:, ::-1], np.float32)
     bounds = _shortened(tried, directions)[:, : FEW + 1]
     rank = len(tried) - 1 - max(1, round(count * len(tried) / n))
     beaten = np.maximum(np.partition(tried @ tried.T, rank, axis=1)[:, rank], at_least)
