@@ -1,4 +1,4 @@
-"""The nearest neighbours of all images by cosine: ours against faiss' flat index; `--full`: also at the paper's size."""
+"""Nearest neighbours of all images by cosine: ours against faiss' flat index; `--full`: also at the paper's size."""
 
 import argparse
 import json
