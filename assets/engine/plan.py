@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from assets.engine.declared import declared, values_of
-from assets.engine.notes import SLICED, Made
+from assets.engine.notes import SLICED, UNKNOWN, Made
 from assets.engine.project import Project, size_of
 from assets.engine.versions import code_files, code_version, entry_of
 from pipeline.parquet import ROWS_PER_GROUP, write_parquet
@@ -175,7 +175,9 @@ class AssetPlan:
         read = {one: stored(project, part_of(one, part)).takedowns for one in (*self.reads, *self.after)}
         if older := [one for one, takedowns in read.items() if takedowns not in (None, today)]:
             todo = "run the job `dataset`, which removes what the list names, and then this one again."
-            raise AssetError(f"The take-down list has changed since {older[0]} was made: {todo}")
+            changed = f"The take-down list has changed since {older[0]} was made"
+            unknown = f"The note on {older[0]} does not say which take-down list it was made under"
+            raise AssetError(f"{unknown if read[older[0]] == UNKNOWN else changed}: {todo}")
         return today if self.of_images and any(one is not None for one in read.values()) else None
 
     def _note_takedowns(self, project: Project, part: str, takedowns: str | None) -> None:

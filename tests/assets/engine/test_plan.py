@@ -278,6 +278,16 @@ def test_a_note_of_an_older_version_knows_no_takedown_list():
     assert Made.from_note("records", old).takedowns is None
 
 
+def test_images_whose_takedown_list_is_not_known_are_not_read_either(project: Project):
+    listed, _ = images_of(project, None)
+    listed.note_takedowns("pictures", "unknown")
+    plan = AssetPlan("curation", code=(), writes=("tombstones",), reads={"pictures": Path})
+    with pytest.raises(
+        AssetError, match="The note on pictures does not say which take-down list it was made under: run"
+    ):
+        plan.run(Reads(), listed)
+
+
 def tamper(file: Path, *, same_times: bool) -> None:
     """Change one byte, and leave the size as it is; and the times too, as far as a program can set them."""
     times = file.stat().st_atime_ns, file.stat().st_mtime_ns
