@@ -61,12 +61,18 @@ audit: setup ## known vulnerabilities, versions, licences, pickles in the storag
 	@.venv/bin/python -m assets.cli.supply_chain
 	@.venv/bin/python -m pytest -q tests/assets/test_canary.py tests/test_architecture.py
 
+.PHONY: dependencies
+dependencies: setup ## docs/dependencies.md: asks PyPI for the last release of each dependency, and pip-audit for its open CVEs
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[audit]' -c constraints.txt
+	@.venv/bin/python -m assets.cli.dependencies
+
 .PHONY: coverage
 coverage: setup browser ## the fast suite once more, with the share of lines that it runs
 	@.venv/bin/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
 .PHONY: bench
 bench: setup ## one JSON line per benchmark against its peer; NAME=frechet runs one
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[bench]' -c constraints.txt
 	@.venv/bin/python -m benchmarks $(NAME)
 
 .PHONY: gpu-check

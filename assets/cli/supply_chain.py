@@ -18,14 +18,20 @@ Finding = tuple[bool, str]  # whether the check passes, and a sentence
 
 def vulnerabilities(lock: Path = LOCK) -> Finding:
     """Ask pip-audit about every package of the lock file. Without an answer the check passes, and says so."""
+    dependencies, trouble = audited(lock)
+    return (True, f"not looked up: {trouble}") if trouble else judged(dependencies)
+
+
+def audited(lock: Path = LOCK) -> tuple[list[dict[str, Any]], str | None]:
+    """What pip-audit says about each package of the lock file, and why it says nothing where it got no answer."""
     options = ["--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json", "--timeout=10"]
     try:
         done = _run("pip_audit", f"--requirement={lock}", *options)
-        return judged(json.loads(done.stdout)["dependencies"])
+        return json.loads(done.stdout)["dependencies"], None
     except subprocess.TimeoutExpired:
-        return True, f"not looked up: no answer within {TIMEOUT_S} s"
+        return [], f"no answer within {TIMEOUT_S} s"
     except ValueError:
-        return True, f"not looked up: {(done.stderr.strip().splitlines() or ['no answer'])[-1]}"
+        return [], (done.stderr.strip().splitlines() or ["no answer"])[-1]
 
 
 def judged(dependencies: list[dict[str, Any]]) -> Finding:
