@@ -62,10 +62,11 @@ def read_lines(file: Path, error: type[Exception] = TextFileError) -> list[str]:
 def read_rows(file: Path, columns: Sequence[str], error: type[Exception] = TextFileError) -> Iterator[Line]:
     """The rows of a CSV file that has at least these columns; empty lines are passed over.
 
-    Raises `error` for a missing or repeated column, and for a row with more or fewer fields than the header.
+    Raises `error` for a missing or repeated column, and, after the last row, for rows with more or fewer fields than
+    the header: it names the first and counts the others.
     """
     rows = csv.reader(StringIO(read_text(file, error), newline=""), strict=True)
-    number = 1
+    number, first, broken = 1, "", 0
     try:
         header = [name.strip() for name in next(rows, [])]
         _check_header(file, header, columns, error)
@@ -75,13 +76,17 @@ def read_rows(file: Path, columns: Sequence[str], error: type[Exception] = TextF
             if not row or (len(row) == 1 < len(header) and not row[0].strip()):
                 continue
             if len(row) != len(header):
-                raise error(
-                    f"{file}: line {begin} has {len(row)} fields, the header has {len(header)}; "
-                    "correct or remove this line."
-                )
+                first = first or f"line {begin} has {len(row)} fields, the header has {len(header)}"
+                broken += 1
+                continue
             yield Line(begin, dict(zip(header, row, strict=True)))
     except csv.Error as problem:
         raise error(f"{file}: line {number} is not CSV ({problem}).") from problem
+    if broken:
+        others = (
+            f"correct or remove this line and {broken - 1:,} others" if broken > 1 else "correct or remove this line"
+        )
+        raise error(f"{file}: {first}; {others}.")
 
 
 def _check_header(file: Path, header: Sequence[str], columns: Sequence[str], error: type[Exception]) -> None:

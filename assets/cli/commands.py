@@ -225,6 +225,22 @@ def match_trees(
     )
 
 
+@app.command("import-published")
+def import_published_files(
+    folder: Annotated[Path, typer.Argument(help="Folder with train.csv and, as far as there are, the other files.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; a new one, or an empty one.")],
+) -> None:
+    """Make a dataset folder without pictures from the published CSV files (docs/official.md)."""
+    from pipeline.published.dataset import import_published
+
+    imported = import_published(folder, out)
+    for remark in imported.remarks:
+        complain(remark)
+    counts = ((name, f"{n:,}") for name, n in (*imported.rows.items(), *imported.tags.items()))
+    answers.print(_table(("split, or facet",), ("rows, or tags",), counts))
+    answers.print_line(f"{out}")
+
+
 def _run(given: str) -> Path:
     """The folder of a run: a path, or the key of a row of this profile."""
     return Path(given) if Path(given).is_dir() else current_project().storage / "predictions" / given

@@ -76,21 +76,44 @@ class Published:
 
 def read_published(files: Mapping[str, Path]) -> Published:
     """The rows of the files, by split. Raises PublishedError."""
-    rows: list[tuple[object, ...]] = []
-    stated: list[tuple[object, ...]] = []
-    written = 0
+    parts, written = [ROWS_SCHEMA.to_frame().with_columns(pl.lit("").alias(each) for each in FACET_COLUMNS)], 0
     for split, file in files.items():
-        for number, fields in enumerate(_fields(file), 1):
-            written = max(written, len(fields))
-            rows.append((split, number, *(fields[name] for name in RECORD_COLUMNS.values())))
-            for facet, column in FACET_COLUMNS.items():
-                for position, path in enumerate(split_tags(fields.get(column, "")), 1):
-                    stated.append((split, number, facet, position, path))
-    return Published(
-        pl.DataFrame(rows, schema=ROWS_SCHEMA, orient="row"),
-        pl.DataFrame(stated, schema=STATED_SCHEMA, orient="row"),
-        COLUMNS[:written] or COLUMNS,
-    )
+        cells, in_file = _cells(file)
+        written = max(written, in_file)
+        numbered = cells.select(pl.lit(split).alias("split"), pl.int_range(1, pl.len() + 1).alias("row"), pl.all())
+        parts.append(numbered)
+    rows = pl.concat(parts)
+    return Published(rows.select(ROWS_SCHEMA.names()), _stated(rows), COLUMNS[:written] or COLUMNS)
+
+
+def _cells(file: Path) -> tuple[pl.DataFrame, int]:
+    """The rows of a file with a column per field, named as in ROWS_SCHEMA, and per facet; and how many it has."""
+    own = ROWS_SCHEMA.names()[2:]
+    columns = dict(zip([*own, *FACET_COLUMNS], [*RECORD_COLUMNS.values(), *FACET_COLUMNS.values()], strict=True))
+    cells: dict[str, list[str]] = {name: [] for name in columns}
+    written = 0
+    for fields in _fields(file):
+        written = max(written, len(fields))
+        for name, column in columns.items():
+            cells[name].append(fields.get(column, ""))
+    return pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String)), written
+
+
+def _stated(rows: pl.DataFrame) -> pl.DataFrame:
+    """The tags in the facets' cells: STATED_SCHEMA, in the order in which they are written."""
+    of_facets = []
+    for number, facet in enumerate(FACET_COLUMNS):
+        tags = pl.col(facet).str.split(BETWEEN_TAGS)
+        of_facet = rows.with_row_index("at").filter(pl.col(facet) != "").select("at", "split", "row", tag=tags)
+        of_facet = of_facet.with_columns(position=pl.int_ranges(1, pl.col("tag").list.len() + 1))
+        each = of_facet.explode("tag", "position")
+        # Most tags repeat: the texts of each path are kept once.
+        paths = each.select(pl.col("tag").unique()).with_columns(path=pl.col("tag").str.split(BETWEEN_LEVELS))
+        each = each.join(paths, on="tag", maintain_order="left").drop("tag")
+        each = each.with_columns(facet=pl.lit(facet), column=pl.lit(number, dtype=pl.Int8))
+        of_facets.append(each)
+    ordered = pl.concat(of_facets).sort("at", "column", maintain_order=True)
+    return ordered.select(pl.col(name).cast(dtype) for name, dtype in STATED_SCHEMA.items())
 
 
 def read_official_splits(folder: Path) -> Published:
@@ -123,13 +146,8 @@ def write_published(published: Published, folder: Path) -> list[Path]:
     return written
 
 
-def split_tags(cell: str) -> list[list[str]]:
-    """The tags of a cell, each as its levels from the top; no text, no tags."""
-    return [tag.split(BETWEEN_LEVELS) for tag in cell.split(BETWEEN_TAGS)] if cell else []
-
-
 def join_tags(tags: Sequence[Sequence[str]]) -> str:
-    """The inverse of `split_tags`."""
+    """The cell with these tags, each as its levels from the top."""
     return BETWEEN_TAGS.join(BETWEEN_LEVELS.join(levels) for levels in tags)
 
 
@@ -138,23 +156,36 @@ def published_tags(published: Published) -> pl.DataFrame:
 
     A label under two parents is two tags. The levels of a flat facet are tags side by side.
     """
-    stated_of: dict[tuple[str, int, str, tuple[str, ...]], bool] = {}
-    for split, row, facet, path in published.stated.select("split", "row", "facet", "path").iter_rows():
-        for tag, stated in _tags_of_path(facet, path):
-            key = (split, row, facet, tag)
-            stated_of[key] = stated_of.get(key, False) or stated
-    return pl.DataFrame(
-        [(split, row, facet, list(tag), stated) for (split, row, facet, tag), stated in sorted(stated_of.items())],
-        schema={name: STATED_SCHEMA[name] for name in ("split", "row", "facet", "path")} | {"stated": pl.Boolean()},
-        orient="row",
+    paths = published.stated.select("facet", "path").unique()
+    closed = [
+        (facet, path, list(tag), stated)
+        for facet, path in paths.iter_rows()
+        for tag, stated in _tags_of_path(facet, path)
+    ]
+    path = STATED_SCHEMA["path"]
+    schema = pl.Schema({"facet": pl.String(), "path": path, "tag": path, "stated": pl.Boolean()})
+    tags = pl.DataFrame(closed, schema=schema, orient="row").sort("facet", "tag")
+    # Numbers in the tags' order: rows are grouped and sorted by them faster than by the paths.
+    tags = tags.with_columns(number=pl.struct("facet", "tag").rle_id())
+    numbered = published.stated.drop("position").join(tags.drop("tag"), on=["facet", "path"])
+    return (
+        numbered.group_by("split", "row", "number")
+        .agg(pl.col("stated").any())
+        .sort("split", "row", "number")
+        .join(tags.select("number", "facet", path="tag").unique("number"), on="number", maintain_order="left")
+        .select("split", "row", "facet", "path", "stated")
     )
 
 
 def published_vocabulary(published: Published) -> pl.DataFrame:
     """One row per facet and full path: facet, path, label, depth, outside (a leading `*`), n_rows."""
+    return vocabulary_of(published_tags(published))
+
+
+def vocabulary_of(tags: pl.DataFrame) -> pl.DataFrame:
+    """`published_vocabulary` of what `published_tags` gave: for many rows the tags are made only once."""
     return (
-        published_tags(published)
-        .group_by("facet", "path")
+        tags.group_by("facet", "path")
         .agg(n_rows=pl.len().cast(pl.Int64))
         .with_columns(label=pl.col("path").list.last(), depth=pl.col("path").list.len().cast(pl.Int64))
         .with_columns(outside=pl.col("label").str.starts_with(OUTSIDE))

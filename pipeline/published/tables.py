@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from pipeline.published.format import BETWEEN_LEVELS, OUTSIDE, Published, published_tags, published_vocabulary
+from pipeline.parquet import Table
+from pipeline.published.format import BETWEEN_LEVELS, OUTSIDE, Published, published_tags, vocabulary_of
 from pipeline.tables import RECORD_TAGS, RECORDS, SPLIT_TABLE, TAGS
 
 
@@ -25,7 +26,7 @@ def as_tables(published: Published) -> PublishedTables:
     what the published files do not tell (rights, concepts, dates) is null. `as_published` is the way back: it gives the
     rows by record id, and each stated tag once.
     """
-    views = published.rows.with_columns(view=pl.int_range(pl.len()).over("record_id"))
+    views = with_views(published)
     first = views.filter(view=0)
     records = first.select("record_id", "data_provider", thumbnail_url=pl.col("image_url"), provider=pl.col("database"))
     splits = views.select(
@@ -36,18 +37,30 @@ def as_tables(published: Published) -> PublishedTables:
         group_id=pl.format("{}#0", "record_id"),
         reason=pl.lit("published"),
     )
-    stated = published_tags(published).join(views.select("split", "row", "record_id"), on=["split", "row"])
+    of_rows = published_tags(published)
     record_tags = (
-        stated.group_by("record_id", "facet", "path")
+        of_rows.join(views.select("split", "row", "record_id"), on=["split", "row"])
+        .group_by("record_id", "facet", _tag_id().alias("tag_id"))
         .agg(pl.col("stated").any())
-        .select("record_id", "facet", "stated", tag_id=_tag_id())
     )
     return PublishedTables(
-        RECORDS.frame(records.to_dicts()).sort("record_id"),
-        TAGS.frame([_tag(row) for row in published_vocabulary(published).to_dicts()]).sort("tag_id"),
-        RECORD_TAGS.frame(record_tags.to_dicts()).sort("record_id", "facet", "tag_id"),
-        SPLIT_TABLE.frame(splits.to_dicts()).sort("record_id", "view"),
+        _in_columns_of(RECORDS, records).sort("record_id"),
+        TAGS.frame([_tag(row) for row in vocabulary_of(of_rows).to_dicts()]).sort("tag_id"),
+        _in_columns_of(RECORD_TAGS, record_tags).sort("record_id", "facet", "tag_id"),
+        _in_columns_of(SPLIT_TABLE, splits).sort("record_id", "view"),
     )
+
+
+def with_views(published: Published) -> pl.DataFrame:
+    """The rows with their view: rows of one record are numbered from 0 in the order of the files."""
+    return published.rows.with_columns(view=pl.int_range(pl.len(), dtype=pl.Int16).over("record_id"))
+
+
+def _in_columns_of(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the columns of the table; those that they do not have are null."""
+    columns = {name: pl.col(name) if name in rows.columns else pl.lit(None) for name in table.schema.names}
+    types = table.empty().schema
+    return rows.select(column.cast(types[name]).alias(name) for name, column in columns.items())
 
 
 def _tag_id() -> pl.Expr:
