@@ -1,5 +1,7 @@
 # Every target first installs what it needs into .venv.
 PYTHON ?= python3
+# The versions of all packages; LOCK=/dev/null takes the newest.
+LOCK ?= constraints.txt
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 export HF_HUB_OFFLINE := 1
 export DO_NOT_TRACK := 1
@@ -10,8 +12,8 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Set PYTHON=… to another one.")'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python -e '.[test]' -c constraints.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOCK) uv
+	@.venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python -e '.[test]' -c $(LOCK)
 	@touch $@
 
 .PHONY: demo
@@ -44,7 +46,7 @@ endif
 
 # What the long tests start: Ray, PostgreSQL's driver for Dagster, an S3-compatible server.
 .venv/installed-long: .venv/installed
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[test,long]' -c constraints.txt
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[test,long]' -c $(LOCK)
 	@touch $@
 
 .PHONY: soak
@@ -57,14 +59,23 @@ test-long: setup browser .venv/installed-long ## kills, fuzzing, other engines, 
 
 .PHONY: audit
 audit: setup ## known vulnerabilities, versions, licences, pickles in the storage; searches everything that a run writes for its key
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[audit]' -c constraints.txt
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[audit]' -c $(LOCK)
 	@.venv/bin/python -m assets.cli.supply_chain
 	@.venv/bin/python -m pytest -q tests/assets/test_canary.py tests/test_architecture.py
 
 .PHONY: dependencies
 dependencies: setup ## docs/dependencies.md: asks PyPI for the last release of each dependency, and pip-audit for its open CVEs
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[audit]' -c constraints.txt
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[audit]' -c $(LOCK)
 	@.venv/bin/python -m assets.cli.dependencies
+
+.PHONY: docs
+docs: setup ## the documentation site, in site/; a broken link is an error
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[docs]' -c $(LOCK)
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true .venv/bin/mkdocs build --strict --quiet
+
+.PHONY: wheel
+wheel: setup ## the wheel, in dist/
+	@.venv/bin/uv build --quiet --wheel --out-dir dist
 
 .PHONY: coverage
 coverage: setup browser ## the fast suite once more, with the share of lines that it runs
@@ -72,7 +83,7 @@ coverage: setup browser ## the fast suite once more, with the share of lines tha
 
 .PHONY: bench
 bench: setup ## one JSON line per benchmark against its peer; NAME=frechet runs one
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[bench]' -c constraints.txt
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[bench]' -c $(LOCK)
 	@.venv/bin/python -m benchmarks $(NAME)
 
 .PHONY: gpu-check
