@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from assets.cli import check_weights, commands, index_weights, status
+from assets.cli.output import AsJson, answers, print_json
 from assets.engine.console import LINES, complain, console
 from assets.engine.project import ROOT, current_project, home
 
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
     from dagster import DagsterEvent
 
 app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    help="EUFCC: from Europeana to a benchmark.",
 )
 app.add_typer(commands.app)
 app.add_typer(index_weights.app)
@@ -35,7 +34,21 @@ app.add_typer(status.app)
 PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free port.", min=0, max=65535)]
 
 
-@app.command()
+@app.callback()
+def start(context: typer.Context, as_json: AsJson = False) -> None:
+    """EUFCC: from Europeana to a benchmark. Without a command: where this profile stands, and what comes next."""
+    if context.invoked_subcommand is not None or context.resilient_parsing:
+        return
+    from assets.cli.standing import screen, standing
+
+    found = standing(current_project())
+    if as_json:
+        print_json(found)
+    else:
+        answers.print(screen(found))
+
+
+@app.command(epilog="Example: eufcc demo")
 def demo(port: PORT = 0) -> None:
     """Run everything from nothing: start the local museum, run the job `benchmark`, show the results."""
     from assets.cli.museum import served_museum
@@ -56,9 +69,12 @@ def demo(port: PORT = 0) -> None:
     console.print_line(f"  report: {project.here('report') / 'report.html'}")
     usage = [resource.getrusage(who).ru_maxrss / 1e6 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     console.print(f"  {time.monotonic() - started:.0f} s, peak memory {max(usage):.1f} GB in the largest process")
+    from assets.cli.standing import after_demo, steps_screen
+
+    console.print(steps_screen(after_demo(project.settings)))
 
 
-@app.command()
+@app.command(epilog="Example: eufcc run benchmark")
 def run(
     job: Annotated[str, typer.Argument(help="harvest, dataset, splits, benchmark, suites or controls")],
     as_of: Annotated[
@@ -130,7 +146,7 @@ def _complain(events: "Iterable[DagsterEvent]") -> NoReturn:
     raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: eufcc dev --ui-port 3001")
 def dev(
     port: PORT = 8765,
     ui_port: Annotated[int, typer.Option(help="Port of Dagster's web interface.", min=1, max=65535)] = 3000,
@@ -156,7 +172,10 @@ def dev(
         raise typer.Exit(dagster.wait())
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Example: eufcc assistant --port 8000",
+)
 def assistant(context: typer.Context) -> None:
     """Start the cataloguer's assistant on this profile's models. Options: see `python -m ml.assistant --help`."""
     from ml.assistant.__main__ import main as serve
@@ -165,28 +184,35 @@ def assistant(context: typer.Context) -> None:
     raise typer.Exit(serve([*storage, *context.args]))
 
 
-@app.command()
+@app.command(epilog="Example: eufcc decisions --model softmax")
 def decisions(
     model: Annotated[str | None, typer.Option(help="Key of the model; by default the best on validation.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show how a model ranks the tags that cataloguers accepted and rejected, then and now."""
     from ml.assistant.decision_impact import decision_impact
 
     key, rows = decision_impact(current_project().storage, model)
+    if as_json:
+        print_json({"model": key, "decisions": rows.to_dicts()})
+        return
     console.print(_table(rows, "{:.3g}", title=key))
 
 
-@app.command()
-def doctor() -> None:
+@app.command(epilog="Example: EUFCC_PROFILE=full eufcc doctor")
+def doctor(as_json: AsJson = False) -> None:
     """Check what this profile needs on this machine, and say what to do. Changes nothing."""
     from assets.cli.doctor import MISSING, examine, screen
 
     findings = examine(current_project())
-    console.print(screen(findings))
+    if as_json:
+        print_json(findings)
+    else:
+        console.print(screen(findings))
     raise typer.Exit(1 if any(finding.state == MISSING for finding in findings) else 0)
 
 
-@app.command()
+@app.command(epilog="Example: eufcc dictionary")
 def dictionary() -> None:
     """Write docs/data-dictionary.md from the schemas."""
     from pipeline.dictionary import data_dictionary
@@ -194,7 +220,7 @@ def dictionary() -> None:
     (ROOT / "docs" / "data-dictionary.md").write_text(data_dictionary(), encoding="utf-8")
 
 
-@app.command()
+@app.command(epilog="Example: eufcc models")
 def models() -> None:
     """Write docs/models.md from the networks' cards."""
     from assets.cli.models_page import models_page
@@ -202,14 +228,18 @@ def models() -> None:
     (ROOT / "docs" / "models.md").write_text(models_page(), encoding="utf-8")
 
 
-@app.command()
-def plan() -> None:
+@app.command(epilog="Example: EUFCC_PROFILE=full eufcc plan")
+def plan(as_json: AsJson = False) -> None:
     """Estimate a harvest: records, requests, hours and gigabytes per collection. Downloads nothing."""
     from assets.harvest import europeana
     from pipeline.harvest.plan import dry_run
 
     project = current_project()
-    console.print(_table(dry_run(europeana(project), project.settings.harvest), "{:,.2f}"))
+    estimate = dry_run(europeana(project), project.settings.harvest)
+    if as_json:
+        print_json(estimate.to_dicts())
+    else:
+        console.print(_table(estimate, "{:,.2f}"))
 
 
 def _table(rows: "pl.DataFrame", number: str, title: str | None = None) -> Table:

@@ -1,12 +1,11 @@
 """The command that says which networks there are, under which licence, and whether they are what they should be."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assets.cli.output import AsJson, print_json
 from assets.engine.console import console
 from assets.engine.project import current_project
 
@@ -16,18 +15,18 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(epilog="Example: eufcc check-weights vit_base_patch16_224 --json")
 def check_weights(
     names: Annotated[list[str] | None, typer.Argument(help="timm's names, or `model:weights` of open_clip.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where weight files are looked for first.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the networks of all recipes, and prove those that are here against their library. A NAME is downloaded."""
     from ml.registry.inventory import stock
 
     found = list(stock(names or [], folder or current_project().settings.features.weights))
     if as_json:
-        print(json.dumps([asdict(each) for each in found], indent=1))
+        print_json(found)
     else:
         for each in found:
             console.print(_lines(each), soft_wrap=True, highlight=False)

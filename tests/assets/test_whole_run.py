@@ -57,6 +57,28 @@ def test_it_ends_with_the_table_and_the_report(first: tuple[Path, subprocess.Com
     assert "Warning" not in done.stderr
 
 
+def test_it_says_what_to_do_next(museum: Path, first: tuple[Path, subprocess.CompletedProcess[str]]):
+    lines = [line.strip() for line in first[1].stderr.splitlines()]
+    steps = [line.partition("  ")[0] for line in lines[lines.index("next") + 1 :] if line]
+    assert [re.sub(r"\S*/eufcc", "eufcc", step) for step in steps] == [
+        f"MUSEUM={museum} eufcc assistant",
+        f"MUSEUM={museum} eufcc export multilabel",
+        "MUSEUM=path/to/museum eufcc demo",
+    ]
+
+
+def test_afterwards_the_command_alone_says_that_all_is_made(
+    museum: Path, first: tuple[Path, subprocess.CompletedProcess[str]]
+):
+    asked = {"MUSEUM": str(museum), "DAGSTER_HOME": str(first[0].parents[1]), "EUFCC__BENCHMARK__ROWS": ROWS}
+    command = [Path(sys.executable).with_name("eufcc"), "--json"]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, timeout=120, check=True)
+    found = json.loads(done.stdout)
+    assert (found["due"], found["storage"]) == (0, str(first[0]))
+    assert (found["last_run"]["job"], found["last_run"]["state"]) == ("benchmark", "succeeded")
+    assert [one["what"].partition(" ")[0] for one in found["next"]] == ["opens", "writes", "does"]
+
+
 def test_every_row_is_scored_on_both_tests(first: tuple[Path, subprocess.CompletedProcess[str]]):
     results = RESULTS.read(first[0] / "results.parquet").filter(metric="r_precision", facet="mean")
     scored = results.select("baseline", "split").unique().rows()

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.cli import commands
+from assets.cli import output
 from assets.cli.app import main
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
@@ -100,6 +100,31 @@ def test_two_rows_are_compared_on_the_same_images(eufcc, run: Path, tmp_path: Pa
     assert "Acc@1" in eufcc("compare", *rows, "--all")[1]
 
 
+def test_json_holds_what_the_tables_are_made_of(eufcc, run: Path, tmp_path: Path):
+    rows = [run / "predictions" / name for name in ("softmax", "multilabel")]
+    code, out, _ = eufcc("compare", *rows, "--out", tmp_path / "differences.csv", "--all", "--json")
+    assert code == 0
+    told, written = json.loads(out), pl.read_csv(tmp_path / "differences.csv")
+    assert [row["difference"] for row in told] == written["difference"].to_list()
+    code, out, _ = eufcc("power", *rows, "--json")
+    assert code == 0
+    (spread, *_) = json.loads(out)
+    assert spread["split"] == "inner_test"
+    assert spread["sizes"][0]["groups_a_provider"] is None
+    _, out, _ = eufcc("evaluate", rows[0], "--release", run / "release", "--out", tmp_path / "results.json", "--json")
+    assert json.loads(out) == json.loads((tmp_path / "results.json").read_text())
+
+
+def test_json_of_releases_has_the_counts_of_the_sentence(eufcc, run: Path):
+    code, out, _ = eufcc("diff", run / "release", run / "release", "--json")
+    told = json.loads(out)
+    assert (code, told["changes"], set(told["counts"].values())) == (0, [], {0})
+    code, out, _ = eufcc("audit", run / "release", "--json")
+    told = json.loads(out)
+    assert sum(row["keys"] for row in told["comparisons"]) == 0
+    assert (code, set(told["images"])) == (0, {"train", "validation", "inner_test", "outer_test"})
+
+
 def test_the_size_of_a_test_that_shows_a_difference_is_told(eufcc, run: Path):
     rows = [run / "predictions" / name for name in ("softmax", "multilabel")]
     code, out, _ = eufcc("power", *rows, "--difference", "5")
@@ -129,7 +154,7 @@ def test_a_difference_has_a_mark_only_where_the_test_tells(tells, low, shown, ca
     high = None if low is None else 0.15
     row = {"run": "r", "split": "inner_test", "first": "softmax", "second": "multilabel", "facet": "materials"}
     row |= {"metric": "r_precision", "difference": 0.1, "low": low, "high": high, "p_value": 0.01, "tells": tells}
-    commands.answers.print(commands._differences(COMPARISONS.frame([row])))
+    output.answers.print(output.differences_table(COMPARISONS.frame([row])))
     line = next(line for line in capsys.readouterr().out.splitlines() if "Materials" in line)
     assert f"+10.0  {shown}" in re.sub(r" {2,}(?=[–+])", "  ", line)
     assert ("✓" in line) is (tells == "tells")
