@@ -16,7 +16,7 @@ from pydantic import Field
 from assets.engine.asset_factory import failures, stage_asset
 from assets.engine.asset_metadata import asset_spec, result_of
 from assets.engine.builtin_checks import check_results, check_specs
-from assets.engine.console import remark, say
+from assets.engine.console import patience, remark, say
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project, current_project, size_of
 from assets.engine.retention import OTHERS
@@ -174,7 +174,8 @@ def told_of_others(pages: Path, settings: Settings) -> dict[str, str]:
 
 def europeana(project: Project) -> EuropeanaClient:
     """Europeana's client, with the key from the environment variable EUROPEANA_API_KEY."""
-    http = HttpClient(project.settings.http, budgets=project.storage / "cache" / "budgets")
+    budgets = project.storage / "cache" / "budgets"
+    http = HttpClient(project.settings.http, budgets=budgets, patience=patience())
     return EuropeanaClient(http, project.settings.harvest, os.environ.get("EUROPEANA_API_KEY"))
 
 

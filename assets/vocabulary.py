@@ -3,6 +3,7 @@
 import polars as pl
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.console import patience
 from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
 from assets.harvest import NETWORK_RETRY, europeana, source_version
@@ -30,7 +31,8 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
     vocabulary = project.settings.vocabulary
     cache = project.storage / "cache"
     rules = load_rules(vocabulary.rules_file)
-    with HttpClient(project.settings.http, budgets=cache / "budgets") as http, europeana(project) as client:
+    http = HttpClient(project.settings.http, budgets=cache / "budgets", patience=patience())
+    with http, europeana(project) as client:
         getty = concept_source(http, vocabulary, cache / "getty")
         aligned = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
     alignments, unmapped = aligned.concept_alignments, aligned.unmapped_concepts

@@ -15,10 +15,12 @@ import tenacity
 from pipeline.deadline import Deadline
 from pipeline.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
 from pipeline.headers import AnswerHeaders
+from pipeline.http_errors import GaveUp, HttpError, NoFirstAnswer, Refused, Unreachable, WrongKey
 from pipeline.rate_limit import Budget, Clock, SystemClock, read_rate_limit
 from pipeline.redaction import keep_out_of_logs, redact
 from pipeline.settings import HttpSettings
 from pipeline.texts import loads
+from pipeline.waits import SILENT_S, Patience
 
 __all__ = ["GaveUp", "HttpClient", "HttpError", "Refused", "Response", "Unreachable", "WrongKey", "mapped"]
 
@@ -35,41 +37,6 @@ ACCEPT_ENCODING = "gzip, deflate"  # what pipeline/encodings.py undoes
 LONGEST_QUOTE = 300  # characters of an error body that are quoted
 # What readers of an answer raise where it has another form than was expected.
 OTHER_FORM = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
-
-
-class HttpError(Exception):
-    """A request that failed; the message is one sentence for people, without any API key.
-
-    `transient`: the same request may succeed later.
-    """
-
-    transient = False
-
-
-class Unreachable(HttpError):
-    """No attempt got a response."""
-
-    transient = True
-
-
-class GaveUp(HttpError):
-    """No attempt got a usable response: server errors, truncated bodies, or a rate limit that does not end."""
-
-    transient = True
-
-
-class WrongKey(HttpError):
-    """The API key is missing, unknown or disabled."""
-
-
-class Refused(HttpError):
-    """The server refuses this request for good."""
-
-    def __init__(self, status: int, code: str | None, message: str, location: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.location = location
 
 
 @dataclass(frozen=True)
@@ -153,8 +120,10 @@ class HttpClient:
         budgets: Path | None = None,
         transport: httpx.BaseTransport | None = None,
         clock: Clock | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.settings = settings
+        self._patience = patience or Patience()
         self.clock = clock or SystemClock()
         self._budgets_folder = budgets
         self._budgets: dict[str, Budget] = {}
@@ -247,20 +216,41 @@ class HttpClient:
         return target
 
     def _retried(self, request: _Request) -> Response:
+        server, began = self._server(request.url), self.clock.now()
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            late = state.upcoming_sleep >= self._patience.left_s(server, self.clock.now())
+            return late or state.attempt_number >= self.settings.attempts
+
+        def say(state: tenacity.RetryCallState) -> None:
+            until = self.clock.now() + state.upcoming_sleep
+            if until - began > SILENT_S and state.outcome:
+                what = f"gives no usable answer ({state.outcome.exception()})"
+                self._patience.say(server, what, until, f"try {state.attempt_number + 1} of {self.settings.attempts}")
+
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_TryAgain),
-            stop=tenacity.stop_after_attempt(self.settings.attempts),
+            stop=stop,
             wait=self._backoff,
             sleep=self.clock.sleep,
+            before_sleep=say,
             reraise=True,
         )
         try:
             return retrying(self._attempt, request)
         except _TryAgain as failure:
+            if self._patience.left_s(server, self.clock.now()) < float("inf"):
+                seconds = self.clock.now() - began
+                raise NoFirstAnswer(self._no_first_answer(request.url, failure, seconds)) from None
             kind, happened = (GaveUp, "gives no usable answer") if failure.answered else (Unreachable, "is not reached")
             times = f"after {self.settings.attempts} attempts: {failure}"
             advice = "try again later" if failure.answered else "look at the network, then try again"
             raise kind(self._sentence(request.url, f"{happened} {times}; {advice}")) from None
+
+    def _no_first_answer(self, url: str, failure: _TryAgain, seconds: float) -> str:
+        said = self._sentence(url, f"has not answered once in {seconds:.0f} s: {failure}")
+        todo = "Check the network, a proxy (HTTPS_PROXY), and http.hosts in the settings; `eufcc doctor` looks at them."
+        return f"{said} {todo} `eufcc run --wait` keeps trying."
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
         """Seconds before the next attempt: doubling up to the cap, the upper half of it random."""
@@ -270,7 +260,7 @@ class HttpClient:
     def _attempt(self, request: _Request) -> Response:
         budget = self._budget(request)
         for _ in range(self.settings.rate_limit_waits + 1):
-            budget.take()
+            budget.take(lambda seconds: self._say_limit(request.url, seconds))
             response = self._send(request)
             limit = read_rate_limit(response.headers.rate_limit)
             if response.status != 429:
@@ -280,14 +270,27 @@ class HttpClient:
             budget.refused(limit)
         raise _TryAgain(f"HTTP 429 again after {self.settings.rate_limit_waits} waits", answered=True)
 
+    def _say_limit(self, url: str, seconds: float) -> None:
+        until = self.clock.now() + seconds
+        self._patience.say(self._server(url), "takes no more requests for now (its limit, or ours)", until, "goes on")
+
+    def _server(self, url: str) -> str:
+        return _origin(mapped(url, self.settings.hosts)[0])
+
     def _send(self, request: _Request) -> Response:
         url, most = request.url, self.settings.max_body_bytes
         address, original = mapped(url, self.settings.hosts)
-        self._deadline.start(self.settings.total_timeout_s)
+        server, now = self._server(url), self.clock.now()
+        self._patience.begin(server, now)
+        longest = min(self.settings.total_timeout_s, max(0.0, self._patience.left_s(server, now)))
+        self._deadline.start(longest)
         try:
             headers = {**request.headers, **original}
             built = self._client.build_request(request.method, address, headers=headers, **request.body)
-            answer = self._client.send(built, stream=True)
+            with self._patience.answering(server, now + longest):
+                answer = self._client.send(built, stream=True)
+            self._patience.answered(server)
+            self._deadline.start(now + self.settings.total_timeout_s - self.clock.now())
             said = AnswerHeaders(answer.headers.raw)
             try:
                 content = self._body(answer, said)
@@ -369,7 +372,7 @@ class HttpClient:
 
     def _budget(self, request: _Request) -> Budget:
         """The budget of the server that is really called and of the key that is sent."""
-        origin = _origin(mapped(request.url, self.settings.hosts)[0])
+        origin = self._server(request.url)
         name = "\n".join((origin, _origin(request.url), *request.keys))
         if name not in self._budgets:
             new = Budget(name, self.settings.requests_per_second, self.clock, self._budgets_folder)

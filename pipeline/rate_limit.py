@@ -7,11 +7,13 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
+
+from pipeline.waits import SILENT_S
 
 HOUR_S = 3600.0  # Europeana counts requests in a fixed window of an hour (dossier, section 6)
 LONGEST_WINDOW_S = 2 * HOUR_S  # a header that says more is not believed beyond this: nobody shall wait for years
@@ -89,9 +91,11 @@ class Budget:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.json"
 
-    def take(self) -> None:
-        """Wait until a request may start, and count it."""
+    def take(self, say: Callable[[float], None] | None = None) -> None:
+        """Wait until a request may start, and count it; `say` is called with the seconds of a wait above five."""
         while (wait := self._try_to_take()) > 0:
+            if say is not None and wait > SILENT_S:
+                say(wait)
             self._clock.sleep(wait)
 
     def told(self, limit: RateLimit) -> None:

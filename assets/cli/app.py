@@ -13,7 +13,7 @@ from rich.table import Table
 
 from assets.cli import check_weights, commands, index_weights, status
 from assets.cli.output import AsJson, answers, print_json
-from assets.engine.console import LINES, complain, console
+from assets.engine.console import LINES, WAIT, complain, console
 from assets.engine.project import ROOT, current_project, home
 
 if TYPE_CHECKING:
@@ -81,9 +81,14 @@ def run(
         str | None, typer.Option(help="Make the splits of this day, or with this hash, again (see `eufcc history`).")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before hours of work that other code causes.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Keep trying where a server does not answer at all; by default for a minute.")
+    ] = False,
 ) -> None:
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
     os.environ[LINES] = "1"
+    if wait:
+        os.environ[WAIT] = "1"
     if as_of is not None:
         _run_as_of(job, as_of)
         return
@@ -234,6 +239,7 @@ def plan(as_json: AsJson = False) -> None:
     from assets.harvest import europeana
     from pipeline.harvest.plan import dry_run
 
+    os.environ[LINES] = "1"
     project = current_project()
     estimate = dry_run(europeana(project), project.settings.harvest)
     if as_json:

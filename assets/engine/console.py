@@ -11,7 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.segment import Segment
 
 from pipeline.terminal import one_line, printable
+from pipeline.waits import FIRST_ANSWER_S, Patience
 
+WAIT = "EUFCC_WAIT"  # `eufcc run --wait`: a server that does not answer is waited for as long as the settings say
 LINES = "EUFCC_LINES"  # set by the command line; Dagster's own processes have the event log
 
 
@@ -45,6 +47,16 @@ def remark(*sentences: str) -> None:
     """Print what a person should know although nothing failed."""
     for sentence in sentences if os.environ.get(LINES) else ():
         console.print(f"    [yellow]{escape(sentence)}[/]", soft_wrap=True)
+
+
+def patience() -> Patience:
+    """For a client: in a person's command waits are told, and a server must answer once within a minute; not elsewhere.
+
+    Schedules and Dagster's pages have no person who waits: they try for as long as the settings say.
+    """
+    if not os.environ.get(LINES):
+        return Patience()
+    return Patience(remark, None if os.environ.get(WAIT) else FIRST_ANSWER_S)
 
 
 def bar(what: str, unit: str) -> Callable[[int, int], None] | None:

@@ -57,7 +57,9 @@ def test_a_wrong_key(runs: Runs):
 def test_no_network(runs: Runs):
     said = runs.said("no_network")
     assert "api.europeana.eu" in said
-    assert said.endswith("look at the network, then try again.")
+    assert "has not answered once in" in said
+    assert "`eufcc doctor` looks at them." in said
+    assert said.endswith("`eufcc run --wait` keeps trying.")
     assert runs.tables("no_network") == {}
 
 
@@ -70,7 +72,7 @@ def test_an_unknown_keyword(runs: Runs):
 def test_an_unreachable_sparql_endpoint(runs: Runs):
     said = runs.said("no_sparql")
     assert "vocab.getty.edu/sparql" in said
-    assert said.endswith("look at the network, then try again. Or name a local dump of the AAT in `vocabulary.dumps`.")
+    assert said.endswith("`eufcc run --wait` keeps trying. Or name a local dump of the AAT in `vocabulary.dumps`.")
     assert {"records", "tombstones"} <= set(runs.tables("no_sparql"))
     assert not {"concepts", "concept_alignments", "unmapped_concepts"} & set(runs.tables("no_sparql"))
 
