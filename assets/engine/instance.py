@@ -18,6 +18,14 @@ class NoHome(RuntimeError):
     """Dagster's home does not exist or cannot be written; the message says what to do."""
 
 
+def _is_there(home: Path) -> bool:
+    """Whether the folder exists, or lies in one that this user cannot enter."""
+    try:
+        return home.is_dir()
+    except PermissionError:
+        return True
+
+
 @contextmanager
 def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
     """The instance of that home, and the tag for this command's runs. A second command waits for the first to open it.
@@ -26,7 +34,7 @@ def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
     already exists`). Dagster does not notice either when a command is killed: its run would keep its slot in a pool
     (`gpu`, `providers` …), and the next command would wait forever. Raises NoHome.
     """
-    if not home.is_dir():
+    if not _is_there(home):
         todo = "create it, with a copy of dagster_home/dagster.yaml."
         raise NoHome(f"DAGSTER_HOME is {home}, and there is no such folder: {todo}")
     if not os.access(home, os.W_OK | os.X_OK):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from ml.dataset.tag_list import FacetTags, TagList
 from pipeline.files import whole_file
-from pipeline.limits import LIMITS, LimitSettings
-from pipeline.parquet import TableError, checked_batches
 from pipeline.texts import loads
+
+if TYPE_CHECKING:
+    from pipeline.limits import LimitSettings
 
 Scores = dict[str, NDArray[np.float32]]  # by facet: images x tags
 ROWS_PER_GROUP = 10_000
@@ -119,7 +121,7 @@ def read_predictions(folder: Path, images: SplitImages, tag_list: TagList) -> Sc
 
 
 def open_predictions(
-    folder: Path, hashes: TagList, images: SplitImages, tags: FacetTags, limits: LimitSettings = LIMITS
+    folder: Path, hashes: TagList, images: SplitImages, tags: FacetTags, limits: "LimitSettings | None" = None
 ) -> PredictionFile:
     """The checked prediction file of a facet.
 
@@ -127,6 +129,8 @@ def open_predictions(
     list, an unknown or missing tag, for more rows or longer texts than the limits allow, and for image rows that
     repeat, are missing or are not of this split. NaN scores are found while reading.
     """
+    from pipeline.parquet import TableError  # needs polars, which a node that only trains does not have
+
     file = folder / images.name / f"{tags.facet}.parquet"
     if not file.exists():
         raise PredictionError(
@@ -150,8 +154,12 @@ def open_predictions(
     return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
 
 
-def _read_keys(file: Path, images: int, limits: LimitSettings) -> pa.Table:
+def _read_keys(file: Path, images: int, limits: "LimitSettings | None") -> pa.Table:
     """Ids and views of a file that may be anybody's. Raises TableError for more than the limits allow."""
+    from pipeline.limits import LIMITS  # needs pydantic
+    from pipeline.parquet import checked_batches
+
+    limits = limits or LIMITS
     sizes = {"most_rows": int(images * limits.rows_per_image), "bytes_per_row": 2 * limits.text_bytes}
     batches = list(checked_batches(file, ["record_id", "view"], longest_text=limits.text_bytes, **sizes))
     return pa.Table.from_batches(batches, None if batches else pq.read_schema(file))

@@ -47,6 +47,8 @@ def control_rows(
     rows: list[dict[str, object]] = []
     for split in TEST_SPLITS:
         truth = load_truth(loaded, split)
+        if truth.images.is_empty():
+            continue
         told = load_informativeness(loaded, truth, settings)
         vectors = described.of(truth.images["image_id"]).astype(np.float64)
         trained = _trained(loaded, described, vectors, described.relevance)

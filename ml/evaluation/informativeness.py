@@ -66,9 +66,13 @@ class Informativeness:
 
 
 def averaged(figures: Sequence[Figures], settings: EvaluationSettings) -> list[str]:
-    """The facets that a mean counts: of those that means count at all, the ones that can tell, or all if none can."""
+    """The facets that a mean counts: of those that means count at all, the ones that can tell, or all if none can.
+
+    A facet is left out only where probes have measured what pictures give. A dataset without features has the paper's
+    mean, over all facets.
+    """
     counted = [figure for figure in figures if figure.facet in MEAN_FACETS]
-    telling = [figure.facet for figure in counted if word_of(figure, settings) != CANNOT_TELL]
+    telling = [one.facet for one in counted if one.pictures is None or word_of(one, settings) != CANNOT_TELL]
     return telling or [figure.facet for figure in counted]
 
 

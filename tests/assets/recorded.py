@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyoxigraph
 
-from pipeline.sandbox.thesaurus import PREFIXES
+from pipeline.sandbox.sparql_worker import PREFIXES
 
 AAT_SUBJECT = re.compile(r"<http://vocab\.getty\.edu/aat/(3\d{8})>")
 JSON = "application/json"

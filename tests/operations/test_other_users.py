@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,11 +43,17 @@ except OSError as error:
 """
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder that every user may enter."""
+    with tempfile.TemporaryDirectory(prefix="eufcc-users-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 def test_another_user_is_told_what_cannot_be_written_or_read(tmp_path: Path):
     if os.getuid() != 0:
         pytest.skip("becoming another user needs root")
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
     home = dagster_home(tmp_path / "home")
     (tmp_path / "secret").write_bytes(b"of root")
     (tmp_path / "secret").chmod(0o600)
