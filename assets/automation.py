@@ -7,7 +7,7 @@ import dagster as dg
 
 from assets.engine.project import Project
 from assets.engine.retention import TIDY_JOB
-from assets.harvest import PARTITIONS
+from assets.harvest import PARTITIONS, SETTINGS
 from assets.images import SLICES
 from assets.partitions import every_partition
 
@@ -59,7 +59,8 @@ RUNS = {
     "controls": ("controls",),
     "promote": ("promote",),
 }
-TAGS = {"harvest": every_partition(PARTITIONS), "dataset": every_partition(SLICES)}
+# The published files are read whole; a harvest has a partition for each collection.
+TAGS = {"harvest": {} if SETTINGS.published else every_partition(PARTITIONS), "dataset": every_partition(SLICES)}
 # The configuration of a release candidate: every image of the last release keeps its split.
 CANDIDATE_CONFIG: dict[str, Any] = {"ops": {"make_benchmark_splits": {"config": {"keep": True}}}}
 REFRESH_PAGES = {"pages": {"config": {"mode": "refresh"}}}

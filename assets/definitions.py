@@ -6,15 +6,19 @@ from assets import training
 from assets.automation import JOBS, PAGES_SENSOR, SCHEDULES
 from assets.checks import CHECKS
 from assets.engine.executors import executor_of
+from assets.harvest import PAGES_SPEC
 from assets.resources import NO_IO, PROJECT
 from assets.sensors import SENSORS
 from assets.steps import STAGES
 
+ASSETS = [*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING]
+KEYS = {key for asset in ASSETS if isinstance(asset, dg.AssetsDefinition) for key in asset.keys}
+
 defs = dg.Definitions(
-    assets=[*dg.load_assets_from_modules([m for m in STAGES if m is not training]), *training.TRAINING],
-    asset_checks=CHECKS,
+    assets=ASSETS,
+    asset_checks=[check for check in CHECKS if {spec.asset_key for spec in check.check_specs} <= KEYS],
     jobs=JOBS,
-    schedules=SCHEDULES,
+    schedules=SCHEDULES if PAGES_SPEC.key in KEYS else [],  # they refresh a harvest
     sensors=[*SENSORS, PAGES_SENSOR],
     resources={"project": PROJECT, "io_manager": NO_IO},
     executor=executor_of(),

@@ -14,7 +14,7 @@ from assets.engine.console import bar
 from assets.engine.notes import SLICED
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project, current_project
-from assets.harvest import NETWORK_RETRY, source_version
+from assets.harvest import NETWORK_RETRY, SETTINGS, source_version
 from assets.partitions import slices_backfill
 from pipeline.images.fetch import fetch_images, idle_takedowns
 from pipeline.images.slices import in_slice, slice_names
@@ -57,7 +57,7 @@ SLICES = dg.StaticPartitionsDefinition(slice_names(current_project().settings.im
     slices=SLICES,
     backfill_policy=slices_backfill(),
     # Dagster's "Materialize all" follows partitioned assets only: without this edge it would leave these out.
-    deps=[dg.AssetDep("pages", partition_mapping=dg.AllPartitionMapping())],
+    deps=[] if SETTINGS.published else [dg.AssetDep("pages", partition_mapping=dg.AllPartitionMapping())],
 )
 def fetched_images(
     selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig, slice_name: str

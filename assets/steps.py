@@ -13,6 +13,7 @@ from assets import (
     harvest,
     history,
     images,
+    official,
     promotion,
     release,
     splits,
@@ -23,10 +24,11 @@ from assets import (
 from assets.engine.asset_factory import STEPS
 from assets.engine.plan import Step
 
-STAGES = (
-    *(harvest, vocabulary, curation, images, features, splits, history),
-    *(training, evaluation, suites, promotion, release),
-)
+BENCHMARK = (training, evaluation, suites, promotion)
+HARVESTED = (harvest, vocabulary, curation, images, features, splits, history, *BENCHMARK, release)
+# The published files state no rights, and their splits are not ours to make again: no release, no history.
+PUBLISHED = (official, images, features, *BENCHMARK)
+STAGES = PUBLISHED if harvest.SETTINGS.published else HARVESTED
 
 
 def steps_in_order() -> list[Step]:

@@ -1,26 +1,22 @@
 """The protocol's numbers: typed, frozen, each default marked `paper` or `ours`; a profile is a function."""
 
-import json
 import os
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.facets import ALL_FACETS
 from pipeline.files import WEIGHTS_CACHE
 from pipeline.limits import LimitSettings
-from pipeline.text_files import read_lines, read_text
+from pipeline.overrides import SettingsError as SettingsError
+from pipeline.overrides import from_file, from_variables
+from pipeline.text_files import read_lines
 from pipeline.verdict_settings import VerdictSettings
 
 RULES_FILE = Path(__file__).parent / "vocabulary" / "rules.toml"
-
-
-class SettingsError(ValueError):
-    """The environment or a settings file cannot be used; the message says what to do."""
 
 
 def _lines(file: Path) -> tuple[str, ...]:
@@ -279,6 +275,7 @@ class Settings(Section):
     profile: Literal["demo", "full"]
     source: str  # where the records come from: `europeana`, or the museum folder's name
     museum: Path | None = None  # the museum folder behind the local museum, in the demo
+    published: Path | None = None  # the folder with the published CSV files, where these take the place of a harvest
     http: HttpSettings = HttpSettings()
     harvest: HarvestSettings = HarvestSettings()
     vocabulary: VocabularySettings = VocabularySettings()
@@ -328,13 +325,24 @@ def demo(museum: Path, address: str | None, weights: Path | None = None, *, from
     )
 
 
+def official(published: Path) -> Settings:
+    """The published dataset from its CSV files: their tags and splits, whatever our own rules would say of them."""
+    return Settings(
+        profile="full",
+        source=f"published-{published.name}",
+        published=published,
+        curation=CurationSettings(min_images_per_tag=1, excluded_providers=()),
+    )
+
+
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the environment: a profile, overridden by a file, overridden by single variables.
 
-    EUFCC_PROFILE names the profile; MUSEUM, MUSEUM_ADDRESS and WEIGHTS belong to the demo, where weight files that
-    lie beside the museum folder are used without being asked for, and WEIGHTS=index means those of
-    `eufcc weights --from-index`. EUFCC_SETTINGS is a TOML file with a table per
-    section; EUFCC__SECTION__NAME is one value, as JSON or as text, and wins over the file. Raises SettingsError.
+    EUFCC_PROFILE names the profile; PUBLISHED, the folder with the published files, belongs to `official`; MUSEUM,
+    MUSEUM_ADDRESS and WEIGHTS belong to the demo, where weight files that lie beside the museum folder are used
+    without being asked for, and WEIGHTS=index means those of `eufcc weights --from-index`. EUFCC_SETTINGS is a TOML
+    file with a table per section; EUFCC__SECTION__NAME is one value, as JSON or as text, and wins over the file.
+    Raises SettingsError.
     """
     return _changed(_profile(environ), environ)
 
@@ -343,8 +351,14 @@ def _profile(environ: Mapping[str, str]) -> Settings:
     profile = environ.get("EUFCC_PROFILE", "demo")
     if profile == "full":
         return full()
+    if profile == "official":
+        folder = Path(environ.get("PUBLISHED") or "").expanduser().resolve()
+        if not environ.get("PUBLISHED") or not folder.is_dir():
+            given = environ.get("PUBLISHED") or "not set"
+            raise SettingsError(f"PUBLISHED is {given}; set it to the folder with the published train.csv.")
+        return official(folder)
     if profile != "demo":
-        raise SettingsError(f"EUFCC_PROFILE is {profile!r}; it must be `demo` or `full`.")
+        raise SettingsError(f"EUFCC_PROFILE is {profile!r}; it must be `demo`, `full` or `official`.")
     museum = Path(environ.get("MUSEUM") or RENDERED_MUSEUM).expanduser().resolve()
     if environ.get("WEIGHTS") == FROM_INDEX:
         return demo(museum, environ.get("MUSEUM_ADDRESS"), WEIGHTS_CACHE.expanduser(), from_index=True)
@@ -360,7 +374,7 @@ def _profile(environ: Mapping[str, str]) -> Settings:
 def _changed(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """The settings with the file's and the variables' values in place, checked as if they stood here."""
     values = settings.model_dump()
-    for where, section, name, value in [*_from_file(environ.get("EUFCC_SETTINGS")), *_from_variables(environ)]:
+    for where, section, name, value in [*from_file(environ.get("EUFCC_SETTINGS")), *from_variables(environ)]:
         if not isinstance(values.get(section), dict):
             sections = ", ".join(name for name, value in values.items() if isinstance(value, dict))
             raise SettingsError(f"{where}: there is no section `{section}` in the settings; there are {sections}.")
@@ -370,26 +384,6 @@ def _changed(settings: Settings, environ: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         raise SettingsError(f"The setting {'.'.join(map(str, first['loc']))} cannot be used: {first['msg']}.") from None
-
-
-def _from_file(file: str | None) -> Iterator[tuple[str, str, str, Any]]:
-    try:
-        tables = tomllib.loads(read_text(Path(file), SettingsError)) if file else {}
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"EUFCC_SETTINGS is {file}, which cannot be read: {error}.") from None
-    for section, table in tables.items():
-        if not isinstance(table, dict):
-            raise SettingsError(f"{file}: `{section}` stands in no section; write it below a line like [splits].")
-        yield from ((str(file), section, name, value) for name, value in table.items())
-
-
-def _from_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str, str, Any]]:
-    for variable in sorted(name for name in environ if name.startswith("EUFCC__")):
-        section, _, name = variable.removeprefix("EUFCC__").lower().partition("__")
-        try:
-            yield variable, section, name, json.loads(environ[variable])
-        except ValueError:
-            yield variable, section, name, environ[variable]
 
 
 # The local museum's harvests all declare this day, so that repeating one gives the same bytes.

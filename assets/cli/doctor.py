@@ -89,12 +89,16 @@ def _disk(project: Project) -> Finding:
 def _key(settings: Settings, environ: Mapping[str, str]) -> Finding:
     if settings.profile == "demo":
         return Finding("Europeana key", OK, "not needed: the demo asks a local museum")
+    if settings.published is not None:
+        return Finding("Europeana key", OK, "not needed: pictures are fetched without one")
     is_set = bool(environ.get("EUROPEANA_API_KEY"))
     todo = "Get a personal key at Europeana (free, in your account), then: export EUROPEANA_API_KEY=…"
     return _finding("Europeana key", is_set, f"EUROPEANA_API_KEY is {'set' if is_set else 'not set'}", todo)
 
 
 def _getty(settings: Settings) -> Finding:
+    if settings.published is not None:
+        return Finding("Getty", OK, "not asked: the tags are those of the published files")
     dumps = settings.vocabulary.dumps
     if not dumps:
         return _answers(settings, "Getty", settings.vocabulary.sparql_endpoint)

@@ -145,11 +145,12 @@ def home() -> Path:
 
 
 def storage_name(settings: Settings) -> str:
-    """The name of the storage of a profile and source; museums of the same name in two folders do not share one."""
+    """The name of the storage of a profile and source; folders of the same name in two places do not share one."""
     name = f"{settings.profile}-{settings.source}"
-    if settings.museum is None or settings.museum.parent == ROOT / "dagster_home" / "museums":
+    folder = settings.museum or settings.published
+    if folder is None or folder.parent == ROOT / "dagster_home" / "museums":
         return name
-    return f"{name}-{hashlib.sha256(str(settings.museum).encode()).hexdigest()[:8]}"
+    return f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 
 
 def storage_of(settings: Settings, home: Path) -> Path:

@@ -87,7 +87,7 @@ class ImageSplit(SplitImages):
             record_ids=tuple(self.record_ids[i] for i in chosen),
             views=tuple(self.views[i] for i in chosen),
             providers=tuple(self.providers[i] for i in chosen),
-            jpegs=self.jpegs.take(pa.array(chosen)),
+            jpegs=self.jpegs.take(pa.array(chosen, pa.int64())),
             tags={facet: in_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags},
             rejected={facet: in_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected},
             pixels=None if self.pixels is None else tuple(self.pixels[i] for i in chosen),

@@ -44,7 +44,8 @@ def evaluate_benchmark(
 
     Without `rows`, every folder there is. Every pair of rows is compared, and every row with the label prior, with the
     museum's name alone, and with its own scores given to other pictures.
-    Raises EvaluationError where there are no predictions, or some do not fit the dataset.
+    A test without pictures has no figures. Raises EvaluationError where neither test has any, where there are no
+    predictions, or some do not fit the dataset.
     """
     settings = settings or EvaluationSettings()
     dataset = load_dataset(storage / "dataset")
@@ -57,6 +58,8 @@ def evaluate_benchmark(
         truth = load_truth(dataset, split)
         told = load_informativeness(dataset, truth, settings)
         informativeness += told.rows(dataset.run)
+        if truth.images.is_empty():  # a test without pictures has no figures
+            continue
         ratios: dict[str, Ratios] = {}
         for scored, depths in score_rows(folders, dataset, truth, settings):
             results += results_of(scored, dataset, settings, told)
@@ -68,6 +71,8 @@ def evaluate_benchmark(
         pairs = [pair for pair in combinations(ratios, 2) if not set(pair) <= set(REFERENCES)]
         comparisons.append(compare_rows(ratios, pairs, dataset, told, split, settings))
         comparisons.append(_compare_exchanged(folders, ratios, dataset, truth, told, settings))
+    if not results:
+        raise EvaluationError(f"{dataset.folder} has no picture in either test: there is nothing to score.")
     return Benchmark(
         RESULTS.frame(results).sort(RESULTS.key),
         BREAKDOWNS.frame(breakdowns).sort(BREAKDOWNS.key),

@@ -95,11 +95,20 @@ def evaluation_images(job: Job, model: Network, split: ImageSplit, tag_list: Tag
 
 
 def fit(job: Job, model: Network, samples: Images, splits: Splits, device: Device, progress: Progress) -> Position:
-    """Train the model in place on the samples, and leave it with the weights that were best on validation."""
+    """Train the model in place on the samples, and leave it with the weights that were best on validation.
+
+    Without images in validation they are those of the last epoch.
+    """
     recipe, tag_list = job.recipe, samples.tag_list
     if recipe.frozen_views:
         keep_activations(model, samples, recipe, device, views=recipe.frozen_views, cache=job.cache)
     shown = evaluation_images(job, model, splits.get("validation", recipe), tag_list, device)
+
+    def validate(evaluated: Network) -> dict[str, float]:
+        if not len(shown.split):
+            return {"mean": float("nan")}
+        return quick_metrics(predict(evaluated, shown, recipe, device), shown.split)
+
     parts = [
         job.row.key,
         recipe.as_json(),
@@ -120,7 +129,7 @@ def fit(job: Job, model: Network, samples: Images, splits: Splits, device: Devic
             device,
             seed=job.seed,
             identity=hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest(),
-            validate=lambda evaluated: quick_metrics(predict(evaluated, shown, recipe, device), shown.split),
+            validate=validate,
             progress=progress,
             checkpoint=job.checkpoint,
         )

@@ -26,7 +26,7 @@ def keep_activations(
     same network find them. The views do not depend on the training's seed.
     """
     tower = next(module for module in model.modules() if isinstance(module, ImageTower))
-    if isinstance(tower.frozen, nn.Identity):
+    if isinstance(tower.frozen, nn.Identity) or not len(images.split):
         return
     file = cache / f"{_name(tower, images, recipe, views)}.safetensors" if cache is not None else None
     kept = _read(file)

@@ -129,7 +129,7 @@ def train(
                 f"(--override lr={recipe.lr / 10:g}); the last good checkpoint is {checkpoint}."
             )
         figures = validate(state.evaluated)
-        if figures["mean"] > position.best:
+        if not figures["mean"] <= position.best:  # NaN where nothing validates: the last epoch is kept
             position.best, position.best_epoch = figures["mean"], position.epoch
             state.best = {name: tensor.detach().clone() for name, tensor in state.evaluated.state_dict().items()}
         speed = {"images_per_s": seen / max(seconds, 1e-9), "data_wait": waited / max(seconds, 1e-9)}

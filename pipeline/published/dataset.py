@@ -40,15 +40,23 @@ def import_published(folder: Path, out: Path) -> Imported:
     out = out.expanduser().resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise PublishedError(f"{out} exists and is not empty; name a new folder.")
+    published, remarks = read_folder(folder)
+    rows, tags = _write(published, as_tables(published), out, remarks)
+    return Imported(rows, tags, remarks)
+
+
+def read_folder(folder: Path) -> tuple[Published, list[str]]:
+    """The rows with an id of the published CSV files in a folder, and what is missing or amiss.
+
+    Raises PublishedError for a folder without training rows, and for a file in another format.
+    """
     if not (folder / SPLIT_FILES[TRAINING]).is_file():
         raise PublishedError(f"{folder} has no {SPLIT_FILES[TRAINING]}: nothing says which tags can be learnt.")
     read = read_official_splits(folder)
     published = with_ids(read)
     if published.rows.filter(split=TRAINING).is_empty():
         raise PublishedError(f"{folder / SPLIT_FILES[TRAINING]} has no rows with an id.")
-    remarks = [*remarks_on_files(folder), *remarks_on_rows(read)]
-    rows, tags = _write(published, as_tables(published), out, remarks)
-    return Imported(rows, tags, remarks)
+    return published, [*remarks_on_files(folder), *remarks_on_rows(read)]
 
 
 def with_ids(published: Published) -> Published:

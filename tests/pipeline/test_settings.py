@@ -26,7 +26,9 @@ def test_a_variable_wins_over_the_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("environ", "sentence"),
     [
-        ({"EUFCC_PROFILE": "big"}, "EUFCC_PROFILE is 'big'; it must be `demo` or `full`"),
+        ({"EUFCC_PROFILE": "big"}, "EUFCC_PROFILE is 'big'; it must be `demo`, `full` or `official`"),
+        ({"EUFCC_PROFILE": "official"}, "PUBLISHED is not set; set it to the folder with the published train.csv"),
+        ({"EUFCC_PROFILE": "official", "PUBLISHED": "nowhere"}, "PUBLISHED is nowhere; set it to the folder"),
         ({"EUFCC__SPLIT__SEED": "1"}, "EUFCC__SPLIT__SEED: there is no section `split`"),
         ({"EUFCC__PROFILE__NAME": "x"}, "there is no section `profile`"),
         ({"EUFCC__SPLITS__SEEED": "1"}, "The setting splits.seeed cannot be used: Extra inputs are not permitted"),

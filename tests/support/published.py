@@ -1,6 +1,7 @@
 """Rows in the shape of the published dataset, as many as are asked for: paths, keepers, thumbnails of Europeana."""
 
 import csv
+import json
 from pathlib import Path
 from urllib.parse import quote
 
@@ -51,3 +52,28 @@ def _cells(paths: list[str], n: int, share: float, most: int, generator: np.rand
     counts = np.where(generator.random(n) < share, generator.integers(1, most + 1, n), 0)
     drawn = generator.zipf(1.5, (n, most)) % len(paths)
     return [BETWEEN_TAGS.join(paths[at] for at in row[:count]) for row, count in zip(drawn, counts, strict=True)]
+
+
+def write_museum(museum: Path, folder: Path, gone: int = 2) -> dict[str, int]:
+    """The records of a museum folder as published files; returns the rows per split.
+
+    The pictures of `gone` further rows of the training are nowhere. The first two providers are the outer test.
+    """
+    records = [json.loads(line) for line in (museum / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+    outer = sorted({record["dataProvider"][0] for record in records})[:2]
+    rows: dict[str, list[list[str]]] = {split: [] for split in SPLIT_FILES}
+    for number, record in enumerate(record for record in records if "edmPreview" in record):
+        names = record.get("edmConceptPrefLabelLangAware", {}).get("ca", ["cosa"])
+        thing, material, discipline = names[0], names[min(1, len(names) - 1)], names[-1]
+        keeper, inner = record["dataProvider"][0], ("train", "train", "train", "validation", "inner_test")[number % 5]
+        tags = (f"objecte | {thing}", "", f"matèria | {material}")
+        row = [f"art_{number:05d}", *tags, record["edmPreview"][0], "EUROPEANA", keeper, discipline]
+        rows["outer_test" if keeper in outer else inner].append(row)
+    for number in range(gone):
+        rows["train"].append([f"gone_{number}", *rows["train"][0][1:]])
+        rows["train"][-1][4] = thumbnail(f"http://media.example/gone/{number}.jpg")
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, of_split in rows.items():
+        with (folder / SPLIT_FILES[split]).open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *of_split])
+    return {split: len(of_split) for split, of_split in rows.items()}

@@ -21,3 +21,8 @@ def test_both_curves_are_drawn():
 
 def test_one_epoch_and_a_loss_of_nought_can_be_drawn():
     assert curves([{"loss": 0.0, "validation": {"mean": 0.5}}]).endswith(")\n")
+
+
+def test_a_training_without_validation_has_the_curve_of_its_loss():
+    epochs = [{"loss": loss, "validation": {"mean": None}} for loss in (2.0, 1.0)]
+    assert curves(epochs).startswith("![loss and validation by epoch](data:image/png;base64,")

@@ -17,7 +17,7 @@ from ml.dataset.batches import Images
 from ml.dataset.split import load_split
 from ml.dataset.tag_list import load_tag_list
 from ml.dataset.transforms import View
-from ml.experiments.fit import Job, Splits
+from ml.experiments.fit import Job, Splits, fit
 from ml.experiments.make import make_row, network_of
 from ml.models.architectures import Backbone
 from ml.models.network import Network
@@ -112,6 +112,32 @@ def test_every_row_can_learn_32_images_by_heart(museum: Path, tmp_path: Path, ke
     )
     # `clip_all_tags` learns joined texts and is asked for single tags: by heart is not the same question.
     assert max(scored) > (0.85 if key == "clip_all_tags" else 0.9), scored
+
+
+def test_a_split_without_images_has_predictions_without_rows(museum: Path):
+    """A museum may have no outer test, and a folder of published files no val.csv."""
+    row, tags = baseline("multilabel"), load_tag_list(museum)
+    chosen = small("multilabel")
+    split = load_split(museum, "train", tags)
+    empty = Images(split.keep(np.zeros(len(split), dtype=bool)), tags, View(32))
+    model, _ = network_of(row, chosen, tags, None, seed=1)
+    keep_activations(model, empty, chosen, HERE, views=1)
+    scores = predict(model, empty, chosen, HERE)
+    assert {facet: values.shape for facet, values in scores.items()} == {
+        facet: (0, len(of_facet)) for facet, of_facet in tags.facets.items()
+    }
+
+
+def test_without_validation_the_last_epoch_is_kept(museum: Path, tmp_path: Path):
+    made = job("multilabel", museum, tmp_path, small("multilabel", epochs=3, batch=16, patience=1))
+    tags = load_tag_list(museum)
+    splits = Splits(museum, tags)
+    nothing = splits.get("validation").keep(np.zeros(len(splits.get("validation")), dtype=bool))
+    model, _ = network_of(made.row, made.recipe, tags, None, seed=1)
+    samples = Images(splits.get("train"), tags, View(32))
+    splits.get = lambda name, recipe=None: nothing  # type: ignore[method-assign]
+    position = fit(made, model, samples, splits, HERE, QUIET)
+    assert (position.epoch, position.best_epoch) == (3, 2)
 
 
 def test_micro_batches_give_the_same_weights_as_one_batch(museum: Path, tmp_path: Path):
