@@ -6,6 +6,7 @@ import polars as pl
 
 from assets.curation import cataloguer_decisions, corrections, rejected_tags, statistics
 from assets.engine.asset_factory import stage_asset
+from assets.engine.console import remark
 from assets.engine.plan import AssetError, AssetPlan, Tables, TableWithMetadata
 from assets.splits import INNER, OUTER, dataset, informativeness
 from pipeline.markdown import markdown
@@ -24,6 +25,7 @@ FILES = ("published",)  # the setting whose folder holds the CSV files; its byte
 def published_records(settings: Settings) -> Tables:
     """The records of the published rows. The files tell neither rights nor concepts, and nothing is withdrawn."""
     found, remarks = _read(settings)
+    remark(*remarks)
     return {
         "records": TableWithMetadata(found.records, {"amiss": markdown(pl.DataFrame({"remark": remarks}))}),
         "tombstones": TOMBSTONES.empty(),
@@ -63,8 +65,10 @@ def published_splits(groups: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.D
     """The published splits as they are, of the pictures that could be had; near-duplicates may be in two of them."""
     official = _read(settings)[0].splits
     splits, split_tags = official_splits(official, groups, record_tags, tags, settings.splits)
-    rows = official.group_by("split").agg(published=pl.len())
-    counts = rows.join(splits.group_by("split").agg(had=pl.len()), on="split", how="left").sort("split")
+    rows, had = official.group_by("split").agg(published=pl.len()), splits.group_by("split").agg(had=pl.len())
+    counts = rows.join(had, on="split", how="left").fill_null(0).sort("split")
+    of_splits = (f"{split} {had:,} of {published:,}" for split, published, had in counts.iter_rows())
+    remark(f"Pictures that could be had: {', '.join(of_splits)}.")
     return {"splits": TableWithMetadata(splits, {"images_had": markdown(counts)}), "split_tags": split_tags}
 
 

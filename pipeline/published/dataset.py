@@ -15,6 +15,7 @@ from pipeline.published.tables import PublishedTables, as_tables, with_views
 from pipeline.release.folder import annotate_images, build_tag_list, dataset_schema
 from pipeline.tables import RECORD_TAGS, RECORDS, SPLIT_TABLE, TAGS
 from pipeline.templates import render
+from pipeline.terminal import one_line
 
 TRAINING = "train"
 WITH_URI = r"[?&]uri=[^&]"  # what a thumbnail's URL has where it names the museum's own picture
@@ -74,7 +75,7 @@ def remarks_on_files(folder: Path) -> Iterator[str]:
     if missing:
         yield f"Missing: {', '.join(missing)}. Their splits are left out."
     known = {*SPLIT_FILES.values(), TAG_MAP_FILE}
-    unknown = sorted(file.name for file in folder.glob("*.csv") if file.name not in known)
+    unknown = sorted(one_line(file.name) for file in folder.glob("*.csv") if file.name not in known)
     if unknown:
         yield f"Not read, since no split of the published dataset has this name: {', '.join(unknown)}."
 
@@ -105,13 +106,13 @@ def _remarks_on_ids(rows: pl.DataFrame) -> Iterator[str]:
     if not splits.is_empty():
         yield (
             "Ids with several rows, which count as views of one record and share its tags: "
-            f"{splits.height:,}, first {splits['record_id'][0]}."
+            f"{splits.height:,}, first {one_line(splits['record_id'][0])}."
         )
     if not crossing.is_empty():
         record_id, names = crossing.row(0)
         yield (
             "Ids with rows in several splits, so that a test has what is trained on: "
-            f"{crossing.height:,}, first {record_id} in {' and '.join(names)}."
+            f"{crossing.height:,}, first {one_line(record_id)} in {' and '.join(names)}."
         )
 
 

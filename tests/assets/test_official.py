@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,6 +120,9 @@ def test_a_training_file_and_one_test_are_enough(museum: Path, tmp_path: Path):
     storage, done = run(museum, folder, tmp_path / "home")
     assert done.returncode == 0, done.stderr
     assert set(RESULTS.read(storage / "results.parquet")["split"]) == {"inner_test"}
+    told = " ".join(done.stderr.split())
+    assert "Missing: val.csv, test_ood.csv." in told
+    assert re.search(r"Pictures that could be had: inner_test \d+ of \d+, train \d+ of \d+\.", told)
     (folder / SPLIT_FILES["inner_test"]).unlink()
     storage, done = run(museum, folder, tmp_path / "home")
     assert done.returncode == 1

@@ -82,6 +82,14 @@ def test_what_is_amiss_is_told_with_counts(files, tmp_path):
     assert views.filter(record_id="a").rows() == [("a", 0, "train"), ("a", 1, "inner_test")]
 
 
+def test_an_id_with_a_newline_makes_no_line_of_its_own(files, tmp_path):
+    row = f'"a\n\x1b[2J",moble,,,{URL},EUROPEANA,M,'
+    imported = import_published(files(train=[row, row], val=[], test_id=[], test_ood=[]), tmp_path / "out")
+    assert imported.remarks == [
+        r"Ids with several rows, which count as views of one record and share its tags: 1, first a\n\x1b[2J."
+    ]
+
+
 def test_what_cannot_be_imported_is_refused_and_leaves_nothing(files, tmp_path):
     row, out = f"a,moble,,,{URL},EUROPEANA,M,", tmp_path / "out"
     folder = files(train=[row, "b,,"], test_id=[row])
