@@ -141,9 +141,9 @@ def mermaid() -> str:
 
 FILES_PAGE = """# Which file does what
 
-Every Python file of the product with the first line of its docstring. `python -m tests.rooms files` writes this page,
-and `tests/test_architecture.py` compares it with the code. [Architecture](architecture.md) shows the rooms and their
-imports.
+Every Python file of the product with the first line of its docstring, and the functions and classes that it defines.
+`python -m tests.rooms files` writes this page, and `tests/test_architecture.py` compares it with the code.
+[Architecture](architecture.md) shows the rooms and their imports.
 """
 
 
@@ -151,8 +151,11 @@ def files_page() -> str:
     """The page docs/files.md: a section per folder, a line per file."""
     folders: dict[Path, list[str]] = defaultdict(list)
     for file in modules().values():
-        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-        folders[file.parent.relative_to(ROOT)].append(f"- `{file.name}`: {docstring.partition(chr(10))[0]}")
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        sentence = (ast.get_docstring(tree) or "").partition("\n")[0]
+        defined = [f"`{node.name}`" for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        names = f" *{', '.join(defined)}*" if defined else ""
+        folders[file.parent.relative_to(ROOT)].append(f"- **{file.name}**: {sentence}{names}")
     sections = (f"## {folder}/\n\n" + "\n".join(lines) + "\n" for folder, lines in sorted(folders.items()))
     return "\n".join((FILES_PAGE, *sections)).rstrip("\n")
 
