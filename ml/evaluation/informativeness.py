@@ -35,10 +35,12 @@ class Informativeness:
     settings: EvaluationSettings
 
     def word(self, facet: str) -> Word:
-        """The word for a facet; for `mean` the least of the facets that it counts."""
+        """The word for a facet. A mean tells where every facet does that it counts, and cannot where none can."""
         members = self.averaged if facet == "mean" else [facet]
         words = {word_of(self.figures[member], self.settings) for member in members}
-        return next((word for word in (CANNOT_TELL, WEAK) if word in words), TELLS) if words else CANNOT_TELL
+        if words <= {CANNOT_TELL}:
+            return CANNOT_TELL
+        return TELLS if words == {TELLS} else WEAK
 
     def missing(self, facet: str) -> str:
         """What the test of a facet lacks, as sentences; of the mean, what each facet that it counts lacks."""
