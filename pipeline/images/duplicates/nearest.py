@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
+from numba import njit
 from scipy.linalg import eigh
 
-from pipeline.compiled import compiled, inner
+from pipeline.compiled import BARE, compiled, inner
 
 BLOCK = 1024  # rows compared with as many others at a time: 4 MB of products stay in the cache
 FEW, MANY = 256, 512  # leading directions of the matrix product, and of the second bound where the first is not enough
@@ -21,8 +22,10 @@ SAMPLE = 20_000  # vectors that the directions are computed from; the neighbours
 TRIED = 2_000  # vectors whose pairs tell how many the first bound leaves
 MOST_LEFT = 0.3  # share of pairs; where the bound leaves more, the plain product takes less time
 SLACK = np.float32(1e-4)  # well above the rounding errors of sums of thousands of products in float32
-LANES = 16  # sums kept side by side and added last, so that compilers vectorise without reordering an addition
+PLAIN_FROM = 0.15  # share of a block's pairs; where the bound leaves more, all cosines of the block are computed
+TRIED_ROWS = 16  # every so manieth row of a block tells that share
 CHUNK = 256  # hashes compared at a time
+NONE = np.empty((0, 0), np.float32)
 
 
 def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float) -> np.ndarray:
@@ -34,15 +37,18 @@ def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float) -> np.nd
     cosines, rows = _empty(len(vectors), count, np.float32(at_least))
     short = _short_vectors(vectors, count, at_least)
     first = vectors if short is None else short[:, : FEW + 1]
-    second = np.empty((0, 0), np.float32) if short is None else short
+    second = NONE if short is None else short
     workers = len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(workers) as threads:
         for one, other in _blocks(len(vectors)):
-            products = first[one] @ first[other].T
+            products, bounds = first[one] @ first[other].T, second
+            tried = products[::TRIED_ROWS] >= np.minimum(cosines[one, -1:][::TRIED_ROWS], cosines[other, -1])
+            if short is not None and tried.mean() > PLAIN_FROM:
+                products, bounds = vectors[one] @ vectors[other].T, NONE
             edges = np.linspace(0, len(products), workers + 1).astype(int)
             places = (one.start, other.start)
             looks = [
-                threads.submit(_reached, products, *part, *places, second, vectors, cosines) for part in pairwise(edges)
+                threads.submit(_reached, products, *part, *places, bounds, vectors, cosines) for part in pairwise(edges)
             ]
             for look in looks:
                 _insert_pairs(*look.result(), cosines, rows)  # type: ignore[call-arg]  # mypy cannot unpack it
@@ -112,18 +118,11 @@ def _shortened(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return short
 
 
-@inner
+@njit(**BARE, fastmath={"reassoc", "contract"})  # sums may be reordered: these are compared with a margin, or ranked
 def _product(one, other):
     """The inner product of two float32 vectors of one length."""
-    sums = np.zeros(LANES, np.float32)
-    whole = len(one) - len(one) % LANES
-    for start in range(0, whole, LANES):
-        for lane in range(LANES):
-            sums[lane] += one[start + lane] * other[start + lane]
     total = np.float32(0)
-    for lane in range(LANES):
-        total += sums[lane]
-    for place in range(whole, len(one)):
+    for place in range(len(one)):
         total += one[place] * other[place]
     return total
 
