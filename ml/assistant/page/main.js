@@ -6,12 +6,12 @@ import { decide, undo } from "./decisions.js";
 import { showTag } from "./details.js";
 import { $ } from "./dom.js";
 import { openExport } from "./exporting.js";
-import { LANGUAGES, t, useLanguage, whole } from "./i18n.js";
+import { t, whole } from "./i18n.js";
 import { finish, neighbour, openImage, suggest } from "./images.js";
 import { refreshQueue } from "./queue.js";
 import { startSearch } from "./search.js";
 import { say } from "./stage.js";
-import { facets, remember, remembered, state, verdictOf, who } from "./state.js";
+import { facets, remember, remembered, state, usePreferences, verdictOf, who } from "./state.js";
 import { FacetTree } from "./tree.js";
 
 const singleKeys = () => $("single-keys").checked;
@@ -72,9 +72,7 @@ const imageInAddress = () => /^#image=([0-9a-f]{64})$/.exec(location.hash)?.[1];
 const nodesOf = (hit) => Object.fromEntries([...hit.above, hit].map((node) => [node.tag_id, node]));
 
 async function start() {
-  if (remembered("theme")) document.documentElement.dataset.theme = remembered("theme");
-  const wished = remembered("language") || navigator.languages.map((each) => each.slice(0, 2)).find((each) => LANGUAGES.includes(each)) || "en";
-  [state.about] = await Promise.all([api.about(), useLanguage(wished)]);
+  [state.about] = await Promise.all([api.about(), usePreferences()]);
   offerLanguages();
   $("who").value = remembered("who");
   $("single-keys").checked = remembered("single_keys", "on") === "on";

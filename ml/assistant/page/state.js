@@ -1,6 +1,6 @@
 // What all parts of the page share: the current image and its decisions, the queue, and what the browser remembers.
 import { $ } from "./dom.js";
-import { currentLanguage, t } from "./i18n.js";
+import { LANGUAGES, currentLanguage, t, useLanguage } from "./i18n.js";
 
 export const state = {
   about: null, // what the server offers
@@ -20,6 +20,12 @@ export const facetLabel = (facet) => { const labels = state.about.facet_labels[f
 
 export const remembered = (key, otherwise = "") => localStorage.getItem(`eufcc.${key}`) ?? otherwise;
 export const remember = (key, value) => localStorage.setItem(`eufcc.${key}`, value);
+
+// The theme and the language chosen on an earlier visit, otherwise those of the browser.
+export function usePreferences() {
+  if (remembered("theme")) document.documentElement.dataset.theme = remembered("theme");
+  return useLanguage(remembered("language") || navigator.languages.map((each) => each.slice(0, 2)).find((each) => LANGUAGES.includes(each)) || "en");
+}
 
 export const who = () => $("who").value.trim() || t("anonymous");
 

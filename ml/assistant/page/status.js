@@ -1,14 +1,13 @@
 // The page for the person who runs the desk: what is in work, and what was refused since the start.
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
-import { LANGUAGES, t, translatePage, useLanguage, whole } from "./i18n.js";
-import { remembered } from "./state.js";
+import { t, translatePage, whole } from "./i18n.js";
+import { usePreferences } from "./state.js";
 
 const rows = (counts, word) => Object.entries(counts).flatMap(([code, n]) => [h("dt", {}, whole(n)), h("dd", {}, word(code))]);
 
 async function start() {
-  const wished = remembered("language") || navigator.languages.map((each) => each.slice(0, 2)).find((each) => LANGUAGES.includes(each)) || "en";
-  const [{ in_work: work, refused }] = await Promise.all([api.status(), useLanguage(wished)]);
+  const [{ in_work: work, refused }] = await Promise.all([api.status(), usePreferences()]);
   translatePage();
   $("work").replaceChildren(...rows(work, (code) => t(`status.${code}`)));
   $("refused").replaceChildren(...rows(refused, (code) => t(`error.${code}`)));

@@ -95,6 +95,17 @@ def test_the_status_page_tells_what_was_refused(open_page, address, service):
     assert axe(page) == []
 
 
+def test_the_status_page_has_the_theme_and_the_language_of_the_desk(open_page, address):
+    page = open_page()
+    page.click("#theme")
+    page.select_option("#language", "nl")
+    expect(page.locator("html")).to_have_attribute("lang", "nl")
+    page.goto(f"{address}/page/status.html")
+    page.wait_for_selector("body[data-ready]")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("html")).to_have_attribute("lang", "nl")
+
+
 def test_the_page_tries_again_when_the_server_is_busy(open_page, pictures, service, monkeypatch):
     decode, refused = service.decode, []
 
