@@ -22,7 +22,8 @@ from ml.assistant.vocabulary import Vocabulary
 REASONS: dict[type[Exception], str] = {  # the first kind that fits
     sa.exc.NoSuchModuleError: "SQLAlchemy does not know this kind of database",
     sa.exc.ArgumentError: "its address cannot be read",
-    sa.exc.OperationalError: "it does not answer, or refuses the name or the password",
+    sa.exc.OperationalError: "it does not answer, is locked, or refuses the name or the password",
+    sa.exc.DatabaseError: "it is damaged, is no database of the assistant, or does not let this user make tables",
     ValueError: "its address cannot be read",
     ImportError: "the driver for this kind of database is not installed",
     OSError: "its file or folder cannot be written",
