@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from ml.assistant.app import create_app
 from ml.assistant.connections import server
@@ -30,7 +31,7 @@ DEFAULT_PORT = 8760
 # Their messages are sentences for the user.
 USER_ERRORS = (SettingsError, VocabularyError, ModelError, DumpError, TableError, DatabaseError)
 TOKEN = "ASSISTANT_TOKEN"  # noqa: S105  # environment variable; other users of the machine can read a command line
-COOKIE_TEXT = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what a cookie, a header and an address can all carry as it is
+COOKIE_TEXT = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what a cookie and a header can carry as it is
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    hosts = [*options.allow_host, options.host] if options.allow_host else []
+    hosts = [_host_in_address(each) for each in (*options.allow_host, options.host)] if options.allow_host else []
     app = create_app(service, token=token, hosts=hosts)
     listener = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listener.listen(service.limits.accepted_at_once)  # from here on clients can connect
     except OSError as error:
         listener.close()
-        reason = f"{options.host}:{options.port} cannot be served ({error.strerror})"
+        reason = f"{_host_in_address(options.host)}:{options.port} cannot be served ({error.strerror})"
         print(f"error: {reason}; try --port 0.", file=sys.stderr)
         return 1
     _introduce(service, options.host, listener.getsockname()[1], token)
@@ -95,16 +96,13 @@ def make_service(options: argparse.Namespace) -> AssistantService:
 
 
 def _remote_images(folder: Path) -> RemoteImages:
-    settings, limits = load_settings(), AssistantLimits()
+    settings = load_settings()
     return RemoteImages(
         folder / "incoming",
+        limits=AssistantLimits(),
         images=settings.images,
         http=settings.http,
         harvest=settings.harvest,
-        max_bytes=limits.max_upload_bytes,
-        max_images=limits.most_from_manifest,
-        max_manifest_bytes=limits.max_manifest_bytes,
-        max_manifest_values=limits.max_manifest_values,
     )
 
 
@@ -123,8 +121,17 @@ def _introduce(service: AssistantService, host: str, port: int, token: str | Non
     model = f"{info.key} ({'; '.join(filter(None, (info.description, info.note)))})" if info else "none trained yet"
     images = service.store.progress()["all"]
     print(f"{len(service.vocabulary)} tags; with a label in: {labels}. Model: {model}. Images: {images}.")
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'?token={token}' if token else ''}"
+    query = f"?token={quote(token, safe='')}" if token else ""  # in a query, + means a space
+    address = f"http://{_host_in_address(host)}:{port}/{query}"
     print(f"The annotation assistant serves at {address} (stop with Ctrl+C)", flush=True)
+
+
+def _host_in_address(host: str) -> str:
+    """The host as an address and a Host header write it: an IPv6 address in brackets, in its short form."""
+    try:
+        return f"[{ipaddress.IPv6Address(host)}]"
+    except ValueError:
+        return host
 
 
 def _is_loopback(host: str) -> bool:

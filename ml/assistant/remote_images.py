@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ml.assistant.iiif import LONGEST_TEXT, Picture, members_of, picture_of_info, pictures_of, text_of
 from ml.assistant.image_service import INFO, ImageService, is_info
+from ml.assistant.limits import AssistantLimits
 from pipeline.harvest.europeana import EuropeanaClient, Record, names_of, organisations_of, values_of
 from pipeline.http import HttpClient, HttpError
 from pipeline.images.download import Downloaded, Downloader, Refusal, Trouble
@@ -59,20 +60,17 @@ class RemoteImages:
         self,
         folder: Path,
         *,
+        limits: AssistantLimits,
         images: ImageSettings,
         http: HttpSettings,
         harvest: HarvestSettings,
-        max_bytes: int,
-        max_images: int,
-        max_manifest_bytes: int,
-        max_manifest_values: int,
     ):
         # Private addresses are allowed only with a host map, which leads to a local museum.
         allowed = images.allowed_addresses if http.hosts else ()
-        self._images = replace_section(images, max_bytes=max_bytes, allowed_addresses=allowed)
-        self._documents = replace_section(self._images, max_bytes=max_manifest_bytes)
+        self._images = replace_section(images, max_bytes=limits.max_upload_bytes, allowed_addresses=allowed)
+        self._documents = replace_section(self._images, max_bytes=limits.max_manifest_bytes)
         self._http, self._harvest, self._folder = http, harvest, folder
-        self._max_images, self._max_values = max_images, max_manifest_values
+        self._max_images, self._max_values = limits.most_from_manifest, limits.max_manifest_values
 
     async def __aenter__(self) -> "RemoteImages":
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from ml.assistant.app import create_app
+from ml.assistant.limits import AssistantLimits
 from ml.assistant.remote_images import RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.service import AssistantService, Models
@@ -69,13 +70,10 @@ def open_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestCl
             folder=folder,
             remote_images=RemoteImages(
                 folder / "in",
+                limits=AssistantLimits(max_upload_bytes=3_000_000, most_from_manifest=20),
                 images=ImageSettings(allowed_addresses=("127.0.0.0/8",)),
                 http=HttpSettings(hosts={"*": address}),
                 harvest=HarvestSettings(),
-                max_bytes=3_000_000,
-                max_images=20,
-                max_manifest_bytes=5_000_000,
-                max_manifest_values=500_000,
             ),
         )
         app = create_app(service)

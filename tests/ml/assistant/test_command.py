@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -43,6 +44,7 @@ def desk(service: AssistantService, monkeypatch, tmp_path) -> Iterator[Callable[
         threads.append(threading.Thread(target=command.main, args=(run,)))
         threads[-1].start()
         while not (servers and servers[-1].started):
+            assert threads[-1].is_alive(), "the command has ended"
             time.sleep(0.02)
         return f"http://127.0.0.1:{servers[-1].servers[0].sockets[0].getsockname()[1]}"
 
@@ -74,6 +76,29 @@ def test_a_further_host_name_comes_with_a_token(desk, capsys):
     token = re.search(r"\?token=([\w-]{32})", capsys.readouterr().out)[1]
     assert asked(address, host="desk.example") == 401
     assert asked(address, host="desk.example", authorization=f"Bearer {token}") == 200
+
+
+def printed_address(capsys) -> str:
+    return re.search(r"serves at (\S+)", capsys.readouterr().out)[1]
+
+
+def test_the_printed_address_opens_the_desk_whatever_the_token_contains(desk, capsys):
+    address = desk("--token", "pa+s/s=~.a+b")
+    opened = httpx.get(printed_address(capsys))
+    assert (opened.status_code, opened.headers["location"]) == (303, "/")
+    assert asked(address, cookie=opened.headers["set-cookie"].split(";")[0]) == 200
+
+
+def test_the_printed_address_is_answered_if_it_is_of_ipv6(desk, capsys):
+    """127.0.0.1 inside of an IPv6 address: a name besides loopback's that listens on this machine only."""
+    address = desk(
+        "--host", "0:0:0:0:0:FFFF:127.0.0.1", "--allow-host", "desk.example", "2001:DB8::1", "--token", TOKEN
+    )
+    printed = urlsplit(printed_address(capsys)).netloc
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    assert printed == f"[::ffff:7f00:1]:{urlsplit(address).port}"
+    assert asked(address, host=printed, **bearer) == asked(address, host="[2001:db8::1]:8760", **bearer) == 200
+    assert asked(address, host="[2001:db8::2]", **bearer) == 421
 
 
 @pytest.mark.parametrize("token", ["", " ", "with space", "semi;colon", "línia"])
@@ -175,3 +200,18 @@ def test_a_wrong_database_is_one_sentence_without_its_address(url, reason, stora
     assert said.count("\n") == 1
     assert reason in said
     assert "Tr0ub4dor" not in said
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database " * 100, b"SQLite format 3\0" + b"\xff" * 4_000], ids=["other", "damaged"]
+)
+def test_a_file_that_is_no_database_is_one_sentence(content, storage, capsys):
+    file = storage / "desk.sqlite"
+    file.write_bytes(content)
+    assert (
+        command.main(["--storage", str(storage), "--no-fetch", "--port", "0", "--database", f"sqlite:///{file}"]) == 1
+    )
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "it is damaged, is no database of the assistant" in said
+    assert file.read_bytes() == content

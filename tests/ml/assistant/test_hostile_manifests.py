@@ -45,17 +45,8 @@ def hostile() -> Iterator[str]:
 
 def made(folder: Path, address: str, timeout_s: float = 60.0) -> RemoteImages:
     images = ImageSettings(allowed_addresses=("127.0.0.0/8",), timeout_s=timeout_s)
-    limits, http = AssistantLimits(), HttpSettings(hosts={"*": address})
-    return RemoteImages(
-        folder,
-        images=images,
-        http=http,
-        harvest=HarvestSettings(),
-        max_bytes=limits.max_upload_bytes,
-        max_images=limits.most_from_manifest,
-        max_manifest_bytes=limits.max_manifest_bytes,
-        max_manifest_values=limits.max_manifest_values,
-    )
+    http = HttpSettings(hosts={"*": address})
+    return RemoteImages(folder, limits=AssistantLimits(), images=images, http=http, harvest=HarvestSettings())
 
 
 class Watched:

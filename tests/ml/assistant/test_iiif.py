@@ -10,6 +10,7 @@ import pytest
 
 from ml.assistant.iiif import Picture, members_of, pictures_of, text_of
 from ml.assistant.image_service import ImageService, service_of, sizes_of
+from ml.assistant.limits import AssistantLimits
 from ml.assistant.remote_images import NotFetched, RemoteImages
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
 from tests.support.iiif_server import Museum, Offered, as_bytes, serving
@@ -154,17 +155,8 @@ def museum(tmp_path):
         opened.append(serving(served))
         images = ImageSettings(allowed_addresses=("127.0.0.0/8",))
         http = HttpSettings(hosts={"*": opened[-1].__enter__()})
-        folder = tmp_path / "in"
-        return served, RemoteImages(
-            folder,
-            images=images,
-            http=http,
-            harvest=HarvestSettings(),
-            max_bytes=300_000,
-            max_images=20,
-            max_manifest_bytes=5_000_000,
-            max_manifest_values=500_000,
-        )
+        limits = AssistantLimits(max_upload_bytes=300_000, most_from_manifest=20)
+        return served, RemoteImages(tmp_path / "in", limits=limits, images=images, http=http, harvest=HarvestSettings())
 
     yield made
     for each in opened:
