@@ -128,6 +128,6 @@ class PageGate:
         return self._further(scope)
 
 
-def as_response(refusal: Refusal) -> JSONResponse:
-    """The refusal as `{"error": code, "message": sentence}`."""
-    return JSONResponse({"error": refusal.code, "message": refusal.message}, status_code=refusal.status)
+def as_response(refusal: Refusal, headers: Mapping[str, str] | None = None, **more: object) -> JSONResponse:
+    """The refusal as `{"error": code, "message": sentence}` and what else the answer says."""
+    return JSONResponse({"error": refusal.code, "message": refusal.message, **more}, refusal.status, headers)

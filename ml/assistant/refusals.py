@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from ml.assistant.vocabulary import LANGUAGES
-from pipeline.web_gate import FOREIGN_PAGE, WRONG_HOST, Refusal
+from pipeline.web_gate import FOREIGN_PAGE, WRONG_HOST, Refusal, as_response
 
 WORDS = Path(__file__).parent / "page" / "i18n"
 TOO_MANY_REQUESTS = Refusal(429, "too_many_requests", "Too many requests in a short time. Try again in a second.")
@@ -41,7 +41,7 @@ class Refusals:
             sentence = _words(language).get(f"error.{refusal.code}", refusal.message)
             page = f'<!doctype html><html lang="{language}"><title>EUFCC</title><p>{html.escape(sentence)}</p></html>'
             return HTMLResponse(page, refusal.status, headers)
-        return JSONResponse({"error": refusal.code, "message": refusal.message}, refusal.status, headers)
+        return as_response(refusal, headers)
 
 
 def too_large(max_bytes: int) -> Refusal:

@@ -162,7 +162,7 @@ class AssistantService:
         return self._keep(jpeg, NewImage(image_id, width, height, title, **origin, batch=split, added_by=who))
 
     async def add_remote_image(self, remote: RemoteImage, who: str) -> sa.Row:
-        """Fetch an image from another server and add it to the queue. Raises NotFetched, Rejected."""
+        """Fetch an image from another server and add it to the queue. Raises NotFetched, Rejected, Busy."""
         if self.remote_images is None:
             raise NotFetched("not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
 

@@ -1,38 +1,41 @@
 """Errors as answers: an HTTP status with `{"error": code, "message": sentence}`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from ml.assistant import api_schemas
 from ml.assistant.api.common import Refused
-from ml.assistant.refusals import BUSY, HEADERS
+from ml.assistant.refusals import BUSY
 from ml.assistant.remote_images import NotFetched
 from ml.assistant.service import Busy, UnknownModel
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
 from ml.assistant.trained import ModelError
 from pipeline.images.verify import Rejected
+from pipeline.web_gate import Refusal, as_response
 
 log = logging.getLogger(__name__)
-Handler = Callable[[Request, Any], JSONResponse]
+Handler = Callable[[Request, Any], Response]
 UNSUPPORTED = ("svg", "html", "xml", "json", "pdf", "archive", "unsupported_format", "not_an_image", "polyglot")
 OVER_LIMIT = ("too_many_pixels", "too_long", "too_much_memory", "decode_timeout")
 
 
-def _answer(status: int, code: str, message: str, *, retry_after: str | None = None, **more: object) -> JSONResponse:
-    headers = {"retry-after": retry_after} if retry_after else None
-    return JSONResponse({"error": code, "message": message, **more}, status_code=status, headers=headers)
+def _answer(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **more: object
+) -> JSONResponse:
+    return as_response(Refusal(status, code, message), headers, **more)
 
 
-def _own_message(status: int, code: str, *, retry_after: str | None = None) -> Handler:
+def _own_message(status: int, code: str) -> Handler:
     """Answers with the exception's own message."""
-    return lambda _, error: _answer(status, code, str(error), retry_after=retry_after)
+    return lambda _, error: _answer(status, code, str(error))
 
 
 def _rejected(_: Request, error: Rejected) -> JSONResponse:
@@ -55,12 +58,11 @@ def _unusable_model(_: Request, error: ModelError) -> JSONResponse:
 def _store_away(_: Request, error: OperationalError) -> JSONResponse:
     log.error("%s", error.orig)
     message = "The database does not answer; nothing was saved. Try again in a moment."
-    return _answer(503, "store_away", message, retry_after="5")
+    return _answer(503, "store_away", message, {"retry-after": "5"})
 
 
-def _busy(request: Request, error: Busy) -> JSONResponse:
-    request.app.state.service.refusals.counts[BUSY.code] += 1
-    return _answer(BUSY.status, BUSY.code, str(error), retry_after=HEADERS[BUSY.status]["retry-after"])
+def _busy(request: Request, error: Busy) -> Response:
+    return request.app.state.service.refusals.answer(replace(BUSY, message=str(error)), request)
 
 
 def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -70,9 +72,7 @@ def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
 
 
 def _http(_: Request, error: HTTPException) -> JSONResponse:
-    response = _answer(error.status_code, "http", str(error.detail))
-    response.headers.update(error.headers or {})
-    return response
+    return _answer(error.status_code, "http", str(error.detail), error.headers)
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

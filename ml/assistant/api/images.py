@@ -14,7 +14,7 @@ from ml.assistant.api.common import Refused, ServiceDep, body_of, term_of
 from ml.assistant.api_schemas import ImageId, Text, Who
 from ml.assistant.refusals import BUSY
 from ml.assistant.remote_images import NotFetched, RemoteImage
-from ml.assistant.service import AssistantService, Busy, Shown
+from ml.assistant.service import READING_OTHERS, AssistantService, Busy, Shown
 from pipeline.images.verify import Rejected
 
 router = APIRouter(prefix="/api", tags=["images"])
@@ -90,7 +90,10 @@ async def add_from_address(body: api_schemas.AddressBody, service: ServiceDep) -
     with service.reading_an_address():
         rows, problems = await _added(service, await service.remote_images.find(body.address.strip()), body.who)
     if not rows:
-        raise Refused(422, problems[0]["error"], "None of the images could be added.", problems=problems)
+        errors = [each["error"] for each in problems if each["error"] != BUSY.code]
+        if not errors:
+            raise Busy(READING_OTHERS)
+        raise Refused(422, errors[0], "None of the images could be added.", problems=problems)
     return {"images": [api_schemas.image(row) for row in rows], "problems": problems}
 
 

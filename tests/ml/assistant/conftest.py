@@ -144,6 +144,7 @@ def served(service: AssistantService, *, proxies: list[str] | None = None, **acc
     thread = threading.Thread(target=made.run)
     thread.start()
     while not made.started:
+        assert thread.is_alive(), "the server has ended"
         time.sleep(0.02)
     try:
         yield f"http://127.0.0.1:{made.servers[0].sockets[0].getsockname()[1]}"

@@ -117,7 +117,9 @@ def test_where_others_fill_the_decoders_an_honest_upload_is_told_soon(service, d
     large, page = hundred_megapixels(), {"x-assistant": "1"}
     with served(service) as address, ThreadPoolExecutor(4) as pool:
         attack = [pool.submit(httpx.post, f"{address}/api/suggest", content=large, timeout=60) for _ in range(4)]
+        deadline = time.monotonic() + 30
         while httpx.get(f"{address}/api/status").json()["in_work"]["decoders"] < 2:
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         began = time.monotonic()
         told = httpx.post(f"{address}/api/images?who=x", content=drawn_vase(), headers=page, timeout=60)

@@ -12,7 +12,9 @@ from starlette.routing import Route
 
 from ml.assistant.iiif import Picture, pictures_of
 from ml.assistant.image_service import ImageService
+from ml.assistant.limits import AssistantLimits
 from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages, image_of_record
+from ml.assistant.service import READING_OTHERS, Busy
 from pipeline.harvest.europeana import read_record
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
 
@@ -99,6 +101,7 @@ def remote_images(tmp_path: Path, drawn_vase):
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the server has ended"
         time.sleep(0.02)
     address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     yield made(tmp_path, HttpSettings(hosts={"*": address}), allowed=("127.0.0.0/8",))
@@ -108,16 +111,8 @@ def remote_images(tmp_path: Path, drawn_vase):
 
 def made(folder: Path, http: HttpSettings, allowed: tuple[str, ...] = ()) -> RemoteImages:
     images = ImageSettings(allowed_addresses=allowed)
-    return RemoteImages(
-        folder / "in",
-        images=images,
-        http=http,
-        harvest=HarvestSettings(),
-        max_bytes=300_000,
-        max_images=5,
-        max_manifest_bytes=300_000,
-        max_manifest_values=500_000,
-    )
+    limits = AssistantLimits(max_upload_bytes=300_000, most_from_manifest=5, max_manifest_bytes=300_000)
+    return RemoteImages(folder / "in", limits=limits, images=images, http=http, harvest=HarvestSettings())
 
 
 def test_a_manifest_fills_the_queue_and_says_what_it_could_not_take(client, service, remote_images):
@@ -130,6 +125,43 @@ def test_a_manifest_fills_the_queue_and_says_what_it_could_not_take(client, serv
         ("Album · f. 1", "Museum of Somewhere")
     ]
     assert answer["problems"] == [{"url": "https://iiif.example/two.jpg", "error": "html"}]
+    client.portal.call(remote_images.__aexit__)
+
+
+def test_where_every_picture_found_the_desk_busy_the_answer_says_when_to_try_again(
+    client, service, remote_images, monkeypatch
+):
+    async def busy(data: bytes):
+        raise Busy(READING_OTHERS)
+
+    service.remote_images = remote_images
+    client.portal.call(remote_images.__aenter__)
+    monkeypatch.setattr(service, "decode", busy)
+    address = {"address": "https://iiif.example/manifest", "who": "anna"}
+    answer = client.post("/api/images/address", json=address)
+    assert (answer.status_code, answer.json()) == (503, {"error": "busy", "message": READING_OTHERS})
+    assert answer.headers["retry-after"] == "2"
+    assert service.refusals.counts["busy"] == 1
+    client.portal.call(remote_images.__aexit__)
+
+
+def test_where_only_some_pictures_found_the_desk_busy_the_answer_names_another_reason(
+    client, service, remote_images, monkeypatch
+):
+    decode, asked = service.decode, []
+
+    async def busy_at_first(data: bytes):
+        asked.append(data)
+        if len(asked) == 1:
+            raise Busy(READING_OTHERS)
+        return await decode(data)
+
+    service.remote_images = remote_images
+    client.portal.call(remote_images.__aenter__)
+    monkeypatch.setattr(service, "decode", busy_at_first)
+    answer = client.post("/api/images/address", json={"address": "https://iiif.example/manifest", "who": "anna"})
+    assert (answer.status_code, answer.json()["error"]) == (422, "html")
+    assert [each["error"] for each in answer.json()["problems"]] == ["busy", "html"]
     client.portal.call(remote_images.__aexit__)
 
 
