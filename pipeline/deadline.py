@@ -29,8 +29,10 @@ class Deadline:
         return getattr(self._of_thread, "until", float("inf")) - self._now()
 
     def within(self, timeout: float | None) -> float | None:
-        """A timeout that does not go beyond the deadline."""
+        """A timeout that does not go beyond the deadline. Raises httpcore.TimeoutException after it."""
         left = self.left_s
+        if left <= 0:
+            raise httpcore.TimeoutException("the whole answer took too long")
         return timeout if left == float("inf") else min(left, timeout or left)
 
     def guard(self, client: httpx.Client) -> None:
@@ -56,27 +58,15 @@ class _Backend(httpcore.NetworkBackend):
         within = self._deadline.within(timeout)
         return _Stream(self._inner.connect_tcp(host, port, within, local_address, socket_options), self._deadline)
 
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.NetworkStream:
-        raise httpcore.UnsupportedProtocol("sockets of this machine are not asked")
-
-    def sleep(self, seconds: float) -> None:
-        self._inner.sleep(seconds)
-
 
 class _Stream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._inner, self._deadline = inner, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if self._deadline.left_s <= 0:
-            raise httpcore.ReadTimeout("the whole answer took too long")
         return self._inner.read(max_bytes, self._deadline.within(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        if self._deadline.left_s <= 0:
-            raise httpcore.WriteTimeout("the whole request took too long")
         self._inner.write(buffer, self._deadline.within(timeout))
 
     def close(self) -> None:

@@ -151,3 +151,12 @@ def test_a_server_that_takes_the_connection_and_is_mute_is_told_and_given_up(mut
         http.get(mute)
     assert time.monotonic() - began < 10  # where a read may take 60 s
     assert told[0].startswith(f"{mute} has not answered yet; given up at ")
+
+
+def test_a_server_without_time_for_its_first_answer_is_given_up(mute: str):
+    settings = HttpSettings(attempts=2)
+    with (
+        HttpClient(settings, patience=Patience(None, 0.0)) as http,
+        pytest.raises(NoFirstAnswer, match="the whole answer took too long"),
+    ):
+        http.get(mute)
