@@ -315,8 +315,6 @@ class HttpClient:
         most = self.settings.max_body_bytes
         decoder, content = BodyDecoder(said.content_encoding, most), bytearray()
         chunks: Iterable[bytes] = cast(httpx.SyncByteStream, answer.stream)
-        if answer.is_stream_consumed:  # by a transport that reads, and decodes, answers itself, as httpx.MockTransport
-            decoder, chunks = BodyDecoder("identity", most), [answer.content]
         received = False  # a redirect, for example, may name a coding and have no body
         for chunk in chunks:
             received = received or bool(chunk)

@@ -1,7 +1,6 @@
 """Requests are repeated when that may help, wait when the server says so, and never show a key."""
 
 import base64
-import copy
 import json
 import logging
 import threading
@@ -49,10 +48,8 @@ class Script:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
-        # A response can be read once.
-        if isinstance(answer.stream, httpx.ByteStream):
-            return copy.deepcopy(answer)
-        return httpx.Response(answer.status_code, stream=answer.stream)
+        # A response can be read once; its stream can be read again.
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=answer.stream)
 
 
 def client(script: Script, clock: FakeClock | None = None, **settings) -> HttpClient:
