@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from pipeline.files import sha256_of, whole_file
-from pipeline.parquet import TableError
+from pipeline.foreign_parquet import TableError
 from pipeline.tables import TABLES, TOMBSTONES
 
 ROWS = [{"record_id": "/b/1", "reason": "gone"}, {"record_id": "/a/1", "reason": "gone"}]

@@ -21,7 +21,7 @@ from ml.assistant.service import AssistantService
 from ml.assistant.store import DatabaseError, Store
 from ml.assistant.trained import ModelError, find_models, start_with
 from ml.assistant.vocabulary import Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
-from pipeline.parquet import TableError
+from pipeline.foreign_parquet import TableError
 from pipeline.settings import SettingsError
 from pipeline.settings import load as load_settings
 from pipeline.tables import CONCEPTS

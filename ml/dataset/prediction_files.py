@@ -1,14 +1,14 @@
 """Prediction files, `<predictions>/<split>/<facet>.parquet`: the one place where they are written and read.
 
 A row per image: `record_id`, `view`, `data_provider` and `scores`, one per tag in the order of the tag list. The file's
-metadata names the split and the tag list by their hashes. Needs neither polars nor torch: the trainer reads these too.
+metadata names the split and the tag list by their hashes. Needs neither polars nor pydantic nor torch: nodes that only
+train read these too.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from ml.dataset.tag_list import FacetTags, TagList
 from pipeline.files import whole_file
+from pipeline.foreign_parquet import TEXT_BYTES, TableError, checked_batches
 from pipeline.texts import loads
-
-if TYPE_CHECKING:
-    from pipeline.limits import LimitSettings
 
 Scores = dict[str, NDArray[np.float32]]  # by facet: images x tags
 ROWS_PER_GROUP = 10_000
+ROWS_PER_IMAGE = 2  # that are read of a file; enough to name an image that came twice
 
 
 class EvaluationError(ValueError):
@@ -120,17 +119,13 @@ def read_predictions(folder: Path, images: SplitImages, tag_list: TagList) -> Sc
     return scores
 
 
-def open_predictions(
-    folder: Path, hashes: TagList, images: SplitImages, tags: FacetTags, limits: "LimitSettings | None" = None
-) -> PredictionFile:
+def open_predictions(folder: Path, hashes: TagList, images: SplitImages, tags: FacetTags) -> PredictionFile:
     """The checked prediction file of a facet.
 
     Files without `data_provider` are read as well. Raises PredictionError for a missing facet, another split or tag
-    list, an unknown or missing tag, for more rows or longer texts than the limits allow, and for image rows that
-    repeat, are missing or are not of this split. NaN scores are found while reading.
+    list, an unknown or missing tag, for more rows or longer texts than are read, and for image rows that repeat, are
+    missing or are not of this split. NaN scores are found while reading.
     """
-    from pipeline.parquet import TableError  # needs polars, which a node that only trains does not have
-
     file = folder / images.name / f"{tags.facet}.parquet"
     if not file.exists():
         raise PredictionError(
@@ -142,7 +137,7 @@ def open_predictions(
             metadata = _metadata(parquet)
             _check_hashes(file, metadata, hashes)
             columns = _column_order(file, schema, metadata, tags)
-        keys = _keys(file, _read_keys(file, len(images.record_ids), limits))
+        keys = _keys(file, _read_keys(file, len(images.record_ids)))
         seed, logarithms = int(metadata.get("seed", 0)), metadata.get("scores") == "log_probability"
     except EvaluationError:
         raise
@@ -154,14 +149,10 @@ def open_predictions(
     return PredictionFile(file, metadata.get("baseline", folder.name), seed, rows, columns, logarithms)
 
 
-def _read_keys(file: Path, images: int, limits: "LimitSettings | None") -> pa.Table:
-    """Ids and views of a file that may be anybody's. Raises TableError for more than the limits allow."""
-    from pipeline.limits import LIMITS  # needs pydantic
-    from pipeline.parquet import checked_batches
-
-    limits = limits or LIMITS
-    sizes = {"most_rows": int(images * limits.rows_per_image), "bytes_per_row": 2 * limits.text_bytes}
-    batches = list(checked_batches(file, ["record_id", "view"], longest_text=limits.text_bytes, **sizes))
+def _read_keys(file: Path, images: int) -> pa.Table:
+    """Ids and views of a file that may be anybody's. Raises TableError for more rows or longer texts than are read."""
+    sizes = {"most_rows": images * ROWS_PER_IMAGE, "bytes_per_row": 2 * TEXT_BYTES}
+    batches = list(checked_batches(file, ["record_id", "view"], longest_text=TEXT_BYTES, **sizes))
     return pa.Table.from_batches(batches, None if batches else pq.read_schema(file))
 
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import FACETS
+from pipeline.foreign_parquet import TableError, checked_batches
 from pipeline.limits import LIMITS, LimitSettings
-from pipeline.parquet import TableError, checked_batches
 from pipeline.release.folder import DatasetError
 
 METADATA = ("rights_uri", "attribution", "landing_page", "title")

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import polars as pl
 
 from pipeline import DATASET_SPLITS, SPLITS
+from pipeline.foreign_parquet import TableError, checked_batches
 from pipeline.limits import LIMITS, LimitSettings
-from pipeline.parquet import TableError, checked_batches
 from pipeline.published.format import SPLIT_FILES
 from pipeline.settings import ImageSettings
 from pipeline.text_files import read_rows

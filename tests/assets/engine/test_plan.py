@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from assets.engine.notes import Made, joined
 from assets.engine.plan import AssetError, AssetPlan, TableWithMetadata
 from assets.engine.project import ROOT, ChangedByHand, Project
-from pipeline.parquet import TableError
+from pipeline.foreign_parquet import TableError
 from pipeline.settings import Settings, full
 from pipeline.tables import TOMBSTONES
 

@@ -18,7 +18,7 @@ class NotInstalled:
 
 sys.meta_path.insert(0, NotInstalled())
 from ml.experiments.run import main
-for key in ("softmax", "clip_1_tag"):
+for key in ("softmax", "multilabel", "ensemble_ml_s", "clip_1_tag"):
     code = main(["--baseline", key, *sys.argv[1:]])
     found = [name for name in (*{NOT_THERE}, "open_clip") if name in sys.modules]
     print(key, code, found)
@@ -36,4 +36,9 @@ def test_the_training_path_needs_little_and_open_clip_for_clip_rows_alone(museum
         text=True,
     )
     said = [line for line in done.stdout.splitlines() if not line.startswith("{")]
-    assert said == ["softmax 0 []", "clip_1_tag 0 ['open_clip']"], done.stderr
+    assert said == [
+        "softmax 0 []",
+        "multilabel 0 []",
+        "ensemble_ml_s 0 []",
+        "clip_1_tag 0 ['open_clip']",
+    ], done.stderr
