@@ -101,9 +101,13 @@ def is_made(job: Job, tag_list: TagList) -> bool:
 
 
 def _same_network(stored: Any, wanted: Any) -> bool:
-    """Whether two cards are of one network; a file that was not seen on this machine may have any hash."""
+    """Whether two cards are of one network.
+
+    A file that was not seen on this machine may have any hash. A text tower beside an image network is on the card of
+    the finished model only; the recipe, which is compared too, says which it is.
+    """
     if isinstance(stored, dict) and isinstance(wanted, dict):
-        unknown = {name for name in ("sha256", "revision") if wanted.get(name, "") is None}
+        unknown = {name for name in ("sha256", "revision", "text") if wanted.get(name, "") is None}
         return stored.keys() == wanted.keys() and all(
             _same_network(stored[name], wanted[name]) for name in wanted.keys() - unknown
         )

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertModel
 from ml.baselines import baseline, recipe
 from ml.dataset.tag_list import load_tag_list
 from ml.experiments.fit import Job, Splits
-from ml.experiments.make import make_row, network_of
+from ml.experiments.make import is_made, make_row, network_of
 from ml.models.card import TextInput
 from ml.models.sentence_encoder import ENCODERS, SentenceEncoder, SentenceTower
 from ml.models.tokens import tokenize
@@ -81,6 +81,8 @@ def test_a_row_is_trained_and_its_model_needs_no_vocabulary(small_encoder: Path,
     job = Job(baseline("clip_1_tag"), chosen, tmp_path / "models", tmp_path / "predictions", small_encoder, 1)
     tags = load_tag_list(museum)
     make_row(job, Splits(museum, tags), HERE, Progress("test", quiet=True))
+    assert is_made(job, tags)
+    assert not is_made(replace(job, recipe=replace(chosen, text_locked=False)), tags)
     described = json.loads((job.folder / "model.json").read_text())
     assert "text tower small from a test (MIT)" in described["weights"]
     assert described["network"]["text"]["tokenizer"] == "small_vocabulary"
