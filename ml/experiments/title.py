@@ -37,17 +37,22 @@ def make_title(row: Title, job: Job, splits: Splits, device: Device, _: Progress
     read = TextInput(str(find_weights(described.vocabulary, job.weights)), CONTEXT)
 
     def vectors(split: ImageSplit) -> Tensor:
-        tokens = tokenize(titles_of(splits.dataset, split.record_ids), read).to(device.torch_device)
+        titles = titles_of(splits.dataset, split.record_ids)
+        parts = [torch.zeros(0, tower.projection.in_features, device=device.torch_device)]  # a split may be empty
         with torch.inference_mode():
-            return torch.cat([tower.encode(part) for part in tokens.split(AT_ONCE)])
+            for start in range(0, len(titles), AT_ONCE):
+                tokens = tokenize(titles[start : start + AT_ONCE], read)
+                parts.append(tower.encode(tokens.to(device.torch_device)))
+        return torch.cat(parts)
 
     training = splits.get("train")
     features, closed = vectors(training), closed_of(training, tag_list).to(device.torch_device)
     sizes, metrics = [len(tags) for tags in tag_list.facets.values()], {}
     for name in EVALUATED_SPLITS:
         split = splits.get(name)
-        voted = votes(vectors(split), features, closed, sizes, row.k)
-        scores = {facet: each.cpu().numpy() for facet, each in zip(tag_list.facets, voted, strict=True)}
+        queries = vectors(split).split(job.recipe.eval_batch)  # each is compared with every training record
+        voted = zip(*(votes(part, features, closed, sizes, row.k) for part in queries), strict=True)
+        scores = {facet: torch.cat(parts).cpu().numpy() for facet, parts in zip(tag_list.facets, voted, strict=True)}
         metrics[name] = keep_scores(job, scores, split, tag_list, device)
     millions = sum(parameter.numel() for parameter in tower.encoder.parameters()) / 1e6
     cost = {"parameters_m": millions, "gflop_per_image": None, "ms_per_image": None, "training_s": 0.0}

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ from ml.models.card import ImageInput, NetworkCard, TextInput
 from ml.models.lora import add_adapters
 from ml.models.neighbours import TEMPERATURE, votes
 from ml.models.weights import WeightsError
-from ml.registry.load import load_row
+from ml.registry.load import LoadError, load_row
 from ml.registry.score import Scorer
 from ml.report.results import title
 from ml.training.device import Device
@@ -186,5 +187,34 @@ def test_titles_find_tags_that_they_name(small_encoder: Path, museum: Path, tmp_
     assert described["reads"] == "title"
     with pytest.raises(BaselineError, match="it reads titles, not pictures"):
         network_of(row, job.recipe, tags, None, 1)
-    with pytest.raises(Exception, match="reads titles"):
+    with pytest.raises(LoadError, match="reads titles"):
         Scorer("title_neighbours", job.models, dataset)
+
+
+def test_titles_are_compared_in_batches_and_a_split_may_be_empty(
+    small_encoder: Path, museum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset = with_titles(museum, tmp_path)
+    tags, row = load_tag_list(dataset), Title("title_neighbours", encoder="small")
+    splits = Splits(dataset, tags)
+    outer = splits.get("outer_test")
+    splits._read["outer_test"] = outer.keep(np.zeros(len(outer), dtype=bool))
+    at_once: list[int] = []
+
+    def watched(queries: torch.Tensor, *others: Any) -> list[torch.Tensor]:
+        at_once.append(len(queries))
+        return votes(queries, *others)
+
+    monkeypatch.setattr("ml.experiments.title.votes", watched)
+    found = {}
+    for size in (256, 5):
+        chosen = replace(recipe("title_neighbours", "demo"), eval_batch=size)
+        job = Job(row, chosen, tmp_path / f"m{size}", tmp_path / f"p{size}", small_encoder, 1)
+        make_row(job, splits, HERE, QUIET)
+        assert max(at_once) <= size
+        at_once.clear()
+        folder = job.predictions / row.key
+        assert {len(each) for each in read_predictions(folder, splits.get("outer_test"), tags).values()} == {0}
+        found[size] = read_predictions(folder, splits.get("inner_test"), tags)
+    for facet, scores in found[256].items():
+        assert np.allclose(scores, found[5][facet], atol=1e-5)
