@@ -16,6 +16,7 @@ POWER = 0.8  # the usual chance of seeing a difference that is there
 GROUPS_A_PROVIDER = (20, 50, 100, 200)
 MOST = 1_000_000  # units; more is as good as never
 TRIALS = 2_000  # of the simulation that checks a size
+MOST_DRAWS = 50_000_000  # in one array of the simulation, trials times units: 400 MB
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Size:
 
     groups_a_provider: int | None  # None: the providers stay as they are, only groups are added
     units: int | None  # providers, or groups where the providers stay
-    simulated: float | None  # share of simulated tests of that size that show it
+    simulated: float | None  # share of simulated tests of that size that show it; None where they are too large
 
     @property
     def groups(self) -> int | None:
@@ -57,8 +58,9 @@ def spreads(
 ) -> list[Spread]:
     """The spread on every split that both predictions folders have.
 
-    An image's difference is that of its R-Precision, for `mean` averaged over the facets it is annotated in. Raises
-    EvaluationError for predictions that do not fit, and for a facet that does not exist.
+    An image's difference is that of its R-Precision, for `mean` averaged over the facets it is annotated in: all that
+    means count, also those that the report leaves out because they cannot tell. Raises EvaluationError for predictions
+    that do not fit, and for a facet that does not exist.
     """
     loaded = load_dataset(dataset)
     facets = mean_facets(loaded.facets) if facet == "mean" else [facet]
@@ -103,23 +105,21 @@ def spread_of(differences: np.ndarray, groups: np.ndarray, providers: np.ndarray
 def sizes_needed(
     spread: Spread,
     difference: float,
+    settings: EvaluationSettings | None = None,
     *,
-    power: float = POWER,
-    confidence: float = 0.95,
     groups_a_provider: Sequence[int] = GROUPS_A_PROVIDER,
-    seed: int = 340,
 ) -> Iterator[Size]:
     """The sizes of a test that show a difference: with the providers of today, then with other providers.
 
-    Every size is checked by simulation. Without a known spread between providers there is only the first.
+    Every size up to MOST_DRAWS is checked by simulation. Without a known spread between providers there is only the
+    first.
     """
-    groups = units_needed(difference, spread.within, power, confidence)
-    yield Size(None, groups, _checked(difference, spread.within, groups, confidence, seed))
+    settings = settings or EvaluationSettings()
+    groups = units_needed(difference, spread.within, POWER, settings.confidence)
+    yield Size(None, groups, _checked(difference, spread.within, groups, settings))
     for n in groups_a_provider if not np.isnan(spread.between) else ():
-        variance = spread.of_provider(n)
-        units = units_needed(difference, variance, power, confidence)
-        simulated = None if units is None else simulate(spread, difference, units, n, confidence=confidence, seed=seed)
-        yield Size(n, units, simulated)
+        units = units_needed(difference, spread.of_provider(n), POWER, settings.confidence)
+        yield Size(n, units, simulate(spread, difference, units, n, settings))
 
 
 def units_needed(difference: float, variance: float, power: float, confidence: float) -> int | None:
@@ -148,25 +148,33 @@ def power_of(difference: float, variance: float, units: int, confidence: float) 
 def simulate(
     spread: Spread,
     difference: float,
-    providers: int,
+    providers: int | None,
     groups: int,
-    *,
-    confidence: float = 0.95,
-    trials: int = TRIALS,
-    seed: int = 340,
-) -> float:
-    """The share of simulated tests that show the difference: providers with true differences, then groups."""
-    generator = np.random.default_rng(seed)
-    true = difference + np.sqrt(spread.between) * generator.standard_normal((trials, providers))
-    means = true + np.sqrt(spread.within / groups) * generator.standard_normal((trials, providers))
-    return _shown(means, confidence)
+    settings: EvaluationSettings | None = None,
+) -> float | None:
+    """The share of simulated tests that show the difference: providers with true differences, then groups.
 
-
-def _checked(difference: float, variance: float, units: int | None, confidence: float, seed: int) -> float | None:
-    if units is None or units * TRIALS > 50_000_000:  # 400 MB
+    None where the number of providers is unknown, or too large to be simulated.
+    """
+    if providers is None or _too_many(providers):
         return None
-    noise = np.random.default_rng(seed).standard_normal((TRIALS, units))
-    return _shown(difference + np.sqrt(variance) * noise, confidence)
+    settings = settings or EvaluationSettings()
+    generator = np.random.default_rng(settings.seed)
+    true = difference + np.sqrt(spread.between) * generator.standard_normal((TRIALS, providers))
+    means = true + np.sqrt(spread.within / groups) * generator.standard_normal((TRIALS, providers))
+    return _shown(means, settings.confidence)
+
+
+def _checked(difference: float, variance: float, units: int | None, settings: EvaluationSettings) -> float | None:
+    if units is None or _too_many(units):
+        return None
+    noise = np.random.default_rng(settings.seed).standard_normal((TRIALS, units))
+    return _shown(difference + np.sqrt(variance) * noise, settings.confidence)
+
+
+def _too_many(units: int) -> bool:
+    """Whether TRIALS tests of so many units would take more than MOST_DRAWS."""
+    return units * TRIALS > MOST_DRAWS
 
 
 def _shown(means: np.ndarray, confidence: float) -> float:

@@ -5,7 +5,17 @@ import pytest
 from scipy import stats
 
 from ml.dataset.ground_truth import EvaluationError
-from ml.evaluation.power import Spread, power_of, simulate, sizes_needed, spread_of, spreads, units_needed
+from ml.evaluation.power import (
+    MOST_DRAWS,
+    TRIALS,
+    Spread,
+    power_of,
+    simulate,
+    sizes_needed,
+    spread_of,
+    spreads,
+    units_needed,
+)
 from pipeline.settings import EvaluationSettings
 
 FAST = EvaluationSettings(resamples=50)
@@ -76,6 +86,22 @@ def test_no_number_of_images_replaces_providers_that_differ():
     assert [size.units for size in others] == sorted((size.units for size in others), reverse=True)
     assert others[-1].units == floor
     assert all(size.simulated == pytest.approx(0.8, abs=0.04) for size in (same, *others))
+
+
+def test_sizes_that_no_memory_holds_are_not_simulated(monkeypatch):
+    """Half a point takes tens of thousands of providers; a tenth of one takes 16 GB for every array of the draws."""
+
+    def refuse(seed: int):
+        raise AssertionError("drawn")
+
+    spread = Spread("outer_test", 0.0, 0.09, 0.09, 300, 2)
+    assert all(size.simulated is not None for size in sizes_needed(spread, 0.05))
+    monkeypatch.setattr(np.random, "default_rng", refuse)
+    for difference in (0.005, 0.001):
+        sizes = list(sizes_needed(spread, difference))
+        assert len(sizes) == 5
+        assert all(size.units * TRIALS > MOST_DRAWS for size in sizes)
+        assert [size.simulated for size in sizes] == [None] * 5
 
 
 def test_with_one_provider_nothing_is_said_of_others():
