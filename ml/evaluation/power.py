@@ -126,9 +126,9 @@ def units_needed(difference: float, variance: float, power: float, confidence: f
     """The smallest number of independent units with which a t test shows the difference; None above MOST."""
     low, high = 1, 2
     while power_of(difference, variance, high, confidence) < power:
-        low, high = high, high * 2
-        if high > MOST:
+        if high == MOST:
             return None
+        low, high = high, min(2 * high, MOST)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power_of(difference, variance, middle, confidence) >= power else (middle, high)

@@ -70,7 +70,7 @@ def test_power_is_the_share_of_simulated_tests_that_see_the_difference(providers
 
 
 def test_the_size_is_the_smallest_that_reaches_the_power():
-    for difference, variance in ((0.03, 0.09), (0.1, 0.01), (0.3, 0.01)):
+    for difference, variance in ((0.03, 0.09), (0.1, 0.01), (0.3, 0.01), (0.001, 0.09)):
         units = units_needed(difference, variance, 0.8, 0.95)
         assert power_of(difference, variance, units, 0.95) >= 0.8
         assert units == 2 or power_of(difference, variance, units - 1, 0.95) < 0.8
