@@ -42,10 +42,10 @@ def evaluate_benchmark(
 ) -> Benchmark:
     """Score `<storage>/predictions/<row>` on both test sets of `<storage>/dataset`, with the reference rows.
 
-    Without `rows`, every folder there is. Every pair of rows is compared, and every row with the label prior, with the
-    museum's name alone, and with its own scores given to other pictures.
+    Without `rows`, every folder there is; a row has the name that its files give it. Every pair of rows is compared,
+    and every row with the label prior, with the museum's name alone, and with its own scores given to other pictures.
     A test without pictures has no figures. Raises EvaluationError where neither test has any, where there are no
-    predictions, or some do not fit the dataset.
+    predictions, some do not fit the dataset, two folders hold the same row, or one holds a reference.
     """
     settings = settings or EvaluationSettings()
     dataset = load_dataset(storage / "dataset")
@@ -61,7 +61,10 @@ def evaluate_benchmark(
         if truth.images.is_empty():  # a test without pictures has no figures
             continue
         ratios: dict[str, Ratios] = {}
-        for scored, depths in score_rows(folders, dataset, truth, settings):
+        named: dict[str, Path] = {}
+        for folder, scored, depths in score_rows(folders, dataset, truth, settings):
+            if folder is not None:
+                _claim(scored.baseline, folder, named)
             results += results_of(scored, dataset, settings, told)
             breakdowns += breakdowns_of(scored, dataset, depths)
             if scored.baseline != ORACLE:
@@ -70,7 +73,7 @@ def evaluate_benchmark(
             breakdowns += losses_of(folders, dataset, truth, settings)
         pairs = [pair for pair in combinations(ratios, 2) if not set(pair) <= set(REFERENCES)]
         comparisons.append(compare_rows(ratios, pairs, dataset, told, split, settings))
-        comparisons.append(_compare_exchanged(folders, ratios, dataset, truth, told, settings))
+        comparisons.append(_compare_exchanged(named, ratios, dataset, truth, told, settings))
     if not results:
         raise EvaluationError(f"{dataset.folder} has no picture in either test: there is nothing to score.")
     return Benchmark(
@@ -81,17 +84,26 @@ def evaluate_benchmark(
     )
 
 
+def _claim(row: str, folder: Path, named: dict[str, Path]) -> None:
+    """Note the folder of a row; EvaluationError where the row has another one already, or is a reference."""
+    if row in REFERENCES:
+        raise EvaluationError(f"{folder} holds predictions of {row}, which every table has as a reference; remove it.")
+    if row in named:
+        raise EvaluationError(f"{named[row]} and {folder} both hold predictions of {row}; remove one of them.")
+    named[row] = folder
+
+
 def score_rows(
     folders: Sequence[Path], dataset: Dataset, truth: Truth, settings: EvaluationSettings
-) -> Iterator[tuple[Scored, dict[str, dict[int, ImageScores]]]]:
-    """Each row of the benchmark scored on one split, as a whole and by depth; the reference rows last."""
+) -> Iterator[tuple[Path | None, Scored, dict[str, dict[int, ImageScores]]]]:
+    """Each row's folder and its scores on one split, as a whole and by depth; the reference rows last, without one."""
     for folder in folders:
         scored = score_predictions(folder, dataset, truth, settings)
         lists = [dataset.facets[facet] for facet in scored.predicted if len(dataset.facets[facet])]
         depths = {tags.facet: score_depths(folder, dataset, truth, tags, settings) for tags in lists}
-        yield scored, depths
+        yield folder, scored, depths
     for scored in score_references(dataset, truth, settings):
-        yield scored, {}
+        yield None, scored, {}
 
 
 def compare_to_references(
@@ -104,20 +116,20 @@ def compare_to_references(
     ratios = {row: main_ratios(scored[0])} | {each.baseline: main_ratios(each) for each in scored[1:]}
     pairs = [(row, second) for second in ratios if second != row]
     known = compare_rows(ratios, pairs, dataset, told, truth.name, settings)
-    return pl.concat([known, _compare_exchanged([folder], ratios, dataset, truth, told, settings)])
+    return pl.concat([known, _compare_exchanged({row: folder}, ratios, dataset, truth, told, settings)])
 
 
 def _compare_exchanged(
-    folders: Sequence[Path],
+    named: Mapping[str, Path],
     ratios: Mapping[str, Ratios],
     dataset: Dataset,
     truth: Truth,
     told: Informativeness,
     settings: EvaluationSettings,
 ) -> pl.DataFrame:
-    """COMPARISONS of each folder's row with its own scores, given to other pictures."""
-    own = {folder.name: ratios[folder.name] for folder in folders}
-    blind = {f"{folder.name} {EXCHANGED}": _exchanged(folder, dataset, truth, settings) for folder in folders}
+    """COMPARISONS of each row of these folders with its own scores, given to other pictures."""
+    own = {row: ratios[row] for row in named}
+    blind = {f"{row} {EXCHANGED}": _exchanged(folder, dataset, truth, settings) for row, folder in named.items()}
     pairs = [(row, f"{row} {EXCHANGED}") for row in own]
     compared = compare_rows(own | blind, pairs, dataset, told, truth.name, settings)
     return compared.with_columns(second=pl.lit(EXCHANGED))

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from ml.dataset.ground_truth import Truth
+from ml.dataset.ground_truth import EvaluationError, Truth
 from pipeline.settings import EvaluationSettings
 
 Unit = Literal["group", "provider"]
@@ -16,7 +16,9 @@ def unit_of(split: str) -> Unit:
 
 
 def units_of(truth: Truth) -> np.ndarray:
-    """For each image its unit, int64, numbered from 0."""
+    """For each image its unit, int64, numbered from 0. Raises EvaluationError for a split without images."""
+    if truth.images.is_empty():
+        raise EvaluationError(f"{truth.name} has no images: nothing can be scored on it; choose a split that has some.")
     if unit_of(truth.name) == "group":
         return truth.groups
     return providers_of(truth)
