@@ -5,7 +5,6 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,14 +18,16 @@ from ml.evaluation.evaluate import mean_facets, score_predictions
 from ml.evaluation.intervals import Ratios, interval, replicate
 from ml.evaluation.metrics import main_metrics
 from ml.evaluation.score_run import prediction_folders
+from ml.evaluation.units import least_units
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
 
-LEAST_UNITS = 6  # with fewer groups or providers an interval does not hold
-
 
 class Means(NamedTuple):
-    """The mean R-Precision over facets of every row on one split, and the same in every resample."""
+    """The mean R-Precision over facets of every row on one split, and the same in every resample.
+
+    All facets count that have images, also those that the report leaves out because they cannot tell.
+    """
 
     values: np.ndarray  # (rows,)
     resamples: np.ndarray  # (resamples, rows)
@@ -34,7 +35,7 @@ class Means(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """Kendall's tau of two orders of the same rows; no interval where one has fewer than LEAST_UNITS."""
+    """Kendall's tau of two orders of the same rows; no interval where one has too few units."""
 
     tau: float
     low: float
@@ -42,16 +43,16 @@ class Agreement(NamedTuple):
     rows: int
 
 
-def agreement(first: Means, second: Means, confidence: float) -> Agreement:
+def agreement(first: Means, second: Means, confidence: float, least: int) -> Agreement:
     """Tau-b of two orders, with a percentile interval: both datasets are resampled independently of each other.
 
-    A resample adds its own noise to the order, so that the interval lies rather too low. Raises ValueError with fewer
-    than two rows.
+    A resample adds its own noise to the order, so that the interval lies rather too low. There is none where either
+    has fewer than `least` units. Raises ValueError with fewer than two rows.
     """
     if len(first.values) < 2:
         raise ValueError("an order needs two rows")
     tau = _tau(first.values, second.values)
-    if min(first.units, second.units) < LEAST_UNITS:
+    if min(first.units, second.units) < least:
         return Agreement(tau, float("nan"), float("nan"), len(first.values))
     pairs = zip(first.resamples, second.resamples, strict=True)
     drawn = np.array([_tau(one, other) for one, other in pairs])
@@ -78,9 +79,6 @@ def rows_of(storage: Path, split: str, settings: EvaluationSettings) -> tuple[di
     """
     dataset = load_dataset(storage / "dataset")
     truth = load_truth(dataset, split)
-    if split == "outer_test":
-        names = truth.images["data_provider"].fill_null("")
-        truth = replace(truth, groups=names.rank("dense").to_numpy().astype(np.int64) - 1)
     averaged = mean_facets(dataset.facets)
     found = {}
     for folder in prediction_folders(storage):
@@ -104,7 +102,8 @@ def compare_orders(
     one = means_of([ours[row] for row in rows], columns, settings, settings.seed)
     other = means_of([theirs[row] for row in rows], other_columns, settings, settings.seed + 1)
     values = zip(one.values.tolist(), other.values.tolist(), strict=True)
-    return dict(zip(rows, values, strict=True)), agreement(one, other, settings.confidence)
+    agreed = agreement(one, other, settings.confidence, least_units(split, settings))
+    return dict(zip(rows, values, strict=True)), agreed
 
 
 def main() -> None:

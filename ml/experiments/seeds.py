@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
-    """R-Precision of every row that has predictions, and of the label prior, as the report counts it."""
+    """R-Precision of every row that has predictions, and of the label prior: the mean over all facets.
+
+    The report leaves out facets that cannot tell, so that its means may be others.
+    """
     from ml.dataset.ground_truth import load_truth
     from ml.dataset.open import load_dataset
     from ml.evaluation.comparisons import main_ratios
