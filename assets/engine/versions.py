@@ -1,7 +1,7 @@
 """Code versions: a hash of the code that a result can depend on, followed from one function to all that it names.
 
 What is reached brings what it names, by any name in it. A change elsewhere in the same file does not count, and nothing
-that is called can be missed: `tests/assets/engine/test_versions.py` watches a run, and finds in the code version every
+that is called can be missed: `tests/assets/test_called_code.py` watches a run, and finds in the code version every
 function that is called and every file that is opened.
 """
 

@@ -1,4 +1,4 @@
-"""Runs of the command `eufcc` on bad and good input, made once for all tests that look at them."""
+"""Runs of the command `eufcc` on bad and good input, made once for all tests that look at them; and a small world."""
 
 import gzip
 import json
@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.files import sha256_of
 from tests.support.museum_server import running
+
+if TYPE_CHECKING:
+    from tests.assets.world import World
 
 ROOT = Path(__file__).parents[2]
 KEY = "cAnary/kEy+42="  # every spelling of it differs: raw, in URLs, in base64
@@ -144,3 +147,19 @@ def runs(museum: Path, address: str, tmp_path_factory: pytest.TempPathFactory) -
         done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return Runs(folder)
+
+
+@pytest.fixture
+def world(
+    drawn_museum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator["World"]:
+    """A museum, and all that its steps depend on; what a test changed in the code is forgotten after it."""
+    from tests.assets import world as support  # imports all assets, which other tests do without
+
+    monkeypatch.delenv("ASSISTANT_DATABASE", raising=False)
+    museum = drawn_museum(60)
+    with running(museum) as address:
+        left_out = support.LEFT_OUT if request.node.get_closest_marker("long") else support.LEFT_OUT | support.SLOW
+        made = support.World(tmp_path, museum, address, monkeypatch, left_out)
+        yield made
+    support.read_code_again(made)
