@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from assets import curation, harvest
 from assets.engine.asset_factory import stage_asset
+from assets.engine.console import QUIET
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project
 from assets.engine.retention import AS_OF
@@ -112,8 +113,7 @@ def make_again(project: Project, asked: str) -> MadeAgain:
     for name in ("pages", *TABLES, *then.parts_of("images")):
         then.remember(name, f"as of {one.made_at}", {})
     with dg.DagsterInstance.ephemeral() as instance:
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        given: dict[str, Any] = {"resources": {"project": then}, "run_config": quiet, "raise_on_error": False}
+        given: dict[str, Any] = {"resources": {"project": then}, "run_config": QUIET, "raise_on_error": False}
         result = dg.materialize(STEPS, instance=instance, **given)
     if not result.success:
         return MadeAgain(one, storage, result)
@@ -135,7 +135,7 @@ def _leave_out(then: Project, takedown_file: Path | None) -> int:
     if left_out and made is not None:
         then.forget("splits")
         SPLIT_TABLE.write(stays, then.path("splits"))
-        then.remember("splits", made.fingerprint, {**made.metadata, "rows": stays.height, "taken_down": left_out})
+        then.remember_changed("splits", made, {**made.metadata, "rows": stays.height, "taken_down": left_out})
     return left_out
 
 

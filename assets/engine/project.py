@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,12 @@ class Project:
             self.bucket.upload(name, path, self._key(name), made.__dict__)
         self._write_note(name, made)
         return made
+
+    def remember_changed(self, name: str, made: Made, metadata: dict[str, Any]) -> Made:
+        """Store a note again after its files were changed on purpose: bytes and stamps are new, its origin stays."""
+        anew = {"fingerprint", "sha256", "metadata", "stamps"}
+        about = {one.name: getattr(made, one.name) for one in fields(Made) if one.name not in anew}
+        return self.remember(name, made.fingerprint, metadata, **about)
 
     def note_takedowns(self, name: str, takedowns: str | None) -> None:
         """Write into the note of a stored table that it holds nothing of this take-down list."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from assets.engine.keep_days import KEEP_DAYS, MOST_DAYS
 from assets.engine.locks import hold
 from assets.engine.project import Project, size_of
 from assets.engine.run_config import fields_of
@@ -15,14 +16,13 @@ from pipeline.history import SplitSet, prune, split_sets
 
 OTHERS = "not_in_the_settings"  # metadata of pages and records that names such collections
 AS_OF = "as_of"  # folder of the storage with sets of splits that were made again
-KEEP_DAYS = 180  # of runs, when nobody says otherwise
 
 
 class TidyConfig(dg.Config):
     """Options of the job `tidy`, for the Launchpad."""
 
     keep_days: int = Field(
-        KEEP_DAYS, ge=1, le=3_650, description="Delete runs that ended more than this many days ago."
+        KEEP_DAYS, ge=1, le=MOST_DAYS, description="Delete runs that ended more than this many days ago."
     )
     other_pages: bool = Field(
         False, description="Also delete the harvested pages of collections that are no longer in the settings."
@@ -62,18 +62,19 @@ def delete_other_pages(project: Project) -> list[str]:
 
     Raises InUse or HarvestError while another process reads or harvests them.
     """
-    folder, made = project.here("pages"), project.made("pages")
-    others = other_collections(folder, project.settings.harvest.collections)
-    if not others:
+    folder, collections = project.here("pages"), project.settings.harvest.collections
+    if not other_collections(folder, collections):
         return []
     with hold(project.storage / ".made", ["pages"], [], "eufcc tidy"):
+        folder, made = project.here("pages"), project.made("pages")
+        others = other_collections(folder, collections)
         project.forget("pages")
         for place, name in others.items():
             with only_one(place, name):
                 shutil.rmtree(place)
         if made is not None:
             kept = {name: value for name, value in made.metadata.items() if name != OTHERS}
-            project.remember("pages", made.fingerprint, {**kept, "bytes": size_of(folder)})
+            project.remember_changed("pages", made, {**kept, "bytes": size_of(folder)})
     return sorted(others.values())
 
 
@@ -82,14 +83,16 @@ def delete_old_sets(project: Project) -> list[SplitSet]:
 
     What was made again of a deleted set goes with it. Raises InUse while a run adds a set.
     """
-    folder, made = project.here("history"), project.made("history")
-    if made is None or len(split_sets(folder)) <= project.settings.history.sets:
+    if len(split_sets(project.here("history"))) <= project.settings.history.sets:
         return []
     with hold(project.storage / ".made", ["history"], [], "eufcc tidy"):
+        folder, made = project.here("history"), project.made("history")
+        if made is None:
+            return []
         project.forget("history")
         gone = prune(folder, project.settings.history.sets)
         kept = {**made.metadata, "sets": len(split_sets(folder)), "bytes": size_of(folder)}
-        project.remember("history", made.fingerprint, kept)
+        project.remember_changed("history", made, kept)
     for one in gone:
         shutil.rmtree(project.storage / AS_OF / one.name, ignore_errors=True)
     return gone
