@@ -1,6 +1,7 @@
 """The allow-list of hosts that data may be sent to: buckets and webhooks."""
 
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -22,21 +23,22 @@ def check_allowed(address: str, environ: Mapping[str, str] = os.environ) -> str:
         url = urlsplit(address)
         host, port = url.hostname, url.port
     except ValueError:
-        raise NotAllowed(f"{address} is not an address.") from None
+        raise NotAllowed(f"{shown(address)} is not an address.") from None
     if url.scheme not in ("http", "https") or not host or url.username or url.password:
-        raise NotAllowed(f"{_shown(address)} is not an address of the form https://host or https://host:port.")
+        raise NotAllowed(f"{shown(address)} is not an address of the form https://host or https://host:port.")
     named = {entry.strip().lower() for entry in environ.get(ALLOWED_HOSTS, "").split(",") if entry.strip()}
     if not ({host, f"{host}:{port}"} & named or (url.scheme == "https" and host.endswith(AWS))):
         raise NotAllowed(
-            f"{_shown(address)} is not on the allow-list: if data may go there, add {host}{f':{port}' if port else ''} "
+            f"{shown(address)} is not on the allow-list: if data may go there, add {host}{f':{port}' if port else ''} "
             f"to {ALLOWED_HOSTS}."
         )
     if url.scheme == "http" and host not in ("127.0.0.1", "::1", "localhost"):
-        raise NotAllowed(f"{_shown(address)} is plain http, which is for this machine alone: use https.")
+        raise NotAllowed(f"{shown(address)} is plain http, which is for this machine alone: use https.")
     return address
 
 
-def _shown(address: str) -> str:
+def shown(address: str) -> str:
     """The address without a password, path or query: they may hold secrets."""
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.partition('/')[0].rpartition('@')[2]}" if rest else scheme
+    scheme, mark, rest = address.partition("://")
+    host = re.split("[/?#]", rest if mark else scheme)[0].rpartition("@")[2]
+    return f"{scheme}://{host}" if mark else host

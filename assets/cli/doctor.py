@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from assets.engine.project import Project
 from assets.engine.webhook import WEBHOOK
-from pipeline.allow_list import NotAllowed, check_allowed
+from pipeline.allow_list import NotAllowed, check_allowed, shown
+from pipeline.http import mapped
 from pipeline.settings import Settings
 from pipeline.single_requests import NoAnswer, status_of
 
 OK, MISSING, WARNING = "ok", "missing", "warning"
-SIGNS = {OK: "[green]✓[/]", MISSING: "[red]✗[/]", WARNING: "[yellow]![/]"}
+SIGNS = {OK: Text("✓", "green"), MISSING: Text("✗", "red"), WARNING: Text("!", "yellow")}
 # The demo's storage is below 1 GB. The full run keeps 346,324 images of 30 kB four times (ledger, shards, dataset,
 # release), the scores of twelve rows for 1,227 tags, features and models.
 NEEDED_GB = {"demo": 2.0, "full": 80.0}
@@ -51,8 +52,10 @@ def screen(findings: Sequence[Finding]) -> Table:
     """The findings for the terminal, with what to do below each that needs it."""
     table = Table(box=None, show_header=False, padding=(0, 1))
     for finding in findings:
-        todo = f"\n[bold]{escape(finding.todo)}[/]" if finding.todo else ""
-        table.add_row(SIGNS[finding.state], finding.what, f"{escape(finding.said)}{todo}")
+        said = Text(finding.said)
+        if finding.todo:
+            said.append(f"\n{finding.todo}", "bold")
+        table.add_row(SIGNS[finding.state], finding.what, said)
     return table
 
 
@@ -113,14 +116,13 @@ def _answers(settings: Settings, what: str, address: str) -> Finding:
     if settings.profile == "demo" and not hosts:
         return Finding(what, OK, "make demo and make dev start a local museum")
     url = urlsplit(address)
-    origin = f"{url.scheme}://{url.netloc}"
-    at = hosts.get(origin) or hosts.get("*") or origin
+    at, _ = mapped(f"{url.scheme}://{url.netloc}", hosts)
     try:
         status = status_of(at, ANSWER_S)
     except NoAnswer as error:
         todo = "Check the network, a proxy (HTTPS_PROXY), and http.hosts in the settings."
-        return Finding(what, MISSING, f"{at} does not answer ({error.kind})", todo)
-    return Finding(what, OK, f"{at} answers (HTTP {status})")
+        return Finding(what, MISSING, f"{shown(at)} does not answer ({error.kind})", todo)
+    return Finding(what, OK, f"{shown(at)} answers (HTTP {status})")
 
 
 def _weights(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -34,6 +34,9 @@ def test_a_named_host_is_allowed(address: str):
         ("ftp://store.museum.example", "not an address of the form"),
         ("https://user:secret@store.museum.example", "not an address of the form"),
         ("https://store.museum.example:port", "not an address"),
+        ("https://user:secret@[store.museum.example", "not an address"),
+        ("user:secret@store.museum.example", "not an address of the form"),
+        ("https://elsewhere.example?key=secret", "not on the allow-list"),
         ("store.museum.example", "not an address of the form"),
     ],
 )
