@@ -37,8 +37,7 @@ def _tokenizer(name: str, context: int, cleaning: str, options: str) -> Any:
         return tokenizer.HFTokenizer(name, **chosen)
     except (OSError, ValueError, ImportError) as error:
         raise WeightsError(
-            f"The tokenizer {name} is not on this machine and could not be had ({type(error).__name__}): "
-            "connect once, and install `eufcc[text]`."
+            f"The tokenizer {name} is not on this machine and could not be had ({type(error).__name__}): connect once."
         ) from error
 
 
