@@ -16,7 +16,8 @@ from pipeline.published.tables import PublishedTables, as_tables
 from pipeline.settings import Settings
 from pipeline.tables import IMAGES, SELECTED_RECORDS, TOMBSTONES
 
-# The steps of the other source that are the same here.
+# The steps of the other source that are the same here. Their imports make them steps of this one: `assets.steps` takes
+# every step that has a name in this module. Nothing reads SHARED; without it the imports would look unused.
 SHARED = (cataloguer_decisions, corrections, rejected_tags, statistics, dataset, informativeness)
 FILES = ("published",)  # the setting whose folder holds the CSV files; its bytes count
 

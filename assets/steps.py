@@ -1,6 +1,6 @@
 """The stages, and their steps in the order in which they run."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 from types import ModuleType
 
@@ -21,6 +21,7 @@ from assets import (
     training,
     vocabulary,
 )
+from assets.automation import STAGES_OF
 from assets.engine.asset_factory import STEPS
 from assets.engine.plan import Step
 
@@ -33,11 +34,16 @@ STAGES = PUBLISHED if harvest.SETTINGS.published else HARVESTED
 
 def steps_in_order() -> list[Step]:
     """Every step after those whose tables it reads."""
-    steps = {name: step for module in STAGES for step in _steps_of(module) for name in step.plan.writes}
+    steps = {name: step for module in STAGES for step in _found_in(module) for name in step.plan.writes}
     reads = {name: sorted({*step.plan.reads, *step.plan.after} & steps.keys()) for name, step in steps.items()}
     return list(dict.fromkeys(steps[name] for name in TopologicalSorter(reads).static_order()))
 
 
-def _steps_of(module: ModuleType) -> Iterator[Step]:
+def steps_of(jobs: Collection[str]) -> list[Step]:
+    """The steps of these jobs, in order: what a run of them makes, and no other step."""
+    return [step for step in steps_in_order() if any(step.plan.stage in STAGES_OF[name] for name in jobs)]
+
+
+def _found_in(module: ModuleType) -> Iterator[Step]:
     definitions = [one for value in vars(module).values() for one in (value if isinstance(value, list) else [value])]
     yield from (STEPS[one] for one in definitions if isinstance(one, dg.AssetsDefinition) and one in STEPS)

@@ -8,12 +8,11 @@ import warnings
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from assets.cli import check_weights, commands, index_weights, status
 from assets.cli.output import AsJson, answers, print_json
-from assets.engine.console import LINES, WAIT, complain, console
+from assets.engine.console import LINES, QUIET, WAIT, complain, console
 from assets.engine.project import ROOT, current_project, home
 
 if TYPE_CHECKING:
@@ -37,7 +36,12 @@ PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free p
 @app.callback()
 def start(context: typer.Context, as_json: AsJson = False) -> None:
     """EUFCC: from Europeana to a benchmark. Without a command: where this profile stands, and what comes next."""
-    if context.invoked_subcommand is not None or context.resilient_parsing:
+    if context.resilient_parsing:
+        return
+    if context.invoked_subcommand is not None:
+        if as_json:
+            example = f"`eufcc {context.invoked_subcommand} --json`"
+            raise typer.BadParameter(f"--json stands behind the command, where it has this option: {example}.")
         return
     from assets.cli.standing import screen, standing
 
@@ -92,28 +96,23 @@ def run(
     if as_of is not None:
         _run_as_of(job, as_of)
         return
-    from assets.automation import RUNS, STAGES_OF, TAGS, jobs_of
+    from assets.automation import RUNS, TAGS
     from assets.cli.upgrade import confirm
     from assets.definitions import defs
     from assets.engine.executors import execute
     from assets.engine.instance import opened
     from assets.engine.status import due
-    from assets.steps import steps_in_order
+    from assets.steps import steps_of
 
-    if job not in RUNS:
-        complain(f"There is no job {job}; there are {', '.join(RUNS)}.")
-        raise typer.Exit(2)
-    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the lines of `say` take its place
     project = current_project()
-    jobs = jobs_of(job, project)
-    steps = [step for step in steps_in_order() if any(step.plan.stage in STAGES_OF[name] for name in jobs)]
-    confirm(due(steps, project), project.settings.profile, yes=yes)
+    jobs = status.jobs_run_by(job, project)
+    confirm(due(steps_of(jobs), project), project.settings.profile, yes=yes)
     if jobs != RUNS[job]:
         console.print("  the take-down list has changed: the job dataset removes what it names")
     with opened(home()) as (instance, mine):
         for name in jobs:
             tags = TAGS.get(name, {}) | mine
-            result = execute(name, defs, instance=instance, run_config=quiet, tags=tags, raise_on_error=False)
+            result = execute(name, defs, instance=instance, run_config=QUIET, tags=tags, raise_on_error=False)
             if not result.success:
                 break
     if not result.success:
@@ -132,7 +131,7 @@ def _run_as_of(job: str, asked: str) -> None:
     again = make_again(current_project(), asked)
     if not again.result.success:
         _complain(again.result.all_events)
-    console.print(f"  the splits of {again.of.made_at[:16]} are in {again.storage / 'splits.parquet'}", soft_wrap=True)
+    console.print_line(f"  the splits of {again.of.made_at[:16]} are in {again.storage / 'splits.parquet'}")
     if again.left_out:
         console.print(f"  {again.left_out} images are left out: today's take-down list names them")
     if not again.is_same:
@@ -201,7 +200,7 @@ def decisions(
     if as_json:
         print_json({"model": key, "decisions": rows.to_dicts()})
         return
-    console.print(_table(rows, "{:.3g}", title=key))
+    answers.print(_table(rows, "{:.3g}", title=key))
 
 
 @app.command(epilog="Example: EUFCC_PROFILE=full eufcc doctor")
@@ -213,7 +212,7 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json(findings)
     else:
-        console.print(screen(findings))
+        answers.print(screen(findings))
     raise typer.Exit(1 if any(finding.state == MISSING for finding in findings) else 0)
 
 
@@ -245,14 +244,14 @@ def plan(as_json: AsJson = False) -> None:
     if as_json:
         print_json(estimate.to_dicts())
     else:
-        console.print(_table(estimate, "{:,.2f}"))
+        answers.print(_table(estimate, "{:,.2f}"))
 
 
 def _table(rows: "pl.DataFrame", number: str, title: str | None = None) -> Table:
     """Rows for the terminal, floats in this format."""
     table = Table(*rows.columns, title=title)
     for row in rows.iter_rows():
-        table.add_row(*(number.format(value) if isinstance(value, float) else escape(f"{value}") for value in row))
+        table.add_row(*(number.format(value) if isinstance(value, float) else f"{value}" for value in row))
     return table
 
 
@@ -282,10 +281,9 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Exception as error:
-        from assets.engine.failure_messages import storage_trouble
+        from assets.engine.failure_messages import is_ours, storage_trouble
 
-        ours = type(error).__module__.partition(".")[0] in {"pipeline", "ml", "assets"}
-        sentence = str(error) if ours else storage_trouble(error)
+        sentence = str(error) if is_ours(error) else storage_trouble(error)
         if sentence is None:
             raise
         complain(sentence)

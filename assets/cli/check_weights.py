@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assets.cli.output import AsJson, print_json
-from assets.engine.console import console
+from assets.cli.output import AsJson, answers, print_json
 from assets.engine.project import current_project
 
 if TYPE_CHECKING:
     from ml.registry.inventory import Stock
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 @app.command(epilog="Example: eufcc check-weights vit_base_patch16_224 --json")
@@ -28,13 +27,13 @@ def check_weights(
     if as_json:
         print_json(found)
     else:
-        for each in found:
-            console.print(_lines(each), soft_wrap=True, highlight=False)
+        for line in (line for each in found for line in _lines(each)):
+            answers.print_line(line)
     wrong = {"refused", "missing"} if names else {"refused"}
     raise typer.Exit(1 if wrong & {each.state for each in found} else 0)
 
 
-def _lines(each: "Stock") -> str:
+def _lines(each: "Stock") -> list[str]:
     """What there is to say of one network: name, size, licence and state; then where it is from, and what is wrong."""
     use = {True: "commercial use allowed", False: "no commercial use", None: "ask about commercial use"}
     size = "size unknown" if each.size_mb is None else f"{each.size_mb:.0f} MB"
@@ -42,4 +41,4 @@ def _lines(each: "Stock") -> str:
     proof = "" if each.difference is None else f", as its library to {each.difference:.0e}"
     lines = [f"{each.name}: {each.state}{proof} ({', '.join(said)})"]
     lines += [f"    from {each.source}"] if each.source else []
-    return "\n".join(lines + ([f"    {each.message}"] if each.message else []))
+    return lines + ([f"    {each.message}"] if each.message else [])

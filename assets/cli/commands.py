@@ -8,12 +8,13 @@ import typer
 
 from assets.cli.output import AsJson, answers, differences_table, print_json, results_table, sizes_table, table
 from assets.engine.console import complain
+from assets.engine.keep_days import KEEP_DAYS, MOST_DAYS
 from assets.engine.project import current_project
 
 if TYPE_CHECKING:
     import polars as pl
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 SHOWN_UNKNOWN = 20  # lines
 SHOWN_CHANGES = 20  # lines; `--out` writes all changes
 
@@ -155,8 +156,9 @@ def audit(
     audited = audit_folder(folder, load().limits)
     if as_json:
         print_json({"images": audited.images, "comparisons": audited.comparisons.to_dicts()})
-    for sentence in () if as_json else audited.sentences:
-        answers.print_line(sentence)
+    else:
+        for sentence in audited.sentences:
+            answers.print_line(sentence)
     raise typer.Exit(0 if audited.leaks.is_empty() else 1)
 
 
@@ -183,7 +185,9 @@ def export(
 
 @app.command(epilog="Example: eufcc tidy --keep-days 90")
 def tidy(
-    keep_days: Annotated[int, typer.Option(help="Delete runs that ended more than this many days ago.", min=1)] = 180,
+    keep_days: Annotated[
+        int, typer.Option(help="Delete runs that ended more than this many days ago.", min=1, max=MOST_DAYS)
+    ] = KEEP_DAYS,
 ) -> None:
     """Delete old runs, old sets of splits, and the pages of collections that are no longer in the settings."""
     from datetime import timedelta

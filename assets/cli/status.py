@@ -8,10 +8,10 @@ from rich.table import Table
 
 from assets.cli.output import AsJson, answers, print_json
 from assets.engine.console import complain
-from assets.engine.project import current_project
+from assets.engine.project import Project, current_project
 from assets.engine.status import Due
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer()
 SHOWN_REASONS = 4
 
 
@@ -21,19 +21,25 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would make anew, why, and how long it took last time. Changes nothing, and asks no server."""
-    from assets.automation import RUNS, STAGES_OF
     from assets.engine.status import due
-    from assets.steps import steps_in_order
+    from assets.steps import steps_in_order, steps_of
 
-    if job is not None and job not in RUNS:
-        complain(f"There is no job {job}; there are {', '.join(RUNS)}.")
-        raise typer.Exit(2)
-    stages = {stage for name in RUNS[job] for stage in STAGES_OF[name]} if job else None
-    found = [one for one in due(steps_in_order(), current_project()) if stages is None or one.stage in stages]
+    project = current_project()
+    found = due(steps_in_order() if job is None else steps_of(jobs_run_by(job, project)), project)
     if as_json:
         print_json(found)
         return
     answers.print(_table(found) if found else "Everything is current.")
+
+
+def jobs_run_by(job: str, project: Project) -> tuple[str, ...]:
+    """The jobs that `eufcc run JOB` runs today, in order; ends the command where there is no such job."""
+    from assets.automation import RUNS, jobs_of
+
+    if job not in RUNS:
+        complain(f"There is no job {job}; there are {', '.join(RUNS)}.")
+        raise typer.Exit(2)
+    return jobs_of(job, project)
 
 
 def _table(found: Sequence[Due]) -> Table:

@@ -15,7 +15,7 @@ from assets.engine.asset_metadata import asset_spec, key_of, result_of
 from assets.engine.builtin_checks import check_results, check_specs
 from assets.engine.console import say
 from assets.engine.executors import needs_of
-from assets.engine.failure_messages import storage_trouble
+from assets.engine.failure_messages import is_ours, storage_trouble
 from assets.engine.locks import hold
 from assets.engine.notes import joined
 from assets.engine.plan import AssetPlan, Step, part_of, stored
@@ -109,7 +109,7 @@ def failures() -> Iterator[None]:
     except dg.Failure:
         raise
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in {"pipeline", "ml", "assets"}:
+        if is_ours(error):
             raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from None
         sentence = storage_trouble(error) or f"{type(error).__name__}: {error}"
         raise dg.Failure(sentence, allow_retries=False) from error

@@ -18,7 +18,13 @@ LINES = "EUFCC_LINES"  # set by the command line; Dagster's own processes have t
 
 
 class Terminal(Console):
-    """A console whose texts, also those of tables, cannot command the terminal: ids and labels come from others."""
+    """A console whose texts, also those of tables, cannot command the terminal: ids and labels come from others.
+
+    They are shown as they are written: `:art:` in an id is no picture, and numbers in it have no colour.
+    """
+
+    def __init__(self, *, emoji: bool = False, highlight: bool = False, **options: Any) -> None:
+        super().__init__(emoji=emoji, highlight=highlight, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of a renderable; rich's own commands are segments of another kind."""
@@ -30,7 +36,11 @@ class Terminal(Console):
         self.print(one_line(text), markup=False, soft_wrap=True)
 
 
-console = Terminal(stderr=True, highlight=False)
+console = Terminal(stderr=True)
+
+
+# Run configuration: Dagster's own lines stay out of the terminal, the lines of `say` take their place.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def say(name: str, metadata: Mapping[str, Any], seconds: float, reused: bool) -> None:

@@ -6,6 +6,8 @@ import sqlite3
 
 import dagster as dg
 
+from assets.engine.code_units import OURS
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 AGAIN = "then start the same run again: what was made before is intact."
@@ -32,6 +34,11 @@ def error_names(event: dg.DagsterEvent) -> set[str]:
         names.add(error.cls_name or "")
         error = error.cause or error.context
     return names
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether an error is of a class of our own modules, whose messages are sentences for people."""
+    return type(error).__module__.partition(".")[0] in OURS
 
 
 def storage_trouble(error: BaseException) -> str | None:

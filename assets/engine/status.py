@@ -47,15 +47,16 @@ def _due(step: Step, project: Project, stale: set[str]) -> Due | None:
     parts = [name.partition("/")[2] for name in project.parts_of(plan.writes[0])] if step.sliced else [""]
     reasons: list[str] = []
     for part in parts:
-        upstream = [one for one in (*plan.reads, *plan.after) if one in stale or not project.made(part_of(one, part))]
+        upstream = (*plan.reads, *plan.after)
+        anew = [one for one in upstream if one in stale]
+        missing = [one for one in upstream if not project.made(part_of(one, part))]
         made = [project.made(name) for name in plan.outputs(part)]
         reasons += [reason for reason in _of_files(plan.outputs(part), project) if reason not in reasons]
         if None in made:
             reasons.append("it is not made yet")
-        missing = [one for one in upstream if not project.made(part_of(one, part))]
         if None not in made and not missing:
             reasons += _since(made[0], plan.depends(project, part, config), plan.code_files())  # type: ignore[arg-type]
-        if anew := [one for one in upstream if one in stale]:
+        if anew:
             reasons.append(f"made from {_listed(anew)}")
         elif missing:
             reasons.append(f"{_listed(missing)} not made yet")
@@ -63,8 +64,8 @@ def _due(step: Step, project: Project, stale: set[str]) -> Due | None:
             reasons.append("something of it is asked for again")
     if not reasons:
         return None
-    noted = [note for name in plan.writes[:1] for part in parts if (note := project.made(part_of(name, part)))]
-    known = [note for note in noted if note.depends]
+    noted = [project.made(part_of(plan.writes[0], part)) for part in parts]
+    known = [note for note in noted if note and note.depends]
     return Due(
         names=plan.writes,
         stage=plan.stage,

@@ -10,14 +10,14 @@ import dagster as dg
 
 from assets.automation import TAGS
 from assets.definitions import defs
+from assets.engine.console import QUIET
 
 with dg.DagsterInstance.get() as instance:
     told = {}
     for job in ("harvest", *(sys.argv[2:] or ["dataset"])):
         config = {"ops": {"pages": {"config": {"mode": sys.argv[1]}}}} if job == "harvest" else {}
-        quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
         result = defs.resolve_job_def(job).execute_in_process(
-            instance=instance, run_config=config | quiet, tags=TAGS.get(job, {}), raise_on_error=False
+            instance=instance, run_config=config | QUIET, tags=TAGS.get(job, {}), raise_on_error=False
         )
         if not result.success:
             sys.exit(f"{job} failed")

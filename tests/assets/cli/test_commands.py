@@ -14,9 +14,13 @@ import pytest
 
 from assets.cli import output
 from assets.cli.app import main
+from assets.engine.console import console
+from assets.engine.keep_days import MOST_DAYS
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import write_predictions
+from ml.models.index_weights import INDEX_FILES
+from ml.registry.inventory import Stock
 from pipeline.release.folder import write_dataset
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
@@ -302,6 +306,14 @@ def test_ids_cannot_command_the_terminal(eufcc, tmp_path: Path):
     assert not re.search("[\x1b\u202e]|^✓", out, re.MULTILINE)
 
 
+def test_ids_are_shown_as_they_are_written(capsys):
+    """What rich would draw as a picture, colour as a number, or read as markup."""
+    output.answers.print_line("/1/a:art:b 42 [red]")
+    console.print_line("/1/a:art:b 42 [red]")
+    told = capsys.readouterr()
+    assert told.out == told.err == "/1/a:art:b 42 [red]\n"
+
+
 def test_a_diff_shows_ids_as_they_are_written(eufcc, museum, tmp_path: Path):
     before, after = (release_of(museum, tmp_path / name) for name in ("before", "after"))
     part = next(iter((after / "data").glob("train-*.parquet")))
@@ -312,3 +324,59 @@ def test_a_diff_shows_ids_as_they_are_written(eufcc, museum, tmp_path: Path):
     assert code == 0
     assert "\\x1b[2J\\u202eevil\\n✓" in out
     assert not re.search("[\x1b\u202e]|^✓", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("days", "bound"), [(0, "greater than or equal to 1"), (MOST_DAYS + 1, f"less than or equal to {MOST_DAYS}")]
+)
+def test_tidy_refuses_a_number_of_days_that_the_job_refuses(eufcc, tmp_path: Path, monkeypatch, days: int, bound: str):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    code, out, err = eufcc("tidy", "--keep-days", days)
+    assert (code, out) == (2, "")
+    assert f"Invalid value for '--keep-days': Input should be {bound}" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_before_a_command_is_refused(eufcc):
+    code, out, err = eufcc("--json", "doctor")
+    assert (code, out) == (2, "")
+    assert "eufcc doctor --json" in err
+
+
+def test_a_job_that_does_not_exist_is_told_alike(eufcc):
+    for command in ("run", "status"):
+        code, out, err = eufcc(command, "splitz")
+        assert (code, out) == (2, "")
+        assert err.startswith("✗ There is no job splitz; there are harvest, dataset, splits, benchmark, suites,")
+
+
+def test_texts_about_networks_keep_their_brackets(eufcc, monkeypatch):
+    """A message names an extra, and a path may have brackets that close no markup."""
+    stock = Stock("net", "timm", "[/tmp/x]", "MIT", True, 1.0, "missing", message="install `eufcc[export]`")
+    monkeypatch.setattr("ml.registry.inventory.stock", lambda *_: [stock])
+    code, out, err = eufcc("check-weights")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:] == ["    from [/tmp/x]", "    install `eufcc[export]`"]
+
+
+def test_a_folder_of_weights_keeps_its_brackets(eufcc, tmp_path: Path, monkeypatch):
+    folder = tmp_path / "[bold]" / "x"
+    name, *_ = INDEX_FILES
+    folder.mkdir(parents=True)
+    (folder / INDEX_FILES[name].becomes.file).write_bytes(b"x")
+    monkeypatch.setattr("ml.models.index_weights.fetch_from_index", lambda _: {name: "present"})
+    code, _, err = eufcc("weights", "--from-index", "--folder", folder)
+    assert code == 0
+    assert f"present: {folder}/" in err
+
+
+def test_tables_are_on_stdout_and_keep_their_brackets(eufcc, monkeypatch):
+    monkeypatch.setenv("EUFCC_LINES", "")  # which `plan` sets for the whole process
+    rows = pl.DataFrame({"name": ["[red] a", "[/x] :art:"], "value": [0.5, 1234.0]})
+    monkeypatch.setattr("ml.assistant.decision_impact.decision_impact", lambda *_: ("[bold] key", rows))
+    monkeypatch.setattr("pipeline.harvest.plan.dry_run", lambda *_: rows)
+    monkeypatch.setattr("assets.harvest.europeana", lambda _: None)
+    for command, shown in (("decisions", ["[bold] key", "0.5", "1.23e+03"]), ("plan", ["0.50", "1,234.00"])):
+        code, out, err = eufcc(command)
+        assert (code, err) == (0, "")
+        assert [one for one in ("[red] a", "[/x] :art:", *shown) if one not in out] == []

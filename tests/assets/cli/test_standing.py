@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from assets.cli import standing as subject
 from assets.cli.app import app
 from assets.cli.output import print_json
-from assets.engine.instance import opened
+from assets.engine.instance import NoHome, opened
 from assets.engine.project import Project
 from pipeline.settings import RENDERED_MUSEUM, demo, full
 
@@ -103,6 +103,19 @@ def test_the_last_run_is_told_as_it_ended(home: Path):
     assert (told.job, told.state) == ("falling", "failed")
     assert told.started is not None
     assert told.seconds is not None
+
+
+def test_a_home_that_cannot_be_opened_is_not_told_as_new(home: Path, monkeypatch: pytest.MonkeyPatch):
+    def refused(place: Path) -> None:
+        raise NoHome(f"DAGSTER_HOME is {place}, where this user cannot write")
+
+    project = Project(full(), home / "storage" / "full-europeana")
+    assert subject._told(subject.standing(project)) == "none yet"
+    (home / "history").mkdir()
+    monkeypatch.setattr(subject, "opened", refused)  # root may write everywhere
+    found = subject.standing(project)
+    assert (found.last_run, found.last_run_known) == (None, False)
+    assert subject._told(found) == "none known"
 
 
 @pytest.mark.parametrize(
