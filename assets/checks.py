@@ -17,7 +17,13 @@ from pipeline.facets import FACET_OF
 from pipeline.images.slices import in_slice
 from pipeline.images.wanted import wanted_images
 from pipeline.release.pack import verify_checksums
-from pipeline.splits.invariants import broken
+from pipeline.splits.invariants import (
+    broken,
+    groups_in_two_splits,
+    images_in_two_splits,
+    images_not_placed,
+    records_in_two_splits,
+)
 from pipeline.tables import IGNORE_UNSEEN, IMAGES, TABLES
 from pipeline.vocabulary.thesaurus import Thesaurus
 
@@ -172,6 +178,30 @@ def splits_keep_their_promises(project: Project) -> list[str]:
     images = IMAGES.read(project.here("images"), ["record_id", "view", "image_id"])
     given = {name: table(project, name) for name in names}
     return broken(**given, images=images, curation=project.settings.curation, settings=project.settings.splits)
+
+
+@check("splits_mended", after=("images", "record_tags"))
+def mended_splits_do_not_leak(project: Project) -> list[str]:
+    """Groups, records and images are in one mended split each, and every image with tags is in one."""
+    splits, record_tags = table(project, "splits_mended"), table(project, "record_tags")
+    images = IMAGES.read(project.here("images"), ["record_id", "view", "image_id"])
+    return [
+        *images_not_placed(splits, images, record_tags),
+        *groups_in_two_splits(splits),
+        *records_in_two_splits(splits),
+        *images_in_two_splits(splits, images),
+    ]
+
+
+@check("split_sizes", blocking=False)
+def mended_splits_keep_their_sizes(project: Project) -> list[str]:
+    """Every mended split has as many images as the published one, to one percent."""
+    rows = table(project, "split_sizes").to_dicts()
+    return [
+        f"The mended {row['split']} has {row['mended']:,} images, the published one {row['pictures']:,}."
+        for row in rows
+        if abs(row["mended"] - row["pictures"]) > 0.01 * row["pictures"]
+    ]
 
 
 @check("splits", blocking=False)

@@ -11,6 +11,7 @@ from assets.engine.plan import AssetError, AssetPlan, Tables, TableWithMetadata
 from assets.splits import INNER, OUTER, dataset, informativeness
 from pipeline.markdown import markdown
 from pipeline.published.dataset import read_folder
+from pipeline.published.mended import mend_splits, split_sizes
 from pipeline.published.official import official_splits, usable_tags
 from pipeline.published.tables import PublishedTables, as_tables
 from pipeline.settings import Settings
@@ -71,6 +72,28 @@ def published_splits(groups: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.D
     of_splits = (f"{split} {had:,} of {published:,}" for split, published, had in counts.iter_rows())
     remark(f"Pictures that could be had: {', '.join(of_splits)}.")
     return {"splits": TableWithMetadata(splits, {"images_had": markdown(counts)}), "split_tags": split_tags}
+
+
+@stage_asset(
+    AssetPlan(
+        "splits", writes=("splits_mended", "split_tags_mended", "leaks", "split_sizes"), settings=(*FILES, *INNER)
+    ),
+    kinds={"numba", "parquet"},
+)
+def mended_splits(
+    splits: pl.DataFrame, groups: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.DataFrame, settings: Settings
+) -> Tables:
+    """The published splits without leaks: no group of near-duplicates in two of them, and the same sizes."""
+    mended = mend_splits(splits, groups, record_tags, tags, settings.splits)
+    sizes = split_sizes(_read(settings)[0].splits, splits, mended.splits)
+    n_groups, moved = mended.leaks["group_id"].n_unique(), int(sizes["moved_out"].sum())
+    remark(f"Groups in several published splits: {n_groups:,}, with {mended.leaks.height:,} images; {moved:,} moved.")
+    return {
+        "splits_mended": TableWithMetadata(mended.splits, {"moved": moved}),
+        "split_tags_mended": mended.split_tags,
+        "leaks": TableWithMetadata(mended.leaks, {"groups": n_groups}),
+        "split_sizes": TableWithMetadata(sizes, {"sizes": markdown(sizes)}),
+    }
 
 
 def _read(settings: Settings) -> tuple[PublishedTables, list[str]]:

@@ -37,6 +37,7 @@ COUNT_UNSEEN = "count_unseen"  # ours: they count as missed, behind every tag of
 
 
 def _table(name: str, declared: dict[str, Any]) -> Table:
+    declared = _DECLARED.get(declared.get("like", ""), {}) | declared  # another table with the same columns
     facets = f"{', '.join(FACETS[:-1])} or {FACETS[-1]}"
     columns = [
         Column(column, TYPES[kind], meaning.replace("{facets}", facets))
@@ -80,6 +81,8 @@ GROUPS = TABLES["groups"]
 PROVIDER_DISTANCES = TABLES["provider_distances"]
 SPLIT_TABLE = TABLES["splits"]
 SPLIT_TAGS = TABLES["split_tags"]
+SPLIT_SIZES = TABLES["split_sizes"]
+LEAKS = TABLES["leaks"]
 INFORMATIVENESS = TABLES["informativeness"]
 CATALOGUER_DECISIONS = TABLES["cataloguer_decisions"]
 RESULTS = TABLES["results"]

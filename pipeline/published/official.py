@@ -41,14 +41,20 @@ def official_splits(
     key = ["record_id", "view"]
     tagged = groups.select(*key, "group_id").join(record_tags, on="record_id", how="semi")
     splits = official.drop("group_id").join(tagged, on=key, how="inner").select(SPLIT_TABLE.schema.names).sort(key)
+    return splits, count_tags(splits, record_tags, tags, settings)
+
+
+def count_tags(
+    splits: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.DataFrame, settings: SplitSettings
+) -> pl.DataFrame:
+    """The table SPLIT_TAGS of splits that were not made by our rules: the images of every tag, and what is amiss."""
     pairs = splits.select("record_id", "split").join(record_tags.select("record_id", "tag_id"), on="record_id")
     counted = tags.select("tag_id", "facet").sort("tag_id")
     for split in DATASET_SPLITS:
         of_split = pairs.filter(split=split).group_by("tag_id").agg(pl.len().cast(pl.Int64).alias(split))
         counted = counted.join(of_split, on="tag_id", how="left", maintain_order="left")
     counted = counted.with_columns(pl.col(DATASET_SPLITS).fill_null(0))
-    rows = [row | _bounds(row, settings) for row in counted.to_dicts()]
-    return splits, SPLIT_TAGS.frame(rows)
+    return SPLIT_TAGS.frame([row | _bounds(row, settings) for row in counted.to_dicts()])
 
 
 def _bounds(row: dict[str, int], settings: SplitSettings) -> dict[str, object]:

@@ -54,7 +54,7 @@ def make_splits(
     inner = placed.filter(pl.col("split").is_null() | pl.col("split").is_in(list(REASONS)))
     units = group_units(inner, settings.seed)
     pairs = numbered_tags(placed, record_tags, tag_table["tag_id"])
-    matrix = tag_matrix(inner.join(_record_numbers(placed), on="record_id"), units, pairs, tag_table.height)
+    matrix = tag_matrix(inner.join(record_numbers(placed), on="record_id"), units, pairs, tag_table.height)
     sizes = wanted_sizes(placed, settings)
     sampled = sample_inner(matrix, units["split"].to_list(), tag_table["facet"].to_list(), sizes, settings)
     decided = units.select("group_id", sampled=pl.Series(sampled.splits, dtype=pl.String))
@@ -91,10 +91,11 @@ def numbered_tags(placed: pl.DataFrame, record_tags: pl.DataFrame, tag_ids: pl.S
     """The tags of the placed images' records as numbers: record (index among the sorted ids) and tag."""
     tag_numbers = pl.DataFrame({"tag_id": tag_ids}).select("tag_id", tag=pl.int_range(pl.len(), dtype=pl.Int32))
     tags_of_records = record_tags.select("record_id", "tag_id").join(tag_numbers, on="tag_id").drop("tag_id")
-    return tags_of_records.join(_record_numbers(placed), on="record_id").select("record", "tag")
+    return tags_of_records.join(record_numbers(placed), on="record_id").select("record", "tag")
 
 
-def _record_numbers(placed: pl.DataFrame) -> pl.DataFrame:
+def record_numbers(placed: pl.DataFrame) -> pl.DataFrame:
+    """The records of the placed images, numbered from 0 by id: record_id, record."""
     return placed.select(pl.col("record_id").unique().sort()).with_columns(
         record=pl.int_range(pl.len(), dtype=pl.Int32)
     )
@@ -186,7 +187,7 @@ def _split_table(placed: pl.DataFrame) -> pl.DataFrame:
 
 def _tag_counts(splits: pl.DataFrame, pairs: pl.DataFrame, tag_table: pl.DataFrame) -> pl.DataFrame:
     """Images per tag and split; a tag is `scored` if training has any."""
-    per_record = splits.join(_record_numbers(splits), on="record_id").group_by("record", "split").len()
+    per_record = splits.join(record_numbers(splits), on="record_id").group_by("record", "split").len()
     n_records, record, tag = splits["record_id"].n_unique(), pairs["record"].to_numpy(), pairs["tag"].to_numpy()
     table = tag_table
     for split in DATASET_SPLITS:

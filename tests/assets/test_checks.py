@@ -135,6 +135,21 @@ BAD: dict[str, tuple[dict[str, list[dict[str, Any]]], Callable[[Path], None] | N
         },
         None,
     ),
+    "mended_splits_do_not_leak": (
+        {
+            "images": [image("/a/1"), image("/a/2")],
+            "record_tags": [
+                {"record_id": name, "facet": "materials", "tag_id": "300011914", "stated": True}
+                for name in ("/a/1", "/a/2")
+            ],
+            "splits_mended": [SPLIT, {**SPLIT, "record_id": "/a/2", "split": "train", "suite": "train"}],
+        },
+        None,
+    ),
+    "mended_splits_keep_their_sizes": (
+        {"split_sizes": [{"split": "train", "rows": 120, "pictures": 100, "mended": 98}]},
+        None,
+    ),
     "the_inner_test_is_large_enough": ({"splits": [SPLIT]}, None),
     "the_outer_test_can_tell": ({"informativeness": [told("outer_test")]}, None),
     "the_inner_test_can_tell": ({"informativeness": [told("inner_test")]}, None),
