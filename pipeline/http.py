@@ -194,7 +194,7 @@ class HttpClient:
         return self._followed(_Request("POST", url, dict(headers or {}), body, check), redirects)
 
     def _followed(self, request: _Request, redirects: bool) -> Response:
-        self._learn(request.keys)
+        self._learn([*request.keys, urlsplit(request.url).password])
         for _ in range(MOST_REDIRECTS + 1):
             response = self._retried(request)
             if response.status not in REDIRECTS:
@@ -379,8 +379,9 @@ class HttpClient:
 
 
 def _origin(url: str) -> str:
+    """Scheme, host and port: a name and a password in an address are no part of its origin, and are not shown."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _error_body(response: Response) -> tuple[str | None, str | None]:

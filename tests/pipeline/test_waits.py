@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -45,7 +46,7 @@ class Away:
         raise httpx.ConnectTimeout("timed out")
 
 
-def client(away: Away, patience: Patience | None, **settings: float) -> HttpClient:
+def client(away: Away, patience: Patience | None, **settings: Any) -> HttpClient:
     transport = httpx.MockTransport(away)
     return HttpClient(HttpSettings(**settings), transport=transport, clock=away.clock, patience=patience)
 
@@ -101,6 +102,16 @@ def test_each_long_wait_is_told_with_the_try_and_the_time():
     assert [line.partition(";")[2].partition(" at ")[0] for line in told] == [f" try {n} of 4" for n in (2, 3, 4)]
     assert all(line.startswith(f"{SERVER} gives no usable answer (ConnectTimeout timed out)") for line in told)
     assert "cAnary42" not in "".join(told)
+
+
+@pytest.mark.parametrize("hosts", [{}, {"*": "http://anna:s3cret-word@127.0.0.1:9"}], ids=["asked", "mapped"])
+def test_no_password_of_an_address_is_told(hosts: dict[str, str]):
+    away, told = Away(Clock()), list[str]()
+    address = URL if hosts else URL.replace("//", "//anna:s3cret-word@")
+    with client(away, Patience(told.append), attempts=4, hosts=hosts) as http, pytest.raises(Unreachable) as error:
+        http.get(address)
+    assert told
+    assert "s3cret" not in "".join((*told, str(error.value)))
 
 
 def test_short_waits_are_not_told():
