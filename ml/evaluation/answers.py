@@ -3,10 +3,10 @@
 One line of JSON per image and facet: `record_id`, `view`, `facet`, `tags`, the named tags with the surest first.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import write_predictions
 from ml.dataset.tag_list import QUALIFIER, FacetTags
 from pipeline.text_files import read_text
+from pipeline.texts import loads
 
 NOT_NAMED = -1000.0  # below every named tag: exact in float16, as the places 0, -1, -2 … are
 
@@ -62,16 +63,17 @@ def predictions_of(answers: Path, release: Path, folder: Path, split: str = "inn
 
 
 def _read(file: Path) -> Iterator[tuple[int, Answer]]:
-    for number, line in enumerate(read_text(file, EvaluationError).splitlines(), start=1):
+    # Only line feeds and carriage returns end a line of JSON; str.splitlines would divide texts, at U+2028 for example.
+    for number, line in enumerate(StringIO(read_text(file, EvaluationError), newline=None), start=1):
         if line.strip():
             try:
-                yield number, Answer.model_validate(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise EvaluationError(f"{file}, line {number}, is no JSON ({error}): write it again.") from error
+                yield number, Answer.model_validate(loads(line))
             except ValidationError as error:
                 first = error.errors()[0]
                 where = ".".join(map(str, first["loc"])) or "the line"
                 raise EvaluationError(f"{file}, line {number}: {where}: {first['msg']}.") from error
+            except ValueError as error:
+                raise EvaluationError(f"{file}, line {number}, is no JSON ({error}): write it again.") from error
 
 
 def _by_image(

@@ -83,6 +83,16 @@ def test_an_order_counts_and_a_named_tag_brings_those_above_it(dataset: Path, tm
     assert {given[tag] for tag in order[len(wanted) :]} <= {-1000.0}
 
 
+def test_a_text_may_hold_what_other_formats_end_a_line_with(dataset: Path, tmp_path: Path):
+    """JSON allows U+2028, U+2029 and U+0085 in texts as they are; a carriage return before a line feed is space."""
+    line = next(line for line in lines_of(dataset, names(dataset)) if line["facet"] == FACET)
+    line["tags"] = ["un\u2028obtain\u2029ium\x85"]
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(json.dumps(line, ensure_ascii=False).encode() + b"\r\n\r\n")
+    counts = predictions_of(file, dataset, tmp_path / "p")
+    assert counts.unknown == {"un\u2028obtain\u2029ium\x85": 1}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -106,6 +116,7 @@ def test_a_second_answer_and_a_line_that_is_no_json_are_refused(dataset: Path, t
     line = lines_of(dataset, {})[0]
     with pytest.raises(EvaluationError, match="Line 2: a second answer"):
         predictions_of(write([line, line], tmp_path / "a.jsonl"), dataset, tmp_path / "p")
-    (tmp_path / "b.jsonl").write_text("The picture shows a table.\n", encoding="utf-8")
-    with pytest.raises(EvaluationError, match=r"line 1, is no JSON"):
-        predictions_of(tmp_path / "b.jsonl", dataset, tmp_path / "p")
+    for text in ("The picture shows a table.", "[" * 100_000):
+        (tmp_path / "b.jsonl").write_text(f"{text}\n", encoding="utf-8")
+        with pytest.raises(EvaluationError, match=r"line 1, is no JSON"):
+            predictions_of(tmp_path / "b.jsonl", dataset, tmp_path / "p")
