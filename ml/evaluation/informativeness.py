@@ -70,11 +70,16 @@ class Informativeness:
 def averaged(figures: Sequence[Figures], settings: EvaluationSettings) -> list[str]:
     """The facets that a mean counts: of those that means count at all, the ones that can tell, or all if none can.
 
-    A facet is left out only where probes have measured what pictures give. A dataset without features has the paper's
-    mean, over all facets.
+    A facet is left out only where the pictures are known: where probes have measured what they give, or where the facet
+    has no image for them. A dataset without features has the paper's mean, over all facets.
     """
     counted = [figure for figure in figures if figure.facet in MEAN_FACETS]
-    telling = [one.facet for one in counted if one.pictures is None or word_of(one, settings) != CANNOT_TELL]
+    described = any(figure.pictures is not None for figure in counted)
+    telling = [
+        figure.facet
+        for figure in counted
+        if word_of(figure, settings) != CANNOT_TELL or (figure.pictures is None and (figure.images or not described))
+    ]
     return telling or [figure.facet for figure in counted]
 
 

@@ -12,7 +12,7 @@ from ml.dataset.open import load_dataset
 from ml.evaluation.controls import TRAINED, control_rows, counted
 from ml.evaluation.evaluate import evaluate
 from ml.evaluation.exchanged import exchanged
-from ml.evaluation.informativeness import averaged, informativeness_rows, load_informativeness, measure
+from ml.evaluation.informativeness import Informativeness, averaged, informativeness_rows, load_informativeness, measure
 from ml.evaluation.intervals import jackknife_interval, leave_one_out, unit_weights
 from ml.evaluation.rankings import provider_frequencies
 from ml.evaluation.tells import Figures
@@ -112,6 +112,18 @@ def test_a_mean_counts_what_can_tell_and_everything_where_nothing_can():
     assert averaged(blind, EvaluationSettings()) == list(FACETS)
 
 
+def test_a_facet_without_images_is_in_no_mean_beside_facets_that_tell():
+    good = {"images": 300, "groups": 290, "providers": 8, "support": 0.9, "constant": 0.4, "ceiling": 0.6}
+    told = {facet: Figures("outer_test", facet, **good) for facet in FACETS}
+    told[FACETS[-1]] = Figures("outer_test", FACETS[-1], 0, 0, 0, support=0.0)
+    settings = EvaluationSettings()
+    assert averaged(list(told.values()), settings) == list(FACETS[:-1])
+    assert Informativeness(told, settings).word("mean") == "tells"
+    assert Informativeness(told, settings).missing("mean") == ""
+    unknown = {facet: replace(figure, ceiling=None) for facet, figure in told.items()}
+    assert averaged(list(unknown.values()), settings) == list(FACETS)  # without features the paper's mean
+
+
 def test_with_too_few_providers_the_outer_test_has_no_interval(dataset: Path, predictions: Path):
     rows = RESULTS.frame(evaluate(predictions, dataset, settings=EvaluationSettings(resamples=50, least_groups=2)))
     outer = rows.filter(split="outer_test")
@@ -133,7 +145,7 @@ def test_the_jackknife_equals_a_slow_one():
     low, high = jackknife_interval(value, fast, weights, 0.95)
     assert (low + high) / 2 == pytest.approx(value)
     kish = counts.sum() ** 2 / (counts**2).sum()
-    quantile = {True: 0}  # the t quantile by bisection of its distribution function, integrated numerically
+    # The t quantile, by searching its distribution function, integrated numerically.
     grid = np.linspace(0, 60, 600_001)
     density = (1 + grid**2 / (kish - 1)) ** (-kish / 2)
     mass = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
