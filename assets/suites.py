@@ -40,11 +40,11 @@ def suite_results(
     }
 
 
-@stage_asset(AssetPlan("suites", settings=("suites",), of_images=False), kinds={"html"})
+@stage_asset(AssetPlan("suites", settings=("suites", "evaluation"), of_images=False), kinds={"html"})
 def suites_page(suite_results: pl.DataFrame, storage: Path, settings: Settings) -> Metadata:
     """A page for people, suites.html, and the same tables as Markdown: what every row reaches on every suite."""
     from ml.report.suites import write_suites_page
 
-    tables = write_suites_page(suite_results, settings.suites, storage / "suites_page")
+    tables = write_suites_page(suite_results, settings.suites, settings.evaluation, storage / "suites_page")
     text = (storage / "suites_page" / "suites.md").read_text(encoding="utf-8")
     return {"suites_page": {"count": len(tables), "tables": text}}

@@ -11,7 +11,7 @@ from ml.report.templates import render
 from ml.suites.rows import ROWS
 from ml.suites.summary import Estimate, estimates, means_by_split, telling, within_providers
 from pipeline.files import write_text
-from pipeline.settings import SuiteSettings
+from pipeline.settings import EvaluationSettings, SuiteSettings
 
 TITLES = {
     "multilabel": "Multi-label head",
@@ -25,23 +25,30 @@ TITLES = {
     "hierarchy": "By the tags' places",
     "label_prior": "Label prior",
     "provider": "Museum's name alone",
-    "constant": "Best ranking without pictures",
+    "constant": "Tags by frequency in the test",
     "ceiling": "Probe inside the test",
 }
 NOT_RANKED = "not ranked"
 
 
-def write_suites_page(results: pl.DataFrame, settings: SuiteSettings, folder: Path) -> list[ShownTable]:
-    """Write suites.html and suites.md; returns the tables that they show."""
-    tables = suite_tables(results, settings)
-    write_text(render("suites.html", tables=tables), folder / "suites.html")
+def write_suites_page(
+    results: pl.DataFrame, settings: SuiteSettings, evaluation: EvaluationSettings, folder: Path
+) -> list[ShownTable]:
+    """Write suites.html and suites.md; returns the tables that they show.
+
+    The bounds of `evaluation` say which splits can tell, and how few have no interval.
+    """
+    tables = suite_tables(results, settings, evaluation)
+    headroom = show("r_precision", evaluation.least_headroom)
+    page = render("suites.html", tables=tables, headroom=headroom, least_splits=evaluation.least_providers)
+    write_text(page, folder / "suites.html")
     write_text(render("tables.md", tables=tables), folder / "suites.md")
     return tables
 
 
-def suite_tables(results: pl.DataFrame, settings: SuiteSettings) -> list[ShownTable]:
+def suite_tables(results: pl.DataFrame, settings: SuiteSettings, evaluation: EvaluationSettings) -> list[ShownTable]:
     """One table per suite that has figures, and one of the providers that can tell."""
-    means, figures = means_by_split(results), telling(results)
+    means, figures = means_by_split(results, evaluation), telling(results, evaluation)
     tables = []
     for name, suite in settings.suites.items():
         if results.filter(suite=name).is_empty():
@@ -49,11 +56,11 @@ def suite_tables(results: pl.DataFrame, settings: SuiteSettings) -> list[ShownTa
         if suite.measure == "within_provider":
             tables.append(_within(results, name))
         elif suite.splits == "leave_one_provider_out":
-            tables += [_told(figures.filter(suite=name), name), _means(means, name)]
+            tables += [_told(figures.filter(suite=name), name), _means(means, name, evaluation)]
         elif suite.splits == "few_labels":
             tables.append(_by_split(means, name, [f"{most} images a tag" for most in suite.images_a_tag]))
         else:
-            tables.append(_means(means, name))
+            tables.append(_means(means, name, evaluation))
     return tables
 
 
@@ -76,10 +83,10 @@ def _shown(value: float | None) -> ShownCell:
     return ShownCell(show("r_precision", value))
 
 
-def _means(means: pl.DataFrame, suite: str) -> ShownTable:
+def _means(means: pl.DataFrame, suite: str, settings: EvaluationSettings) -> ShownTable:
     """Mean, worst and number of the splits that tell."""
     head = (HeadCell("Row"), HeadCell("Mean"), HeadCell("Worst"), HeadCell("Worst at"), HeadCell("Splits"))
-    return ShownTable(suite, _caption(suite), (head,), tuple(_lines(estimates(means, suite))))
+    return ShownTable(suite, _caption(suite), (head,), tuple(_lines(estimates(means, suite, settings))))
 
 
 def _lines(found: dict[str, Estimate | None]) -> Iterator[ShownRow]:
@@ -109,7 +116,7 @@ def _by_split(means: pl.DataFrame, suite: str, splits: list[str]) -> ShownTable:
 
 def _told(figures: pl.DataFrame, suite: str) -> ShownTable:
     """Which museums can tell when they are left out, by facet."""
-    columns = ("Facet", "Tells", "Images", "Support", "Prior", "Ridge probe", "Constant", "Ceiling")
+    columns = ("Facet", "Tells", "Images", "Support", "Prior", "Ridge probe", "Test's frequencies", "Ceiling")
     lines = []
     for line in figures.to_dicts():
         numbers = (line[name] for name in ("support", "prior", "probe", "constant", "ceiling"))

@@ -144,7 +144,10 @@ def provider(task: Task) -> Scores:
 
 
 def constant(task: Task) -> Scores:
-    """One ranking for all images, by the test's own frequencies: the best that is possible without a picture."""
+    """One ranking for all images, by the tags' frequencies in the test itself, which no row can know.
+
+    The best ranking for all images may be another: `best_constant` of ml/evaluation/ceiling.py has its figure.
+    """
     n, facets = len(task.split.test), task.collection.facets
     counts = {facet: task.collection.truth(facet, task.split.test).sum(0) for facet in facets}
     return {facet: np.tile(count, (n, 1)).astype(np.float32) for facet, count in counts.items()}

@@ -7,18 +7,17 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from ml.evaluation.tells import CANNOT_TELL, Figures, word_of
 from pipeline.facets import MEAN_FACETS
+from pipeline.settings import EvaluationSettings
 
-LEAST_SUPPORT = 0.7  # share of the right tags that must occur in training, where they are not new on purpose
-LEAST_HEADROOM = 0.1  # R-Precision that pictures must add to the best ranking without pictures
-LEAST_IMAGES = 20  # of a facet: with fewer, its ceiling is chance
-LEAST_SPLITS = 6  # with fewer, no interval over providers holds
+LEAST_IMAGES = 20  # of a facet on one split: with fewer, its ceiling is chance
 
 
 class Estimate(NamedTuple):
     """A row's mean over the splits of a suite that tell, and the worst of them.
 
-    The interval is a t interval over the splits; there is none with fewer than LEAST_SPLITS.
+    The interval is a t interval over the splits; there is none with fewer than `least_providers` of the settings.
     """
 
     mean: float
@@ -29,20 +28,26 @@ class Estimate(NamedTuple):
     splits: int
 
 
-def tells(figures: Mapping[str, Any]) -> bool:
-    """Whether a facet of a split can tell: its tags occur in training, and pictures add to the best constant ranking.
+def tells(line: Mapping[str, Any], settings: EvaluationSettings) -> bool:
+    """Whether a facet of a split can tell, by the rule of ml/evaluation/tells.py, which asks what pictures add.
 
-    What pictures give at least is the better of two linear probes: trained on the training images (`probe`), or inside
-    the test (`ceiling`).
+    Here a split needs few images, LEAST_IMAGES, as figures are means over many splits; tags that are new on purpose
+    need no training images; and a facet without a probe cannot tell.
     """
-    pictures = max((figures[name] for name in ("probe", "ceiling") if figures[name] is not None), default=None)
-    if pictures is None or figures["constant"] is None or figures["n"] < LEAST_IMAGES:
-        return False
-    supported = figures["new"] or figures["support"] >= LEAST_SUPPORT
-    return bool(supported and pictures - figures["constant"] >= LEAST_HEADROOM)
+    figures = Figures(
+        line["split"],
+        line["facet"],
+        images=line["n"],
+        groups=line["n"],
+        providers=1,
+        support=1.0 if line["new"] else line["support"],
+        **{name: line[name] for name in ("constant", "prior", "probe", "ceiling")},
+    )
+    enough = figures.images >= LEAST_IMAGES and figures.pictures is not None
+    return enough and word_of(figures, settings) != CANNOT_TELL
 
 
-def telling(results: pl.DataFrame) -> pl.DataFrame:
+def telling(results: pl.DataFrame, settings: EvaluationSettings) -> pl.DataFrame:
     """A line per suite, split and facet that means count: n, support, new, constant, prior, probe, ceiling, tells."""
     part = results.filter(pl.col("facet").is_in(MEAN_FACETS), metric="r_precision")
     references = {"constant": "constant", "prior": "label_prior", "probe": "ridge", "ceiling": "ceiling"}
@@ -51,15 +56,17 @@ def telling(results: pl.DataFrame) -> pl.DataFrame:
         n=pl.col("n").max(), support=pl.col("support").max(), new=pl.col("note").is_not_null().any(), **of_row
     )
     figures = figures.sort("suite", "split", "facet")
-    return figures.with_columns(tells=pl.Series([tells(line) for line in figures.to_dicts()], dtype=pl.Boolean))
+    return figures.with_columns(
+        tells=pl.Series([tells(line, settings) for line in figures.to_dicts()], dtype=pl.Boolean)
+    )
 
 
-def means_by_split(results: pl.DataFrame) -> pl.DataFrame:
+def means_by_split(results: pl.DataFrame, settings: EvaluationSettings) -> pl.DataFrame:
     """A line per suite, split and row: the mean R-Precision over the facets that tell; null where it ranks nothing.
 
     Splits on which no facet tells are left out.
     """
-    kept = telling(results).filter("tells").select("suite", "split", "facet")
+    kept = telling(results, settings).filter("tells").select("suite", "split", "facet")
     part = results.filter(metric="r_precision").join(kept, on=["suite", "split", "facet"])
     return (
         part.group_by("suite", "split", "baseline")
@@ -68,21 +75,21 @@ def means_by_split(results: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def estimates(means: pl.DataFrame, suite: str, confidence: float = 0.95) -> dict[str, Estimate | None]:
+def estimates(means: pl.DataFrame, suite: str, settings: EvaluationSettings) -> dict[str, Estimate | None]:
     """Every row's estimate over the splits of a suite; None for a row that does not rank there."""
     found: dict[str, Estimate | None] = {}
     for (row,), part in means.filter(suite=suite).group_by("baseline", maintain_order=True):
         known = part.drop_nulls("value").sort("value", "split")
-        found[str(row)] = None if known.is_empty() else _estimate(known, confidence)
+        found[str(row)] = None if known.is_empty() else _estimate(known, settings)
     return found
 
 
-def _estimate(known: pl.DataFrame, confidence: float) -> Estimate:
+def _estimate(known: pl.DataFrame, settings: EvaluationSettings) -> Estimate:
     values = known["value"].to_numpy()
     mean, n = float(values.mean()), len(values)
     half = None
-    if n >= LEAST_SPLITS:
-        half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    if n >= settings.least_providers:
+        half = float(stats.t.ppf((1 + settings.confidence) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
     low, high = (None, None) if half is None else (mean - half, mean + half)
     return Estimate(mean, low, high, float(values[0]), str(known["split"][0]), n)
 
