@@ -115,15 +115,15 @@ def _expected_mb(card: NetworkCard | Weights) -> float | None:
     """The size of the parameters in float32, from the architecture alone."""
     if isinstance(card, Weights) or card.architecture.startswith(LOCAL):
         return None
-    network = _architecture(card)
+    network = architecture(card, card.input.size)
     return sum(parameter.numel() for parameter in network.parameters()) * BYTES / 1e6
 
 
-def _architecture(card: NetworkCard) -> torch.nn.Module:
-    """The network without numbers in it."""
+def architecture(card: NetworkCard, size: int) -> torch.nn.Module:
+    """The network for pictures of `size`, on the device `meta`: with shapes, without numbers in them."""
     with torch.device("meta"):
         if card.library != "open_clip":
-            return build(replace(card, weights=None), None, card.input.size)[0]
+            return build(replace(card, weights=None), None, size)[0]
         from ml.models.clip import created  # open_clip takes a second
 
-        return created(card, card.input.size, device="meta")
+        return created(card, size, device="meta")
