@@ -12,7 +12,7 @@ from ml.models.architectures import BACKBONES, Backbone
 from ml.models.backbones import build
 from ml.models.card import Licence, NetworkCard, Weights
 from ml.models.cards import LOCAL, backbone_card, open_clip_card
-from ml.models.weights import WEIGHTS, WeightsError, find_published, local_file
+from ml.models.weights import WEIGHTS, WeightsError, find_published, known_file, local_file
 from ml.registry.proof import TOLERANCE, difference
 
 State = Literal["random", "missing", "present", "refused"]
@@ -58,7 +58,7 @@ def listed() -> dict[str, NetworkCard | Weights]:
         card = backbone_card(backbone)
         found.setdefault(card.weights.name if card.weights else card.architecture, card)
     for name, known in WEIGHTS.items():
-        found.setdefault(name, Weights(name, known.url or known.source, known.file, known.revision, known.sha256))
+        found.setdefault(name, known.as_weights)
     return found
 
 
@@ -89,7 +89,8 @@ def _state(name: str, card: NetworkCard | Weights, folder: Path | None, *, downl
     file = local_file(weights, folder)
     try:
         if file is None and not download:
-            command = WEIGHTS[name].command if name in WEIGHTS else None
+            known = known_file(weights)
+            command = known.command if known else None
             todo = f"`{command or f'eufcc check-weights {name}'}` gets it"
             return replace(described, size_mb=_expected_mb(card), state="missing", message=todo)
         file, seen = find_published(weights, folder)
@@ -107,8 +108,7 @@ def _state(name: str, card: NetworkCard | Weights, folder: Path | None, *, downl
 def _licence(card: NetworkCard | Weights) -> Licence | None:
     if isinstance(card, NetworkCard):
         return card.licence
-    known = WEIGHTS[card.name]
-    return Licence(known.licence, known.commercial_use, known.source)
+    return WEIGHTS[card.name].as_licence
 
 
 def _expected_mb(card: NetworkCard | Weights) -> float | None:
