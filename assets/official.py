@@ -7,7 +7,7 @@ import polars as pl
 from assets.curation import cataloguer_decisions, corrections, rejected_tags, statistics
 from assets.engine.asset_factory import stage_asset
 from assets.engine.console import remark
-from assets.engine.plan import AssetError, AssetPlan, Tables, TableWithMetadata
+from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.splits import INNER, OUTER, dataset, informativeness
 from pipeline.markdown import markdown
 from pipeline.published.dataset import read_folder
@@ -98,7 +98,5 @@ def mended_splits(
 
 def _read(settings: Settings) -> tuple[PublishedTables, list[str]]:
     """The tables of the files, and what is amiss with them."""
-    if settings.published is None:
-        raise AssetError("The setting `published` names no folder: set PUBLISHED to the one with train.csv.")
     published, remarks = read_folder(settings.published)
     return as_tables(published), remarks

@@ -16,6 +16,7 @@ from assets import (
     official,
     promotion,
     release,
+    relinks,
     splits,
     suites,
     training,
@@ -28,7 +29,7 @@ from assets.engine.plan import Step
 BENCHMARK = (training, evaluation, suites, promotion)
 HARVESTED = (harvest, vocabulary, curation, images, features, splits, history, *BENCHMARK, release)
 # The published files state no rights, and their splits are not ours to make again: no release, no history.
-PUBLISHED = (official, images, features, *BENCHMARK)
+PUBLISHED = (official, images, relinks, features, *BENCHMARK)
 STAGES = PUBLISHED if harvest.SETTINGS.published else HARVESTED
 
 

@@ -59,6 +59,7 @@ def features_table(dimensions: int) -> Table:
 
 
 RECORDS = TABLES["records"]
+RELINKS = TABLES["relinks"]
 TOMBSTONES = TABLES["tombstones"]
 CONCEPTS = TABLES["concepts"]
 CONCEPT_ALIGNMENTS = TABLES["concept_alignments"]

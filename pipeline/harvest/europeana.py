@@ -14,6 +14,7 @@ from pipeline.settings import HarvestSettings
 FIRST_CURSOR = "*"
 SORT = "europeana_id asc"  # a custom sort must hold the unique key (dossier, section 1.4)
 FACET_LIMIT = 750  # the server's maximum
+MOST_ROWS = 100  # the server's maximum
 ENTITIES_PER_REQUEST = 50
 BAD_CURSOR = "400-SC"
 JSON = {"Accept": "application/json"}
@@ -162,6 +163,26 @@ class EuropeanaClient:
                     concepts[uri] = concept
         return [concepts[uri] for uri in wanted if uri in concepts]
 
+    def with_values(self, values: Mapping[str, Sequence[str]]) -> Page:
+        """The first 100 records, of any rights, that have one of these values in a field; values by the field's name.
+
+        Sent by POST, as a query of thirty addresses is longer than a URL may be (dossier, section 1.1).
+        """
+        anyof = (f"{name}:({' OR '.join(map(_exactly, given))})" for name, given in values.items() if given)
+        body = {"query": " OR ".join(anyof), "rows": MOST_ROWS, "profile": ["standard"], "sort": [SORT]}
+        read, headers = list[Page](), {**JSON, **self._key_header()}
+        url = f"{self._api}/record/v2/search.json"
+        try:
+            self.http.post(url, json=body, headers=headers, check=lambda answer: read.append(self._page_of(answer)))
+        except WrongKey as error:
+            raise self._explained(error) from None
+        return read[-1]
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether there is a key, or a local museum that needs none."""
+        return self._key is not None or mapped(self._api, self.http.settings.hosts)[0] != self._api
+
     def record(self, record_id: str) -> Record | None:
         """One record by its id (`/dataset/local`), or None when Europeana does not have it."""
         if not re.fullmatch(r"/[^/\s]+/[^/\s]+", record_id):
@@ -236,7 +257,7 @@ class EuropeanaClient:
 
     def _key_header(self) -> dict[str, str]:
         if self._key is None:
-            if mapped(self._api, self.http.settings.hosts)[0] == self._api:
+            if not self.may_ask:
                 raise WrongKey(
                     "EUROPEANA_API_KEY is not set: put your Europeana API key into that environment variable"
                     " (a key is free, see https://apis.europeana.eu)."
@@ -344,6 +365,11 @@ def _range(name: str, begin: str | None, before: str | None) -> list[str]:
     if begin is None and before is None:
         return []
     return [f"{name}:[{begin or '*'} TO {'*]' if before is None else before + '}'}"]
+
+
+def _exactly(text: str) -> str:
+    """A phrase that the API leaves as it is: it writes `:https://` in a query as `:http://`."""
+    return _phrase(text).replace(":https://", ":\\https://")
 
 
 def _phrase(text: str) -> str:

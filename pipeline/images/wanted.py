@@ -31,12 +31,21 @@ def thumbnail_urls(preview: str) -> list[str]:
 
     Version 3 URLs contain the md5 of the exact original URL (Knowledge Base, "Thumbnail API").
     """
-    parts = urlsplit(preview)
-    uri = parse_qs(parts.query).get("uri")
-    if "/thumbnail" not in parts.path or not uri:
+    source = source_of_thumbnail(preview)
+    if source is None:
         return [preview]
-    digest = hashlib.md5(uri[0].encode(), usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(source.encode(), usedforsecurity=False).hexdigest()
     return [f"{THUMBNAIL_HOST}/thumbnail/v3/400/{digest}", preview]
+
+
+def source_of_thumbnail(preview: str) -> str | None:
+    """The address of the picture that a thumbnail's URL is of (`uri=`); None where it names none."""
+    try:
+        parts = urlsplit(preview)
+    except ValueError:
+        return None
+    uri = parse_qs(parts.query).get("uri")
+    return uri[0] if "/thumbnail" in parts.path and uri else None
 
 
 def may_answer_with_icon(url: str) -> bool:

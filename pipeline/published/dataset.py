@@ -46,11 +46,13 @@ def import_published(folder: Path, out: Path) -> Imported:
     return Imported(rows, tags, remarks)
 
 
-def read_folder(folder: Path) -> tuple[Published, list[str]]:
+def read_folder(folder: Path | None) -> tuple[Published, list[str]]:
     """The rows with an id of the published CSV files in a folder, and what is missing or amiss.
 
-    Raises PublishedError for a folder without training rows, and for a file in another format.
+    Raises PublishedError without a folder, for one without training rows, and for a file in another format.
     """
+    if folder is None:
+        raise PublishedError("The setting `published` names no folder: set PUBLISHED to the one with train.csv.")
     if not (folder / SPLIT_FILES[TRAINING]).is_file():
         raise PublishedError(f"{folder} has no {SPLIT_FILES[TRAINING]}: nothing says which tags can be learnt.")
     read = read_official_splits(folder)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from pipeline.images.wanted import source_of_thumbnail
 from pipeline.sandbox.query import (
     All,
     Everything,
@@ -25,6 +26,7 @@ from pipeline.sandbox.rights import KINDS, reusability
 WORD = re.compile(r"\w+")
 RESULTS_KEPT = 64
 
+OBJECT = "provider_aggregation_edm_object"
 # Fields that match exactly, and where an item holds their values; three more are derived in `_exact_values`.
 FIELDS = {
     "europeana_id": ("id",),
@@ -40,6 +42,8 @@ FIELDS = {
     "YEAR": ("year",),
     "COMPLETENESS": ("europeanaCompleteness",),
     "provider_aggregation_edm_isShownBy": ("edmIsShownBy",),
+    "provider_aggregation_edm_hasView": ("hasView",),
+    OBJECT: ("edmObject",),  # where it is not given, what the preview is made from
     "timestamp_created": ("timestamp_created",),
     "timestamp_update": ("timestamp_update",),
 }
@@ -209,6 +213,8 @@ def _exact_values(item: Mapping[str, Any], open_rights: tuple[str, ...]) -> dict
     for name, keys in FIELDS.items():
         held = [item[key] if isinstance(item[key], list) else [item[key]] for key in keys if key in item]
         values[name] = [str(value) for several in held for value in several]
+    previews = (source_of_thumbnail(url) for url in item.get("edmPreview") or [])
+    values[OBJECT] = values[OBJECT] or [source for source in previews if source is not None]
     values["TYPE"] = values["TYPE"] or ["IMAGE"]
     values["MEDIA"] = [str(bool(item.get("edmIsShownBy"))).lower()]
     values["THUMBNAIL"] = [str(bool(item.get("edmPreview"))).lower()]

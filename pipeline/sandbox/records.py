@@ -76,9 +76,11 @@ def _aggregation(item: Mapping[str, Any]) -> dict[str, Any]:
         edmDataProvider=_plain(item.get("dataProvider")),
         edmIsShownAt=_first(item.get("edmIsShownAt")),
         edmIsShownBy=image,
+        edmObject=_first(item.get("edmObject")),
         edmProvider=_plain(item.get("provider")),
         edmRights=_plain(item.get("rights")),
         edmUgc="false",
+        hasView=item.get("hasView"),
         webResources=[{"about": image}] if image else None,
     )
 

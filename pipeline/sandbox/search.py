@@ -29,6 +29,7 @@ FACET_LIMIT = re.compile(r"f\.([\w.]+)\.facet\.limit")
 MILLISECOND = 1000
 ITEMS_KEPT = 20_000
 CURSOR_BEGIN = b"\x02\x84\xbf\xfe"  # so that cursors have + / = in them, as Solr's have
+NOT_RETURNED = ("hasView", "edmObject")  # searched, and in the Record API only (dossier, section 1.6)
 # Stands for the caller's key inside items that are serialised once for all callers.
 KEY = "\x00KEY\x00"
 KEY_IN_JSON = b"\\u0000KEY\\u0000"
@@ -130,7 +131,7 @@ def with_envelope(item: dict[str, Any]) -> dict[str, Any]:
             added[f"{name}_epoch"] = int(moment(item[name]).timestamp() * MILLISECOND)
     if "edmDatasetName" in item:
         added["europeanaCollectionName"] = item["edmDatasetName"]
-    return dict(sorted((added | item).items()))
+    return dict(sorted((added | {name: item[name] for name in item if name not in NOT_RETURNED}).items()))
 
 
 def page_asked(params: QueryParams) -> Page:

@@ -36,6 +36,10 @@ class DatedCache:
     def __getitem__(self, key: str) -> Any:
         return self._answers[key]
 
+    def get(self, key: str, default: object = None) -> Any:
+        """The answer, which may be None too; `default` where there is none."""
+        return self._answers.get(key, default)
+
     def add(self, answers: Mapping[str, object]) -> None:
         """Store the answers; they are on disk when this returns."""
         if not answers:

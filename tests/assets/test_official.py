@@ -14,7 +14,7 @@ import pytest
 
 from assets.engine.project import ROOT
 from pipeline.published.format import SPLIT_FILES, read_official_splits
-from pipeline.tables import FETCHES, RESULTS, SPLIT_TABLE
+from pipeline.tables import FETCHES, RELINKS, RESULTS, SPLIT_TABLE
 from tests.support.museum_server import running
 from tests.support.published import write_museum
 
@@ -43,7 +43,7 @@ def official(folder: Path, home: Path) -> dict[str, str]:
     return os.environ | {"EUFCC_PROFILE": "official", "PUBLISHED": str(folder), "DAGSTER_HOME": str(home)}
 
 
-def test_the_graph_has_the_same_keys_but_those_that_the_files_cannot_fill_and_the_mended_splits(tmp_path: Path):
+def test_the_graph_has_the_same_keys_but_those_that_the_files_cannot_fill_and_its_own(tmp_path: Path):
     from assets.definitions import defs
 
     known = {key.to_user_string() for key in defs.get_repository_def().asset_graph.get_all_asset_keys()}
@@ -53,7 +53,7 @@ def test_the_graph_has_the_same_keys_but_those_that_the_files_cannot_fill_and_th
     )
     assert done.returncode == 0, done.stderr
     keys = set(done.stdout.split())
-    assert keys - known == {"splits_mended", "split_tags_mended", "leaks", "split_sizes"}
+    assert keys - known == {"relinks", "splits_mended", "split_tags_mended", "leaks", "split_sizes"}
     assert {key for key in known - keys if "/" not in key} == {
         *("pages", "concepts", "concept_alignments", "unmapped_concepts", "history", "release"),
         *("candidate_record_tags", "selection_report", "ignored_corrections", "removed_candidates"),
@@ -98,6 +98,11 @@ def test_one_command_makes_the_results_of_the_published_splits(museum: Path, tmp
     failed = FETCHES.read(storage / "fetches").filter(~pl.col("state").is_in(["fetched", "unchanged"]))
     assert failed["reason"].null_count() == 0
     assert len(lost) <= 4 < sum(rows.values())
+    relinks = RELINKS.read(storage / "relinks.parquet")
+    statuses = dict(relinks.select("record_id", "status").iter_rows())
+    assert {name for name, status in statuses.items() if status != "found"} == {"gone_0", "gone_1"}
+    assert statuses["gone_0"] == "gone"
+    assert relinks.filter(status="found")["same_provider"].all()
     groups = splits.filter(pl.col("record_id").is_in(["leak", lines[1].partition(",")[0]]))
     assert groups["group_id"].n_unique() == 1
     assert groups["split"].sort().to_list() == ["inner_test", "train"]
