@@ -236,6 +236,7 @@ class ReleaseSettings(Section):
 
     name: str = "EUFCC-340K rebuilt"  # ours
     version: str = "0.1.0"  # ours
+    repository: str = ""  # ours: the dataset's on the hub, `owner/name`, for the cards of models trained on it
     rows_per_part: int = 10_000  # ours: about 200 MB of images a file
     rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
 

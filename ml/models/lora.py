@@ -1,5 +1,7 @@
 """Low-rank adapters in a CLIP model (LoRA, arXiv 2106.09685), by peft: the network stays as it was published."""
 
+from importlib.util import find_spec
+
 from torch import nn
 
 from ml.models.weights import WeightsError
@@ -24,3 +26,16 @@ def add_adapters(model: nn.Module, rank: int) -> None:
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=known), model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name or name.rpartition(".")[2] in ("logit_scale", "logit_bias"))
+
+
+def merge_adapters(model: nn.Module) -> None:
+    """Add each adapter to the weights that it adapts, in place: the network is then as its publisher builds it."""
+    if find_spec("peft") is None:  # without it no network has adapters
+        return
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, module.get_base_layer())

@@ -1,4 +1,4 @@
-"""Models for others: ONNX beside safetensors, preprocessing in words, a card with figures and limits."""
+"""Models for others: as the libraries load them, and as ONNX, with preprocessing in words and a card."""
 
 import math
 import shutil
@@ -6,24 +6,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ml.dataset.tag_list import TagList
 from ml.dataset.transforms import View
 from ml.models.network import Network
+from ml.registry.libraries import library_of, write_for_library
 from ml.registry.load import LoadError, load_row
+from ml.registry.model_card import model_card
 from ml.training.checkpoints import read_description
 from ml.training.recipe import Recipe
-from pipeline.files import write_json
-from pipeline.tables import IGNORE_UNSEEN
+from pipeline.files import whole_folder, write_json, write_text
+from pipeline.settings import load
 
 TOLERANCE = 1e-3  # natural logs of probabilities, over random images
+LIBRARY_TOLERANCE = 1e-4  # logits; merged adapters round, and logits of CLIP are up to 100
 OPSET = 18
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
-MAIN = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")  # on the card
-CARD = Path(__file__).with_name("model_card.md")
 
 
 class ExportError(LoadError):
@@ -120,29 +121,31 @@ def _in_words(view: View) -> str:
 def write_model_release(
     model: Path, dataset: Path, results: list[dict[str, Any]], folder: Path, *, onnx: bool = True
 ) -> Path:
-    """A folder for the hub: weights.safetensors, model.json, tag_list.json, preprocessing.json, README.md, model.onnx.
+    """A folder for the hub that timm, open_clip or EUFCC loads, with tag list, preprocessing, card and ONNX.
 
-    `results` are rows of the results table; the card shows this model's. Raises ExportError and CheckpointError.
+    `results` are rows of the results table; the card shows this model's. Raises ExportError, where what a library
+    loads from the folder answers otherwise too, and CheckpointError.
     """
-    _, recipe, _ = load_row(model, dataset)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("weights.safetensors", "model.json"):
-        shutil.copyfile(model / name, folder / name)
-    shutil.copyfile(dataset / "tag_list.json", folder / "tag_list.json")
-    write_json(preprocessing(recipe), folder / "preprocessing.json")
-    difference = export_onnx(model, dataset, folder / "model.onnx") if onnx else None
-    (folder / "README.md").write_text(model_card(model, results, difference), encoding="utf-8")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.json").is_file():
+        raise ExportError(f"{folder} holds other files than an earlier export: give a new folder with --out.")
+    network, recipe, tag_list = load_row(model, dataset)
+    described = read_description(model)
+    with whole_folder(folder) as new:
+        write_json(described, new / "model.json")
+        shutil.copyfile(dataset / "tag_list.json", new / "tag_list.json")
+        write_json(preprocessing(recipe), new / "preprocessing.json")
+        difference = export_onnx(model, dataset, new / "model.onnx") if onnx else None
+        card = model_card(described, network, recipe, results, difference, load().release)
+        write_text(card, new / "README.md")
+        if library_of(network, recipe) == "eufcc":
+            shutil.copyfile(model / "weights.safetensors", new / "weights.safetensors")
+        else:
+            _write_for_library(network, recipe, tag_list, new)
     return folder
 
 
-def model_card(model: Path, results: list[dict[str, Any]], difference: float | None) -> str:
-    """README.md of a model: what it is, its figures with their intervals, the splits they hold for, and its limits."""
-    described = read_description(model)
-    wanted = (described["baseline"], IGNORE_UNSEEN)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.3g}"
-    return environment.from_string(CARD.read_text(encoding="utf-8")).render(
-        model=described,
-        results=[r for r in results if (r["baseline"], r["policy"]) == wanted and r["metric"] in MAIN],
-        difference=difference,
-    )
+def _write_for_library(network: Network, recipe: Recipe, tag_list: TagList, folder: Path) -> None:
+    difference = write_for_library(network, recipe, tag_list, folder)
+    if not difference <= LIBRARY_TOLERANCE:
+        library = library_of(network, recipe)
+        raise ExportError(f"What {library} loads differs by {difference:.2g} from the model: not exported.")

@@ -1,6 +1,6 @@
 """The one way back from a model folder to a network."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,9 @@ def load_row(model: Path, dataset: Path) -> tuple[Network, Recipe, TagList]:
     try:
         row, recipe = baseline(description["baseline"]), recipe_from(description)
         tag_list = tag_list.only(row.facets)
-        network, _ = network_of(row, recipe, tag_list, None, int(description["seed"]))
+        # What it started from is not looked for: on another machine it may be missing.
+        bare = replace(recipe, network=replace(recipe.card, weights=None))
+        network, _ = network_of(row, bare, tag_list, None, int(description["seed"]))
         load_model(network, model)
     except (BaselineError, CheckpointError) as error:
         raise LoadError(str(error)) from error

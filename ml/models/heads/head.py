@@ -1,5 +1,7 @@
 """What every head promises: logits, a loss that masks images without annotation, and log-probabilities to rank by."""
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ class Head(nn.Module):
     alone and are 0 for an image without annotation in the facet.
     """
 
+    in_words: ClassVar[str]  # how its logits become probabilities, for a model's card
     class_weight: Tensor
 
     def __init__(self, width: int, tags: FacetTags, class_weights: bool = False, cap: float = WEIGHT_CAP) -> None:

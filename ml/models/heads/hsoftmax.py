@@ -58,6 +58,8 @@ class HSoftmaxNodes(HSoftmax):
     The loss is a mean over the annotated images. A tag that ends at an inner node: no loss below it.
     """
 
+    in_words = "A tag's probability is the product of softmaxes among siblings, from the top tag down to it."
+
     @staticmethod
     def weight_groups(tags: FacetTags) -> list[int]:
         """Siblings compete; groups are numbered in the order in which the parents first appear."""
@@ -74,6 +76,8 @@ class HSoftmaxLevels(HSoftmax):
 
     One weighted cross-entropy per depth, each a weighted mean over the images that reach the depth.
     """
+
+    in_words = "A tag's probability is the product of softmaxes over each depth, from the top tag down to it."
 
     @staticmethod
     def weight_groups(tags: FacetTags) -> list[int]:

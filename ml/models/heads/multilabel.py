@@ -20,6 +20,8 @@ class Multilabel(Head):
     docs/experiments/loss-size.md.
     """
 
+    in_words = "A tag's probability is the sigmoid of its logit."
+
     def start_at_prior(self, tags: FacetTags, n_images: int) -> None:
         """The bias is the log-odds of a tag among the images annotated in the facet."""
         share = (torch.tensor(tags.n_train, dtype=torch.float32) / max(n_images, 1)).clamp(1e-4, 1 - 1e-4)

@@ -13,6 +13,8 @@ class Softmax(Head):
     number of tags: see there.
     """
 
+    in_words = "A tag's probability is the softmax over its facet's logits."
+
     def weights(self, closed: Tensor, sampled: Tensor) -> Tensor:
         """The sum of the drawn tags' weights; an image without annotation draws -1 and weighs 0."""
         return self._weight_of(sampled).sum().reshape(1)
