@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.table import Table
 
-from assets.cli import check_weights, commands, index_weights, status
+from assets.cli import check_weights, commands, index_weights, publish, status
 from assets.cli.output import AsJson, answers, print_json
 from assets.engine.console import LINES, QUIET, WAIT, complain, console
 from assets.engine.project import ROOT, current_project, home
@@ -29,6 +29,7 @@ app.add_typer(commands.app)
 app.add_typer(index_weights.app)
 app.add_typer(check_weights.app)
 app.add_typer(status.app)
+app.add_typer(publish.app)
 
 PORT = Annotated[int, typer.Option(help="Port of the local museum; 0: any free port.", min=0, max=65535)]
 
