@@ -11,7 +11,6 @@ from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.splits import INNER, OUTER, dataset, informativeness
 from pipeline.markdown import markdown
 from pipeline.published.dataset import read_folder
-from pipeline.published.mended import mend_splits, split_sizes
 from pipeline.published.official import official_splits, usable_tags
 from pipeline.published.tables import PublishedTables, as_tables
 from pipeline.settings import Settings
@@ -84,6 +83,8 @@ def mended_splits(
     splits: pl.DataFrame, groups: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.DataFrame, settings: Settings
 ) -> Tables:
     """The published splits without leaks: no group of near-duplicates in two of them, and the same sizes."""
+    from pipeline.published.mended import mend_splits, split_sizes
+
     mended = mend_splits(splits, groups, record_tags, tags, settings.splits)
     sizes = split_sizes(_read(settings)[0].splits, splits, mended.splits)
     n_groups, moved = mended.leaks["group_id"].n_unique(), int(sizes["moved_out"].sum())
