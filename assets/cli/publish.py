@@ -62,12 +62,13 @@ def upload(folder: Path, planned: Upload, token: str, *, public: bool, message: 
     from huggingface_hub.errors import HfHubHTTPError
 
     api = HfApi(endpoint=planned.hub, token=token)
-    where = {"repo_id": planned.repository, "repo_type": planned.kind}
+    name, kind = planned.repository, planned.kind
     try:
-        api.create_repo(**where, private=not public, exist_ok=True)
-        return api.upload_folder(
-            **where, folder_path=folder, commit_message=message, delete_patterns="*", run_as_future=False
-        ).commit_url
+        api.create_repo(name, repo_type=kind, private=not public, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=name, repo_type=kind, folder_path=folder, commit_message=message, delete_patterns="*"
+        )
+        return done.commit_url
     except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
         response = getattr(error, "response", None)
         reason = f"status {response.status_code}" if response is not None else type(error).__name__
