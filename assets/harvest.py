@@ -120,13 +120,13 @@ def pages(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project])
     return result_of("pages", made, seconds, reused, checks=checks)
 
 
-@stage_asset(AssetPlan("harvest", settings=("harvest",)), freshness_policy=WEEKLY)
+@stage_asset(AssetPlan("harvest", settings=("harvest", "http.max_body_bytes")), freshness_policy=WEEKLY)
 def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     """A record that several keywords find is one row. Rights are normalised, concepts keep their roles."""
     file = storage / "records.parquet"
     left_out: set[str] = set()
-    collections = settings.harvest.collections
-    write_records(pages, file, settings.harvest, collections=collections, left_out=left_out)
+    collections, largest = settings.harvest.collections, settings.http.max_body_bytes
+    write_records(pages, file, settings.harvest, collections=collections, left_out=left_out, max_body_bytes=largest)
     told: dict[str, Any] = {"left_out_for_a_damaged_id": len(left_out), **told_of_others(pages, settings)}
     return {"records": {"rows": pq.read_metadata(file).num_rows, **told}}
 

@@ -34,6 +34,8 @@ from ml.dataset.split import ImageSplit, in_offsets
 from ml.dataset.tag_list import FacetTags, TagList
 from ml.experiments.make import network_of
 from ml.models.architectures import CONVNEXT_BASE, Backbone
+from ml.models.clip import Clip
+from ml.models.network import Network
 from ml.models.tokens import tokenize
 from ml.training.cost import cost_of
 from ml.training.device import Device, network_on, use_device
@@ -121,8 +123,8 @@ def ours(folder: Path, key: str, chosen: Recipe, here: Device) -> tuple[float, f
     model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)
     model = network_on(model, here.torch_device, chosen)
     images = Images(split, tag_list, chosen.training_view)
-    if key.startswith("clip"):
-        images = ImageTexts(split, tag_list, images.view, 0, chosen, baseline(key).prompt)  # type: ignore[attr-defined]
+    if isinstance(model, Clip):
+        images = ImageTexts(split, tag_list, images.view, 0, chosen, model.prompt, model.text_input)
     forward = cost_of(model, chosen, here)["gflop_per_image"]
     events = io.StringIO()
     train(
@@ -200,7 +202,7 @@ def resident(key: str, chosen: Recipe, here: Device, steps: int = 8) -> float:
     model, _ = network_of(baseline(key), chosen, tag_list, None, seed=0)
     model = network_on(model, here.torch_device, chosen).train()
     network = torch.compile(model) if compiles(chosen, here) else model
-    batch = one_batch(key, chosen, here)
+    batch = one_batch(model, chosen, here)
     optimizer = torch.optim.AdamW(model.parameters(), lr=chosen.lr, weight_decay=chosen.weight_decay)
     began = time.perf_counter()
     for step in range(2 + steps):
@@ -216,15 +218,15 @@ def resident(key: str, chosen: Recipe, here: Device, steps: int = 8) -> float:
     return steps * chosen.batch / (time.perf_counter() - began)
 
 
-def one_batch(key: str, chosen: Recipe, here: Device) -> dict[str, Tensor]:
+def one_batch(model: Network, chosen: Recipe, here: Device) -> dict[str, Tensor]:
     """Noise with tags, on the device."""
     image = torch.randn(chosen.batch, 3, chosen.size, chosen.size, device=here.torch_device)
     closed = torch.rand(chosen.batch, TAGS, device=here.torch_device) < 0.03
     sampled = torch.zeros(chosen.batch, 1, dtype=torch.long, device=here.torch_device)
     batch = {"image": image.contiguous(memory_format=torch.channels_last), "closed": closed, "sampled_tag": sampled}
-    if key.startswith("clip"):
+    if isinstance(model, Clip):
         texts = [f"thing number {number % TAGS}" for number in range(chosen.batch)]
-        batch["tokens"] = tokenize(texts, chosen.text).to(here.torch_device)
+        batch["tokens"] = tokenize(texts, model.text_input).to(here.torch_device)
     return batch
 
 

@@ -65,16 +65,22 @@ class Vision(Baseline):
 
 
 @dataclass(frozen=True)
-class Neighbours(Baseline):
-    """The tags of the `k` most similar training images, on the features of an image network that is not trained."""
+class Nearest(Baseline):
+    """The tags of the `k` most similar training records."""
 
     k: int = 20  # DINO's evaluation (arXiv 2104.14294)
-    network: str | None = None  # as above
 
     @property
     def trainable(self) -> bool:
-        """It only remembers the training images."""
+        """It only remembers the training records."""
         return False
+
+
+@dataclass(frozen=True)
+class Neighbours(Nearest):
+    """The records with the most similar images, on the features of an image network that is not trained."""
+
+    network: str | None = None  # as of a Vision row
 
     def recipe_changes(self, base: str) -> Mapping[str, Any]:
         """All of the image network is frozen."""
@@ -82,16 +88,10 @@ class Neighbours(Baseline):
 
 
 @dataclass(frozen=True)
-class Title(Baseline):
-    """The tags of the `k` training records with the most similar titles; the image is not looked at."""
+class Title(Nearest):
+    """The records with the most similar titles; the image is not looked at."""
 
     encoder: str = "minilm"  # of ml/models/sentence_encoder.py
-    k: int = 20  # as for images
-
-    @property
-    def trainable(self) -> bool:
-        """It only remembers the training records."""
-        return False
 
     @property
     def reads_title(self) -> bool:

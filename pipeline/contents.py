@@ -1,6 +1,5 @@
 """Files and folders as hashes of their bytes. A file is read once, and again when it has changed."""
 
-import hashlib
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.files import sha256_of
+from pipeline.files import sha256_of, sha256_of_folder
 
 MISSING = "missing"
 # Two changes within one tick of the file system's clock have the same times: a file as young as this is read again.
@@ -31,13 +30,9 @@ def stamp_of(file: Path) -> Stamp:
 
 def content_hash(path: Path) -> str:
     """The sha256 of a file, or of a folder's files with their relative names, as `sha256_of`; `missing` without one."""
-    if not path.is_dir():
-        return _hash_of_file(path) if path.exists() else MISSING
-    digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
-            digest.update(f"{file.relative_to(path).as_posix()}\0{_hash_of_file(file)}\n".encode())
-    return digest.hexdigest()
+    if path.is_dir():
+        return sha256_of_folder(path, _hash_of_file)
+    return _hash_of_file(path) if path.exists() else MISSING
 
 
 def by_content(value: Any, name: str) -> Any:

@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,8 +93,13 @@ def sha256_of(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as source:
             return hashlib.file_digest(source, "sha256").hexdigest()
+    return sha256_of_folder(path, sha256_of)
+
+
+def sha256_of_folder(folder: Path, of_file: Callable[[Path], str]) -> str:
+    """The sha256 of the relative names of a folder's files and of what `of_file` says of each, in name order."""
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
+    for file in sorted(folder.rglob("*")):
         if file.is_file():
-            digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_of(file)}\n".encode())
+            digest.update(f"{file.relative_to(folder).as_posix()}\0{of_file(file)}\n".encode())
     return digest.hexdigest()

@@ -13,6 +13,10 @@ SLACK = 1 << 20  # bytes of headers and levels that every file may have beside i
 TEXT_BYTES = 10_000  # of an id, a name or an address; the longest URL that is fetched has 8,000
 
 
+# What pyarrow raises for a file that is damaged or none: OSError for a broken header, UnicodeDecodeError for a name.
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
 class TableError(ValueError):
     """Rows that do not fit their table: the message names the table, the column and an example."""
 
@@ -39,7 +43,15 @@ def checked_batches(
                 for column in batch.columns:
                     _check_texts(column, longest_text)
                 yield batch
-    except pa.ArrowException as error:
+    except UNREADABLE as error:
+        raise TableError(f"it cannot be read ({error})") from error
+
+
+def read_schema(file: Path) -> pa.Schema:
+    """The columns of a file that somebody else has made. Raises TableError."""
+    try:
+        return pq.read_schema(file)
+    except UNREADABLE as error:
         raise TableError(f"it cannot be read ({error})") from error
 
 

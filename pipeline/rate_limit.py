@@ -16,7 +16,9 @@ from typing import Protocol
 from pipeline.waits import SILENT_S
 
 HOUR_S = 3600.0  # Europeana counts requests in a fixed window of an hour (dossier, section 6)
+MARGIN_S = 1.0  # waited beyond the end of a window, which servers give in whole seconds
 LONGEST_WINDOW_S = 2 * HOUR_S  # a header that says more is not believed beyond this: nobody shall wait for years
+SAME_WINDOW_S = 5.0  # ends that differ by less are one: answers take a while, and give whole seconds
 
 
 class Clock(Protocol):
@@ -102,7 +104,7 @@ class Budget:
         """Note what an answer said is left."""
         with self._locked() as state:
             ends = self._clock.now() + limit.reset_s
-            same_window = abs(ends - state.window_ends) < 5.0
+            same_window = abs(ends - state.window_ends) < SAME_WINDOW_S
             if same_window and state.remaining is not None:
                 # Answers overtake each other, and other requests are on their way: the lowest figure is right.
                 state.remaining = min(state.remaining, limit.remaining)
@@ -116,7 +118,7 @@ class Budget:
         Without a `RateLimit` header the window is taken to end at the next full hour.
         """
         now = self._clock.now()
-        wait = (limit.reset_s if limit else HOUR_S - now % HOUR_S) + 1.0
+        wait = (limit.reset_s if limit else HOUR_S - now % HOUR_S) + MARGIN_S
         with self._locked() as state:
             state.blocked_until = max(state.blocked_until, now + wait)
             state.remaining = None
@@ -126,14 +128,15 @@ class Budget:
         """Take a slot and return 0, or return the seconds after which to try again."""
         with self._locked() as state:
             now = self._clock.now()
-            if state.blocked_until > now + LONGEST_WINDOW_S + 2.0 or state.next_slot > now + HOUR_S:
+            # `refused` never blocks for longer than the window and one margin; the other allows for small corrections.
+            if state.blocked_until > now + LONGEST_WINDOW_S + 2 * MARGIN_S or state.next_slot > now + HOUR_S:
                 state.blocked_until = state.next_slot = 0.0  # the machine's clock was set back
             if state.blocked_until > now:
                 return state.blocked_until - now
             if state.remaining is not None and state.window_ends <= now:
                 state.remaining = None
             if state.remaining is not None and state.remaining <= 0:
-                return state.window_ends - now + 1.0
+                return state.window_ends - now + MARGIN_S
             if state.next_slot > now:
                 return state.next_slot - now
             state.next_slot = now + 1.0 / self._per_second

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from pipeline.facets import ALL_FACETS
 from pipeline.files import WEIGHTS_CACHE
 from pipeline.limits import LimitSettings
 from pipeline.overrides import SettingsError as SettingsError
 from pipeline.overrides import from_file, from_variables
+from pipeline.section import Section
 from pipeline.text_files import read_lines
 from pipeline.verdict_settings import VerdictSettings
 
@@ -36,12 +37,6 @@ OPEN_RIGHTS = (
 )
 
 
-class Section(BaseModel):
-    """A section of the settings: unknown names are errors, values are frozen."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class HttpSettings(Section):
     """The HTTP client, for every server."""
 
@@ -60,7 +55,7 @@ class HttpSettings(Section):
     rate_limit_waits: int = 24  # ours: how often one request waits for the window to end after HTTP 429
     # Where a host is reached, when not at its own address: {"https://api.europeana.eu": "http://127.0.0.1:8765"}.
     # The real URLs stay in the data; only the connection goes elsewhere.
-    hosts: dict[str, str] = {}
+    hosts: dict[str, str] = Field(default_factory=dict)
 
 
 class HarvestSettings(Section):
@@ -68,7 +63,7 @@ class HarvestSettings(Section):
 
     api: str = "https://api.europeana.eu"
     collections: tuple[str, ...] = PUBLISHED_COLLECTIONS  # ours: read off the published ids
-    keyword_translations: dict[str, tuple[str, ...]] = {}  # ours: further query words of a collection, ORed
+    keyword_translations: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # ours: further query words, ORed
     reusability: str = "open"  # paper
     media_type: str = "IMAGE"  # ours
     rows: int = Field(default=100, ge=1, le=100)  # ours: the server's maximum
@@ -142,7 +137,7 @@ class ImageSettings(Section):
     takedown_file: Path | None = None  # ours: URLs or record ids that must never be fetched
     # Near-duplicates: the embedding, the fine perceptual hash and the pixels must agree
     # (benchmarks/near_duplicates.py).
-    near_duplicate_candidates: int = 20  # ours: nearest by embedding, and as many by dHash, that are compared
+    near_duplicate_candidates: int = Field(default=20, ge=1)  # ours: compared: nearest by embedding, and by dHash
     near_duplicate_closer_than: float = 0.95  # ours: cosine at least that of this share of random pairs
     near_duplicate_likeness: float = 0.7  # ours: agreement of grey gradients where the two overlap best
     near_duplicate_difference: float = 0.5  # ours: of blocks and of colours, what may be left
@@ -173,7 +168,7 @@ class SplitSettings(Section):
     reselect: bool = False  # ours: the chosen two stay chosen across refreshes
     previous: Path | None = None  # ours: the splits.parquet of the last release, whose images keep their split
     max_tag_share: float = 0.33  # paper, read as the most of a tag's images that may go to testing
-    min_test_images: dict[str, int] = {facet.key: facet.min_test_images for facet in ALL_FACETS}  # paper
+    min_test_images: dict[str, int] = Field(default_factory=dict, validate_default=True)  # paper: those of the facets
     test_share: float = 0.10  # paper: inner and outer together
     validation_share: float = 0.10  # paper
     objective: Literal["balanced", "proportional"] = "balanced"  # ours
@@ -254,7 +249,7 @@ class BenchmarkSettings(Section):
     further_rows: bool = False  # ours: with the paper's twelve, those beyond it too
     recipes: str = ""  # ours: a base recipe of ml/recipes.toml; none named: the profile's
     seed: int = Field(default=0, ge=0)  # ours
-    overrides: dict[str, str] = {}  # ours: recipe values for every row, as `--override` of ml.run takes them
+    overrides: dict[str, str] = Field(default_factory=dict)  # ours: recipe values for every row, as `--override`
 
 
 class StepNeeds(Section):
@@ -268,7 +263,7 @@ class StepNeeds(Section):
 class ClusterSettings(Section):
     """Resources of steps on a Ray cluster (docs/scaling.md); ignored on one machine."""
 
-    stages: dict[str, StepNeeds] = {}  # ours: {"training": {"gpus": 1, "memory_gb": 16}}
+    stages: dict[str, StepNeeds] = Field(default_factory=dict)  # ours: {"training": {"gpus": 1, "memory_gb": 16}}
     others: StepNeeds = StepNeeds()  # ours: stages not named
 
 

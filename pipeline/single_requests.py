@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import requests
 
-CONNECT_S, READ_S = 10, 60
+CONNECT_S, READ_S = 10, 60  # of a download; the same as in HttpSettings
 BLOCK = 1 << 20  # bytes that are held at a time of a download
 
 

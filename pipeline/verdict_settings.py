@@ -1,12 +1,12 @@
 """The bounds behind every verdict on a row: what a test must have, and how it is measured."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from pipeline.section import Section
 
 
-class VerdictSettings(BaseModel):
+class VerdictSettings(Section):
     """What a test must have to carry a verdict (ml/evaluation/tells.py, docs/evaluating.md)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     equal_within: float = 0.02  # ours: two rows are equal when their difference surely is below this
     least_support: float = Field(default=0.7, ge=0, le=1)  # ours: share of the right tags that occur in training

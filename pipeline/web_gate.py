@@ -14,14 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SAFE_METHODS = ("GET", "HEAD")
-DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
+DEFAULT_PORTS = {"http": "80", "https": "443"}
 # A host is a name, an IPv4 address, or an IPv6 address in brackets; then a port.
 AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z._~-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 ORIGIN = re.compile(rf"(https?)://{AUTHORITY.pattern}", re.IGNORECASE)
-NO_FRAMES = {"content-security-policy": "frame-ancestors 'none'", "x-frame-options": "DENY"}
 # For every page: never inside another one, never guessed to be of another type, never read by another origin.
 PAGE_HEADERS = {
-    **NO_FRAMES,
+    "content-security-policy": "frame-ancestors 'none'",
+    "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",

@@ -182,11 +182,14 @@ def dev(
     epilog="Example: eufcc assistant --port 8000",
 )
 def assistant(context: typer.Context) -> None:
-    """Start the cataloguer's assistant on this profile's models. Options: see `python -m ml.assistant --help`."""
+    """Start the cataloguer's assistant on this profile's models. Options: see `python -m ml.assistant --help`.
+
+    `eufcc assistant user add|list|revoke` makes, lists and revokes the named tokens of the people who use it.
+    """
     from ml.assistant.__main__ import main as serve
 
     storage = [] if "--storage" in context.args else ["--storage", str(current_project().storage)]
-    raise typer.Exit(serve([*storage, *context.args]))
+    raise typer.Exit(serve([*context.args, *storage]))
 
 
 @app.command(epilog="Example: eufcc decisions --model softmax")

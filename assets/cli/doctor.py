@@ -126,9 +126,8 @@ def _answers(settings: Settings, what: str, address: str) -> Finding:
 
 
 def _weights(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
-    from ml.models.weights import CACHE, WEIGHTS
+    from ml.models.weights import CACHE, WEIGHTS, offline
 
-    offline = environ.get("HF_HUB_OFFLINE") or environ.get("EUFCC_OFFLINE")
     folders = [folder for folder in (settings.features.weights, CACHE.expanduser()) if folder is not None]
     for name in settings.features.extractors:
         if name not in WEIGHTS:
@@ -137,7 +136,7 @@ def _weights(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding
         files = [folder / WEIGHTS[name].file for folder in folders]
         if there := [file for file in files if file.is_file()]:
             yield Finding("weights", OK, f"{name}: {there[0]}")
-        elif not offline:
+        elif not offline(environ):
             yield Finding("weights", OK, f"{name}: will be downloaded to {folders[0]}")
         else:
             todo = f"Put {WEIGHTS[name].file} into a folder and set WEIGHTS to it, or unset HF_HUB_OFFLINE."

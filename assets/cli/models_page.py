@@ -1,9 +1,7 @@
 """`eufcc models`: writes docs/models.md, a table of all networks, from their cards."""
 
-import logging
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ml.models.architectures import BACKBONES
 from ml.models.card import Licence, NetworkCard
 from ml.models.cards import backbone_card, open_clip_card
+from ml.registry.inventory import architecture
 
 DESCRIBED = tomllib.loads(Path(__file__).with_name("networks.toml").read_text(encoding="utf-8"))["network"]
 HEAD = """# Networks
@@ -75,29 +74,10 @@ def _licence(licence: Licence | None) -> tuple[str, str]:
 
 def _measured(card: NetworkCard, size: int) -> tuple[float, float]:
     """Millions of parameters, and GFLOP of one image, counted without weights and without arithmetic."""
-    bare = replace(card, weights=None)
-    with torch.device("meta"):
-        network = _open_clip(bare, size) if card.library == "open_clip" else _timm(bare, size)
-        with FlopCounterMode(display=False) as counter:
-            getattr(network, "encode_image", network)(torch.zeros(1, 3, size, size))
+    network = architecture(card, size).eval()
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        getattr(network, "encode_image", network)(torch.zeros(1, 3, size, size))
     return _millions(network), counter.get_total_flops() / 1e9
-
-
-def _timm(card: NetworkCard, size: int) -> nn.Module:
-    from ml.models.backbones import build
-
-    return build(card, None, size)[0].eval()
-
-
-def _open_clip(card: NetworkCard, size: int) -> nn.Module:
-    import open_clip
-
-    logging.disable(logging.WARNING)  # it says that the weights are random
-    try:
-        options = {"load_weights": False, "pretrained_text": False, "device": "meta", **card.options}
-        return open_clip.create_model(card.architecture, force_image_size=size, **options).eval()
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _millions(network: nn.Module) -> float:

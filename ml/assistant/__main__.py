@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from ml.assistant import people_command
 from ml.assistant.app import create_app
 from ml.assistant.connections import server
 from ml.assistant.decisions import DATABASE
@@ -36,15 +37,21 @@ COOKIE_TEXT = re.compile(r"[A-Za-z0-9._~+/=-]+")  # what a cookie and a header c
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until stopped. Returns 1, with one sentence on stderr, if that is not possible."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["user"]:
+        return people_command.main(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
         token = token_of(options, os.environ)
         service = make_service(options)
+        service.people.read()
     except USER_ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     hosts = [_host_in_address(each) for each in (*options.allow_host, options.host)] if options.allow_host else []
-    app = create_app(service, token=token, hosts=hosts)
+    if token is None and not service.people and _is_open(options):
+        token = secrets.token_urlsafe(24)
+    app = create_app(service, token=token, hosts=hosts, user_header=options.user_header)
     listener = socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -61,16 +68,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def token_of(options: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
-    """The token that clients must send: the given one, or a new one where the desk is open to others; None otherwise.
+    """The given token that all clients share; None without one.
 
-    Raises SettingsError for a token that is empty or cannot be carried in a cookie.
+    Raises SettingsError for a token that is empty or cannot be carried in a cookie, and for a header of a proxy that
+    could not prove itself.
     """
     given = environ.get(TOKEN) if options.token is None else options.token
     if given is not None and not COOKIE_TEXT.fullmatch(given):
         allowed = "letters, digits and . _ ~ + / = -"
         raise SettingsError(f"The token (--token or {TOKEN}) must not be empty and may contain only {allowed}.")
-    is_open = options.allow_host or options.trusted_proxy or not _is_loopback(options.host)
-    return given or (secrets.token_urlsafe(24) if is_open else None)
+    if options.user_header and not (given and options.trusted_proxy):
+        reason = f"the proxy's address (--trusted-proxy) and a token that only the proxy sends ({TOKEN})"
+        raise SettingsError(f"--user-header {options.user_header} needs {reason}; see docs/security.md.")
+    return given
+
+
+def _is_open(options: argparse.Namespace) -> bool:
+    """Whether others than this machine may reach the desk."""
+    return bool(options.allow_host or options.trusted_proxy or not _is_loopback(options.host))
 
 
 def make_service(options: argparse.Namespace) -> AssistantService:
@@ -166,10 +181,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-fetch", action="store_true", help="never ask another server, even at a person's request")
     add("--blind-share", type=_share, default=0.0, help="share of images decided without suggestions")
     add("--seed", type=int, default=340, help="seed of the blind share")
-    add("--token", help=f"token that clients must send (default: ${TOKEN}; none on loopback, else a new one)")
+    shared = f"token that all share (default: ${TOKEN}; none on loopback or with named tokens, else a new one)"
+    add("--token", help=shared)
     add("--allow-host", nargs="*", default=[], metavar="NAME", help="public host names to answer; requires a token")
     proxies = "addresses of reverse proxies whose X-Forwarded-For and -Proto are believed; requires a token"
     add("--trusted-proxy", nargs="*", default=[], metavar="ADDRESS", help=proxies)
+    by_header = "header in which such a proxy names who signed in there, such as X-Remote-User (default: none)"
+    add("--user-header", metavar="NAME", help=by_header)
     return parser
 
 

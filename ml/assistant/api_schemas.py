@@ -36,7 +36,7 @@ class Body(BaseModel):
 class ActBody(Body):
     """Who changes an image, and from which version of it."""
 
-    who: Who
+    who: Who | None = None  # a named token gives the name
     version: Version
     key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{8,64}$")] = Field(
         description="chosen by the client; a request repeated with the same key counts once"
@@ -45,9 +45,9 @@ class ActBody(Body):
     clicks: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     showing_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
 
-    def act(self) -> Act:
-        """The body as an argument of the store. A time without a zone is UTC."""
-        return Act(self.who, self.version, self.key, _utc(self.opened_at), self.clicks, self.showing_id)
+    def act(self, who: str) -> Act:
+        """The body as an argument of the store, by this person. A time without a zone is UTC."""
+        return Act(who, self.version, self.key, _utc(self.opened_at), self.clicks, self.showing_id)
 
 
 class DecisionBody(ActBody):
@@ -68,14 +68,14 @@ class DatasetBody(Body):
 
     split: Literal["train", "validation", "inner_test", "outer_test"] = "train"
     count: Annotated[int, Field(ge=1)] = 20
-    who: Who
+    who: Who | None = None
 
 
 class AddressBody(Body):
     """A request for the images of a IIIF manifest or a Europeana record."""
 
     address: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-    who: Who
+    who: Who | None = None
 
 
 def image(row: sa.Row) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from ml.assistant.api import annif, exports, images, reconcile, status, vocabulary
-from ml.assistant.api.common import ServiceDep
+from ml.assistant.access import Access
+from ml.assistant.api import annif, exports, images, people, reconcile, status, vocabulary
+from ml.assistant.api.common import PersonDep, ServiceDep
 from ml.assistant.api.errors import HANDLERS
 from ml.assistant.middleware import AccessMiddleware
 from ml.assistant.service import AssistantService
@@ -20,10 +21,17 @@ from pipeline.facets import FACET_OF
 PAGE = Path(__file__).parent / "page"
 
 
-def create_app(service: AssistantService, *, token: str | None = None, hosts: Sequence[str] = ()) -> FastAPI:
+def create_app(
+    service: AssistantService,
+    *,
+    token: str | None = None,
+    hosts: Sequence[str] = (),
+    user_header: str | None = None,
+) -> FastAPI:
     """The application around a service.
 
-    `token`: what clients must send; None on loopback. `hosts`: the names that are answered besides loopback's.
+    `token`: the one that all clients share; None on loopback. `hosts`: the names that are answered besides loopback's.
+    `user_header`: the header in which a trusted proxy names who signed in there.
     """
 
     @asynccontextmanager
@@ -41,10 +49,11 @@ def create_app(service: AssistantService, *, token: str | None = None, hosts: Se
         redoc_url=None,
     )
     app.state.service = service
-    for module in (images, vocabulary, exports, annif, reconcile, status):
+    app.state.access = access = Access(token, service.people, user_header)
+    for module in (images, vocabulary, exports, annif, reconcile, status, people):
         app.include_router(module.router)
     _serve_page(app)
-    app.add_middleware(AccessMiddleware, limits=service.limits, refusals=service.refusals, token=token, hosts=hosts)
+    app.add_middleware(AccessMiddleware, limits=service.limits, refusals=service.refusals, access=access, hosts=hosts)
     return app
 
 
@@ -60,11 +69,15 @@ def _serve_page(app: FastAPI) -> None:
         return FileResponse(PAGE / "icon.svg")
 
     @app.get("/api/about")
-    def about(service: ServiceDep) -> dict[str, Any]:
-        """What the assistant offers: languages, facets with their labels and number of top tags, models, limits."""
+    def about(service: ServiceDep, person: PersonDep) -> dict[str, Any]:
+        """What the assistant offers: languages, facets with their labels and number of top tags, models, limits.
+
+        `person`: who signed in, with their role; their name is null where people type it.
+        """
         facets = service.vocabulary.facets
         return {
             "version": app.version,
+            "person": person,
             "languages": list(LANGUAGES),
             "facets": {facet: len(service.vocabulary.roots(facet)) for facet in facets},
             "facet_labels": {facet: dict(FACET_OF[facet].labels) for facet in facets},

@@ -10,6 +10,8 @@ from typing import Any
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ml.assistant.limits import AssistantLimits
@@ -121,20 +123,35 @@ class GuardedProtocol(H11Protocol):
             self._timer = None
 
 
+def behind(proxies: list[str], app: ASGIApp) -> ASGIApp:
+    """The application behind these proxies: only their headers tell the client's address and scheme.
+
+    `request.state.from_proxy` says whether a proxy sent the request, which the client's address no longer tells.
+    """
+    as_told: Any = ProxyHeadersMiddleware(app, proxies)  # type: ignore[arg-type]  # uvicorn's own types of ASGI
+
+    async def with_origin(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            peer = (scope.get("client") or ("",))[0]
+            scope["state"] = {**scope.get("state", {}), "from_proxy": peer in as_told.trusted_hosts}
+        await as_told(scope, receive, send)
+
+    return with_origin
+
+
 def server(
     app: Callable[..., Any], limits: AssistantLimits, refusals: Refusals, *, proxies: list[str]
 ) -> uvicorn.Server:
     """The assistant's server. `proxies`: addresses whose X-Forwarded-For and X-Forwarded-Proto headers are believed."""
     config = uvicorn.Config(
-        app,
+        behind(proxies, app) if proxies else app,
         log_level="error",  # uvicorn warns at every request that is no HTTP, which would let anyone fill the log
         loop="asyncio",
         ws="none",
         http=Connections(limits, refusals).protocol,  # type: ignore[arg-type]  # uvicorn only calls it
         backlog=limits.accepted_at_once,
         timeout_keep_alive=int(limits.keep_alive_s),
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        proxy_headers=False,
         server_header=False,
     )
     return uvicorn.Server(config)

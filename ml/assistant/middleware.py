@@ -1,6 +1,5 @@
 """Access control for every request (rate, host, token, origin, body), and security headers for every response."""
 
-import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -9,9 +8,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ml.assistant.access import ANYONE, Access, cookie_of, token_in_address
 from ml.assistant.bodies import Bodies, BodyRefused
 from ml.assistant.limits import AssistantLimits
-from ml.assistant.refusals import NO_TOKEN, TOO_MANY_REQUESTS, Refusals, too_large
+from ml.assistant.refusals import TOO_MANY_REQUESTS, Refusals, too_large
 from pipeline.web_gate import (
     FOREIGN_PAGE,
     LOOPBACK_NAMES,
@@ -30,7 +30,9 @@ SECURITY_HEADERS = PAGE_HEADERS | {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 CLIENT_HEADER = "x-assistant"  # a page of another origin cannot send it without a CORS preflight
-COOKIE = "assistant_token"
+SIGN_IN = "/sign-in"
+# What the page for signing in needs. None of it is secret.
+WITHOUT_TOKEN = (SIGN_IN, "/page/style.css", "/page/icon.svg")
 MAX_ADDRESSES = 10_000  # clients whose request rate is remembered
 # These change nothing, so other programs may post to them without the header.
 STATELESS = ("/api/suggest", "/v1/", "/reconcile")
@@ -46,7 +48,8 @@ PREFLIGHT = {  # fetch.spec.whatwg.org, "CORS-preflight request"; it never carri
 class AccessMiddleware:
     """ASGI middleware. `hosts`: the names that are answered besides loopback's, against DNS rebinding.
 
-    With a token and no names every name is answered, because a rebound page does not have the token.
+    Where a token is needed and no names are given, every name is answered: a rebound page does not have the token.
+    `request.state.person` is who sent a request.
     """
 
     def __init__(
@@ -55,12 +58,13 @@ class AccessMiddleware:
         *,
         limits: AssistantLimits,
         refusals: Refusals,
-        token: str | None = None,
+        access: Access | None = None,
         hosts: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._app, self._limits, self._refusals, self._token, self._clock = app, limits, refusals, token, clock
-        self._any_host = token is not None and not hosts
+        self._app, self._limits, self._refusals, self._clock = app, limits, refusals, clock
+        self._access = access or Access()
+        self._has_names = bool(hosts)
         self._hosts = {*LOOPBACK_NAMES, *(host.lower() for host in hosts)}
         self._bodies = Bodies(limits)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
@@ -72,12 +76,12 @@ class AccessMiddleware:
             return
         request = Request(scope)
         send = with_headers(send, _headers_of(scope["path"]))
-        refusal = self._refusal(request)
+        refusal = await self._access.refresh() or self._refusal(request)
         if refusal is not None:
             await self._refusals.answer(refusal, request)(scope, receive, send)
         elif _is_preflight(request):
             await Response(status_code=204, headers=PREFLIGHT)(scope, receive, send)
-        elif self._token is not None and (token := _token_in_address(request)):
+        elif self._access.is_closed and (token := token_in_address(request)):
             await _to_cookie(token, request)(scope, receive, send)
         else:
             await self._pass_on(scope, receive, send)
@@ -107,12 +111,15 @@ class AccessMiddleware:
         length, limit = headers.get("content-length", "0"), self._body_limit(path)
         if not self._spend(request.client.host if request.client else "unknown"):
             return TOO_MANY_REQUESTS
-        if not self._any_host and host_name(headers.get("host", "")) not in self._hosts:
+        any_host = self._access.is_closed and not self._has_names
+        if not any_host and host_name(headers.get("host", "")) not in self._hosts:
             return WRONG_HOST
         if _is_preflight(request):
             return None
-        if self._token is not None and not _has_token(request, self._token):
-            return NO_TOKEN
+        person = ANYONE if path in WITHOUT_TOKEN else self._access.person(request)
+        if isinstance(person, Refusal):
+            return person
+        request.state.person = person
         if _is_refused_page(request):
             return FOREIGN_PAGE
         too_long = length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > limit)
@@ -134,19 +141,6 @@ class AccessMiddleware:
         return enough
 
 
-def _has_token(request: Request, token: str) -> bool:
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-    given = (bearer, request.cookies.get(COOKIE, ""), _token_in_address(request))
-    return any(hmac.compare_digest(each.encode(), token.encode()) for each in given)
-
-
-def _token_in_address(request: Request) -> str:
-    """The token in the query of the page's address; no other address accepts it."""
-    if request.method != "GET" or request.scope["path"] != "/":
-        return ""
-    return request.query_params.get("token", "")
-
-
 def _is_open(path: str) -> bool:
     return path == OPEN_TO_PAGES or path.startswith(f"{OPEN_TO_PAGES}/")
 
@@ -164,7 +158,7 @@ def _is_refused_page(request: Request) -> bool:
         return False
     if is_foreign(request.headers, request.method, linked=path == "/"):
         return True
-    changes = request.method not in SAFE_METHODS and not path.startswith(STATELESS)
+    changes = request.method not in SAFE_METHODS and not path.startswith((*STATELESS, SIGN_IN))
     return changes and CLIENT_HEADER not in request.headers
 
 
@@ -181,6 +175,4 @@ def _headers_of(path: str) -> dict[str, str]:
 
 def _to_cookie(token: str, request: Request) -> Response:
     """Redirect to the page without the token in its address, which moves to a cookie."""
-    secure = "; Secure" if request.url.scheme == "https" else ""
-    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/{secure}"
-    return Response(status_code=303, headers={"location": "/", "set-cookie": cookie})
+    return Response(status_code=303, headers={"location": "/", "set-cookie": cookie_of(token, request)})

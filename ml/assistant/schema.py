@@ -90,3 +90,15 @@ decisions = sa.Table(
     sa.Column("rank", sa.Integer),  # 1 is the best; null if not suggested
     sa.ForeignKeyConstraint(["image_id", "version"], ["steps.image_id", "steps.version"]),
 )
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("token_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.String(100), nullable=False, index=True),
+    sa.Column("role", sa.String(16), nullable=False),  # cataloguer, reviewer or admin
+    sa.Column("token_hash", sa.String(64), unique=True, nullable=False),  # sha256; the token itself is not kept
+    sa.Column("made_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc, nullable=False),
+    sa.Column("revoked_at", Utc),
+)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from ml.assistant.dataset_images import DatasetImages, titles_of
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.people import People
 from ml.assistant.pictures import Pictures, for_model
 from ml.assistant.refusals import Refusals
 from ml.assistant.remote_images import OTHER_SIZE, NotFetched, RemoteImage, RemoteImages
@@ -81,6 +82,7 @@ class AssistantService:
     ):
         self.limits = limits or AssistantLimits()
         self.vocabulary, self.models, self.store = vocabulary, models, store
+        self.people = People(store)
         self.index = SearchIndex(vocabulary)
         self.pictures = Pictures(folder / "pictures", self.limits)
         self.dataset, self.records = dataset, records

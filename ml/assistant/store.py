@@ -123,7 +123,8 @@ class Store:
         self.engine.dispose()
 
     @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes, committed at its end."""
         with self._turn, _writing(self.engine).begin() as connection:
             yield connection
 
@@ -133,7 +134,7 @@ class Store:
         """Add an image to the queue; an image that is in it already stays as it is."""
         blind = is_blind(new.image_id, blind_share, blind_seed)
         values = asdict(new) | {"added_at": self.clock(), "blind": blind, "state": "open", "version": 0}
-        with suppress(IntegrityError), self._write() as connection:  # the same bytes may have been added before
+        with suppress(IntegrityError), self.writing() as connection:  # the same bytes may have been added before
             connection.execute(sa.insert(images).values(values))
         return self.image(new.image_id)
 
@@ -166,7 +167,7 @@ class Store:
             if connection.execute(sa.select(showings).where(showings.c.showing_id == showing_id)).first():
                 return showing_id
         try:
-            with self._write() as connection:
+            with self.writing() as connection:
                 connection.execute(sa.insert(showings).values((showing_id, image_id, model, shown_text, now)))
         except IntegrityError:  # another request wrote the same showing, or the image is unknown
             self.image(image_id)
@@ -219,7 +220,7 @@ class Store:
         vocabulary: Vocabulary | None = None,
     ) -> Annotation:
         """Log one step in one transaction, and raise the image's version by one. Raises Conflict if it moved before."""
-        with self._write() as connection:
+        with self.writing() as connection:
             repeated = connection.execute(sa.select(steps.c.image_id).where(steps.c.key == act.key)).first()
             if repeated is not None and repeated.image_id == image_id:
                 return _annotation(connection, image_id)

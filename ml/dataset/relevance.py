@@ -27,6 +27,12 @@ class Relevance:
         """The image of every pair of image and relevant tag."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
 
+    def dense(self, n_tags: int) -> np.ndarray:
+        """The same as a matrix, float64 (n, n_tags): 1 where a tag is right for an image, else 0."""
+        matrix = np.zeros((len(self), n_tags))
+        matrix[self.images, self.tags] = 1
+        return matrix
+
     @classmethod
     def from_lists(cls, lists: Sequence[Sequence[int]], unseen: Sequence[int] | None = None) -> "Relevance":
         """From one list of positions per image, all of them stated."""

@@ -6,10 +6,9 @@ from scipy.optimize import linear_sum_assignment
 
 from ml.dataset.relevance import Relevance
 from ml.evaluation.image_scores import score_images
+from ml.evaluation.ridge import fit_ridge
 from pipeline.settings import EvaluationSettings
 from pipeline.splits.provider_features import seeded_order
-
-PENALTIES = 10.0 ** np.arange(-4, 3)  # of the ridge probe, in units of the mean squared length of a feature vector
 
 
 def best_constant(relevance: Relevance, n_tags: int) -> float:
@@ -42,16 +41,14 @@ def probe_ceiling(
     present = np.unique(relevance.tags)
     if len(np.unique(groups[known])) < 2:
         return float("nan")
-    targets = np.zeros((len(relevance), n_tags))
-    targets[relevance.images, relevance.tags] = 1
-    x, y = vectors[known].astype(np.float64), targets[known][:, present]
+    x, y = vectors[known].astype(np.float64), relevance.dense(n_tags)[np.ix_(known, present)]
     found = []
     for repeat in range(settings.probe_repeats):
         folds = whole_groups(groups[known], settings.probe_folds, settings.seed + repeat)
         scores = np.full((len(relevance), n_tags), -np.inf, np.float32)
         for fold in np.unique(folds):
             test = folds == fold
-            scores[np.ix_(known[test], present)] = ridge(x[~test], y[~test], x[test])
+            scores[np.ix_(known[test], present)] = fit_ridge(x[~test], y[~test]).predict(x[test])
         column = score_images(scores, relevance, further=False).column("r_precision")
         found.append(column[known].mean())
     return float(np.mean(found))
@@ -59,13 +56,19 @@ def probe_ceiling(
 
 def probe(vectors: np.ndarray, relevance: Relevance, train_vectors: np.ndarray, train: Relevance, n_tags: int) -> float:
     """R-Precision of a linear probe trained on the training images; NaN where none has a tag."""
+    if not len(train.tags):
+        return float("nan")
+    scores = probe_scores(vectors, train_vectors, train, n_tags)
+    return float(np.nanmean(score_images(scores.astype(np.float32), relevance, further=False).column("r_precision")))
+
+
+def probe_scores(vectors: np.ndarray, train_vectors: np.ndarray, train: Relevance, n_tags: int) -> np.ndarray:
+    """Scores, float64 (n, n_tags), by a linear probe trained on the training images that have a tag; 0 without any."""
     known = np.flatnonzero(np.diff(train.starts) > 0)
     if not len(known):
-        return float("nan")
-    targets = np.zeros((len(train), n_tags))
-    targets[train.images, train.tags] = 1
-    scores = ridge(train_vectors[known].astype(np.float64), targets[known], vectors.astype(np.float64))
-    return float(np.nanmean(score_images(scores.astype(np.float32), relevance, further=False).column("r_precision")))
+        return np.zeros((len(vectors), n_tags))
+    fitted = fit_ridge(train_vectors[known], train.dense(n_tags)[known])
+    return fitted.predict(vectors.astype(np.float64))
 
 
 def whole_groups(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
@@ -77,32 +80,3 @@ def whole_groups(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
         fold_of[at] = filled.argmin()
         filled[fold_of[at]] += sizes[at]
     return fold_of[np.searchsorted(names, groups)]
-
-
-def ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Predictions (m, t) for `new` (m, d) of a ridge regression on `x` (n, d) and `y` (n, t), with an intercept.
-
-    The penalty is the one of PENALTIES with the least leave-one-out error on `x`, which is known in closed form from
-    the residuals and the leverages.
-    """
-    middle, base = x.mean(0), y.mean(0)
-    centred, targets, new = x - middle, y - base, new - middle
-    dual = len(x) <= x.shape[1]
-    gram = centred @ centred.T if dual else centred.T @ centred
-    values, vectors = np.linalg.eigh(gram)
-    values = values.clip(0)
-    scale = max(float(values.sum()) / len(x), 1e-12)
-    basis = vectors if dual else centred @ vectors / np.sqrt(np.maximum(values, 1e-12 * max(values.max(), 1e-300)))
-    projected = basis.T @ targets
-
-    def error(penalty: float) -> float:
-        shrink = values / (values + penalty * scale)
-        leverage = (basis**2) @ shrink + 1 / len(x)
-        residual = targets - basis @ (shrink[:, None] * projected)
-        return float(((residual / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).sum())
-
-    penalty = scale * min(PENALTIES, key=error)
-    if dual:
-        weights = vectors @ (projected / (values + penalty)[:, None])
-        return new @ (centred.T @ weights) + base
-    return new @ (vectors @ ((vectors.T @ (centred.T @ targets)) / (values + penalty)[:, None])) + base

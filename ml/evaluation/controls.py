@@ -5,7 +5,6 @@ The heads are ridge regressions on the stored features, so that many seeds take 
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +12,25 @@ import polars as pl
 
 from ml.dataset.ground_truth import Dataset, Truth, load_truth
 from ml.dataset.open import load_dataset
+from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.ceiling import ridge
+from ml.evaluation.ceiling import probe_scores
 from ml.evaluation.comparisons import compare_rows, main_ratios
 from ml.evaluation.evaluate import Scored, Source, score_source, six_digits
 from ml.evaluation.exchanged import EXCHANGED, exchanged_ratios
 from ml.evaluation.informativeness import Features, Informativeness, load_informativeness
-from ml.evaluation.rankings import ProviderFrequencies, provider_frequencies
+from ml.evaluation.intervals import Ratios
+from ml.evaluation.rankings import provider_frequencies
 from ml.evaluation.reference import PRIOR, PROVIDER, score_prior, score_provider
 from ml.evaluation.verdicts import Difference, differences_to, verdict_of
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
-from pipeline.splits.provider_features import extractors_of
+from pipeline.splits.provider_features import chosen_extractor, extractors_of
 from pipeline.tables import CONTROLS
 
 TRAINED = "trained_head"  # the one that did learn: it shows that a verdict can be had
 Matrices = Mapping[str, np.ndarray]  # by facet: scores of all images of a split
+Scorer = Callable[[Truth], Scored]
 
 
 def control_rows(
@@ -40,78 +42,82 @@ def control_rows(
 ) -> pl.DataFrame:
     """CONTROLS: every control on both tests, from each of the seeds, beside a head that was trained properly.
 
-    `extractor` names the features to use if they are there, else those of the first extractor by name.
+    `extractor` names the features to use if they are there, else those of the first extractor by name. The museum's
+    name alone is judged as a control too. It and the trained head depend on no seed and are judged once, as seed 0.
     """
-    loaded, names = load_dataset(dataset), extractors_of(features)
-    described = Features(features, extractor if extractor in names else names[0], loaded, settings)
+    loaded = load_dataset(dataset)
+    described = Features(features, chosen_extractor(extractors_of(features), extractor), loaded, settings)
+    references = _references(loaded, settings)
     rows: list[dict[str, object]] = []
     for split in TEST_SPLITS:
         truth = load_truth(loaded, split)
         if truth.images.is_empty():
             continue
         told = load_informativeness(loaded, truth, settings)
+        known = {name: main_ratios(score(truth)) for name, score in references.items()}
         vectors = described.of(truth.images["image_id"]).astype(np.float64)
         trained = _trained(loaded, described, vectors, described.relevance)
         for seed in range(seeds):
-            controls = dict(_controls(loaded, described, vectors, trained, seed))
-            rows += _judged(controls | ({TRAINED: trained} if seed == 0 else {}), loaded, truth, told, settings, seed)
+            controls = _controls(loaded, described, vectors, trained, seed)
+            judged = {name: _scorer(name, scores, loaded, settings) for name, scores in controls}
+            if seed == 0:
+                judged[TRAINED] = _scorer(TRAINED, trained, loaded, settings)
+                judged |= {name: score for name, score in references.items() if name == PROVIDER}
+            rows += _judged(judged, known, loaded, truth, told, settings, seed)
     return CONTROLS.frame(rows).sort(CONTROLS.key)
+
+
+def _references(dataset: Dataset, settings: EvaluationSettings) -> dict[str, Scorer]:
+    """The label prior, and the museum's name alone where there are training images."""
+    scorers: dict[str, Scorer] = {PRIOR: lambda truth: score_prior(dataset, truth, settings)}
+    frequencies = provider_frequencies(dataset)
+    if frequencies is not None:
+        scorers[PROVIDER] = lambda truth: score_provider(frequencies, dataset, truth, settings)
+    return scorers
 
 
 def _controls(
     dataset: Dataset, features: Features, vectors: np.ndarray, trained: Matrices, seed: int
 ) -> Iterator[tuple[str, Matrices]]:
-    """The controls whose scores depend on the seed."""
+    """Random weights on the features, a head trained on shuffled labels, and the trained head on other pictures."""
     generator = np.random.default_rng(seed)
     scaled = (vectors - vectors.mean(0)) / np.maximum(vectors.std(0), 1e-6)
     random = {f: scaled @ generator.normal(size=(scaled.shape[1], len(tags))) for f, tags in dataset.facets.items()}
     yield "untrained", random
     shuffled = generator.permutation(len(features.train))
-    yield (
-        "shuffled_labels",
-        _trained(
-            dataset,
-            features,
-            vectors,
-            {facet: relevance.of(shuffled) for facet, relevance in features.relevance.items()},
-        ),
-    )
+    labels = {facet: relevance.of(shuffled) for facet, relevance in features.relevance.items()}
+    yield "shuffled_labels", _trained(dataset, features, vectors, labels)
     other = generator.permutation(len(vectors))
     yield "shuffled_pictures", {facet: scores[other] for facet, scores in trained.items()}
 
 
-def _trained(dataset: Dataset, features: Features, vectors: np.ndarray, targets: Mapping) -> Matrices:
+def _trained(
+    dataset: Dataset, features: Features, vectors: np.ndarray, targets: Mapping[str, Relevance]
+) -> dict[str, np.ndarray]:
     """The scores of a head trained on the training images' features and these relevances."""
-    scores = {}
-    for facet, tags in dataset.facets.items():
-        relevance = targets[facet]
-        known = np.flatnonzero(np.diff(relevance.starts) > 0)
-        right = np.zeros((len(relevance), len(tags)))
-        right[relevance.images, relevance.tags] = 1
-        fit = partial(ridge, features.train_vectors[known].astype(np.float64), right[known])
-        scores[facet] = fit(vectors) if len(known) else np.zeros((len(vectors), len(tags)))
-    return scores
+    return {
+        facet: probe_scores(vectors, features.train_vectors, targets[facet], len(tags))
+        for facet, tags in dataset.facets.items()
+    }
 
 
 def _judged(
-    matrices: Mapping[str, Matrices],
+    judged: Mapping[str, Scorer],
+    known: Mapping[str, Ratios],
     dataset: Dataset,
     truth: Truth,
     told: Informativeness,
     settings: EvaluationSettings,
     seed: int,
 ) -> Iterator[dict[str, object]]:
-    """Rows of CONTROLS: each control beside the label prior, the museum's name, and itself with pictures exchanged."""
-    rows: dict[str, Callable[[Truth], Scored]] = {PRIOR: lambda truth: score_prior(dataset, truth, settings)}
-    frequencies = provider_frequencies(dataset)
-    if frequencies is not None:
-        rows[PROVIDER] = partial(_score_provider, frequencies, dataset, settings)
-    for name, scores in matrices.items():
-        rows[name] = partial(_score, name, scores, dataset, settings)
-    ratios = {name: main_ratios(score(truth)) for name, score in rows.items()}
+    """Rows of CONTROLS: each row beside the label prior, the museum's name, and itself with pictures exchanged.
+
+    `known` are the ratios of these two references.
+    """
+    ratios = {name: main_ratios(score(truth)) for name, score in judged.items() if name not in known} | dict(known)
     pairs = []
-    for name in [*matrices, *({PROVIDER} & set(rows) if seed == 0 else ())]:
-        ratios[f"{name} {EXCHANGED}"] = exchanged_ratios(rows[name], truth, settings)
+    for name, score in judged.items():
+        ratios[f"{name} {EXCHANGED}"] = exchanged_ratios(score, truth, settings)
         pairs += [(name, second) for second in (PRIOR, PROVIDER, f"{name} {EXCHANGED}") if second in ratios]
     compared = compare_rows(ratios, pairs, dataset, told, truth.name, settings)
     own = pl.col("second").str.ends_with(EXCHANGED)
@@ -129,17 +135,16 @@ def _figures(differences: Mapping[str, Difference]) -> dict[str, object]:
     return cells
 
 
-def _score_provider(
-    frequencies: ProviderFrequencies, dataset: Dataset, settings: EvaluationSettings, truth: Truth
-) -> Scored:
-    return score_provider(frequencies, dataset, truth, settings)
+def _scorer(name: str, scores: Matrices, dataset: Dataset, settings: EvaluationSettings) -> Scorer:
+    """Scores these matrices on a truth, as a row of this name."""
 
+    def score(truth: Truth) -> Scored:
+        def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            yield scores[tags.facet].astype(np.float32), np.arange(len(truth.groups))
 
-def _score(name: str, scores: Matrices, dataset: Dataset, settings: EvaluationSettings, truth: Truth) -> Scored:
-    def batches(tags: FacetTags) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        yield scores[tags.facet].astype(np.float32), np.arange(len(truth.groups))
+        return score_source(Source(name, 0, name, batches), dataset, truth, settings, further=False)
 
-    return score_source(Source(name, 0, name, batches), dataset, truth, settings, further=False)
+    return score
 
 
 def counted(controls: pl.DataFrame) -> pl.DataFrame:

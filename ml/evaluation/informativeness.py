@@ -19,7 +19,7 @@ from ml.evaluation.units import providers_of
 from pipeline import EVALUATED_SPLITS
 from pipeline.facets import FACET_OF, MEAN_FACETS
 from pipeline.settings import EvaluationSettings
-from pipeline.splits.provider_features import extractors_of, feature_matrix, seeded_order
+from pipeline.splits.provider_features import chosen_extractor, extractors_of, feature_matrix, seeded_order
 from pipeline.tables import INFORMATIVENESS
 
 DIGITS = 4  # of the probes: the last bits of a linear algebra differ between machines
@@ -94,8 +94,7 @@ def informativeness_rows(
     loaded = load_dataset(dataset)
     described = None
     if features is not None:
-        names = extractors_of(features)
-        described = Features(features, extractor if extractor in names else names[0], loaded, settings)
+        described = Features(features, chosen_extractor(extractors_of(features), extractor), loaded, settings)
     rows = []
     for split in EVALUATED_SPLITS:
         rows += measure(loaded, load_truth(loaded, split), settings, described).rows(loaded.run)

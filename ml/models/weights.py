@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml.models.card import Weights
+from ml.models.card import Licence, Weights
 from pipeline.files import WEIGHTS_CACHE, sha256_of, whole_file, write_json
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 CACHE = WEIGHTS_CACHE
 HUB = "huggingface.co/"
+# A publisher's older file, where a repository has no safetensors file.
 OLDER = {"model.safetensors": "pytorch_model.bin", "open_clip_model.safetensors": "open_clip_pytorch_model.bin"}
+COMMON = {*OLDER, *OLDER.values()}  # what files of many networks are called: in a folder such a name tells nothing
 
 
 class WeightsError(RuntimeError):
@@ -37,26 +39,33 @@ class WeightFile:
     source: str
     url: str | None = None
     command: str | None = None  # that gets the file, where it has no address of its own
-    revision: str | None = None
     commercial_use: bool = True
     input: Mapping[str, Any] = field(default_factory=dict)  # where its pictures differ from its timm name's
+
+    @property
+    def as_weights(self) -> Weights:
+        """The file on the card of a network that begins with it."""
+        return Weights(self.name, self.url or self.source, self.file, sha256=self.sha256)
+
+    @property
+    def as_licence(self) -> Licence:
+        """Its licence on that card."""
+        return Licence(self.licence, self.commercial_use, self.source)
 
 
 _KNOWN = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 WEIGHTS = {name: WeightFile(name, **entry) for name, entry in _KNOWN.items()}
 
 
-def load_weights(
-    name: str, folder: Path | None = None, *, allow_non_commercial: bool = False
-) -> dict[str, "torch.Tensor"]:
+def load_weights(name: str, folder: Path | None = None) -> dict[str, "torch.Tensor"]:
     """The tensors of a known weight file by name, or of any safetensors or torch file by path, on the CPU.
 
     Raises WeightsError.
     """
-    return read_weights(find_weights(name, folder, allow_non_commercial=allow_non_commercial))
+    return read_weights(find_weights(name, folder))
 
 
-def find_weights(name: str, folder: Path | None = None, *, allow_non_commercial: bool = False) -> Path:
+def find_weights(name: str, folder: Path | None = None) -> Path:
     """The file of a known name in `folder` or the cache, downloaded if need be and checked; or the path given.
 
     Raises WeightsError in one sentence, at once when there is no network (HF_HUB_OFFLINE or EUFCC_OFFLINE).
@@ -67,10 +76,8 @@ def find_weights(name: str, folder: Path | None = None, *, allow_non_commercial:
         if not path.is_file():
             raise WeightsError(f"There are no weights `{name}`; known names are {', '.join(WEIGHTS)}, or give a file.")
         return path
-    if not known.commercial_use and not allow_non_commercial:
-        raise WeightsError(
-            f"The weights `{name}` are {known.licence}, not for commercial use; allow this in the settings."
-        )
+    if not known.commercial_use:
+        raise WeightsError(f"The weights `{name}` are {known.licence}, not for commercial use: use others.")
     paths = [parent / known.file for parent in (folder, CACHE.expanduser()) if parent is not None]
     file = next((path for path in paths if path.is_file()), None) or _download(known, paths[0])
     _check(file, known)
@@ -83,7 +90,7 @@ def find_published(weights: Weights, folder: Path | None = None) -> tuple[Path, 
     Looked for in `folder` and our cache (by name or as at its source), then in Hugging Face's cache, then downloaded.
     A file that is not pinned by the card is pinned when it is seen first. Raises WeightsError in one sentence.
     """
-    if weights.name in WEIGHTS:
+    if known_file(weights) is not None:
         return find_weights(weights.name, folder), weights
     file, revision = _located(weights, folder)
     sha256 = sha256_of(file)
@@ -104,21 +111,29 @@ def local_file(weights: Weights, folder: Path | None = None) -> Path | None:
     """Where the weights lie on this machine; None where they would have to be downloaded."""
     if Path(weights.name).is_file():
         return Path(weights.name)
-    suffix = Path(weights.file).suffix
-    names = (f"{weights.name.replace(':', '.').replace('/', '_')}{suffix}", weights.file)
+    names = [own_name(weights)] if weights.file in COMMON else [own_name(weights), weights.file]
     for parent in filter(None, (folder, CACHE.expanduser())):
         for name in names:
-            if (parent / name).is_file() and (name != weights.file or weights.file not in OLDER):
+            if (parent / name).is_file():
                 return parent / name
     if (Path(weights.source) / weights.file).is_file():  # a folder of the user's
         return Path(weights.source) / weights.file
     return _in_hub_cache(weights)
 
 
+def known_file(weights: Weights) -> WeightFile | None:
+    """The entry of weights.toml that a card's weights are; timm has a network of the same name in another file."""
+    known = WEIGHTS.get(weights.name)
+    return known if known is not None and known.file == weights.file else None
+
+
+def own_name(weights: Weights) -> str:
+    """What a file is called in a folder of many: its network's name, with the suffix of the file at its source."""
+    return weights.name.replace(":", ".").replace("/", "_") + Path(weights.file).suffix
+
+
 def pin_of(name: str) -> tuple[str | None, str | None]:
-    """Revision and sha256 of a name's weights, where they are known: in weights.toml, or from their first use."""
-    if name in WEIGHTS:
-        return WEIGHTS[name].revision, WEIGHTS[name].sha256
+    """Revision and sha256 of a network's weights; None each until they are seen first."""
     pin = _pins().get(name, {})
     return pin.get("revision"), pin.get("sha256")
 
@@ -137,7 +152,7 @@ def read_weights(file: Path) -> dict[str, "torch.Tensor"]:
             raise WeightsError(f"The weight file {file} is damaged ({error}): get it again.") from error
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # UnpicklingError, RuntimeError or EOFError by kind of damage
+    except Exception as error:  # random damage raised ten kinds, struct.error and AssertionError among them
         raise WeightsError(f"{file} holds more than tensors, or is damaged: {type(error).__name__}.") from error
     for wrapper in ("model", "state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
@@ -147,9 +162,14 @@ def read_weights(file: Path) -> dict[str, "torch.Tensor"]:
     return state
 
 
-def offline() -> bool:
+def offline(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether the environment says that nothing may be downloaded."""
-    return any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in ("HF_HUB_OFFLINE", "EUFCC_OFFLINE"))
+    return is_set("HF_HUB_OFFLINE", environ) or is_set("EUFCC_OFFLINE", environ)
+
+
+def is_set(variable: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether a variable of the environment says yes, in the words that huggingface_hub reads HF_HUB_OFFLINE by."""
+    return environ.get(variable, "").lower() in ("1", "true", "yes", "on")
 
 
 def _pins_file() -> Path:
@@ -169,17 +189,19 @@ def _pins() -> dict[str, dict[str, str | None]]:
 def _located(weights: Weights, folder: Path | None) -> tuple[Path, str | None]:
     """The file, downloaded if need be, and the revision of its repository."""
     file = local_file(weights, folder)
-    if file is None and weights.source.startswith(HUB) and not offline():
+    if file is None and not weights.source.startswith((HUB, "https://")):
+        raise WeightsError(f"There is no weight file {Path(weights.source) / weights.file}: give one that is there.")
+    if file is None and offline():
+        raise WeightsError(
+            f"The weights of {weights.name} are not on this machine, and this run is offline: connect once, put "
+            f"{own_name(weights)} into a folder and give it with --weights, or train from random weights with "
+            "--override pretrained=false."
+        )
+    if file is None and weights.source.startswith(HUB):
         file = _from_hub(weights)
-    elif file is None and weights.source.startswith("https://") and not offline():
+    elif file is None:
         known = WeightFile(weights.name, weights.file, weights.sha256 or "", "", "", weights.source)
         file = _download(known, CACHE.expanduser() / weights.file)
-    if file is None:
-        name = weights.name.replace(":", ".").replace("/", "_") + Path(weights.file).suffix
-        raise WeightsError(
-            f"The weights of {weights.name} are not on this machine, and this run is offline: connect once, put {name} "
-            "into a folder and give it with --weights, or train from random weights with --override pretrained=false."
-        )
     return file, file.parent.name if file.parent.parent.name == "snapshots" else None
 
 
@@ -199,17 +221,17 @@ def _in_hub_cache(weights: Weights) -> Path | None:
 def _from_hub(weights: Weights) -> Path:
     """Download a file of the hub into its cache: the safetensors file, or the older one where there is none."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import HTTPError, RemoteEntryNotFoundError  # the HTTPError of the hub's own client
 
-    repository, errors = weights.source.removeprefix(HUB), []
+    repository, absent = weights.source.removeprefix(HUB), []
     for name in filter(None, (weights.file, OLDER.get(weights.file))):
         try:
             return Path(hf_hub_download(repository, name, revision=weights.revision))
-        except EntryNotFoundError as error:
-            errors.append(error)
-        except Exception as error:  # of httpx, of the hub, of the disk
+        except RemoteEntryNotFoundError as error:  # the hub's answer; a file that it could not ask for is an OSError
+            absent.append(error)
+        except (HTTPError, OSError, ValueError, RuntimeError) as error:
             raise WeightsError(_unreachable(weights, error)) from error
-    raise WeightsError(_unreachable(weights, errors[0]))
+    raise WeightsError(_unreachable(weights, absent[0])) from absent[0]
 
 
 def _unreachable(weights: Weights, error: Exception) -> str:

@@ -12,7 +12,7 @@ from ml.models.architectures import BACKBONES, Backbone
 from ml.models.backbones import build
 from ml.models.card import Licence, NetworkCard, Weights
 from ml.models.cards import LOCAL, backbone_card, open_clip_card
-from ml.models.weights import WEIGHTS, WeightsError, find_published, local_file
+from ml.models.weights import WEIGHTS, WeightsError, find_published, known_file, local_file
 from ml.registry.proof import TOLERANCE, difference
 
 State = Literal["random", "missing", "present", "refused"]
@@ -58,7 +58,7 @@ def listed() -> dict[str, NetworkCard | Weights]:
         card = backbone_card(backbone)
         found.setdefault(card.weights.name if card.weights else card.architecture, card)
     for name, known in WEIGHTS.items():
-        found.setdefault(name, Weights(name, known.url or known.source, known.file, known.revision, known.sha256))
+        found.setdefault(name, known.as_weights)
     return found
 
 
@@ -89,7 +89,8 @@ def _state(name: str, card: NetworkCard | Weights, folder: Path | None, *, downl
     file = local_file(weights, folder)
     try:
         if file is None and not download:
-            command = WEIGHTS[name].command if name in WEIGHTS else None
+            known = known_file(weights)
+            command = known.command if known else None
             todo = f"`{command or f'eufcc check-weights {name}'}` gets it"
             return replace(described, size_mb=_expected_mb(card), state="missing", message=todo)
         file, seen = find_published(weights, folder)
@@ -107,23 +108,22 @@ def _state(name: str, card: NetworkCard | Weights, folder: Path | None, *, downl
 def _licence(card: NetworkCard | Weights) -> Licence | None:
     if isinstance(card, NetworkCard):
         return card.licence
-    known = WEIGHTS[card.name]
-    return Licence(known.licence, known.commercial_use, known.source)
+    return WEIGHTS[card.name].as_licence
 
 
 def _expected_mb(card: NetworkCard | Weights) -> float | None:
     """The size of the parameters in float32, from the architecture alone."""
     if isinstance(card, Weights) or card.architecture.startswith(LOCAL):
         return None
-    network = _architecture(card)
+    network = architecture(card, card.input.size)
     return sum(parameter.numel() for parameter in network.parameters()) * BYTES / 1e6
 
 
-def _architecture(card: NetworkCard) -> torch.nn.Module:
-    """The network without numbers in it."""
+def architecture(card: NetworkCard, size: int) -> torch.nn.Module:
+    """The network for pictures of `size`, on the device `meta`: with shapes, without numbers in them."""
     with torch.device("meta"):
         if card.library != "open_clip":
-            return build(replace(card, weights=None), None, card.input.size)[0]
+            return build(replace(card, weights=None), None, size)[0]
         from ml.models.clip import created  # open_clip takes a second
 
-        return created(card, card.input.size, device="meta")
+        return created(card, size, device="meta")

@@ -1,7 +1,8 @@
 """Proof of life of published weights: what our code makes of pictures against what the publisher's library makes.
 
-Nothing of ours decides the other side but the file itself: timm.create_model with timm.data.create_transform, or
-open_clip.create_model_and_transforms with open_clip.get_tokenizer.
+Nothing of ours decides the other side but the file itself, and for a file of weights.toml what is said there of its
+pictures: timm.create_model with timm.data.create_transform, or open_clip.create_model_and_transforms with
+open_clip.get_tokenizer.
 """
 
 import random
@@ -17,9 +18,9 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from ml.models.backbones import build
-from ml.models.card import NetworkCard
+from ml.models.card import NetworkCard, Weights
 from ml.models.cards import LOCAL
-from ml.models.weights import WEIGHTS, WeightsError, find_published, read_weights
+from ml.models.weights import WeightsError, find_published, known_file, read_weights
 from ml.training.device import on_device
 from ml.training.recipe import Recipe
 
@@ -40,7 +41,7 @@ def difference(card: NetworkCard, folder: Path | None = None) -> float:
         if card.library == "open_clip":
             ours, theirs = _our_logits(card, folder), _their_logits(card.weights.name, file)
         else:
-            ours, theirs = _our_features(card, folder), _their_features(card, file)
+            ours, theirs = _our_features(card, folder), _their_features(card, card.weights, file)
     return float((ours - theirs).abs().max())
 
 
@@ -82,11 +83,11 @@ def _our_logits(card: NetworkCard, folder: Path | None) -> Tensor:
     return logits if bias is None else logits + bias
 
 
-def _their_features(card: NetworkCard, file: Path) -> Tensor:
+def _their_features(card: NetworkCard, weights: Weights, file: Path) -> Tensor:
     import timm
 
-    known = WEIGHTS.get(card.weights.name) if card.weights else None
-    name = card.architecture if known or card.weights is None or Path(card.weights.name) == file else card.weights.name
+    known = known_file(weights)
+    name = card.architecture if known or Path(weights.name) == file else weights.name  # a file has no name in timm
     overlay = {"state_dict": read_weights(file)} | (dict(known.input) if known else {})
     model = timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **card.options)
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model), is_training=False)

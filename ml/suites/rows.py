@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve
 
+from ml.evaluation.ridge import fit_ridge
 from ml.suites.task import Scores, Task, principal_components
 
-PENALTIES = 10.0 ** np.arange(-4, 3)  # of the ridge, in units of the mean squared length of its inputs
 NEIGHBOURS = 10
 TEXT_WIDTH = 512  # hashed pieces of a label
 PIECES = (3, 4, 5)  # letters of a piece
@@ -23,33 +23,6 @@ class SuiteRow:
     scores: Callable[[Task], Scores]
     ranks_new: bool = False
     reference: bool = False  # it looks at no picture, or at the test itself
-
-
-def ridge_weights(inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Ridge regression with an intercept, which is the last row: float64 (dimensions + 1, targets).
-
-    The penalty is the one of PENALTIES with the least leave-one-out error, which is known in closed form from residuals
-    and leverages.
-    """
-    x, y = inputs.astype(np.float64), targets.astype(np.float64)
-    mean, level = x.mean(0), y.mean(0)
-    centred, n = x - mean, len(x)
-    values, axes = np.linalg.eigh(centred.T @ centred)
-    values = values.clip(0)
-    length = float(values.sum()) / n
-    real = values > 1e-9 * max(float(values.max()), 1e-300)
-    basis = centred @ axes[:, real] / np.sqrt(values[real])
-    projected = basis.T @ (y - level)
-
-    def error(penalty: float) -> float:
-        shrink = values[real] / (values[real] + penalty * length)
-        leverage = basis**2 @ shrink + 1 / n
-        residuals = y - level - basis @ (shrink[:, None] * projected)
-        return float(((residuals / np.maximum(1 - leverage, 1e-6)[:, None]) ** 2).sum())
-
-    penalty = min(PENALTIES, key=error) * length
-    weights = axes[:, real] @ (projected * (np.sqrt(values[real]) / (values[real] + penalty))[:, None])
-    return np.vstack([weights, level - mean @ weights])
 
 
 def of_facets(task: Task, score: Callable[[np.ndarray, np.ndarray, np.ndarray, str], np.ndarray]) -> Scores:
@@ -67,7 +40,7 @@ def of_facets(task: Task, score: Callable[[np.ndarray, np.ndarray, np.ndarray, s
 
 def ridge(task: Task) -> Scores:
     """A linear probe in closed form."""
-    return of_facets(task, lambda x, y, test, _: _linear(test, ridge_weights(x, y)))
+    return of_facets(task, lambda x, y, test, _: fit_ridge(x, y).predict(test))
 
 
 def nearest(task: Task) -> Scores:
@@ -106,7 +79,7 @@ def _by_description(task: Task, descriptions: Mapping[str, np.ndarray]) -> Score
         of_tags = descriptions[facet].astype(np.float64)
         seen = y.any(0)
         known = of_tags[seen]
-        weights = ridge_weights(x, y[:, seen])[:-1]
+        weights = fit_ridge(x, y[:, seen]).weights
         small = known @ known.T + np.eye(len(known))
         return test @ (weights @ solve(small, known, assume_a="pos")) @ of_tags.T + 1e-6 * y.mean(0)
 
@@ -167,8 +140,8 @@ def ceiling(task: Task) -> Scores:
         for number in range(CEILING_FOLDS):
             inside = (fold != number) & truth.any(1)
             if inside.any():
-                weights = ridge_weights(vectors[inside], truth[inside])
-                scores[facet][fold == number] = _linear(vectors[fold == number], weights)
+                fitted = fit_ridge(vectors[inside], truth[inside])
+                scores[facet][fold == number] = fitted.predict(vectors[fold == number])
     return scores
 
 
@@ -198,10 +171,6 @@ ROWS: dict[str, SuiteRow] = {
     "constant": SuiteRow(constant, ranks_new=True, reference=True),
     "ceiling": SuiteRow(ceiling, ranks_new=True, reference=True),
 }
-
-
-def _linear(inputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return inputs @ weights[:-1] + weights[-1]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

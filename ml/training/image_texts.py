@@ -30,10 +30,10 @@ class ImageTexts(Images):
         seed: int,
         recipe: Recipe,
         prompt: Prompt,
-        text_input: TextInput | None = None,
+        text_input: TextInput,
     ) -> None:
         super().__init__(split, tag_list, view, seed)
-        self.prompt, self.text_input = prompt, text_input or recipe.text
+        self.prompt, self.text_input = prompt, text_input
         self.samples = self._samples(recipe.instances)  # image, facet (-1: drawn), tag (-1: drawn)
 
     def __len__(self) -> int:

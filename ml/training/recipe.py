@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ml.dataset.transforms import View
 from ml.models.architectures import BACKBONES, CONVNEXT_BASE, Backbone
-from ml.models.card import NetworkCard, TextInput
+from ml.models.card import NetworkCard
 from ml.models.prompts import CLIP_TEXT_TOWER, TextTower
 
 
@@ -89,11 +89,6 @@ class Recipe:
     def training_view(self) -> View:
         """How images are augmented in training."""
         return self.card.input.training((self.crop_scale_min, 1.0), self.size)
-
-    @property
-    def text(self) -> TextInput:
-        """How the text tower reads: as its publisher says, or CLIP's tokens for one that begins at random."""
-        return self.card.text or TextInput("clip", self.text_tower.context)
 
     def override(self, assignments: Mapping[str, str]) -> "Recipe":
         """The recipe with some values given as text, as on the command line. Raises BaselineError."""

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from pipeline.files import sha256_of, whole_file
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.items import microseconds, row_of_item
-from pipeline.harvest.store import Generation, collections_in, read_items
+from pipeline.harvest.store import MAX_BODY_BYTES, Generation, collections_in, read_items
 from pipeline.settings import HarvestSettings
 from pipeline.tables import RECORDS
 from pipeline.texts import REPLACEMENT
@@ -60,24 +60,31 @@ def write_records(
     *,
     collections: Sequence[str] | None = None,
     left_out: set[str] | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> str:
     """Write the same rows to a Parquet file without holding them all in memory; returns its sha256.
 
     Items whose id came damaged are no records; their ids are added to `left_out`.
     """
     with whole_file(file) as temporary, pq.ParquetWriter(temporary, RECORDS.schema, compression="zstd") as writer:
-        for table in _tables(folder, settings or HarvestSettings(), collections, left_out):
+        for table in _tables(folder, settings or HarvestSettings(), collections, left_out, max_body_bytes):
             writer.write_table(table)
     return sha256_of(file)
 
 
 def _tables(
-    folder: Path, settings: HarvestSettings, collections: Sequence[str] | None, left_out: set[str] | None = None
+    folder: Path,
+    settings: HarvestSettings,
+    collections: Sequence[str] | None,
+    left_out: set[str] | None = None,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Iterator[pa.Table]:
     """The table in sorted pieces, in order; at least one."""
+    ids = set[str]() if left_out is None else left_out
     harvests = _complete_harvests(folder, collections)
+    found = (row for harvest in harvests for row in _rows(harvest, ids, max_body_bytes))
     with tempfile.TemporaryDirectory(prefix="records-") as place:
-        runs = [_write_run(rows, Path(place) / f"{n:06d}") for n, rows in enumerate(_runs(harvests, left_out))]
+        runs = [_write_run(rows, Path(place) / f"{n:06d}") for n, rows in enumerate(_pieces(found, ROWS_PER_RUN))]
         merged = heapq.merge(*(_read_run(run) for run in runs), key=_order)
         rows = _within_caps(_one_a_record(merged), settings)
         empty = True
@@ -109,13 +116,7 @@ def _complete_harvests(folder: Path, collections: Sequence[str] | None) -> list[
     return complete
 
 
-def _runs(harvests: Iterable[Generation], left_out: set[str] | None) -> Iterator[list[dict[str, Any]]]:
-    """The rows of all pages in lists of a size that can be sorted in memory."""
-    ids = set[str]() if left_out is None else left_out
-    return _pieces((row for harvest in harvests for row in _rows(harvest, ids)), ROWS_PER_RUN)
-
-
-def _rows(harvest: Generation, left_out: set[str]) -> Iterator[dict[str, Any]]:
+def _rows(harvest: Generation, left_out: set[str], max_body_bytes: int) -> Iterator[dict[str, Any]]:
     origin = {
         "collection": harvest.collection,
         "generation": int(harvest.folder.name.partition("-")[0]),
@@ -124,7 +125,7 @@ def _rows(harvest: Generation, left_out: set[str]) -> Iterator[dict[str, Any]]:
     }
     for page in harvest.pages():
         try:
-            items = read_items(page)
+            items = read_items(page, max_body_bytes)
         except (OSError, ValueError) as error:
             raise HarvestError(
                 f"The page {page} cannot be read ({error}): remove the folder of its collection and harvest it again."

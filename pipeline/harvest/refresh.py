@@ -67,7 +67,8 @@ def _listed(
             listings = [harvest for harvest in harvests if harvest.kind == "ids"]
             walk_generation(client, harvests[0].collection, place, settings, "ids", listings[0] if listings else None)
             listing = next(harvest for harvest in generations(place) if harvest.kind == "ids")
-            ids.update(record_id for page in listing.pages() for record_id in read_head(page).ids)
+            most = client.http.settings.max_body_bytes
+            ids.update(record_id for page in listing.pages() for record_id in read_head(page, most).ids)
             moments.append(datetime.fromisoformat(listing.as_of))
             shutil.rmtree(listing.folder)
     if not moments:

@@ -17,7 +17,7 @@ from pipeline.texts import loads
 MANIFEST = "manifest.json"
 _IN_MANIFEST = {"chunks": "parts"}
 COMPRESSION = 6
-LARGEST_PAGE = 2 * HttpSettings().max_body_bytes  # bytes: its first line repeats no more than the ids of the second
+MAX_BODY_BYTES = HttpSettings().max_body_bytes  # where a project's settings are not at hand
 
 
 @dataclass(frozen=True)
@@ -131,28 +131,33 @@ def write_page(folder: Path, number: int, page: Page, cursor: str, next_cursor: 
     temporary.replace(folder / name)
 
 
-def read_head(file: Path) -> Head:
-    """The first line of a page. Raises ValueError when the file is damaged."""
-    with gunzipped(file, LARGEST_PAGE) as source:
+def read_head(file: Path, max_body_bytes: int = MAX_BODY_BYTES) -> Head:
+    """The first line of a page. Raises ValueError when the file is damaged, or too long for such a body."""
+    with gunzipped(file, _longest(max_body_bytes)) as source:
         content = json.loads(source.readline())
     return Head(**{**content, "ids": tuple(content["ids"])})
 
 
-def read_items(file: Path) -> list[dict[str, Any]]:
-    """The items of a page. Raises ValueError when the file is damaged."""
-    with gunzipped(file, LARGEST_PAGE) as source:
+def read_items(file: Path, max_body_bytes: int = MAX_BODY_BYTES) -> list[dict[str, Any]]:
+    """The items of a page. Raises ValueError when the file is damaged, or too long for such a body."""
+    with gunzipped(file, _longest(max_body_bytes)) as source:
         source.readline()
         return loads(source.read()).get("items") or []
 
 
-def unbroken(files: Sequence[Path]) -> list[Head]:
+def _longest(max_body_bytes: int) -> int:
+    """The bytes of the longest page: its first line repeats no more than the ids of the body."""
+    return 2 * max_body_bytes
+
+
+def unbroken(files: Sequence[Path], max_body_bytes: int = MAX_BODY_BYTES) -> list[Head]:
     """The heads of the leading pages that are undamaged and whose cursors follow each other."""
     heads: list[Head] = []
     cursor: str | None = FIRST_CURSOR
     for file in files:
         try:
-            read_items(file)  # to its end, where gzip's checksum is
-            head = read_head(file)
+            read_items(file, max_body_bytes)  # to its end, where gzip's checksum is
+            head = read_head(file, max_body_bytes)
         except (OSError, ValueError, TypeError, KeyError):
             break
         if head.cursor != cursor:

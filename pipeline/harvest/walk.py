@@ -60,7 +60,7 @@ class Walk:
 
     def _resume(self) -> None:
         files = page_files(self._folder)
-        heads = unbroken(files)
+        heads = unbroken(files, self._client.http.settings.max_body_bytes)
         remove_pages(files[len(heads) :])
         self._pages = len(heads)
         self._cursor = heads[-1].next_cursor if heads else FIRST_CURSOR

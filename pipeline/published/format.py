@@ -177,13 +177,8 @@ def published_tags(published: Published) -> pl.DataFrame:
     )
 
 
-def published_vocabulary(published: Published) -> pl.DataFrame:
-    """One row per facet and full path: facet, path, label, depth, outside (a leading `*`), n_rows."""
-    return vocabulary_of(published_tags(published))
-
-
 def vocabulary_of(tags: pl.DataFrame) -> pl.DataFrame:
-    """`published_vocabulary` of what `published_tags` gave: for many rows the tags are made only once."""
+    """One row per facet and full path of these tags: facet, path, label, depth, outside (a leading `*`), n_rows."""
     return (
         tags.group_by("facet", "path")
         .agg(n_rows=pl.len().cast(pl.Int64))

@@ -1,12 +1,13 @@
 """The published tags and splits of those rows whose picture could be had."""
 
-from fractions import Fraction
+from typing import Any
 
 import polars as pl
 
 from pipeline import DATASET_SPLITS
 from pipeline.published.tables import PublishedTables
 from pipeline.settings import SplitSettings
+from pipeline.splits.tag_bounds import EARLIER_SPLITS, bounds_of_tag
 from pipeline.tables import SPLIT_TABLE, SPLIT_TAGS
 
 
@@ -57,13 +58,11 @@ def count_tags(
     return SPLIT_TAGS.frame([row | _bounds(row, settings) for row in counted.to_dicts()])
 
 
-def _bounds(row: dict[str, int], settings: SplitSettings) -> dict[str, object]:
+def _bounds(row: dict[str, Any], settings: SplitSettings) -> dict[str, object]:
     """The bounds that our own splits would have to keep, and which of them the published ones do not."""
     n_left = row["train"] + row["validation"] + row["inner_test"]
-    share = Fraction(str(settings.max_tag_share))
-    maximum = n_left * share.numerator // share.denominator
-    minimum = min(settings.min_test_images[str(row["facet"])], maximum)
+    minimum, maximum = bounds_of_tag(row["facet"], n_left, settings)
     outside = not minimum <= row["inner_test"] <= maximum or row["train"] == 0
-    problem = "the earlier splits, which are the published ones, are kept" if outside else None
+    problem = f"{EARLIER_SPLITS}, which are the published ones, are kept" if outside else None
     bounds = {"n_left": n_left, "minimum": minimum, "maximum": maximum}
     return {**bounds, "scored": row["train"] > 0, "problem": problem}

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline import FACETS
-from pipeline.foreign_parquet import TableError, checked_batches
+from pipeline.foreign_parquet import TableError, checked_batches, read_schema
 from pipeline.limits import LIMITS, LimitSettings
 from pipeline.release.folder import DatasetError
 
@@ -58,7 +57,7 @@ def _read(folder: Path, limits: LimitSettings) -> pl.DataFrame:
     files = sorted((folder / "data").glob("*.parquet"))
     if not files:
         raise DatasetError(f"{folder} is no release: it has no data/*.parquet.")
-    names = pq.read_schema(files[0]).names
+    names = _schema(files[0]).names
     tag_columns = _tag_columns([facet for facet in FACETS if facet in names])
     columns = ["record_id", "view", "image_id", *METADATA, *tag_columns]
     parts = []
@@ -73,6 +72,14 @@ def _read(folder: Path, limits: LimitSettings) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def _schema(file: Path) -> pa.Schema:
+    """The columns of one file. Raises DatasetError for what is no Parquet file."""
+    try:
+        return read_schema(file)
+    except TableError as error:
+        raise DatasetError(f"{file} cannot be compared: {error}.") from error
+
+
 def _columns_of(file: Path, columns: list[str], most_rows: int, limits: LimitSettings) -> pl.DataFrame:
     """These columns of one file. Raises DatasetError for more than the limits allow."""
     sizes = {"bytes_per_row": limits.text_bytes * len(columns), "values_per_row": limits.values_per_row}
@@ -80,7 +87,7 @@ def _columns_of(file: Path, columns: list[str], most_rows: int, limits: LimitSet
         batches = list(checked_batches(file, columns, most_rows=most_rows, longest_text=limits.text_bytes, **sizes))
     except TableError as error:
         raise DatasetError(f"{file} cannot be compared: {error}.") from error
-    schema = pq.read_schema(file)
+    schema = _schema(file)
     empty = pa.schema([schema.field(name) for name in columns]).empty_table()
     return pl.DataFrame(pa.Table.from_batches(batches) if batches else empty)
 

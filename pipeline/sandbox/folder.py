@@ -21,6 +21,7 @@ from pipeline.vocabulary.identifiers import aat_id
 RECORD_ID = re.compile(r"/[^/\s]+/[^/\s]+")
 ENTITY_URI = re.compile(r"https?://data\.europeana\.eu/concept/(?:base/)?(\d+)")
 IDS_PER_QUERY = 500
+MAX_THESAURUS_BYTES = VocabularySettings().max_dump_bytes  # of one file, after decompression
 # The fields of an item that hold lists of texts, and those that hold one text.
 LISTS = (
     *("title", "dataProvider", "provider", "rights", "country", "language", "year", "edmDatasetName", "edmConcept"),
@@ -228,9 +229,11 @@ def _thesaurus(folder: Path) -> pyoxigraph.Store:
     for file in sorted([*folder.glob("*.nt.gz"), *folder.glob("*.nt")]):
         try:
             coding = "gzip" if file.suffix == ".gz" else "identity"
-            with CappedReader(file.open("rb"), VocabularySettings().max_dump_bytes, coding) as triples:
+            with CappedReader(file.open("rb"), MAX_THESAURUS_BYTES, coding) as triples:
                 store.bulk_load(cast(IO[bytes], triples), format=pyoxigraph.RdfFormat.N_TRIPLES)
-        except (SyntaxError, OSError, EncodingError, TooLong, MemoryError) as error:
+        except TooLong as error:
+            raise MuseumError(f"{file} is not read: it has {error}; cut or remove this file.") from error
+        except (SyntaxError, OSError, EncodingError, MemoryError) as error:
             raise MuseumError(f"{file} is not N-Triples: {error}; correct or remove this file.") from error
     return store
 

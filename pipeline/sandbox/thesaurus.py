@@ -7,6 +7,7 @@ import sys
 import threading
 import weakref
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, cast
 from urllib.parse import parse_qs
@@ -16,17 +17,23 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pipeline.limits import LIMITS, LimitSettings
-
 ROOT = Path(__file__).parents[2]
 MAX_QUERY = 1_000_000
+
+
+@dataclass(frozen=True)
+class SparqlLimits:
+    """What a query may take. The museum is served without a project's settings, so these are none."""
+
+    seconds: float = 30.0  # ours take less than one
+    memory_mb: int = 4_096  # of its evaluation, with the thesaurus
 
 
 class SparqlApi:
     """Answers queries over a thesaurus; a process of its own evaluates them, one at a time, within the limits."""
 
-    def __init__(self, thesaurus: pyoxigraph.Store, limits: LimitSettings = LIMITS) -> None:
-        self.thesaurus, self.limits = thesaurus, limits
+    def __init__(self, thesaurus: pyoxigraph.Store, limits: SparqlLimits | None = None) -> None:
+        self.thesaurus, self.limits = thesaurus, limits or SparqlLimits()
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None  # started when it is needed
 
@@ -45,9 +52,12 @@ class SparqlApi:
 
     def _answer(self, text: str, accept: str) -> Response:
         with self._turn:
+            new = self._process is None
             process = self._process = self._process or self._started()
             questions, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
             try:
+                if new:
+                    self._send_thesaurus(questions)
                 questions.write(json.dumps({"text": text, "accept": accept}).encode() + b"\n")
                 questions.flush()
                 head = json.loads(answers.readline())
@@ -56,24 +66,24 @@ class SparqlApi:
                 self._process = None
                 ended = _end(process)
         if ended == -signal.SIGALRM:
-            what = f"it took more than {self.limits.sparql_s:g} s"
+            what = f"it took more than {self.limits.seconds:g} s"
         else:
-            what = f"it took more than {self.limits.sparql_memory_mb} MB, or broke the evaluation (exit code {ended})"
+            what = f"it took more than {self.limits.memory_mb} MB, or broke the evaluation (exit code {ended})"
         return Response(f"QUERY NOT ANSWERED: {what}", 503, media_type="text/plain")
 
     def _started(self) -> subprocess.Popen[bytes]:
-        triples = (
-            self.thesaurus.dump(format=pyoxigraph.RdfFormat.N_TRIPLES, from_graph=pyoxigraph.DefaultGraph()) or b""
-        )
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.sandbox.sparql_worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT,
         )  # fmt: skip
         weakref.finalize(self, _stop, process)
-        limits = {"seconds": self.limits.sparql_s, "memory_mb": self.limits.sparql_memory_mb}
-        questions = cast(IO[bytes], process.stdin)
-        questions.write(json.dumps({**limits, "size": len(triples)}).encode() + b"\n" + triples)
         return process
+
+    def _send_thesaurus(self, questions: IO[bytes]) -> None:
+        triples = (
+            self.thesaurus.dump(format=pyoxigraph.RdfFormat.N_TRIPLES, from_graph=pyoxigraph.DefaultGraph()) or b""
+        )
+        questions.write(json.dumps({**asdict(self.limits), "size": len(triples)}).encode() + b"\n" + triples)
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 import polars as pl
@@ -12,6 +11,7 @@ from pipeline.settings import SplitSettings
 from pipeline.splits.group_sampling import Bounds, TagMatrix, reachable, sample_groups
 from pipeline.splits.placement import place_images
 from pipeline.splits.provider_features import seeded_order
+from pipeline.splits.tag_bounds import EARLIER_SPLITS, bounds_of_tag, exact
 from pipeline.tables import SPLIT_TABLE, SPLIT_TAGS
 
 REASONS = {
@@ -76,8 +76,8 @@ def wanted_sizes(placed: pl.DataFrame, settings: SplitSettings) -> dict[str, int
 
 
 def _part(share: float, n: int) -> int:
-    """`share` of n, rounded down. The share counts as its decimal digits say, so 0.33 of 100 is 33 on every machine."""
-    return int(Fraction(str(share)) * n)
+    """`share` of n, rounded down."""
+    return int(exact(share) * n)
 
 
 def group_units(inner: pl.DataFrame, seed: int) -> pl.DataFrame:
@@ -146,10 +146,9 @@ def sample_inner(
     and leaves training its share of every tag (1 - 2 · max_tag_share).
     """
     n_left = matrix.images_per_tag()
-    most = Fraction(str(settings.max_tag_share))
-    upper = n_left * most.numerator // most.denominator
-    minimums = np.array([settings.min_test_images[facet] for facet in facets], dtype=np.int64)
-    lower = np.minimum(minimums, upper)
+    bounds_of_tags = [bounds_of_tag(facet, n, settings) for facet, n in zip(facets, n_left.tolist(), strict=True)]
+    lower = np.array([minimum for minimum, _ in bounds_of_tags], dtype=np.int64)
+    upper = np.array([maximum for _, maximum in bounds_of_tags], dtype=np.int64)
     held = np.array([split or "" for split in earlier], dtype=object)
 
     def sampled(
@@ -167,9 +166,10 @@ def sample_inner(
 
     free = held == ""
     test, in_test, test_reachable = sampled("inner_test", lower, upper, free)
+    most = exact(settings.max_tag_share)
     for_training = -(-n_left * (most.denominator - 2 * most.numerator) // most.denominator)
     validation_upper = np.clip(np.minimum(upper, n_left - in_test - for_training), 0, None)
-    validation_lower = np.minimum(minimums, validation_upper)
+    validation_lower = np.minimum(lower, validation_upper)
     validation, _, validation_reachable = sampled("validation", validation_lower, validation_upper, free & ~test)
     splits = np.where(test, "inner_test", np.where(validation, "validation", "train")).tolist()
     return Sampled(splits, n_left, lower, upper, validation_lower, test_reachable, validation_reachable)
@@ -206,12 +206,12 @@ def _problem(tag: int, row: dict[str, int], sampled: Sampled) -> str | None:
     if row["inner_test"] < row["minimum"]:
         return _unmet("inner test", row["inner_test"], row["minimum"], sampled.test_reachable[tag])
     if row["inner_test"] > row["maximum"]:
-        return f"the earlier splits hold {row['inner_test']} inner test images, the maximum is {row['maximum']} now"
+        return f"{EARLIER_SPLITS} hold {row['inner_test']} inner test images, the maximum is {row['maximum']} now"
     least = int(sampled.validation_lower[tag])
     if row["validation"] < least:
         return _unmet("validation", row["validation"], least, sampled.validation_reachable[tag])
     if row["train"] == 0:
-        return "the earlier splits leave it no image for training"
+        return f"{EARLIER_SPLITS} leave it no image for training"
     return None
 
 

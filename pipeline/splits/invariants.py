@@ -1,12 +1,12 @@
 """What must hold for the splits: every function recounts it from the tables and returns a sentence per violation."""
 
-from fractions import Fraction
 from typing import Any
 
 import polars as pl
 
 from pipeline import DATASET_SPLITS, SPLITS
 from pipeline.settings import CurationSettings, SplitSettings
+from pipeline.splits.tag_bounds import EARLIER_SPLITS, bounds_of_tag
 
 MAX_NAMED = 5  # records that a sentence names
 
@@ -115,17 +115,15 @@ def tags_out_of_bounds(
 
 def _wrong_of_tag(row: dict[str, Any], in_split: dict[str, int], settings: SplitSettings) -> str | None:
     """What is wrong with a row of split_tags, given its images in every split as recounted; the end of a sentence."""
-    most = Fraction(str(settings.max_tag_share))
     n_train, n_test = in_split["train"], in_split["inner_test"]
     n_left = n_train + in_split["validation"] + n_test
-    maximum = n_left * most.numerator // most.denominator
-    minimum = min(settings.min_test_images[row["facet"]], maximum)
+    minimum, maximum = bounds_of_tag(row["facet"], n_left, settings)
     for column, value in {**in_split, "n_left": n_left, "minimum": minimum, "maximum": maximum}.items():
         if row[column] != value:
             return f": {column} is {row[column]} in split_tags, but {value} as counted."
     if row["scored"] != (n_train > 0):
         return f": scored is {row['scored']}, with {n_train} training images."
-    if n_test > maximum and "earlier splits" not in (row["problem"] or ""):
+    if n_test > maximum and EARLIER_SPLITS not in (row["problem"] or ""):
         return f": {n_test} inner test images are more than {maximum}."
     if row["problem"] is None and n_test < minimum:
         return f": {n_test} inner test images are fewer than {minimum}."

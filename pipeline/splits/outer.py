@@ -12,6 +12,7 @@ from pipeline.settings import SplitSettings
 from pipeline.splits import frechet
 from pipeline.splits.provider_features import (
     DIVERSITY_FACET,
+    chosen_extractor,
     extractors_of,
     feature_matrix,
     provider_images,
@@ -42,7 +43,7 @@ def provider_distances(
         return PROVIDER_DISTANCES.empty()
     providers = mark_eligible(provider_sizes(rows, record_tags), settings)
     names = extractors_of(features)
-    deciding = settings.outer_extractor if settings.outer_extractor in names else names[0]
+    deciding = chosen_extractor(names, settings.outer_extractor)
     kept = [] if settings.reselect else chosen_before(previous)
     chosen: list[str] | None = None
     tables = []

@@ -1,7 +1,7 @@
 """The images of every provider, the diversity of their tags, and their feature vectors as one matrix."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,11 @@ def extractors_of(features: Path | pl.DataFrame) -> list[str]:
         pq.read_table(shard, columns=["extractor"])["extractor"].unique().to_pylist() for shard in _shards(features)
     )
     return sorted({name for shard in names for name in shard})
+
+
+def chosen_extractor(names: Sequence[str], wanted: str | None) -> str:
+    """Of the extractors that have features, as `extractors_of` lists them, the wanted one, else the first by name."""
+    return next((name for name in names if name == wanted), names[0])
 
 
 def feature_matrix(features: Path | pl.DataFrame, extractor: str, image_ids: pl.Series) -> np.ndarray:

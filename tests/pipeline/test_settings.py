@@ -33,6 +33,10 @@ def test_a_variable_wins_over_the_file(tmp_path: Path):
         ({"EUFCC__PROFILE__NAME": "x"}, "there is no section `profile`"),
         ({"EUFCC__SPLITS__SEEED": "1"}, "The setting splits.seeed cannot be used: Extra inputs are not permitted"),
         ({"EUFCC__SPLITS__SEED": "many"}, "The setting splits.seed cannot be used"),
+        (
+            {"EUFCC__IMAGES__NEAR_DUPLICATE_CANDIDATES": "0"},
+            "The setting images.near_duplicate_candidates cannot be used: Input should be greater than or equal to 1",
+        ),
         ({"EUFCC_SETTINGS": "nowhere.toml"}, "EUFCC_SETTINGS is nowhere.toml, which cannot be read"),
         ({"WEIGHTS": "nowhere"}, "WEIGHTS is nowhere, but there is no such folder"),
     ],

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from ml.assistant.people import Person, Role
 from ml.assistant.service import AssistantService
 from ml.assistant.vocabulary import Term
 
@@ -22,6 +23,28 @@ def service_of(request: Request) -> AssistantService:
 
 
 ServiceDep = Annotated[AssistantService, Depends(service_of)]
+
+
+def person_of(request: Request) -> Person:
+    """Who sent the request, as the middleware found."""
+    return request.state.person
+
+
+PersonDep = Annotated[Person, Depends(person_of)]
+
+
+def signed(person: Person, who: str | None) -> str:
+    """The name that a decision carries: that of the token, otherwise the typed one. Raises Refused (422)."""
+    name = person.name or who
+    if not name:
+        raise Refused(422, "invalid", "who: Say who you are.")
+    return name
+
+
+def require(person: Person, role: Role) -> None:
+    """Raise Refused (403) for a person without the rights of this role."""
+    if not person.may(role):
+        raise Refused(403, "not_your_role", f"This needs the role of {role}; yours is {person.role}.")
 
 
 def term_of(service: AssistantService, tag_id: str) -> Term:

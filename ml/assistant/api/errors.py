@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ml.assistant import api_schemas
 from ml.assistant.api.common import Refused
-from ml.assistant.refusals import BUSY
+from ml.assistant.refusals import BUSY, STORE_AWAY
 from ml.assistant.remote_images import NotFetched
 from ml.assistant.service import Busy, UnknownModel
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
@@ -57,8 +57,7 @@ def _unusable_model(_: Request, error: ModelError) -> JSONResponse:
 
 def _store_away(_: Request, error: OperationalError) -> JSONResponse:
     log.error("%s", error.orig)
-    message = "The database does not answer; nothing was saved. Try again in a moment."
-    return _answer(503, "store_away", message, {"retry-after": "5"})
+    return as_response(STORE_AWAY, {"retry-after": "5"})
 
 
 def _busy(request: Request, error: Busy) -> Response:

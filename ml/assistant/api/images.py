@@ -10,11 +10,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from ml.assistant import api_schemas
-from ml.assistant.api.common import Refused, ServiceDep, body_of, term_of
+from ml.assistant.api.common import PersonDep, Refused, ServiceDep, body_of, signed, term_of
 from ml.assistant.api_schemas import ImageId, Text, Who
+from ml.assistant.people import Person
 from ml.assistant.refusals import BUSY
 from ml.assistant.remote_images import NotFetched, RemoteImage
 from ml.assistant.service import READING_OTHERS, AssistantService, Busy, Shown
+from ml.assistant.store import Act
 from pipeline.images.verify import Rejected
 
 router = APIRouter(prefix="/api", tags=["images"])
@@ -59,36 +61,39 @@ def queue(
 async def upload(
     request: Request,
     service: ServiceDep,
-    who: Annotated[Who, Query()],
+    person: PersonDep,
+    who: Annotated[Who | None, Query()] = None,
     title: Annotated[Text, Query()] = "",
     batch: Annotated[Text, Query(max_length=64)] = "",
 ) -> dict[str, Any]:
     """Add the image in the body to the queue. The same bytes are added once."""
-    row = await service.add(await body_of(request), title=title, batch=batch or None, added_by=who)
+    name = signed(person, who)
+    row = await service.add(await body_of(request), title=title, batch=batch or None, added_by=name)
     return {"image": api_schemas.image(row)}
 
 
 @router.post("/images/dataset", status_code=201)
-def add_from_dataset(body: api_schemas.DatasetBody, service: ServiceDep) -> dict[str, Any]:
+def add_from_dataset(body: api_schemas.DatasetBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Add images of the dataset to the queue. Decisions on them can be used in the next training."""
     if service.dataset is None:
         raise Refused(404, "no_dataset", "The assistant was started without a dataset.")
     if body.count > service.limits.most_from_dataset:
         raise Refused(413, "too_many", f"At most {service.limits.most_from_dataset} images at once.")
-    rows = service.add_from_dataset(body.split, body.count, body.who)
+    rows = service.add_from_dataset(body.split, body.count, signed(person, body.who))
     return {"images": [api_schemas.image(row) for row in rows]}
 
 
 @router.post("/images/address", status_code=201)
-async def add_from_address(body: api_schemas.AddressBody, service: ServiceDep) -> dict[str, Any]:
+async def add_from_address(body: api_schemas.AddressBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Add the images of a IIIF manifest or a Europeana record to the queue. No other call asks another server.
 
     `problems` lists the images that could not be added.
     """
     if service.remote_images is None:
         raise Refused(403, "not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
+    who = signed(person, body.who)
     with service.reading_an_address():
-        rows, problems = await _added(service, await service.remote_images.find(body.address.strip()), body.who)
+        rows, problems = await _added(service, await service.remote_images.find(body.address.strip()), who)
     if not rows:
         errors = [each["error"] for each in problems if each["error"] != BUSY.code]
         if not errors:
@@ -162,24 +167,29 @@ async def _suggestions(
 
 
 @router.post("/images/{image_id}/decisions")
-def decide(image_id: ImageId, body: api_schemas.DecisionBody, service: ServiceDep) -> dict[str, Any]:
+def decide(image_id: ImageId, body: api_schemas.DecisionBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Accept or reject a tag, or withdraw the decision on it. The answer comes after the commit."""
     term_of(service, body.tag_id)
-    after = service.store.decide(image_id, body.tag_id, body.action, body.act(), service.vocabulary)
+    after = service.store.decide(image_id, body.tag_id, body.action, _act(body, person), service.vocabulary)
     return {"annotation": api_schemas.annotation(service.vocabulary, after)}
 
 
 @router.post("/images/{image_id}/undo")
-def undo(image_id: ImageId, body: api_schemas.ActBody, service: ServiceDep) -> dict[str, Any]:
+def undo(image_id: ImageId, body: api_schemas.ActBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Take back the latest step on the image."""
-    return {"annotation": api_schemas.annotation(service.vocabulary, service.store.undo(image_id, body.act()))}
+    after = service.store.undo(image_id, _act(body, person))
+    return {"annotation": api_schemas.annotation(service.vocabulary, after)}
 
 
 @router.post("/images/{image_id}/state")
-def move(image_id: ImageId, body: api_schemas.StateBody, service: ServiceDep) -> dict[str, Any]:
+def move(image_id: ImageId, body: api_schemas.StateBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Mark the image as done, skip it, or reopen it."""
-    after = service.store.move(image_id, body.kind, body.act())
+    after = service.store.move(image_id, body.kind, _act(body, person))
     return {"annotation": api_schemas.annotation(service.vocabulary, after), "progress": service.store.progress()}
+
+
+def _act(body: api_schemas.ActBody, person: Person) -> Act:
+    return body.act(signed(person, body.who))
 
 
 @router.get("/images/{image_id}/log")

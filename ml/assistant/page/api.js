@@ -42,7 +42,7 @@ async function once(method, address, headers, body) {
   try {
     content = await answer.json();
   } catch {
-    if (answer.ok) throw new ApiError(answer.status, { error: "unreachable", message: "" });
+    if (answer.ok && answer.status !== 204) throw new ApiError(answer.status, { error: "unreachable", message: "" });
   }
   if (!answer.ok) throw new ApiError(answer.status, content, Number(answer.headers.get("retry-after")));
   return content;
@@ -52,6 +52,7 @@ const query = (values) => new URLSearchParams(Object.entries(values).filter(([, 
 
 export const api = {
   about: () => ask("GET", "/api/about"),
+  signOut: () => ask("POST", "/sign-out"),
   status: () => ask("GET", "/api/status"),
   queue: (offset = 0, limit = 200) => ask("GET", `/api/queue?${query({ offset, limit })}`),
   firstOpen: () => ask("GET", "/api/queue?state=open&limit=1"),

@@ -2,6 +2,7 @@
 import { $, h } from "./dom.js";
 import { LANGUAGES, currentLanguage, nameOfLanguage, t, translatePage, useLanguage, whole } from "./i18n.js";
 import { suggestionsNote } from "./images.js";
+import { renderPerson } from "./person.js";
 import { renderQueue, takeProgress } from "./queue.js";
 import { note, renderActs, renderChosen, renderStage } from "./stage.js";
 import { facets, remember, remembered, state } from "./state.js";
@@ -32,6 +33,7 @@ export function translate(search) {
   $("coverage").textContent = t("coverage", { n: whole(state.about.labelled[language]), all: whole(state.about.tags), language: nameOfLanguage(language) });
   $("who").placeholder = t("anonymous");
   $("drop-hint").textContent = t("drop_hint", { mb: Math.floor(state.about.max_upload_bytes / 1e6) });
+  renderPerson();
   renderTheme();
   renderKeys();
   renderModels();

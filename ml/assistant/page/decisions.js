@@ -3,6 +3,7 @@ import { reasonOf } from "./adding.js";
 import { api } from "./api.js";
 import { $ } from "./dom.js";
 import { labelOf, t } from "./i18n.js";
+import { NOT_SIGNED_IN, signInAgain } from "./person.js";
 import { renderQueue, takeProgress } from "./queue.js";
 import { notice, renderActs, renderChosen, say } from "./stage.js";
 import { state, verdictOf, who } from "./state.js";
@@ -36,11 +37,14 @@ async function attempt(request, saidWhenDone, restart) {
     say(saidWhenDone(answer.annotation));
   } catch (error) {
     $("saved").textContent = "";
+    const again = [t("try_again"), () => attempt(request, saidWhenDone, restart)]; // with the same key, so that it counts once
     if (error.code === "conflict") {
       takeAnnotation(error.body.annotation);
       notice(conflictText(error.body), [[t("do_it_anyway"), restart]]);
     } else if (["unreachable", "store_away", "busy", "too_many_requests", "slow_body"].includes(error.code)) {
-      notice(reasonOf(error), [[t("try_again"), () => attempt(request, saidWhenDone, restart)]]); // with the same key, so that it counts once
+      notice(reasonOf(error), [again]);
+    } else if (NOT_SIGNED_IN.includes(error.code)) {
+      notice(reasonOf(error), [[t("sign_in_again"), signInAgain, "stay"], again]);
     } else if (error.code !== "nothing_to_undo") {
       notice(reasonOf(error), []);
     }

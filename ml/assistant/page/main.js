@@ -8,6 +8,7 @@ import { $ } from "./dom.js";
 import { openExport } from "./exporting.js";
 import { t, whole } from "./i18n.js";
 import { finish, neighbour, openImage, suggest } from "./images.js";
+import { may, signOut } from "./person.js";
 import { refreshQueue } from "./queue.js";
 import { startSearch } from "./search.js";
 import { say } from "./stage.js";
@@ -57,6 +58,7 @@ function listen(search) {
   on("language", "change", () => changeLanguage($("language").value, search));
   on("model", "change", () => { remember("model", $("model").value); if (state.image) suggest(); });
   on("who", "change", () => remember("who", $("who").value.trim()));
+  on("sign-out", "click", signOut);
   on("export", "click", openExport);
   on("shortcuts", "click", () => $("dialog-shortcuts").showModal());
   on("single-keys", "change", () => remember("single_keys", singleKeys() ? "on" : "off"));
@@ -75,6 +77,7 @@ async function start() {
   [state.about] = await Promise.all([api.about(), usePreferences()]);
   offerLanguages();
   $("who").value = remembered("who");
+  $("status-link").hidden = !may("admin");
   $("single-keys").checked = remembered("single_keys", "on") === "on";
   $("from-dataset").hidden = !state.about.dataset;
   $("from-remote").hidden = !state.about.fetches;

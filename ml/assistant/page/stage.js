@@ -14,11 +14,11 @@ export function note(text) {
   $("model-note").textContent = text;
 }
 
-// `choices`: pairs of a label and a function
+// `choices`: a label and a function each, and "stay" where the message is still needed afterwards
 export function notice(text, choices) {
   const box = h("div", {}, h("p", {}, text));
-  for (const [label, run] of [...choices, [t("dismiss"), () => {}]]) {
-    box.append(h("button", { type: "button", onclick: () => { box.remove(); run(); } }, label));
+  for (const [label, run, stay] of [...choices, [t("dismiss"), () => {}]]) {
+    box.append(h("button", { type: "button", onclick: () => { if (!stay) box.remove(); run(); } }, label));
   }
   $("notices").replaceChildren(box);
 }

@@ -27,7 +27,7 @@ export function usePreferences() {
   return useLanguage(remembered("language") || navigator.languages.map((each) => each.slice(0, 2)).find((each) => LANGUAGES.includes(each)) || "en");
 }
 
-export const who = () => $("who").value.trim() || t("anonymous");
+export const who = () => state.about.person.name ?? ($("who").value.trim() || t("anonymous"));
 
 export function verdictOf(tag) {
   for (const verdict of ["accepted", "rejected", "implied"]) if (state.annotation?.[verdict].includes(tag)) return verdict;

@@ -14,7 +14,7 @@ import pytest
 
 from assets.cli import output
 from assets.cli.app import main
-from assets.engine.console import console
+from assets.engine.console import LINES, console
 from assets.engine.keep_days import MOST_DAYS
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
@@ -72,6 +72,7 @@ def eufcc(monkeypatch, capsys):
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["eufcc", *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv(LINES, "")  # commands set it for their process, which here is that of all tests
         with pytest.raises(SystemExit) as left:
             main()
         told = capsys.readouterr()
@@ -371,7 +372,6 @@ def test_a_folder_of_weights_keeps_its_brackets(eufcc, tmp_path: Path, monkeypat
 
 
 def test_tables_are_on_stdout_and_keep_their_brackets(eufcc, monkeypatch):
-    monkeypatch.setenv("EUFCC_LINES", "")  # which `plan` sets for the whole process
     rows = pl.DataFrame({"name": ["[red] a", "[/x] :art:"], "value": [0.5, 1234.0]})
     monkeypatch.setattr("ml.assistant.decision_impact.decision_impact", lambda *_: ("[bold] key", rows))
     monkeypatch.setattr("pipeline.harvest.plan.dry_run", lambda *_: rows)

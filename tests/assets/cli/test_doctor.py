@@ -66,6 +66,12 @@ def test_a_bare_machine_misses_what_a_full_run_needs(bare: Path):
     assert all(finding.todo for finding in found.values() if finding.state != OK)
 
 
+def test_a_variable_that_says_no_leaves_downloads_allowed(bare: Path):
+    project = Project(settings("http://127.0.0.1:9"), bare)
+    assert states(project, {"HF_HUB_OFFLINE": "0", "EUFCC_OFFLINE": "false"})["weights"] == OK
+    assert states(project, {"HF_HUB_OFFLINE": "1"})["weights"] == MISSING
+
+
 def test_what_is_there_is_not_missed(bare: Path, address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor, "NEEDED_GB", {"full": 0.0})
     monkeypatch.setattr("ml.models.weights.CACHE", bare / "weights")

@@ -4,6 +4,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
+from ml.assistant.access import Access
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.middleware import AccessMiddleware
 from ml.assistant.refusals import Refusals
@@ -41,7 +42,7 @@ async def test_a_burst_is_taken_then_429_until_time_has_passed():
 
 @pytest.mark.anyio
 async def test_with_a_token_nobody_enters_without_it():
-    middleware = guarded(token="s3cret")
+    middleware = guarded(access=Access("s3cret"))
     async with asking(middleware) as client:
         assert (await client.get("/api/about")).status_code == 401
         assert (await client.get("/api/about?token=s3cret")).status_code == 401  # not in any other address
@@ -100,7 +101,7 @@ async def test_an_origin_that_cannot_be_read_is_another_origin(origin):
 
 @pytest.mark.anyio
 async def test_with_names_given_only_these_are_answered():
-    async with asking(guarded(token="s3cret", hosts=["desk.example"])) as client:
+    async with asking(guarded(access=Access("s3cret"), hosts=["desk.example"])) as client:
         bearer = {"authorization": "Bearer s3cret"}
         names = ("desk.example", "DESK.example:443", "127.0.0.1", "other.example")
         codes = [(await client.get("/", headers=bearer | {"host": name})).status_code for name in names]
@@ -109,10 +110,10 @@ async def test_with_names_given_only_these_are_answered():
 
 @pytest.mark.anyio
 async def test_a_visitor_reads_a_refusal_in_their_language():
-    async with asking(guarded(token="s3cret")) as client:
+    async with asking(guarded(access=Access("s3cret"))) as client:
         browser = {"accept": "text/html,*/*;q=0.8", "accept-language": "ca-ES,ca;q=0.9,en;q=0.5"}
         answer = await client.get("/", headers=browser)
         assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
-        assert "Obriu l&#x27;adreça amb el testimoni" in answer.text
-        assert "Open the address" in (await client.get("/", headers=browser | {"accept-language": "ja"})).text
+        assert "o obriu l&#x27;adreça amb el testimoni" in answer.text
+        assert "open the address" in (await client.get("/", headers=browser | {"accept-language": "ja"})).text
         assert (await client.get("/")).json()["error"] == "no_token"

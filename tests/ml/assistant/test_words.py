@@ -20,7 +20,8 @@ def test_every_language_has_every_word_with_the_same_blanks():
 
 
 def test_every_word_the_page_asks_for_is_there_and_none_is_left_over():
-    code = "\n".join(file.read_text() for file in [*sorted(PAGE.glob("*.js")), *sorted(PAGE.glob("*.html"))])
+    files = [*sorted(PAGE.glob("*.js")), *sorted(PAGE.glob("*.html")), PAGE.parent / "refusals.py"]
+    code = "\n".join(file.read_text() for file in files)
     asked = set(re.findall(r"\bt\(\s*\"([\w.]+)\"", code)) | set(re.findall(r'data-(?:text|label)="([\w.]+)"', code))
     built = set(re.findall(r"`(\w+)\.?\$\{", code))
     assert asked <= set(WORDS["en"])

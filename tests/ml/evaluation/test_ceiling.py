@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.dataset.relevance import Relevance
-from ml.evaluation.ceiling import PENALTIES, best_constant, probe, probe_ceiling, ridge, whole_groups
+from ml.evaluation.ceiling import best_constant, probe, probe_ceiling, probe_scores, whole_groups
 from ml.evaluation.image_scores import score_images
+from ml.evaluation.ridge import PENALTIES, fit_ridge
 from pipeline.settings import EvaluationSettings
 
 RIGHT = st.lists(st.sets(st.integers(0, 4), max_size=4), min_size=1, max_size=8)
@@ -60,12 +61,25 @@ def slow_ridge(x: np.ndarray, y: np.ndarray, new: np.ndarray) -> np.ndarray:
     return fit(x, y, new, PENALTIES[int(np.argmin(errors))], x.mean(0), y.mean(0))
 
 
-@pytest.mark.parametrize("shape", [(12, 5), (8, 20)], ids=["more images", "more dimensions"])
+@pytest.mark.parametrize("shape", [(12, 5), (30, 5), (8, 20), (12, 20)], ids=str)
 def test_the_ridge_equals_a_slow_one(shape):
     generator = np.random.default_rng(3)
-    x, new = generator.normal(size=shape), generator.normal(size=(4, shape[1]))
+    x, new = generator.normal(size=shape), generator.normal(size=(shape[1] + 1, shape[1]))  # all weights decide
     y = (x[:, :3] + generator.normal(0, 0.5, (shape[0], 3)) > 0).astype(float)
-    np.testing.assert_allclose(ridge(x, y, new), slow_ridge(x, y, new), atol=1e-8)
+    np.testing.assert_allclose(fit_ridge(x, y).predict(new), slow_ridge(x, y, new), atol=1e-8)
+
+
+def test_one_image_and_inputs_that_are_all_alike_have_the_mean():
+    alike = np.ones((4, 3), np.float16)
+    for x, y in ((alike[:1], np.array([[True, False]])), (alike, np.eye(4)[:, :2])):
+        np.testing.assert_allclose(fit_ridge(x, y).predict(alike), np.tile(y.mean(0), (4, 1)))
+
+
+def test_a_probe_without_a_training_image_scores_nothing():
+    vectors, right = seen(6, 3, 0.1)
+    nothing = Relevance.from_lists([[], []])
+    assert not probe_scores(vectors, vectors[:2], nothing, 3).any()
+    assert np.isnan(probe(vectors, right, vectors[:2], nothing, 3))
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=60), st.integers(2, 6), st.integers(0, 5))

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+import timm
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -230,14 +231,30 @@ def test_weights_come_by_path_and_from_wrappers(tmp_path: Path):
         load_weights("nothing")
 
 
-def test_non_commercial_weights_are_refused_unless_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_non_commercial_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors")
     digest = sha256_of(tmp_path / "x.safetensors")
     entry = WeightFile("x", "x.safetensors", digest, "CC-BY-NC-4.0", "nobody", commercial_use=False)
     monkeypatch.setitem(WEIGHTS, "x", entry)
     with pytest.raises(WeightsError, match="not for commercial use"):
         find_weights("x", tmp_path)
-    assert find_weights("x", tmp_path, allow_non_commercial=True) == tmp_path / "x.safetensors"
+    monkeypatch.setitem(WEIGHTS, "x", replace(entry, commercial_use=True))
+    assert find_weights("x", tmp_path) == tmp_path / "x.safetensors"
+
+
+def test_efficientnet_lite0_describes_as_timms_network_without_its_classifier(tmp_path: Path, monkeypatch):
+    torch.manual_seed(0)
+    network, known = timm.create_model("tf_efficientnet_lite0").eval(), WEIGHTS["efficientnet_lite0"]
+    save_file(network.state_dict(), tmp_path / known.file)
+    pinned = replace(known, sha256=sha256_of(tmp_path / known.file))
+    monkeypatch.setitem(WEIGHTS, "efficientnet_lite0", pinned)
+    extractor = EXTRACTORS["efficientnet_lite0"]
+    assert list(extractor.input.mean) == list(extractor.input.std) == [0.5, 0.5, 0.5]
+    pictures = torch.randn(2, 3, extractor.image_size, extractor.image_size)
+    with torch.inference_mode():
+        vectors = extractor.build(tmp_path).eval()(pictures)
+        assert torch.equal(vectors, network.forward_head(network.forward_features(pictures), pre_logits=True))
+    assert vectors.shape == (2, extractor.dimensions)
 
 
 @pytest.mark.shared

@@ -39,6 +39,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def own_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache of Hugging Face, whatever this machine's own holds."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
 def card_of(name: str) -> NetworkCard:
     return open_clip_card(name) if ":" in name else backbone_card(Backbone(name))
 

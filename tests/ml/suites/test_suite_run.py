@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ml.suites import run
 from ml.suites.measures import NOT_RANKED, auroc, average_precision
-from ml.suites.rows import PENALTIES, ROWS, SuiteRow, described, ridge_weights
+from ml.suites.rows import ROWS, SuiteRow, described
 from ml.suites.run import SuiteError, plan_cells, run_id, run_suites
 from ml.suites.task import Task, principal_components
 from pipeline.settings import SUITES, SuiteSettings
@@ -159,33 +159,6 @@ def test_auroc_and_average_precision_equal_slow_counts(images):
         above = scores >= own
         precisions.append(right[above].sum() / above.sum())
     assert average_precision(scores, right) == pytest.approx(np.mean(precisions))
-
-
-@pytest.mark.parametrize(("n", "dimensions"), [(30, 5), (12, 20)])
-def test_ridge_has_the_penalty_with_the_least_error_on_images_left_out(n, dimensions):
-    """Beside a slow count that fits once for every image that is left out."""
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(n, dimensions))
-    y = (x[:, :2] + generator.normal(size=(n, 2)) > 0).astype(float)
-
-    def fitted(inputs: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
-        mean, level = inputs.mean(0), targets.mean(0)
-        gram = (inputs - mean).T @ (inputs - mean) + penalty * np.eye(dimensions)
-        weights = np.linalg.solve(gram, (inputs - mean).T @ (targets - level))
-        return weights, level - mean @ weights
-
-    def error(penalty: float) -> float:
-        total = 0.0
-        for left in range(n):
-            others = np.arange(n) != left
-            weights, level = fitted(x[others], y[others], penalty * length)
-            total += float(((x[left] @ weights + level - y[left]) ** 2).sum())
-        return total
-
-    length = ((x - x.mean(0)) ** 2).sum() / n
-    best = min(PENALTIES, key=error)
-    weights, level = fitted(x, y, best * length)
-    assert ridge_weights(x, y) == pytest.approx(np.vstack([weights, level]), abs=1e-8)
 
 
 def test_components_are_uncorrelated_and_fitted_on_training_images_alone():

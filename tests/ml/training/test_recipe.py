@@ -34,10 +34,10 @@ def test_an_overridden_backbone_brings_its_own_licence_and_pictures():
 
 def test_models_of_open_clip_bring_their_context_size_and_scaling():
     clip = recipe("clip_1_tag", "full")
-    assert (clip.size, clip.text.context, clip.card.input.fit) == (224, 77, "shortest")
+    assert (clip.size, clip.card.text.context, clip.card.input.fit) == (224, 77, "shortest")
     core = clip.override({"open_clip": "PE-Core-L-14-336:meta"})
-    assert (core.size, core.text.context, core.card.input.fit) == (336, 32, "squash")
-    assert tokenize(["a bowl"], core.text).shape == (1, 32)
+    assert (core.size, core.card.text.context, core.card.input.fit) == (336, 32, "squash")
+    assert tokenize(["a bowl"], core.card.text).shape == (1, 32)
     random_weights = core.override({"pretrained": "false"}).card
     assert (random_weights.weights, random_weights.input) == (None, core.card.input)
 

@@ -92,7 +92,9 @@ def test_every_row_can_learn_32_images_by_heart(museum: Path, tmp_path: Path, ke
     split = split.keep(np.arange(len(split)) < 32)
     model, _ = network_of(row, chosen, tags, None, seed=1)
     shown = Images(split, tags, View(32))  # as in training: nothing is cut at random
-    samples = ImageTexts(split, tags, View(32), 1, chosen, row.prompt) if isinstance(row, Clip) else shown
+    samples = shown
+    if isinstance(row, Clip):
+        samples = ImageTexts(split, tags, View(32), 1, chosen, row.prompt, model.text_input)
     for images in (samples, shown):
         keep_activations(model, images, chosen, HERE, views=1)
     scored: list[float] = []

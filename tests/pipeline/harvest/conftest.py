@@ -80,10 +80,15 @@ def item(number: int) -> dict[str, Any]:
     }
 
 
-def client_of(answer: Callable[[httpx.Request], httpx.Response], key: str | None = KEY, **settings) -> EuropeanaClient:
+def client_of(
+    answer: Callable[[httpx.Request], httpx.Response],
+    key: str | None = KEY,
+    max_body_bytes: int = HttpSettings().max_body_bytes,
+    **settings,
+) -> EuropeanaClient:
     """The real client, talking to a function."""
     http = HttpClient(
-        HttpSettings(requests_per_second=1e15, attempts=3),
+        HttpSettings(requests_per_second=1e15, attempts=3, max_body_bytes=max_body_bytes),
         transport=httpx.MockTransport(answer),
         clock=FakeClock(),
     )

@@ -11,10 +11,11 @@ import pytest
 
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.pages import harvest_collection, only_one
-from pipeline.harvest.records import records_from_pages
-from pipeline.harvest.store import generations, page_files
+from pipeline.harvest.records import records_from_pages, write_records
+from pipeline.harvest.store import generations, page_files, unbroken
 from pipeline.http import GaveUp, Unreachable, WrongKey
-from pipeline.settings import HarvestSettings
+from pipeline.settings import HarvestSettings, HttpSettings
+from pipeline.tables import RECORDS
 from tests.pipeline.harvest.conftest import KEY, SmallEuropeana, client_of, cursor_at, every_file
 
 SETTINGS = HarvestSettings(rows=10, chains=1, doubts=2)
@@ -74,6 +75,39 @@ def test_a_stopped_harvest_goes_on_at_its_last_page(europeana, tmp_path, pages):
     harvest(europeana, tmp_path)
     assert ids(tmp_path) == ALL
     assert europeana.cursors() == ["*", cursor_at(10), cursor_at(20), cursor_at(30)][pages:]
+
+
+@pytest.mark.parametrize(
+    ("size", "kept_with", "refused_with"),
+    [
+        (10_000, 6_000, 4_000),  # a page may have twice the bytes of a body
+        pytest.param(
+            2 * HttpSettings().max_body_bytes,
+            3 * HttpSettings().max_body_bytes,
+            HttpSettings().max_body_bytes,
+            marks=pytest.mark.long,
+        ),
+    ],
+    ids=["small", "more than by default"],
+)
+def test_pages_are_kept_as_far_as_the_settings_allow(tmp_path, size, kept_with, refused_with):
+    large, folder, file = SmallEuropeana(2), tmp_path / "pages" / "furniture", tmp_path / "records.parquet"
+    large.items[0]["title"] = ["a" * size]
+    settings = HarvestSettings(rows=1, chains=1)
+    large.bend = lambda asked, body: httpx.Response(401, json={}) if "cursor" in asked and large.cursors()[1:] else body
+    with pytest.raises(WrongKey):
+        harvest_collection(client_of(large, rows=1, max_body_bytes=2 * size), "furniture", folder, settings)
+    (page,) = page_files(next(folder.rglob("page-*.json.gz")).parent)
+    assert len(unbroken([page], kept_with)) == 1
+    assert unbroken([page], refused_with) == []
+    large.bend = lambda _, body: body
+    large.searches.clear()
+    harvest_collection(client_of(large, rows=1, max_body_bytes=kept_with), "furniture", folder, settings)
+    assert large.cursors() == [cursor_at(1)]
+    write_records(tmp_path / "pages", file, settings, max_body_bytes=kept_with)
+    assert RECORDS.read(file, ["record_id"])["record_id"].to_list() == ALL[:2]
+    with pytest.raises(HarvestError, match=r"page-000001\.json\.gz cannot be read \(more than"):
+        write_records(tmp_path / "pages", file, settings, max_body_bytes=refused_with)
 
 
 def test_what_a_kill_leaves_half_written_is_removed(europeana, tmp_path):

@@ -12,10 +12,10 @@ from pipeline.published.format import (
     PublishedError,
     as_published,
     published_tags,
-    published_vocabulary,
     read_official_splits,
     read_published,
     tag_map,
+    vocabulary_of,
     write_published,
     write_tag_map,
 )
@@ -62,7 +62,7 @@ def test_tags_are_keyed_by_their_full_path_and_classifications_are_flat(publishe
         ("materials", ["material tèxtil"], False),
         ("materials", ["material tèxtil", "cotó"], True),
     ]
-    vocabulary = published_vocabulary(found)
+    vocabulary = vocabulary_of(published_tags(found))
     assert vocabulary.filter(label="cotó")["path"].to_list() == [["fibra", "cotó"], ["material tèxtil", "cotó"]]
     assert vocabulary.filter(pl.col("outside"))["label"].to_list() == ["*dance"]
     assert vocabulary.filter(label="fibra")["n_rows"].to_list() == [2]
@@ -181,7 +181,7 @@ def test_the_published_sample_comes_back_byte_for_byte(shared, tmp_path):
     assert found.rows.height == 400
     (written,) = write_published(found, tmp_path)
     assert written.read_bytes() == sample.read_bytes()
-    vocabulary = published_vocabulary(found)
+    vocabulary = vocabulary_of(published_tags(found))
     counts = dict(vocabulary.group_by("facet").len().iter_rows())
     assert counts == {"object_types": 521, "materials": 160, "classifications": 26, "subjects": 5}
     names = vocabulary.group_by("facet").agg(pl.col("label").n_unique())

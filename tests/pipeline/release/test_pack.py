@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ from pipeline.files import sha256_of
 from pipeline.published.format import as_published, published_tags, read_official_splits
 from pipeline.release.card import licence_name
 from pipeline.release.diff import release_diff
-from pipeline.release.folder import DATASET_SPLITS, write_dataset
+from pipeline.release.folder import DATASET_SPLITS, DatasetError, write_dataset
 from pipeline.release.pack import ReleaseError, ReleaseTables, verify_checksums, write_release
 from pipeline.settings import ReleaseSettings, Settings
 from pipeline.tables import TOMBSTONES
@@ -231,3 +232,12 @@ def test_a_diff_tells_each_kind_of_change(release: Path, museum, tmp_path: Path)
     assert found["changed"]["after"] == "attribution=new credit"
     assert "subjects=300400001" in found["relabelled"]["after"]
     assert release_diff(release, release).sentence() == "0 added, 0 withdrawn, 0 changed, 0 relabelled, 0 moved"
+
+
+@pytest.mark.parametrize("position", [0, -1], ids=["the first", "the last"])
+def test_a_release_with_a_file_that_is_not_parquet_is_told_by_its_name(release, tmp_path, position):
+    copied = Path(shutil.copytree(release, tmp_path / "release"))
+    file = sorted((copied / "data").glob("*.parquet"))[position]
+    file.write_bytes(b"this is not Parquet")
+    with pytest.raises(DatasetError, match=rf"{file.name} cannot be compared: it cannot be read \(Parquet magic bytes"):
+        release_diff(release, copied)

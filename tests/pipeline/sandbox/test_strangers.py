@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ import psutil
 import pyoxigraph
 import pytest
 
-from pipeline.limits import LimitSettings
+from pipeline.sandbox import folder as museum_folder
 from pipeline.sandbox.folder import MuseumError, MuseumFolder
-from pipeline.sandbox.thesaurus import SparqlApi
+from pipeline.sandbox.thesaurus import SparqlApi, SparqlLimits
 from pipeline.vocabulary.dump import DumpError, DumpSource
 from tests.support.museum_server import running
 from tests.support.synthetic import SyntheticMuseum
@@ -31,7 +32,7 @@ def api() -> SparqlApi:
     a = pyoxigraph.NamedNode("http://vocab.getty.edu/aat/300000001")
     for number in range(3_000):
         store.add(pyoxigraph.Quad(a, pyoxigraph.NamedNode(f"http://x/{number}"), pyoxigraph.Literal(str(number))))
-    return SparqlApi(store, LimitSettings(sparql_s=2))
+    return SparqlApi(store, SparqlLimits(seconds=2))
 
 
 @pytest.fixture
@@ -90,9 +91,20 @@ def test_a_query_that_never_ends_is_ended_and_the_next_one_answered(api: SparqlA
 
 
 def test_a_query_that_takes_too_much_memory_is_ended(api: SparqlApi):
-    small = SparqlApi(api.thesaurus, LimitSettings(sparql_s=20, sparql_memory_mb=300))
+    small = SparqlApi(api.thesaurus, SparqlLimits(seconds=20, memory_mb=300))
     assert answered(small, SORTED)[0] == 503
     assert answered(small, "ASK { ?s ?p ?o }")[0] == 200
+
+
+def test_a_process_that_ends_before_it_has_the_thesaurus_is_told_and_the_next_one_answers(
+    api: SparqlApi, monkeypatch: pytest.MonkeyPatch
+):
+    mine = SparqlApi(api.thesaurus)  # larger than a pipe holds
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/bin/false")
+        status, body = answered(mine, "ASK { ?s ?p ?o }")
+    assert (status, body.endswith(b"(exit code 1)")) == (503, True)
+    assert answered(mine, "ASK { ?s ?p ?o }")[0] == 200
 
 
 def test_no_process_outlives_the_endpoint(api: SparqlApi):
@@ -194,3 +206,13 @@ def test_a_dump_that_is_a_bomb_is_refused(folder: Path, tmp_path: Path, content:
         (folder / "aat.nt.gz").write_bytes(file.read_bytes())
         with pytest.raises(MuseumError, match="is not N-Triples"):
             MuseumFolder(folder)
+
+
+@pytest.mark.parametrize("name", ["aat.nt", "aat.nt.gz"])
+def test_a_thesaurus_that_is_too_long_is_told_as_such(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    content = f"<http://vocab.getty.edu/aat/300000001> {TYPE} .\n".encode() * 100
+    (folder / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
+    MuseumFolder(folder)
+    monkeypatch.setattr(museum_folder, "MAX_THESAURUS_BYTES", 1_000)
+    with pytest.raises(MuseumError, match=r"aat\.nt.* is not read: it has more than 1000 bytes"):
+        MuseumFolder(folder)
