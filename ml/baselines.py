@@ -210,6 +210,9 @@ MODERN_ROWS: tuple[Baseline, ...] = (
 )
 ALL_ROWS = PAPER_ROWS + FURTHER_ROWS + MODERN_ROWS
 BASELINES: dict[str, Baseline] = {row.key: row for row in ALL_ROWS}
+# Rows that stand in every table and are no models: ml/evaluation/reference.py scores them.
+PRIOR, PROVIDER, ORACLE = "label_prior", "provider_alone", "oracle"
+REFERENCES = (PRIOR, PROVIDER, ORACLE)
 
 
 def place_in_paper(key: str) -> tuple[int, str]:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from ml.evaluation.evaluate import evaluate
-from ml.evaluation.reference import reference_rows
 from pipeline.settings import EvaluationSettings
 from tests.ml.museum import write_museum
+from tests.support.references import reference_rows
 
 ROOT = Path(__file__).parents[1]
 STEP = re.compile(

@@ -25,13 +25,13 @@ from rdflib import Graph, URIRef
 from rdflib.namespace import SKOS
 
 from ml.dataset.open import load_dataset
-from ml.evaluation.reference import reference_rows
 from ml.evaluation.score_run import evaluate_benchmark
 from pipeline.facets import FACETS
 from pipeline.published.format import COLUMNS, as_published, write_published
 from tests.ml.assistant.pages import CHROMIUM, FLAGS, add
 from tests.ml.museum import write_museum
 from tests.ml.scored import FAST, dataset, museum, storage
+from tests.support.references import reference_rows
 
 __all__ = ["dataset", "museum", "storage"]
 
@@ -78,7 +78,7 @@ from PIL import Image
 
 from ml.assistant.vocabulary import Vocabulary, read_tag_list
 from ml.dataset.open import load_dataset
-from ml.evaluation.reference import reference_rows
+from tests.support.references import reference_rows
 from ml.evaluation.score_run import evaluate_benchmark
 from ml.registry.score import Scorer
 from ml.report.write import write_report

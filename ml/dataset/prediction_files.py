@@ -102,6 +102,13 @@ class PredictionFile:
                 start += len(scores)
                 yield (scores if self.columns is None else scores[:, self.columns]), rows
 
+    def matrix(self, n_tags: int) -> NDArray[np.float32]:
+        """All scores, images x tags, in the order of the split and of the tag list."""
+        scores = np.empty((len(self.rows), n_tags), np.float32)
+        for batch, rows in self.batches(ROWS_PER_GROUP):
+            scores[rows] = batch
+        return scores
+
 
 def read_predictions(folder: Path, images: SplitImages, tag_list: TagList) -> Scores:
     """All scores that a row wrote for this split, images x tags by facet; facets without a file are left out.
@@ -111,9 +118,7 @@ def read_predictions(folder: Path, images: SplitImages, tag_list: TagList) -> Sc
     scores: Scores = {}
     for facet, tags in tag_list.facets.items():
         if (folder / images.name / f"{facet}.parquet").exists():
-            scores[facet] = np.empty((len(images.record_ids), len(tags)), np.float32)
-            for batch, rows in open_predictions(folder, tag_list, images, tags).batches(ROWS_PER_GROUP):
-                scores[facet][rows] = batch
+            scores[facet] = open_predictions(folder, tag_list, images, tags).matrix(len(tags))
     if not scores:
         raise PredictionError(f"There are no predictions in {folder / images.name}: train {folder.name} first.")
     return scores

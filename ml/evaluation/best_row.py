@@ -2,11 +2,9 @@
 
 import polars as pl
 
-from ml.baselines import BASELINES, place_in_paper
+from ml.baselines import BASELINES, REFERENCES, place_in_paper
 from pipeline.tables import IGNORE_UNSEEN
 
-# ml/evaluation/reference.py: what every table needs, and nobody can use
-NO_MODELS = ("label_prior", "provider_alone", "oracle")
 READ_TITLES = tuple(key for key, row in BASELINES.items() if row.reads_title)
 
 
@@ -18,7 +16,7 @@ def best_row(results: pl.DataFrame, split: str) -> str | None:
     read the title: a picture alone has none.
     """
     rows = results.filter(
-        ~pl.col("baseline").is_in([*NO_MODELS, *READ_TITLES]),
+        ~pl.col("baseline").is_in([*REFERENCES, *READ_TITLES]),
         pl.col("value").is_not_null(),
         split=split,
         metric="r_precision",

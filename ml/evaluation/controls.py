@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from ml.baselines import PRIOR, PROVIDER
 from ml.dataset.ground_truth import Dataset, Truth, load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.relevance import Relevance
@@ -21,7 +22,7 @@ from ml.evaluation.exchanged import EXCHANGED, exchanged_ratios
 from ml.evaluation.informativeness import Features, Informativeness, load_informativeness
 from ml.evaluation.intervals import Ratios
 from ml.evaluation.rankings import provider_frequencies
-from ml.evaluation.reference import PRIOR, PROVIDER, score_prior, score_provider
+from ml.evaluation.reference import score_prior, score_provider
 from ml.evaluation.verdicts import Difference, differences_to, verdict_of
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings

@@ -71,11 +71,7 @@ def evaluate(
     other split or tag list, missing facet or image, NaN scores, repeated images, unknown tag.
     """
     settings = settings or EvaluationSettings()
-    if device != "cpu":
-        from ml.evaluation.device_metrics import why_unavailable  # torch takes a second to import
-
-        if problem := why_unavailable(device):
-            raise EvaluationError(f"Nothing can be scored on {device} ({problem}); leave the device out.")
+    check_device(device)
     loaded = load_dataset(dataset)
     rows: list[Row] = []
     for split in splits or predicted_splits(predictions):
@@ -83,6 +79,15 @@ def evaluate(
         scored = score_predictions(predictions, loaded, truth, settings, device=device)
         rows += results_of(scored, loaded, settings, load_informativeness(loaded, truth, settings))
     return rows
+
+
+def check_device(device: str) -> None:
+    """Raises EvaluationError for a device that scores cannot be ranked on."""
+    if device != "cpu":
+        from ml.evaluation.device_metrics import why_unavailable  # torch takes a second to import
+
+        if problem := why_unavailable(device):
+            raise EvaluationError(f"Nothing can be scored on {device} ({problem}); leave the device out.")
 
 
 def facets_of(baseline: str) -> tuple[str, ...]:

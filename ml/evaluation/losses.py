@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ml.baselines import PRIOR
 from ml.dataset.ground_truth import Dataset, Truth
-from ml.dataset.prediction_files import open_predictions, read_predictions
+from ml.dataset.prediction_files import open_predictions
 from ml.dataset.relevance import Relevance
 from ml.dataset.tag_list import FacetTags
 from ml.evaluation.evaluate import Row, six_digits
 from ml.evaluation.image_scores import score_images
-from ml.evaluation.reference import PRIOR
-from pipeline.settings import EvaluationSettings
 from pipeline.tables import COUNT_UNSEEN
 
 BY = "loss"  # in `breakdowns`
@@ -21,26 +20,27 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the correction for tag frequencies
 SMOOTH = 0.5  # images added to the count of every tag
 
 
-def losses_of(folders: Sequence[Path], dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Iterator[Row]:
-    """Rows of `breakdowns` that divide what every row and the label prior lose on a split, by facet."""
+def losses_of(folders: Sequence[Path], dataset: Dataset, truth: Truth) -> Iterator[Row]:
+    """Rows of `breakdowns` that divide what every row and the label prior lose on a split, by facet.
+
+    A facet that a row has no file for is left out. Raises PredictionError as open_predictions does.
+    """
     for folder in folders:
-        scores = read_predictions(folder, truth, dataset)
-        tags = dataset.facets[next(iter(scores))]
-        file = open_predictions(folder, dataset, truth, tags)
-        names = {"run": dataset.run, "baseline": file.baseline, "seed": file.seed, "split": truth.name}
-        for facet, matrix in scores.items():
-            logs = matrix if file.logarithms else as_logarithms(matrix)
-            yield from _rows(names, dataset.facets[facet], truth.relevance[facet], logs, settings)
+        for facet, tags in dataset.facets.items():
+            if (folder / truth.name / f"{facet}.parquet").exists():
+                file = open_predictions(folder, dataset, truth, tags)
+                scores = file.matrix(len(tags))
+                logs = scores if file.logarithms else as_logarithms(scores)
+                names = {"run": dataset.run, "baseline": file.baseline, "seed": file.seed, "split": truth.name}
+                yield from _rows(names, tags, truth.relevance[facet], logs)
     names = {"run": dataset.run, "baseline": PRIOR, "seed": 0, "split": truth.name}
-    for facet, listed in dataset.facets.items():
-        by_frequency = np.log(np.array(listed.n_train, np.float64) + SMOOTH)
+    for facet, tags in dataset.facets.items():
+        by_frequency = np.log(np.array(tags.n_train, np.float64) + SMOOTH)
         logs = np.tile(by_frequency, (len(truth.groups), 1))
-        yield from _rows(names, listed, truth.relevance[facet], logs, settings)
+        yield from _rows(names, tags, truth.relevance[facet], logs)
 
 
-def _rows(
-    names: dict[str, object], tags: FacetTags, relevance: Relevance, logs: np.ndarray, settings: EvaluationSettings
-) -> Iterator[Row]:
+def _rows(names: dict[str, object], tags: FacetTags, relevance: Relevance, logs: np.ndarray) -> Iterator[Row]:
     n = int((np.diff(relevance.starts) + relevance.unseen > 0).sum())
     if not n or not len(tags):
         return

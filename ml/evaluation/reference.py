@@ -1,36 +1,15 @@
 """The reference rows of every table: the label prior, the museum's name alone, and the oracle's perfect ranking."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from ml.dataset.ground_truth import Dataset, Truth, load_truth
-from ml.dataset.open import load_dataset
+from ml.baselines import ORACLE, PRIOR, PROVIDER
+from ml.dataset.ground_truth import Dataset, Truth
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.evaluate import Row, Scored, Source, results_of, score_source
-from ml.evaluation.informativeness import load_informativeness
+from ml.evaluation.evaluate import Scored, Source, score_source
 from ml.evaluation.rankings import ProviderFrequencies, prior_scores, provider_frequencies
-from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
-
-PRIOR, PROVIDER, ORACLE = "label_prior", "provider_alone", "oracle"
-REFERENCES = (PRIOR, PROVIDER, ORACLE)  # what every table needs, and nobody can use
-
-
-def reference_rows(
-    dataset: Path, splits: tuple[str, ...] = TEST_SPLITS, settings: EvaluationSettings | None = None
-) -> list[Row]:
-    """Rows of `results` for the reference rows."""
-    settings = settings or EvaluationSettings()
-    loaded = load_dataset(dataset)
-    rows: list[Row] = []
-    for split in splits:
-        truth = load_truth(loaded, split)
-        told = load_informativeness(loaded, truth, settings)
-        for scored in score_references(loaded, truth, settings):
-            rows += results_of(scored, loaded, settings, told)
-    return rows
 
 
 def score_references(dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Iterator[Scored]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from ml.baselines import place_in_paper
+from ml.baselines import ORACLE, REFERENCES, place_in_paper
 from ml.dataset.ground_truth import Dataset, EvaluationError, Truth, load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import open_predictions
@@ -21,7 +21,7 @@ from ml.evaluation.image_scores import ImageScores
 from ml.evaluation.informativeness import Informativeness, load_informativeness
 from ml.evaluation.intervals import Ratios
 from ml.evaluation.losses import losses_of
-from ml.evaluation.reference import ORACLE, REFERENCES, score_references
+from ml.evaluation.reference import score_references
 from pipeline import TEST_SPLITS
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import BREAKDOWNS, COMPARISONS, INFORMATIVENESS, RESULTS
@@ -70,7 +70,7 @@ def evaluate_benchmark(
             if scored.baseline != ORACLE:
                 ratios[scored.baseline] = main_ratios(scored)
         if split == "outer_test":
-            breakdowns += losses_of(folders, dataset, truth, settings)
+            breakdowns += losses_of(folders, dataset, truth)
         pairs = [pair for pair in combinations(ratios, 2) if not set(pair) <= set(REFERENCES)]
         comparisons.append(compare_rows(ratios, pairs, dataset, told, split, settings))
         comparisons.append(_compare_exchanged(named, ratios, dataset, truth, told, settings))
@@ -107,13 +107,17 @@ def score_rows(
 
 
 def compare_to_references(
-    folder: Path, dataset: Dataset, truth: Truth, told: Informativeness, settings: EvaluationSettings
+    folder: Path,
+    scored: Scored,
+    references: Sequence[Scored],
+    dataset: Dataset,
+    told: Informativeness,
+    settings: EvaluationSettings,
 ) -> pl.DataFrame:
-    """COMPARISONS of one predictions folder with what needs no eyes: the rows that `verdicts.TO_BEAT` names."""
-    row = folder.name
-    scored = [score_predictions(folder, dataset, truth, settings, further=False)]
-    scored += [each for each in score_references(dataset, truth, settings) if each.baseline != ORACLE]
-    ratios = {row: main_ratios(scored[0])} | {each.baseline: main_ratios(each) for each in scored[1:]}
+    """COMPARISONS of the predictions in a folder, `scored`, with what needs no eyes: `verdicts.TO_BEAT`."""
+    row, truth = folder.name, scored.truth
+    ratios = {row: main_ratios(scored)}
+    ratios |= {each.baseline: main_ratios(each) for each in references if each.baseline != ORACLE}
     pairs = [(row, second) for second in ratios if second != row]
     known = compare_rows(ratios, pairs, dataset, told, truth.name, settings)
     return pl.concat([known, _compare_exchanged({row: folder}, ratios, dataset, truth, told, settings)])

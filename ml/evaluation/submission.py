@@ -1,13 +1,15 @@
 """Scores predictions against a release and writes results.json, with the hashes that say what it compares with."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ml.dataset.ground_truth import load_truth
+import polars as pl
+
+from ml.dataset.ground_truth import Dataset, load_truth
 from ml.dataset.open import load_dataset
-from ml.evaluation.evaluate import evaluate, predicted_splits
-from ml.evaluation.informativeness import load_informativeness
-from ml.evaluation.reference import reference_rows
+from ml.evaluation.evaluate import Row, check_device, predicted_splits, results_of, score_predictions
+from ml.evaluation.informativeness import Informativeness, load_informativeness
+from ml.evaluation.reference import score_references
 from ml.evaluation.score_run import compare_to_references
 from ml.evaluation.verdicts import standings
 from pipeline.files import write_json
@@ -30,12 +32,10 @@ def evaluate_submission(
     predictions that do not fit.
     """
     settings = settings or EvaluationSettings()
+    check_device(device)
     dataset = load_dataset(release)
-    splits = tuple(predicted_splits(predictions))
-    rows = evaluate(predictions, release, settings=settings, splits=splits, device=device)
-    truths = {split: load_truth(dataset, split) for split in splits}
-    told = {split: load_informativeness(dataset, truth, settings) for split, truth in truths.items()}
-    compared = [compare_to_references(predictions, dataset, truths[split], told[split], settings) for split in splits]
+    parts = [_on_split(predictions, dataset, split, settings, device) for split in predicted_splits(predictions)]
+    rows = [row for part in parts for row in part.results]
     result = {
         "format": FORMAT,
         "split_hash": dataset.split_hash,
@@ -44,13 +44,35 @@ def evaluate_submission(
         "seed": rows[0]["seed"],
         "settings": settings.model_dump(),
         "results": rows,
-        "references": reference_rows(release, splits, settings),
-        "informativeness": [row for split in splits for row in told[split].rows(dataset.run)],
-        "differences": [row for frame in compared for row in frame.to_dicts()],
+        "references": [row for part in parts for row in part.references],
+        "informativeness": [row for part in parts for row in part.told.rows(dataset.run)],
+        "differences": [row for part in parts for row in part.differences.to_dicts()],
         "verdicts": {
-            split: standing.verdict for frame in compared for (_, split), standing in standings(frame).items()
+            split: standing.verdict for part in parts for (_, split), standing in standings(part.differences).items()
         },
     }
     if out is not None:
         write_json(result, out, sort_keys=True)
     return result
+
+
+class _Part(NamedTuple):
+    """The tables of one split."""
+
+    results: list[Row]
+    references: list[Row]
+    told: Informativeness
+    differences: pl.DataFrame
+
+
+def _on_split(predictions: Path, dataset: Dataset, split: str, settings: EvaluationSettings, device: str) -> _Part:
+    truth = load_truth(dataset, split)
+    told = load_informativeness(dataset, truth, settings)
+    scored = score_predictions(predictions, dataset, truth, settings, device=device)
+    references = list(score_references(dataset, truth, settings))
+    return _Part(
+        results_of(scored, dataset, settings, told),
+        [row for each in references for row in results_of(each, dataset, settings, told)],
+        told,
+        compare_to_references(predictions, scored, references, dataset, told, settings),
+    )

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import polars as pl
 
+from ml.baselines import PRIOR, PROVIDER
 from ml.evaluation.exchanged import EXCHANGED
-from ml.evaluation.reference import PRIOR, PROVIDER
 from ml.evaluation.tells import TELLS
 
 Verdict = Literal["better", "worse", "not surely", "cannot tell"]

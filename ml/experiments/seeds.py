@@ -43,12 +43,13 @@ def figures_of(predictions: Path, dataset: Path) -> dict[str, dict[str, float]]:
 
     The report leaves out facets that cannot tell, so that its means may be others.
     """
+    from ml.baselines import PRIOR
     from ml.dataset.ground_truth import load_truth
     from ml.dataset.open import load_dataset
     from ml.evaluation.comparisons import main_ratios
     from ml.evaluation.evaluate import mean_facets, score_predictions
     from ml.evaluation.metrics import main_metrics
-    from ml.evaluation.reference import PRIOR, score_prior
+    from ml.evaluation.reference import score_prior
     from pipeline.settings import EvaluationSettings
 
     settings, loaded = EvaluationSettings(), load_dataset(dataset)

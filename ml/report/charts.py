@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 import polars as pl
 from markupsafe import Markup
 
+from ml.baselines import PRIOR, PROVIDER
 from ml.dataset.tag_list import FacetTags
-from ml.evaluation.reference import PRIOR, PROVIDER
 from ml.evaluation.tells import CANNOT_TELL, TELLS
 from ml.report.results import SPLIT_TITLES, ordered_baselines, title
 from pipeline import TEST_SPLITS

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 import polars as pl
 
+from ml.baselines import PRIOR
 from ml.evaluation.losses import BY, PARTS
-from ml.evaluation.reference import PRIOR
 from ml.report.charts import BLUE, GREY, LINES, ORANGE, Chart, page_chart
 from ml.report.results import ordered_baselines, show, title
 from ml.report.tables import HeadCell, ShownCell, ShownRow, ShownTable

@@ -11,8 +11,7 @@ import polars as pl
 from rich.console import Group
 from rich.table import Table as RichTable
 
-from ml.baselines import BASELINES, Clip, place_in_paper
-from ml.evaluation.reference import PRIOR, REFERENCES
+from ml.baselines import BASELINES, PRIOR, REFERENCES, Clip, place_in_paper
 from ml.evaluation.tells import CANNOT_TELL, TELLS
 from ml.evaluation.verdicts import Standing, Verdict, standings
 from pipeline import TEST_SPLITS

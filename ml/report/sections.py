@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from ml.baselines import PRIOR
 from ml.dataset.ground_truth import Dataset
 from ml.evaluation.best_row import best_row
 from ml.evaluation.exchanged import EXCHANGED
-from ml.evaluation.reference import PRIOR
 from ml.evaluation.score_run import Benchmark
 from ml.evaluation.verdicts import Standing, standings
 from ml.report import charts

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from ml.evaluation.reference import ORACLE, PRIOR, PROVIDER
+from ml.baselines import ORACLE, PRIOR, PROVIDER
 from ml.evaluation.tells import CANNOT_TELL, TELLS
 from ml.evaluation.verdicts import TO_BEAT, Difference, Standing, standings
 from ml.report.results import (

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml.baselines import PRIOR
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import write_predictions
 from ml.evaluation.informativeness import informativeness_rows
 from ml.evaluation.rankings import prior_scores
-from ml.evaluation.reference import PRIOR
 from ml.report.write import write_report
 from pipeline import DATASET_SPLITS, FACETS
 from pipeline.release.folder import write_dataset

@@ -14,11 +14,11 @@ from ml.dataset.ground_truth import EvaluationError
 from ml.dataset.open import load_dataset
 from ml.dataset.relevance import Relevance
 from ml.evaluation.evaluate import evaluate, hits_of_parents, thirds
-from ml.evaluation.reference import reference_rows
-from pipeline import FACETS
+from pipeline import FACETS, TEST_SPLITS
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import RESULTS
 from tests.ml.scored import write_prior_predictions
+from tests.support.references import reference_rows
 
 FAST = EvaluationSettings(resamples=200, batch_rows=7, least_groups=2, least_support=0, least_headroom=0)
 
@@ -117,7 +117,7 @@ def test_the_oracle_is_perfect_and_above_all_and_the_prior_is_one_ranking(datase
 def test_the_prior_as_files_scores_like_the_prior_in_memory(dataset: Path, tmp_path: Path):
     write_prior_predictions(dataset, tmp_path / "label_prior", ("inner_test", "outer_test"))
     from_files = evaluate(tmp_path / "label_prior", dataset, settings=FAST)
-    in_memory = [row for row in reference_rows(dataset, settings=FAST) if row["baseline"] == "label_prior"]
+    in_memory = [row for row in reference_rows(dataset, TEST_SPLITS, FAST) if row["baseline"] == "label_prior"]
     assert from_files == in_memory
 
 

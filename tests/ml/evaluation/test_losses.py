@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.baselines import PRIOR
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import read_predictions
 from ml.dataset.relevance import Relevance
 from ml.evaluation.losses import STRENGTHS, as_logarithms, divide_loss, losses_of
-from ml.evaluation.reference import PRIOR
 from ml.evaluation.score_run import evaluate_benchmark
 from pipeline.settings import EvaluationSettings
 from pipeline.tables import COUNT_UNSEEN
@@ -102,5 +102,5 @@ def test_a_row_with_one_head_has_the_losses_of_its_facet(storage, dataset):
     truth = load_truth(loaded, "outer_test")
     folder = storage / "predictions" / "multilabel_materials"
     assert list(read_predictions(folder, truth, loaded)) == ["materials"]
-    rows = [row for row in losses_of([folder], loaded, truth, FAST) if row["baseline"] != PRIOR]
+    rows = [row for row in losses_of([folder], loaded, truth) if row["baseline"] != PRIOR]
     assert {row["facet"] for row in rows} == {"materials"}

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ml.baselines import PRIOR
 from ml.dataset.ground_truth import EvaluationError, load_truth
 from ml.dataset.open import load_dataset
 from ml.evaluation.comparisons import main_ratios
 from ml.evaluation.exchanged import EXCHANGED
-from ml.evaluation.reference import PRIOR, score_prior
+from ml.evaluation.reference import score_prior
 from ml.evaluation.score_run import evaluate_benchmark
 from pipeline.settings import EvaluationSettings
 from tests.ml.scored import write_prior_predictions

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from ml.baselines import PRIOR, PROVIDER
 from ml.evaluation.exchanged import EXCHANGED
-from ml.evaluation.reference import PRIOR, PROVIDER
 from ml.evaluation.tells import Figures, sentence, word_of
 from ml.evaluation.verdicts import Difference, standings, turned, verdict_of
 from pipeline.settings import EvaluationSettings
