@@ -76,6 +76,12 @@ def titles_of(records: Path, record_ids: Iterable[str]) -> dict[str, str]:
     return title_of
 
 
+def image_url_of(records: Path, record_id: str) -> str | None:
+    """Where the provider publishes the image of a record in a `records` table; None if the table does not say."""
+    found = RECORDS.read(records, ["record_id", "image_url"]).filter(pl.col("record_id") == record_id)
+    return found["image_url"][0] if len(found) else None
+
+
 def _locations(file: Path) -> Iterator[tuple[str, ImageLocation]]:
     source = pq.ParquetFile(file)
     facets = [facet for facet in FACETS if facet in source.schema_arrow.names]  # an older dataset may lack one

@@ -1,13 +1,17 @@
 """The pictures as files: re-encoded JPEG under the sha256 of the uploaded bytes, which are not kept."""
 
 import io
+import json
 import re
+import zipfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 from ml.assistant.limits import AssistantLimits
 from pipeline.files import whole_file
+from pipeline.images.pyramid import DESCRIPTION, tile_name
 from pipeline.images.verify import encoded, shrunk
 
 IMAGE_ID = re.compile(r"[0-9a-f]{64}")
@@ -36,6 +40,31 @@ class Pictures:
     def thumbnail(self, image_id: str) -> Path:
         """The path of its thumbnail. Raises ValueError for an id that is not a sha256."""
         return self._path(image_id, ".small.jpg")
+
+    def keep_tiles(self, image_id: str, archive: bytes) -> None:
+        """Write the tiles of the largest picture to disk."""
+        with whole_file(self._tiles(image_id)) as temporary:
+            temporary.write_bytes(archive)
+
+    def described_tiles(self, image_id: str) -> dict[str, Any] | None:
+        """Width, height and side of the kept tiles; None if there are none."""
+        file = self._tiles(image_id)
+        if not file.exists():
+            return None
+        with zipfile.ZipFile(file) as archive:
+            return json.loads(archive.read(DESCRIPTION))
+
+    def tile(self, image_id: str, factor: int, column: int, row: int) -> bytes | None:
+        """The JPEG of a kept tile; None if there is none."""
+        file = self._tiles(image_id)
+        if not file.exists():
+            return None
+        with zipfile.ZipFile(file) as archive:
+            name = tile_name(factor, column, row)
+            return archive.read(name) if name in archive.NameToInfo else None
+
+    def _tiles(self, image_id: str) -> Path:
+        return self._path(image_id, ".tiles.zip")
 
     def _path(self, image_id: str, ending: str) -> Path:
         if not IMAGE_ID.fullmatch(image_id):

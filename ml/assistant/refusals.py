@@ -37,6 +37,10 @@ SIGN_IN_HEADERS = {
 HEADERS = {429: {"retry-after": "1"}, 503: {"retry-after": "2"}, 401: {"www-authenticate": "Bearer"}}
 
 
+class Busy(Exception):
+    """Too many pictures are waiting to be decoded, for the model or for tiles, or too many addresses are being read."""
+
+
 class Refusals:
     """How often each kind of request was refused since the start."""
 

@@ -22,6 +22,7 @@ from pipeline.texts import loads, record_id
 MANIFEST_TYPES = "application/ld+json,application/json;q=0.9"
 MOST_DOCUMENTS = 100  # manifests and collections read for one address
 DEEPEST_COLLECTION = 4  # collections inside collections
+CONNECTIONS = 6  # to other servers: two for documents and pictures, four for tiles
 AT_ONCE = 4  # info.json files requested at the same time
 FINDING_S = 120  # seconds to find what an address lists
 # Another size may be there where one was refused for these reasons; not after an opt-out or a rate limit.
@@ -69,13 +70,14 @@ class RemoteImages:
         allowed = images.allowed_addresses if http.hosts else ()
         self._images = replace_section(images, max_bytes=limits.max_upload_bytes, allowed_addresses=allowed)
         self._documents = replace_section(self._images, max_bytes=limits.max_manifest_bytes)
+        self._tiles = replace_section(self._images, max_bytes=limits.max_tile_bytes, timeout_s=limits.tile_timeout_s)
         self._http, self._harvest, self._folder = http, harvest, folder
         self._max_images, self._max_values = limits.most_from_manifest, limits.max_manifest_values
 
     async def __aenter__(self) -> "RemoteImages":
         self._folder.mkdir(parents=True, exist_ok=True)
         self._transport = GuardedTransport(
-            connections=2, allowed=self._images.allowed_addresses, hosts=self._http.hosts
+            connections=CONNECTIONS, allowed=self._images.allowed_addresses, hosts=self._http.hosts
         )
         self._one_parser = asyncio.Lock()  # parsing holds Python's lock, and with it up all other visitors
         self._stack = AsyncExitStack()
@@ -168,6 +170,14 @@ class RemoteImages:
     async def fetch(self, url: str) -> bytes:
         """The bytes of the image at this address. Raises NotFetched."""
         return await self._download(url, self._images)
+
+    async def info(self, base: str) -> Any:
+        """The info.json of an image service. Raises NotFetched."""
+        return await self._document(base + INFO)
+
+    async def fetch_tile(self, url: str) -> bytes:
+        """The bytes of a tile of an image service, of which less is taken than of an image. Raises NotFetched."""
+        return await self._download(url, self._tiles)
 
     async def _download(self, url: str, limits: ImageSettings, **options: str) -> bytes:
         downloader = Downloader(self._transport, limits, self._http, self._folder, **options)

@@ -2,33 +2,30 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from ml.assistant.dataset_images import DatasetImages, titles_of
+from ml.assistant.dataset_images import DatasetImages, image_url_of, titles_of
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.people import People
 from ml.assistant.pictures import Pictures, for_model
-from ml.assistant.refusals import Refusals
+from ml.assistant.refusals import Busy, Refusals
 from ml.assistant.remote_images import OTHER_SIZE, NotFetched, RemoteImage, RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
 from ml.assistant.suggest import FacetSuggestions, ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary
-from pipeline.images.decoders import Content
+from ml.assistant.zoom import Zoom
+from pipeline.images.decoders import Content, Decoders
 from pipeline.images.verify import Picture, Rejected
 
 READING_OTHERS = "Other pictures are being read. Try again in a moment."
-
-
-class Busy(Exception):
-    """Too many pictures are waiting to be decoded or for the model, or too many addresses are being read."""
 
 
 class UnknownModel(Exception):
@@ -89,6 +86,7 @@ class AssistantService:
         self.examples = DatasetImages(dataset) if dataset else None
         self.blind_share, self.blind_seed = blind_share, blind_seed
         self.remote_images = remote_images  # None: no other server is ever asked
+        self.zoom = Zoom(self.pictures, self._a_decoder, self.limits)
         self.refusals = Refusals()
         self._waiting = self._decoding = self._addresses = 0
 
@@ -113,13 +111,19 @@ class AssistantService:
 
     async def decode(self, data: bytes) -> Picture:
         """The picture in these bytes, re-encoded in a separate process. Raises Rejected, Busy."""
+        async with self._a_decoder() as decoders:
+            return await decoders.verify(Content(data, None))
+
+    @asynccontextmanager
+    async def _a_decoder(self) -> AsyncIterator[Decoders]:
+        """A place at the decoders, for one picture. Raises Busy."""
         if self._decoding >= self.limits.waiting_for_decoder:
             raise Busy(READING_OTHERS)
         self._decoding += 1
         try:
             await self._place_at_a_decoder()
             try:
-                return await self._decoders.verify(Content(data, None))
+                yield self._decoders
             finally:
                 self._places.release()
         finally:
@@ -134,8 +138,13 @@ class AssistantService:
 
     async def add(self, data: bytes, **values: Any) -> sa.Row:
         """Add an image to the queue; `values` are further fields of NewImage. Raises Rejected, Busy."""
-        picture = await self.decode(data)
-        new = NewImage(hashlib.sha256(data).hexdigest(), picture.width, picture.height, **values)
+        image_id = hashlib.sha256(data).hexdigest()
+        async with self._a_decoder() as decoders:
+            picture = await decoders.verify(Content(data, None))
+            pyramid = await self.zoom.cut(decoders, image_id, data, picture)
+        if pyramid is not None:
+            await asyncio.to_thread(self.pictures.keep_tiles, image_id, pyramid.archive)
+        new = NewImage(image_id, picture.width, picture.height, **values)
         return await asyncio.to_thread(self._keep, picture.jpeg, new)
 
     def _keep(self, jpeg: bytes, new: NewImage) -> sa.Row:
@@ -177,6 +186,12 @@ class AssistantService:
                 if final or url == urls[-1]:
                     raise
         raise AssertionError("an image has at least one address")
+
+    def original_of(self, row: sa.Row) -> str | None:
+        """Where the picture of an image of the queue was published; None if that is not known."""
+        if row.source != "dataset" or self.records is None or not self.records.exists():
+            return row.source_url
+        return image_url_of(self.records, row.record_id)
 
     @contextmanager
     def reading_an_address(self) -> Iterator[None]:

@@ -7,7 +7,9 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pipeline.images.pyramid import Pyramid
 from pipeline.images.verify import MINIATURE, Limits, Picture, Rejected
 
 ROOT = Path(__file__).parents[2]
@@ -42,15 +44,29 @@ class Decoders:
 
     async def verify(self, content: Content, *, may_be_placeholder: bool = False) -> Picture:
         """The verified picture; raises Rejected, also if the worker dies or runs out of time or memory."""
+        head, made = await self._made("picture", content, may_be_placeholder=may_be_placeholder)
+        return Picture(miniature=made[: MINIATURE**2], jpeg=made[MINIATURE**2 :], **head)
+
+    async def pyramid(self, content: Content, *, tile_side: int, most_pixels: int) -> Pyramid:
+        """The picture in tiles, scaled down to `most_pixels` if it has more. Raises Rejected as `verify` does."""
+        head, archive = await self._made("pyramid", content, tile_side=tile_side, most_pixels=most_pixels)
+        return Pyramid(archive=archive, **head)
+
+    async def tile(self, content: Content, *, width: int, height: int) -> bytes:
+        """The JPEG of a tile, encoded again. Raises Rejected, `wrong_size` if it is not of this size."""
+        return (await self._made("tile", content, width=width, height=height))[1]
+
+    async def _made(self, make: str, content: Content, **options: Any) -> tuple[dict[str, Any], bytes]:
+        """What a free worker makes of the content: what it says of it, and the bytes."""
         process = await self._free.get()
         answered = False
         try:
             if process is None:
                 process = await self._start()
             async with asyncio.timeout(self._timeout_s):
-                picture = await _ask(process, content, may_be_placeholder)
+                made = await _ask(process, content, {"make": make, "options": options})
             answered = True
-            return picture
+            return made
         except Rejected:
             answered = True
             raise
@@ -84,19 +100,20 @@ class Decoders:
         await process.wait()
 
 
-async def _ask(process: asyncio.subprocess.Process, content: Content, may_be_placeholder: bool) -> Picture:
+async def _ask(
+    process: asyncio.subprocess.Process, content: Content, wanted: dict[str, Any]
+) -> tuple[dict[str, Any], bytes]:
     questions, answers = _streams(process)
     data = content.data or b""
     path = None if content.file is None else str(content.file)
-    asked = {"size": len(data), "path": path, "may_be_placeholder": may_be_placeholder}
-    questions.write(json.dumps(asked).encode() + b"\n" + data)
+    questions.write(json.dumps({"size": len(data), "path": path} | wanted).encode() + b"\n" + data)
     await questions.drain()
     head = json.loads(await answers.readuntil(b"\n"))
-    pictures = await answers.readexactly(head.pop("size"))
+    made = await answers.readexactly(head.pop("size"))
     reason = head.pop("reason")
     if reason is not None:
         raise Rejected(reason)
-    return Picture(miniature=pictures[: MINIATURE**2], jpeg=pictures[MINIATURE**2 :], **head)
+    return head, made
 
 
 def _streams(process: asyncio.subprocess.Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader]:

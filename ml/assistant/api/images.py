@@ -13,9 +13,9 @@ from ml.assistant import api_schemas
 from ml.assistant.api.common import PersonDep, Refused, ServiceDep, body_of, signed, term_of
 from ml.assistant.api_schemas import ImageId, Text, Who
 from ml.assistant.people import Person
-from ml.assistant.refusals import BUSY
+from ml.assistant.refusals import BUSY, Busy
 from ml.assistant.remote_images import NotFetched, RemoteImage
-from ml.assistant.service import READING_OTHERS, AssistantService, Busy, Shown
+from ml.assistant.service import READING_OTHERS, AssistantService, Shown
 from ml.assistant.store import Act
 from pipeline.images.verify import Rejected
 

@@ -193,6 +193,7 @@ def everything_kept(service) -> dict[str, object]:
 def test_get_writes_nothing(client, service, uploaded):
     paths = client.get("/openapi.json").json()["paths"]
     values = {"image_id": uploaded, "tag_id": BRONZE, "facet": "materials", "project_id": "softmax.materials"}
+    values |= {"factor": 1, "column": 0, "row": 0}
     before = everything_kept(service)
     for path in (path for path, methods in paths.items() if "get" in methods):
         assert client.get(path.format(**values), params={"q": "por", "prefix": "por"}).status_code in (200, 404), path

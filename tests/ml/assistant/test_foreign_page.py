@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from ml.assistant.service import Busy
+from ml.assistant.refusals import Busy
 from tests.ml.assistant.conftest import vase_picture
 from tests.ml.assistant.pages import add, axe
 from tests.ml.assistant.test_api import everything_kept

@@ -13,8 +13,9 @@ from starlette.routing import Route
 from ml.assistant.iiif import Picture, pictures_of
 from ml.assistant.image_service import ImageService
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.refusals import Busy
 from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages, image_of_record
-from ml.assistant.service import READING_OTHERS, Busy
+from ml.assistant.service import READING_OTHERS
 from pipeline.harvest.europeana import read_record
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
 
