@@ -57,6 +57,7 @@ export const api = {
   queue: (offset = 0, limit = 200) => ask("GET", `/api/queue?${query({ offset, limit })}`),
   firstOpen: () => ask("GET", "/api/queue?state=open&limit=1"),
   image: (id) => ask("GET", `/api/images/${id}`),
+  zoom: (id) => ask("POST", `/api/images/${id}/zoom`),
   suggestions: (id, model) => ask("POST", `/api/images/${id}/suggestions?${query({ model })}`),
   roots: (facet) => ask("GET", `/api/tree/${facet}`),
   children: (tag) => ask("GET", `/api/tags/${tag}/children`),

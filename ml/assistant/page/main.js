@@ -14,6 +14,7 @@ import { startSearch } from "./search.js";
 import { say } from "./stage.js";
 import { facets, remember, remembered, state, usePreferences, verdictOf, who } from "./state.js";
 import { FacetTree } from "./tree.js";
+import { focusPicture, larger, smaller, startZoom, wholePicture } from "./zoom.js";
 
 const singleKeys = () => $("single-keys").checked;
 
@@ -22,6 +23,10 @@ const KEYS = {
   d: () => $("done").click(),
   n: () => neighbour(1),
   p: () => neighbour(-1),
+  z: focusPicture,
+  "+": larger,
+  "-": smaller,
+  0: wholePicture,
   "/": () => $("search").focus(),
   "?": () => $("dialog-shortcuts").showModal(),
 };
@@ -92,6 +97,7 @@ async function start() {
     $("trees").append(state.trees[facet].section);
   }
   startAdding({ who, say, added });
+  startZoom();
   listen(search);
   await refreshQueue();
   translate(search);

@@ -2,6 +2,7 @@
 import { $, h } from "./dom.js";
 import { labelOf, t, whole } from "./i18n.js";
 import { facetLabel, facets, placeInQueue, state, verdictOf } from "./state.js";
+import { renderZoom, showPicture } from "./zoom.js";
 
 // For screen readers. Clearing the text first makes them read the same text twice.
 export function say(text) {
@@ -28,6 +29,8 @@ export function renderStage() {
   const title = image.title || t("untitled");
   const picture = $("picture");
   picture.src = `/api/images/${image.image_id}/picture`;
+  showPicture(image);
+  renderZoom();
   picture.alt = t("picture_of", { title });
   picture.classList.toggle("tiny", image.width < 330);
   $("picture-title").textContent = title;
