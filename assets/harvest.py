@@ -201,7 +201,8 @@ def source_version(project: Project) -> str:
     if museum is None:
         return "europeana"
     digest = hashlib.sha256()
-    for name in ("records.jsonl", "entities.jsonl", "media.csv", "open_rights.txt", "collections.txt"):
+    moved = ["moved.csv"] if (museum / "moved.csv").exists() else []
+    for name in ("records.jsonl", "entities.jsonl", "media.csv", "open_rights.txt", "collections.txt", *moved):
         file = museum / name
         digest.update(f"{name} {content_hash(file) if file.exists() else 'none'}\n".encode())
     digest.update(f"media {content_hash(museum / 'media')}\n".encode())

@@ -323,23 +323,24 @@ def demo(museum: Path, address: str | None, weights: Path | None = None, *, from
     )
 
 
-def official(published: Path) -> Settings:
-    """The published dataset from its CSV files: their tags and splits, whatever our own rules would say of them."""
-    return Settings(
-        profile="full",
-        source=f"published-{published.name}",
-        published=published,
-        curation=CurationSettings(min_images_per_tag=1, excluded_providers=()),
-    )
+def official(published: Path, sandbox: Settings | None = None) -> Settings:
+    """The published dataset from its CSV files: their tags and splits, whatever our own rules would say of them.
+
+    `sandbox`: the settings of the demo, where a local museum plays Europeana and the museums behind the files.
+    """
+    curation = CurationSettings(min_images_per_tag=1, excluded_providers=())
+    source = f"published-{published.name}"
+    return (sandbox or full()).model_copy(update={"source": source, "published": published, "curation": curation})
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of the environment: a profile, overridden by a file, overridden by single variables.
 
-    EUFCC_PROFILE names the profile; PUBLISHED, the folder with the published files, belongs to `official`; MUSEUM,
-    MUSEUM_ADDRESS and WEIGHTS belong to the demo, where weight files that lie beside the museum folder are used
-    without being asked for, and WEIGHTS=index means those of `eufcc weights --from-index`. EUFCC_SETTINGS is a TOML
-    file with a table per section; EUFCC__SECTION__NAME is one value, as JSON or as text, and wins over the file.
+    EUFCC_PROFILE names the profile; PUBLISHED, the folder with the published files, belongs to `official`. MUSEUM,
+    MUSEUM_ADDRESS and WEIGHTS belong to the demo, where weight files that lie beside the museum folder are used without
+    being asked for, and WEIGHTS=index means those of `eufcc weights --from-index`; with MUSEUM, `official` has the
+    demo's settings too. EUFCC_SETTINGS is a TOML file with a table per section; EUFCC__SECTION__NAME is one value, as
+    JSON or as text, and wins over the file.
     Raises SettingsError.
     """
     return _changed(_profile(environ), environ)
@@ -354,9 +355,13 @@ def _profile(environ: Mapping[str, str]) -> Settings:
         if not environ.get("PUBLISHED") or not folder.is_dir():
             given = environ.get("PUBLISHED") or "not set"
             raise SettingsError(f"PUBLISHED is {given}; set it to the folder with the published train.csv.")
-        return official(folder)
+        return official(folder, _demo(environ) if environ.get("MUSEUM") else None)
     if profile != "demo":
         raise SettingsError(f"EUFCC_PROFILE is {profile!r}; it must be `demo`, `full` or `official`.")
+    return _demo(environ)
+
+
+def _demo(environ: Mapping[str, str]) -> Settings:
     museum = Path(environ.get("MUSEUM") or RENDERED_MUSEUM).expanduser().resolve()
     if environ.get("WEIGHTS") == FROM_INDEX:
         return demo(museum, environ.get("MUSEUM_ADDRESS"), WEIGHTS_CACHE.expanduser(), from_index=True)

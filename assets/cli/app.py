@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -54,12 +55,20 @@ def start(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: eufcc demo")
-def demo(port: PORT = 0) -> None:
+def demo(
+    port: PORT = 0,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="Folder of published CSV files; the museums behind them are drawn."),
+    ] = None,
+) -> None:
     """Run everything from nothing: start the local museum, run the job `benchmark`, show the results."""
-    from assets.cli.museum import served_museum
+    from assets.cli.museum import play_published, served_museum
 
     started = time.monotonic()
     os.environ["EUFCC_PROFILE"] = "demo"
+    if published is not None:
+        play_published(published)
     index_weights.fetch_where_asked_for()
     with served_museum(port) as (folder, address):
         console.print_line(f"  the museum {folder.name} is open at {address}")
@@ -164,7 +173,7 @@ def dev(
     from assets.cli.museum import served_museum
 
     with ExitStack() as stack:
-        if os.environ.get("EUFCC_PROFILE", "demo") == "demo":
+        if current_project().settings.museum is not None:
             index_weights.fetch_where_asked_for()
             stack.enter_context(served_museum(port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")

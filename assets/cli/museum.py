@@ -1,5 +1,6 @@
 """The local museum, served by a process of its own while a command runs."""
 
+import hashlib
 import os
 import socket
 import subprocess
@@ -41,6 +42,18 @@ def museum_folder() -> Path:
         missing = f"MUSEUM is {named}, but there is no museum folder: {folder / 'records.jsonl'} is missing. "
         raise SettingsError(f"{missing}Give the path of a folder in the museum format, or leave MUSEUM out.")
     return folder
+
+
+def play_published(published: Path) -> None:
+    """Draw the museums behind a folder of published files, once, and take the profile `official` with them."""
+    from pipeline.sandbox.published.world import render_published
+
+    folder = published.expanduser().resolve()
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    museum = RENDERED_MUSEUM.with_name(f"published-{digest}")
+    console.print_line(f"  drawing the museums behind {folder.name} in {museum.name}, unless they are drawn already")
+    render_published(folder, museum)
+    os.environ |= {"EUFCC_PROFILE": "official", "PUBLISHED": str(folder), "MUSEUM": str(museum)}
 
 
 @contextmanager

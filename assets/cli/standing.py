@@ -137,7 +137,11 @@ def after_demo(settings: Settings) -> list[NextStep]:
 
 def step(settings: Settings, arguments: str, what: str) -> NextStep:
     """A command of this program, with the environment that means this profile and museum."""
+    if arguments == "demo" and settings.published is not None:
+        return NextStep(f"{program()} demo --published {shlex.quote(str(settings.published))}", what)
     variables = [] if settings.profile == "demo" else [f"EUFCC_PROFILE={settings.profile}"]
+    if settings.published is not None:
+        variables = ["EUFCC_PROFILE=official", f"PUBLISHED={shlex.quote(str(settings.published))}"]
     if settings.museum not in (None, RENDERED_MUSEUM):
         variables.append(f"MUSEUM={shlex.quote(str(settings.museum))}")
     return NextStep(" ".join([*variables, program(), arguments]), what)

@@ -153,7 +153,7 @@ def home() -> Path:
 def storage_name(settings: Settings) -> str:
     """The name of the storage of a profile and source; folders of the same name in two places do not share one."""
     name = f"{settings.profile}-{settings.source}"
-    folder = settings.museum or settings.published
+    folder = settings.published or settings.museum
     if folder is None or folder.parent == ROOT / "dagster_home" / "museums":
         return name
     return f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.published.format import PublishedError
 from pipeline.sandbox.folder import MuseumError, MuseumFolder
 from pipeline.sandbox.server import PortInUse, create_app, serve
 from pipeline.terminal import one_line
@@ -17,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except MuseumError as error:
+    except (MuseumError, PublishedError) as error:
         print(one_line(str(error)), file=sys.stderr)
         return FAILED
     except PortInUse as error:
@@ -34,6 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--seed", type=int, default=340)
     render.add_argument("--images", type=int, default=1500)
     render.set_defaults(run=_render)
+    published = commands.add_parser("published", help="draw the museums behind a folder of published files")
+    published.add_argument("published", type=Path, help="the folder with train.csv")
+    published.add_argument("folder", type=Path)
+    published.set_defaults(run=_render_published)
     served = commands.add_parser("serve", help="serve a museum folder on loopback")
     served.add_argument("folder", type=Path)
     served.add_argument("--port", type=int, default=8765, help="0: any free one")
@@ -46,6 +51,13 @@ def _render(options: argparse.Namespace) -> None:
     from pipeline.sandbox.render import render_museum  # Pillow and numpy: a server needs no drawing
 
     render_museum(options.folder, seed=options.seed, images=options.images)
+    print(options.folder)
+
+
+def _render_published(options: argparse.Namespace) -> None:
+    from pipeline.sandbox.published.world import render_published
+
+    render_published(options.published, options.folder)
     print(options.folder)
 
 

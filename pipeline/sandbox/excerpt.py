@@ -1,6 +1,6 @@
 """The thesaurus excerpt of the rendered museum: facts of the AAT as a table, written out with Getty's predicates."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline.sandbox.data import read_csv
@@ -24,10 +24,11 @@ KINDS = {"concept": "Concept", "guide_term": "GuideTerm", "hierarchy": "Hierarch
 
 def triples(file: Path = EXCERPT_FILE) -> Iterator[str]:
     """The excerpt as N-Triples, sorted, in the shape of Getty's explicit exports with the plain labels inferred."""
-    yield from sorted({line for row in read_csv(file) for line in _subject(row)})
+    yield from sorted({line for row in read_csv(file) for line in subject(row)})
 
 
-def _subject(row: dict[str, str]) -> Iterator[str]:
+def subject(row: Mapping[str, str]) -> Iterator[str]:
+    """The triples of one row of the table; it may have a label in `ca` too."""
     subject = f"<{AAT}{row['id']}>"
     yield f'{subject} <{DC_IDENTIFIER}> "{row["id"]}" .\n'
     if row["kind"] == "obsolete":
@@ -45,8 +46,8 @@ def _subject(row: dict[str, str]) -> Iterator[str]:
     for parent in _several(row["other_parents"]):
         yield f"{subject} <{GVP}broaderNonPreferred> <{AAT}{parent}> .\n"
         yield f"{subject} <{GVP}broader> <{AAT}{parent}> .\n"
-    for language in LANGUAGES:
-        yield from _labels(row["id"], "prefLabel", language, row[language])
+    for language in (*LANGUAGES, "ca"):
+        yield from _labels(row["id"], "prefLabel", language, row.get(language, ""))
     yield from _labels(row["id"], "altLabel", "en", row["alt_en"])
 
 

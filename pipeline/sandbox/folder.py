@@ -55,6 +55,7 @@ class MuseumFolder:
         self.index = Index(tuple(_lines(folder / "open_rights.txt")))
         self._lines = self._read_records(folder / "records.jsonl")
         self.media = _media(folder)
+        self.moved = _moved(folder / "moved.csv")
         self._records = os.open(folder / "records.jsonl", os.O_RDONLY)
         weakref.finalize(self, os.close, self._records)
 
@@ -222,6 +223,17 @@ def _media(folder: Path) -> dict[str, Path]:
             raise _line_error(file, line.number, f"a second row for {url}")
         media[url] = path
     return media
+
+
+def _moved(file: Path) -> dict[str, str]:
+    """URL → the URL that it redirects to."""
+    moved: dict[str, str] = {}
+    for line in read_rows(file, ("url", "to"), MuseumError) if file.exists() else ():
+        url, to = line.fields["url"], line.fields["to"]
+        if not all(each.startswith(("http://", "https://")) for each in (url, to)):
+            raise _line_error(file, line.number, f"expected two http(s) URLs, found {url!r}, {to!r}")
+        moved[url] = to
+    return moved
 
 
 def _thesaurus(folder: Path) -> pyoxigraph.Store:

@@ -13,28 +13,34 @@ from urllib.parse import urlsplit
 from PIL import Image, UnidentifiedImageError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from pipeline.sandbox.answers import not_modified
 from pipeline.sandbox.thumbnails import PLACEHOLDER
 
 WIDTHS = {"w200": 200, "w400": 400}
 MD5_NAME = re.compile(r"([0-9a-f]{32})(?:\.\w+)?")
+THUMBNAILS = "https://api.europeana.eu/thumbnail/v3"
 CACHE_CONTROL = "public, max-age=604800, must-revalidate"
 THUMBNAILS_KEPT = 256
 JPEG_QUALITY = 90
 
 
 class ImageServer:
-    """Answers for a museum's media files; thumbnails are made from the media file, never enlarged."""
+    """Answers for a museum's media files; thumbnails are made from the media file, never enlarged.
 
-    def __init__(self, media: Mapping[str, Path]) -> None:
-        self.media = media
-        self._by_md5 = {hashlib.md5(url.encode(), usedforsecurity=False).hexdigest(): url for url in media}
+    `moved` leads from URLs to others; those, and their thumbnails, are answered by a redirect.
+    """
+
+    def __init__(self, media: Mapping[str, Path], moved: Mapping[str, str]) -> None:
+        self.media, self.moved = media, moved
+        self._by_md5 = {_md5(url): url for url in (*media, *moved)}
         self._thumbnail = lru_cache(maxsize=THUMBNAILS_KEPT)(thumbnail)
 
     async def original(self, request: Request, url: str) -> Response:
         """The file that answers a provider's URL, or 404."""
+        if url in self.moved:
+            return RedirectResponse(self.moved[url], 302)
         file = self.media.get(url)
         if file is None:
             return Response("Not Found", 404, media_type="text/plain")
@@ -58,6 +64,8 @@ class ImageServer:
 
     async def _thumbnail_of(self, url: str, width: int, request: Request) -> Response | None:
         """The thumbnail of a provider's URL; None where there is no file, or no image in it."""
+        if url in self.moved:
+            return RedirectResponse(f"{THUMBNAILS}/{width}/{_md5(self.moved[url])}", 302)
         file = self.media.get(url)
         made = None if file is None else await run_in_threadpool(self._thumbnail, file, width)
         if file is None or made is None:
@@ -65,6 +73,10 @@ class ImageServer:
         # The service guesses the type from the URL's extension and not from the bytes.
         content_type = "image/png" if urlsplit(url).path.lower().endswith((".png", ".pdf")) else "image/jpeg"
         return _answer(request, made, file, content_type, {"Cache-Control": CACHE_CONTROL})
+
+
+def _md5(url: str) -> str:
+    return hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()
 
 
 def thumbnail(file: Path, width: int) -> bytes | None:

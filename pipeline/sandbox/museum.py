@@ -12,12 +12,14 @@ ENTITY_CONTEXT = "http://www.europeana.eu/schemas/context/entity.jsonld"
 
 
 class Museum(Protocol):
-    """Records by position, found by searches; concepts by URI; image files by URL; a thesaurus."""
+    """Records by position, found by searches; concepts by URI; image files, and other URLs, by URL; a thesaurus."""
 
     @property
     def entities(self) -> Mapping[str, dict[str, Any]]: ...
     @property
     def media(self) -> Mapping[str, Path]: ...
+    @property
+    def moved(self) -> Mapping[str, str]: ...
     @property
     def thesaurus(self) -> pyoxigraph.Store: ...
 

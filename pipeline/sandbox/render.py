@@ -1,22 +1,13 @@
 """Renders the demo's museum: a folder of drawn objects, with records and concepts as faulty as real ones."""
 
-import csv
-import gzip
-import hashlib
 import io
-import json
-import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain, starmap
-from multiprocessing import get_context
 from pathlib import Path
 
 from PIL import Image, ImageEnhance
 
-from pipeline.files import beside, sync
 from pipeline.sandbox import excerpt
 from pipeline.sandbox.catalogue import COLLECTIONS, LANGUAGES, words
 from pipeline.sandbox.drawing.photograph import photograph
@@ -24,14 +15,21 @@ from pipeline.sandbox.entities import all_entities
 from pipeline.sandbox.folder import MuseumError
 from pipeline.sandbox.items import item, record_id_of, thumbnail_source
 from pipeline.sandbox.plan import Holding, holdings
+from pipeline.sandbox.rendered import (
+    each_drawn,
+    in_step,
+    jpeg,
+    render_whole,
+    write_dated,
+    write_lines,
+    write_objects,
+    write_packed,
+    write_table,
+)
 
 SEED = 340
 IMAGES = 1500
 LEAST_IMAGES = 40  # so that every provider has one
-MARK = "rendered.json"  # written last; says what this folder was rendered from
-MOST_PROCESSES = 4
-WORTH_PROCESSES = 200  # fewer images are drawn before another process has started
-FIXED_TIME = 1_767_225_600  # 2026-01-01, the files' date, so that Last-Modified is the same for everyone
 COPY_QUALITY, COPY_CROP, COPY_SCALE, COPY_LIGHT = 62, 0.05, 0.72, 1.04
 
 README = """# A rendered museum
@@ -56,81 +54,40 @@ def render_museum(folder: Path, *, seed: int = SEED, images: int = IMAGES, progr
         raise MuseumError(
             f"A museum of {images} images is too small for its providers; ask for {LEAST_IMAGES} or more."
         )
-    folder, made_from = Path(folder), _made_from(seed, images)
-    if folder.exists():
-        if _mark_of(folder) == made_from:
-            return
-        if _mark_of(folder) is None and any(folder.iterdir()):
-            raise MuseumError(f"{folder} holds files that were not rendered here; choose another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = beside(folder)
-    unfinished.mkdir()
-    try:
-        _write(unfinished, seed, images, progress or iter)
-        (unfinished / MARK).write_text(json.dumps(made_from) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        unfinished.rename(folder)
-        sync(folder.parent)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+    write = partial(_write, seed=seed, images=images, progress=progress or iter)
+    render_whole(Path(folder), {"seed": seed, "images": images}, write)
 
 
 def _write(folder: Path, seed: int, images: int, progress: Progress) -> None:
     planned = holdings(seed, images)
-    lines = [json.dumps(item(holding, seed), ensure_ascii=False) + "\n" for holding in planned]
-    _text(folder / "records.jsonl", sorted(lines, key=lambda line: json.loads(line)["id"]))
-    _text(folder / "entities.jsonl", [json.dumps(entity, ensure_ascii=False) + "\n" for entity in all_entities()])
-    _text(folder / "collections.txt", [f"{name}\n" for name in COLLECTIONS])
-    _text(folder / "README.md", [README.format(attribution=excerpt.ATTRIBUTION)])
-    _table(folder / "labels.csv", ("aat_id", "lang", "label", "source"), _translations())
-    with (folder / "aat_excerpt.nt.gz").open("wb") as file, gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
-        packed.write("".join(excerpt.triples()).encode())
+    write_objects(folder / "records.jsonl", sorted((item(h, seed) for h in planned), key=lambda each: each["id"]))
+    write_objects(folder / "entities.jsonl", all_entities())
+    write_lines(folder / "collections.txt", [f"{name}\n" for name in COLLECTIONS])
+    write_lines(folder / "README.md", [README.format(attribution=excerpt.ATTRIBUTION)])
+    write_table(folder / "labels.csv", ("aat_id", "lang", "label", "source"), _translations())
+    write_packed(folder / "aat_excerpt.nt.gz", excerpt.triples())
     (folder / "media").mkdir()
     _draw_all(folder / "media", planned, seed, progress)
     media = [(url, _file_of(h)) for h in planned if (url := thumbnail_source(h)) is not None and h.image != "missing"]
-    _table(folder / "media.csv", ("url", "file"), sorted(media))
+    write_table(folder / "media.csv", ("url", "file"), sorted(media))
 
 
 def _draw_all(folder: Path, planned: Sequence[Holding], seed: int, progress: Progress) -> None:
-    """Every image file: the originals, by several processes when they are many, then the copies of them."""
+    """Every image file: the originals, then the copies of them."""
     pictured = [h for h in planned if thumbnail_source(h) is not None and h.image != "missing"]
     originals = [holding for holding in pictured if holding.copy_of is None]
     copies = [(holding, planned[holding.copy_of]) for holding in pictured if holding.copy_of is not None]
     draw, copy = partial(_draw, folder, seed), partial(_copy, folder)
-    processes = min(MOST_PROCESSES, os.cpu_count() or 1)
-    if processes == 1 or len(originals) < WORTH_PROCESSES:
-        _in_step(progress(pictured), chain(map(draw, originals), starmap(copy, copies)))
-        return
-    # spawn and not fork: whoever calls this may have threads, whose locks a fork would keep for ever
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    try:
-        drawn = pool.map(draw, originals, chunksize=16)
-        _in_step(progress(pictured), chain(drawn, starmap(copy, copies)))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _in_step(shown: Iterable[Holding], done: Iterable[None]) -> None:
-    """Advance the progress by one step for each image that is done."""
-    for _ in zip(shown, done, strict=True):
-        pass
+    in_step(progress(pictured), chain(each_drawn(draw, originals), starmap(copy, copies)))
 
 
 def _draw(folder: Path, seed: int, holding: Holding) -> None:
     image = photograph(holding.thing, holding.provider.style, holding.view, seed)
-    _store(folder, holding, _jpeg(image, holding.provider.style.quality))
+    write_dated(folder / _file_of(holding), jpeg(image, holding.provider.style.quality))
 
 
 def _copy(folder: Path, holding: Holding, original: Holding) -> None:
-    _store(folder, holding, _copied((folder / _file_of(original)).read_bytes(), holding))
-
-
-def _store(folder: Path, holding: Holding, content: bytes) -> None:
-    file = folder / _file_of(holding)
-    file.write_bytes(content)
-    os.utime(file, (FIXED_TIME, FIXED_TIME))
+    write_dated(folder / _file_of(holding), _copied((folder / _file_of(original)).read_bytes(), holding))
 
 
 def _file_of(holding: Holding) -> str:
@@ -148,13 +105,7 @@ def _copied(content: bytes, holding: Holding) -> bytes:
             image = image.crop((edge, edge, image.width - edge, image.height - edge))
         elif holding.copy == "small":
             image = image.resize((round(image.width * COPY_SCALE), round(image.height * COPY_SCALE)))
-        return _jpeg(ImageEnhance.Brightness(image).enhance(COPY_LIGHT), COPY_QUALITY)
-
-
-def _jpeg(image: Image.Image, quality: int) -> bytes:
-    target = io.BytesIO()
-    image.save(target, "JPEG", quality=quality)
-    return target.getvalue()
+        return jpeg(ImageEnhance.Brightness(image).enhance(COPY_LIGHT), COPY_QUALITY)
 
 
 def _translations() -> list[tuple[str, str, str, str]]:
@@ -166,30 +117,3 @@ def _translations() -> list[tuple[str, str, str, str]]:
         for language in LANGUAGES
         if language != "en"
     )
-
-
-def _made_from(seed: int, images: int) -> dict[str, object]:
-    """What decides the folder's bytes: the arguments and this program."""
-    digest, room = hashlib.sha256(), Path(__file__).parent
-    for file in sorted(path for path in room.rglob("*") if path.suffix in (".py", ".csv", ".toml")):
-        digest.update(file.relative_to(room).as_posix().encode() + b"\0" + file.read_bytes())
-    return {"seed": seed, "images": images, "program": digest.hexdigest()}
-
-
-def _mark_of(folder: Path) -> dict[str, object] | None:
-    try:
-        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return mark if isinstance(mark, dict) else None
-
-
-def _text(file: Path, lines: Iterable[str]) -> None:
-    file.write_text("".join(lines), encoding="utf-8")
-
-
-def _table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    with file.open("w", encoding="utf-8", newline="") as lines:
-        table = csv.writer(lines, lineterminator="\n")
-        table.writerow(columns)
-        table.writerows(rows)

@@ -39,7 +39,7 @@ def create_app(
     """
     keyed = KeyedCalls(api_key, quota or Quota())
     searches, records, entities = SearchApi(museum, items_kept), RecordApi(museum), EntityApi(museum)
-    images, thesaurus = ImageServer(museum.media), SparqlApi(museum.thesaurus)
+    images, thesaurus = ImageServer(museum.media, museum.moved), SparqlApi(museum.thesaurus)
     routes = [
         Route("/record/v2/search.json", keyed(searches.search), methods=["GET", "POST"]),
         Route("/record/search.json", keyed(searches.search), methods=["GET", "POST"]),

@@ -83,7 +83,7 @@ def test_nobody_waits_for_longer_than_a_window_of_requests():
             "decompression",
             r"gzip\.(open|decompress|GzipFile\()|zlib\.decompress|decompressobj|import (bz2|lzma|tarfile)",
             # writes a museum; bounded by its own limit, in the decoding process
-            {"pipeline/encodings.py", "pipeline/sandbox/render.py", "pipeline/images/formats/png.py"},
+            {"pipeline/encodings.py", "pipeline/sandbox/rendered.py", "pipeline/images/formats/png.py"},
         ),
         (
             "addresses",

@@ -42,6 +42,7 @@ class SyntheticMuseum:
     records: int
     entities: dict[str, dict[str, Any]] = field(default_factory=dict)
     media: dict[str, Path] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     thesaurus: pyoxigraph.Store = field(default_factory=pyoxigraph.Store)
 
     def __len__(self) -> int:
