@@ -9,8 +9,9 @@ READ_TITLES = tuple(key for key, row in BASELINES.items() if row.reads_title)
 
 
 def best_row(results: pl.DataFrame, split: str) -> str | None:
-    """The trained row with the best R-Precision on a split (mean over facets, unseen tags ignored); None without one.
+    """The trained row with the best R-Precision on a split; None without one.
 
+    R-Precision is the mean of `results`, over the facets that can tell, with unseen tags ignored.
     On ties the first in the paper's order, then by name. The reference rows never count: the oracle would always win,
     and a prior that wins is no model to use. Rows without a mean (a single head) do not count either, nor rows that
     read the title: a picture alone has none.

@@ -3,7 +3,7 @@
 Further options are those of `python -m ml.experiments`.
 
 Each seed has a folder of its own below `--out`; activations of frozen networks are shared. At the end a table gives the
-mean and the range over the seeds of R-Precision, mean over facets, on both test sets.
+mean and the range over the seeds of R-Precision, mean over all facets, on both test sets.
 """
 
 import argparse

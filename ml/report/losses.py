@@ -33,7 +33,8 @@ def losses_section(breakdowns: pl.DataFrame) -> Losses | None:
 def loss_shares(breakdowns: pl.DataFrame) -> pl.DataFrame:
     """A line per row: baseline, reached, support, frequencies, pictures; unweighted means over the facets.
 
-    A row that lacks one of the facets is left out.
+    All facets count that have figures, also those that the means of `results` leave out because they cannot tell. A row
+    that lacks one of the facets is left out.
     """
     part = breakdowns.filter(pl.col("facet").is_in(MEAN_FACETS), by=BY, split="outer_test")
     facets = part["facet"].n_unique()
