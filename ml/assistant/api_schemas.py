@@ -80,7 +80,8 @@ class AddressBody(Body):
 
 def image(row: sa.Row) -> dict[str, Any]:
     """An image of the queue."""
-    return row._asdict() | {"added_at": row.added_at.isoformat()}
+    kept = {name: value for name, value in row._asdict().items() if name != "stated"}
+    return kept | {"added_at": row.added_at.isoformat()}
 
 
 def node(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:

@@ -65,15 +65,23 @@ class DatasetImages:
         return pc.struct_field(group["image"], "bytes")[location.row].as_py()
 
 
-def titles_of(records: Path, record_ids: Iterable[str]) -> dict[str, str]:
-    """The titles of records in a `records` table: the English one, otherwise the first by language."""
-    wanted = RECORDS.read(records, ["record_id", "titles"]).filter(pl.col("record_id").is_in(list(record_ids)))
-    title_of = {}
-    for record_id, titles in wanted.iter_rows():
+@dataclass(frozen=True)
+class DescribedRecord:
+    """What the queue shows of a record."""
+
+    title: str = ""
+    collection: str | None = None
+
+
+def described_in(records: Path, record_ids: Iterable[str]) -> dict[str, DescribedRecord]:
+    """Titles and collections in a `records` table: the English title, otherwise the first by language."""
+    columns = RECORDS.read(records, ["record_id", "titles", "collections"])
+    described = {}
+    for record_id, titles, collections in columns.filter(pl.col("record_id").is_in(list(record_ids))).iter_rows():
         by_language = sorted(titles or (), key=lambda title: (title["language"] != "en", title["language"]))
-        if by_language:
-            title_of[record_id] = by_language[0]["text"]
-    return title_of
+        title = by_language[0]["text"] if by_language else ""
+        described[record_id] = DescribedRecord(title, next(iter(collections or ()), None))
+    return described
 
 
 def image_url_of(records: Path, record_id: str) -> str | None:

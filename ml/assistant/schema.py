@@ -47,6 +47,20 @@ images = sa.Table(
     sa.Column("blind", sa.Boolean, nullable=False),  # decided without suggestions
     sa.Column("state", sa.String(16), nullable=False, index=True),  # open, done or skipped
     sa.Column("version", sa.Integer, nullable=False),  # number of steps; the optimistic lock
+    sa.Column("collection", sa.Text, index=True),
+    sa.Column("stated", sa.Text),  # JSON: the tags that its record states; null if that is not known
+    sa.Index("ix_images_batch", "batch"),
+    sa.Index("ix_images_attribution", "attribution"),
+)
+
+rankings = sa.Table(
+    "rankings",
+    metadata,
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),  # key@version
+    sa.Column("margin", sa.Float),  # 0 where the model could toss a coin, 1 where it is certain
+    sa.Column("disagreement", sa.Float),  # 0 to 1; null without stated tags
+    sa.Column("new_tags", sa.Integer),  # suggestions that it is sure of and the record does not state
 )
 
 showings = sa.Table(

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
@@ -11,25 +12,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ml.assistant.dataset_images import DatasetImages, image_url_of, titles_of
+from ml.assistant.dataset_images import DatasetImages, DescribedRecord, described_in, image_url_of
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.models import Models
 from ml.assistant.people import People
 from ml.assistant.pictures import Pictures, for_model
+from ml.assistant.ranking import Ranking
 from ml.assistant.refusals import Busy, Refusals
 from ml.assistant.remote_images import OTHER_SIZE, NotFetched, RemoteImage, RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
-from ml.assistant.suggest import FacetSuggestions, ModelInfo, Suggester
+from ml.assistant.suggest import FacetSuggestions, ModelInfo
 from ml.assistant.vocabulary import Vocabulary
 from ml.assistant.zoom import Zoom
 from pipeline.images.decoders import Content, Decoders
 from pipeline.images.verify import Picture, Rejected
 
 READING_OTHERS = "Other pictures are being read. Try again in a moment."
-
-
-class UnknownModel(Exception):
-    """The assistant has no model with this key."""
 
 
 @dataclass(frozen=True)
@@ -39,25 +38,6 @@ class Shown:
     model: ModelInfo
     showing_id: str | None
     facets: dict[str, FacetSuggestions]
-
-
-class Models:
-    """The trained models by key; a model is loaded when it is first used."""
-
-    def __init__(self, loaders: Mapping[str, Callable[[], Suggester]], infos: Iterable[ModelInfo], default: str | None):
-        self.infos = {info.key: info for info in infos}
-        self.default = default
-        self._loaders = loaders
-        self._loaded: dict[str, Suggester] = {}
-
-    def get(self, key: str | None) -> Suggester:
-        """The model, loaded. Raises UnknownModel."""
-        key = key or self.default
-        if key is None or key not in self._loaders:
-            raise UnknownModel(f"There is no model {key!r}." if key else "There is no trained model.")
-        if key not in self._loaded:
-            self._loaded[key] = self._loaders[key]()
-        return self._loaded[key]
 
 
 class AssistantService:
@@ -88,6 +68,9 @@ class AssistantService:
         self.remote_images = remote_images  # None: no other server is ever asked
         self.zoom = Zoom(self.pictures, self._a_decoder, self.limits)
         self.refusals = Refusals()
+        self.ranking = Ranking(
+            store, models, vocabulary, self.pictures, suggest=self.suggest, is_idle=lambda: self._waiting == 0
+        )
         self._waiting = self._decoding = self._addresses = 0
 
     async def __aenter__(self) -> "AssistantService":
@@ -103,6 +86,7 @@ class AssistantService:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.ranking.stop()
         await self._stack.aclose()
 
     def in_work(self) -> dict[str, int]:
@@ -159,18 +143,20 @@ class AssistantService:
         new = set(images.locations) - {row.image_id for row in self.store.queue()}
         chosen = sorted(new, key=lambda image_id: hashlib.sha256(image_id.encode()).digest())[:count]
         records = [images.locations[image_id].record_id for image_id in chosen]
-        titles = titles_of(self.records, records) if self.records is not None and self.records.exists() else {}
-        return [self._add_dataset_image(images, image_id, titles, split, who) for image_id in chosen]
+        known = described_in(self.records, records) if self.records is not None and self.records.exists() else {}
+        return [self._add_dataset_image(images, image_id, known, split, who) for image_id in chosen]
 
     def _add_dataset_image(
-        self, images: DatasetImages, image_id: str, titles: Mapping[str, str], split: str, who: str
+        self, images: DatasetImages, image_id: str, known: Mapping[str, DescribedRecord], split: str, who: str
     ) -> sa.Row:
         location, jpeg = images.locations[image_id], images.jpeg(image_id)
         with for_model(jpeg, self.limits.shown_short_side) as picture:
             width, height = picture.size
-        title = titles.get(location.record_id, location.record_id)
+        record = known.get(location.record_id, DescribedRecord())
         origin = {"source": "dataset", "record_id": location.record_id, "attribution": location.data_provider}
-        return self._keep(jpeg, NewImage(image_id, width, height, title, **origin, batch=split, added_by=who))
+        title, stated = record.title or location.record_id, json.dumps(location.tags)
+        new = NewImage(image_id, width, height, title, **origin, batch=split, added_by=who, stated=stated)
+        return self._keep(jpeg, replace(new, collection=record.collection))
 
     async def add_remote_image(self, remote: RemoteImage, who: str) -> sa.Row:
         """Fetch an image from another server and add it to the queue. Raises NotFetched, Rejected, Busy."""
@@ -235,6 +221,5 @@ class AssistantService:
         """The suggestions for an image of the queue, logged as shown. Raises NoSuchImage, Busy."""
         found = await self.suggestions(image_id, model)
         shown = {facet: suggestions.tags for facet, suggestions in found.facets.items()}
-        name = f"{found.model.key}@{found.model.version}" if found.model.version else found.model.key
-        showing_id = await asyncio.to_thread(self.store.record_showing, image_id, name, shown)
+        showing_id = await asyncio.to_thread(self.store.record_showing, image_id, found.model.name, shown)
         return replace(found, showing_id=showing_id)

@@ -70,6 +70,8 @@ class NewImage:
     attribution: str | None = None
     batch: str | None = None
     added_by: str = ""
+    collection: str | None = None
+    stated: str | None = None  # JSON: the tags that its record states; None if that is not known
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,11 @@ class ModelInfo:
     note: str = ""  # such as: random weights
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """Key and version, as the log names the model."""
+        return f"{self.key}@{self.version}" if self.version else self.key
+
 
 @dataclass(frozen=True)
 class FacetSuggestions:

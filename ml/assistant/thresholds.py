@@ -1,11 +1,13 @@
-"""The score per facet from which a model is sure, fixed on the validation images."""
+"""What a model's scores are worth: from which score it is sure, and how often it is right; by the validation images."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.assistant.calibration import Calibration, calibrate
 from ml.dataset.ground_truth import load_truth
 from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import EvaluationError, read_predictions
@@ -15,8 +17,16 @@ from ml.dataset.tag_list import TagListError, load_tag_list
 SURE_PRECISION = 0.8  # ours: the share of right tags among those at or above the threshold
 
 
-def sure_from(predictions: Path, keys: Iterable[str], dataset: Path) -> dict[str, dict[str, float]]:
-    """The threshold per facet of each model, from the log-probabilities that it predicted for validation.
+@dataclass(frozen=True)
+class OnValidation:
+    """What a model's scores were worth on the validation images, by facet."""
+
+    sure_from: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+
+
+def on_validation(predictions: Path, keys: Iterable[str], dataset: Path) -> dict[str, OnValidation]:
+    """Threshold and calibration per facet of each model, from the log-probabilities that it predicted for validation.
 
     Models without predictions, or with predictions for other images or another tag list, are left out.
     """
@@ -24,21 +34,25 @@ def sure_from(predictions: Path, keys: Iterable[str], dataset: Path) -> dict[str
         tag_list, truth = load_tag_list(dataset), load_truth(load_dataset(dataset), "validation")
     except (TagListError, EvaluationError):
         return {}
-    thresholds = {}
+    known = {}
     for key in keys:
         try:
             scores = read_predictions(predictions / key, truth, tag_list)
         except EvaluationError:
             continue
-        values = {facet: _threshold_of(of_facet, truth.relevance[facet]) for facet, of_facet in scores.items()}
-        thresholds[key] = {facet: value for facet, value in values.items() if value is not None}
-    return thresholds
+        known[key] = worth = OnValidation()
+        for facet, log_scores in scores.items():
+            of_facet, relevant = np.exp(log_scores), _as_matrix(truth.relevance[facet], log_scores.shape)
+            sure, calibration = threshold(of_facet, relevant, SURE_PRECISION), calibrate(of_facet, relevant)
+            if sure is not None and calibration is not None:
+                worth.sure_from[facet], worth.calibration[facet] = sure, calibration
+    return known
 
 
-def _threshold_of(log_scores: NDArray[np.floating], relevance: Relevance) -> float | None:
-    relevant = np.zeros(log_scores.shape, dtype=bool)
+def _as_matrix(relevance: Relevance, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    relevant = np.zeros(shape, dtype=bool)
     relevant[relevance.images, relevance.tags] = True
-    return threshold(np.exp(log_scores), relevant, SURE_PRECISION)
+    return relevant
 
 
 def threshold(scores: NDArray[np.floating], relevant: NDArray[np.bool_], precision: float) -> float | None:

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ml.assistant.service import Models
+from ml.assistant.models import Models
 from ml.assistant.suggest import ModelInfo, Suggester
-from ml.assistant.thresholds import sure_from
+from ml.assistant.thresholds import OnValidation, on_validation
 from ml.registry.champion import read_contender
 from pipeline import FACETS
 from pipeline.files import sha256_of
@@ -28,10 +28,12 @@ def find_models(models: Path, predictions: Path, dataset: Path, order: Mapping[s
     """
     tag_list_hash = json.loads((dataset / "tag_list.json").read_text(encoding="utf-8"))["tag_list_hash"]
     described = {key: model for key, model in _all(models).items() if model.get("tag_list_hash") == tag_list_hash}
-    thresholds = sure_from(predictions, described, dataset)
-    infos = [_info(models / key, model, thresholds.get(key, {})) for key, model in described.items()]
+    known = on_validation(predictions, described, dataset)
+    worth = {key: known.get(key, OnValidation()) for key in described}
+    infos = [_info(models / key, model, worth[key].sure_from) for key, model in described.items()]
     loaders = {info.key: partial(_suggester, info, models, dataset, order) for info in infos}
-    return Models(loaders, infos, default_of(described))
+    calibrations = {key: of_model.calibration for key, of_model in worth.items()}
+    return Models(loaders, infos, default_of(described), calibrations)
 
 
 def start_with(models: Models, wanted: str | None, storage: Path) -> None:

@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from ml.assistant.app import create_app
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.models import Models
 from ml.assistant.remote_images import RemoteImages
 from ml.assistant.search import SearchIndex
-from ml.assistant.service import AssistantService, Models
+from ml.assistant.service import AssistantService
 from ml.assistant.store import NewImage, Store
 from ml.assistant.vocabulary import Vocabulary, read_tag_list
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings

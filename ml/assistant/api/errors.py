@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 
 from ml.assistant import api_schemas
 from ml.assistant.api.common import Refused
+from ml.assistant.models import UnknownModel
 from ml.assistant.refusals import BUSY, STORE_AWAY, Busy
 from ml.assistant.remote_images import NotFetched
-from ml.assistant.service import UnknownModel
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
 from ml.assistant.trained import ModelError
 from pipeline.images.verify import Rejected

@@ -1,7 +1,7 @@
 """The queue of images: adding them, suggestions for them, decisions on them."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse
 
 from ml.assistant import api_schemas
 from ml.assistant.api.common import PersonDep, Refused, ServiceDep, body_of, signed, term_of
+from ml.assistant.api.queues import QueueDep
 from ml.assistant.api_schemas import ImageId, Text, Who
 from ml.assistant.people import Person
 from ml.assistant.refusals import BUSY, Busy
@@ -43,18 +44,6 @@ async def suggest(
 def models(service: ServiceDep) -> dict[str, Any]:
     """The trained models."""
     return {"default": service.models.default, "models": list(service.models.infos.values())}
-
-
-@router.get("/queue")
-def queue(
-    service: ServiceDep,
-    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
-    limit: Annotated[int, Query(ge=1, le=200)] = 200,
-    state: Literal["open", "done", "skipped"] | None = None,
-) -> dict[str, Any]:
-    """The images in the order they were added, and the progress."""
-    rows = service.store.queue(state=state, offset=offset, limit=limit)
-    return {"progress": service.store.progress(), "images": [api_schemas.image(row) for row in rows]}
 
 
 @router.post("/images", status_code=201, openapi_extra=RAW_IMAGE)
@@ -182,10 +171,14 @@ def undo(image_id: ImageId, body: api_schemas.ActBody, service: ServiceDep, pers
 
 
 @router.post("/images/{image_id}/state")
-def move(image_id: ImageId, body: api_schemas.StateBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
-    """Mark the image as done, skip it, or reopen it."""
-    after = service.store.move(image_id, body.kind, _act(body, person))
-    return {"annotation": api_schemas.annotation(service.vocabulary, after), "progress": service.store.progress()}
+def move(
+    image_id: ImageId, body: api_schemas.StateBody, service: ServiceDep, person: PersonDep, queue: QueueDep
+) -> dict[str, Any]:
+    """Mark the image as done, skip it, or reopen it. The progress is that of the queue in the address."""
+    act = _act(body, person)
+    after = service.store.move(image_id, body.kind, act)
+    progress = queue.progress(service.store, act.who)
+    return {"annotation": api_schemas.annotation(service.vocabulary, after), "progress": progress}
 
 
 def _act(body: api_schemas.ActBody, person: Person) -> Act:

@@ -1,6 +1,7 @@
 // Language, colours, the list of models, and the table of shortcuts.
 import { $, h } from "./dom.js";
 import { LANGUAGES, currentLanguage, nameOfLanguage, t, translatePage, useLanguage, whole } from "./i18n.js";
+import { renderQueueName } from "./choosing.js";
 import { suggestionsNote } from "./images.js";
 import { renderPerson } from "./person.js";
 import { renderQueue, takeProgress } from "./queue.js";
@@ -10,7 +11,7 @@ import { facets, remember, remembered, state } from "./state.js";
 const KEYS = [
   [["↑", "↓", "←", "→"], () => t("key.move")], [["Home", "End"], () => t("key.ends")], [["*"], () => t("key.all")],
   [["a", () => t("key.space")], () => t("accept")], [["r", () => t("key.delete")], () => t("reject")], [["i"], () => t("about_tag")], [["u"], () => t("undo")],
-  [["d"], () => t("done")], [["n", "p"], () => `${t("next")}, ${t("previous")}`], [() => facets().slice(0, 9).map((_, index) => String(index + 1)), () => t("key.facets")], [["/"], () => t("key.search")],
+  [["d"], () => t("done")], [["n", "p"], () => `${t("next")}, ${t("previous")}`], [() => facets().slice(0, 9).map((_, index) => String(index + 1)), () => t("key.facets")], [["/"], () => t("key.search")], [["q"], () => t("choose_queue")],
   [["z"], () => t("key.picture")], [["+", "−", "0"], () => t("key.zoom")], [["↑", "↓", "←", "→", "r", "l", "f"], () => t("key.in_picture")],
   [["?"], () => t("shortcuts")], [["…"], () => t("key.typeahead")],
 ];
@@ -35,6 +36,7 @@ export function translate(search) {
   $("who").placeholder = t("anonymous");
   $("drop-hint").textContent = t("drop_hint", { mb: Math.floor(state.about.max_upload_bytes / 1e6) });
   renderPerson();
+  renderQueueName();
   renderTheme();
   renderKeys();
   renderModels();

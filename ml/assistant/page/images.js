@@ -1,10 +1,11 @@
 // Opens images one after the other, with a model's suggestions.
 import { reasonOf } from "./adding.js";
 import { api } from "./api.js";
+import { placeToAddress } from "./choosing.js";
 import { allSaved, step, takeAnnotation } from "./decisions.js";
 import { $ } from "./dom.js";
-import { t } from "./i18n.js";
-import { renderQueue } from "./queue.js";
+import { t, whole } from "./i18n.js";
+import { firstToDo, renderQueue } from "./queue.js";
 import { note, notice, renderStage } from "./stage.js";
 import { facets, placeInQueue, state } from "./state.js";
 
@@ -18,7 +19,7 @@ export async function openImage(id, focus = false) {
   const { image, annotation } = await api.image(id);
   if (turn !== opening) return;
   Object.assign(state, { image, annotation, showing: null, openedAt: new Date().toISOString(), clicks: 0 });
-  history.replaceState(null, "", `#image=${id}`);
+  placeToAddress(id);
   $("saved").textContent = "";
   $("notices").replaceChildren();
   renderStage();
@@ -55,16 +56,19 @@ export async function suggest(turn = opening) {
 // `kind`: done, skip or reopen
 export async function finish(kind) {
   const on = state.image.image_id;
-  await step((id, body) => api.move(id, { ...body, kind }), () => t("saved"));
+  await step((id, body) => api.move(id, { ...body, kind }, state.chosen), () => t("saved"));
   if (state.image?.image_id === on && kind !== "reopen" && state.annotation.state !== "open") await nextOpen();
 }
 
 async function nextOpen() {
   const at = placeInQueue();
   const others = [...state.queue.slice(at + 1), ...state.queue.slice(0, Math.max(0, at))];
-  const next = others.find((each) => each.state === "open") ?? (state.progress.open > 0 ? (await api.firstOpen()).images[0] : undefined);
+  const wanted = state.chosen.state === "skipped" ? "skipped" : "open";
+  const next = others.find((each) => each.state === wanted) ?? (state.progress[wanted] > 0 ? await firstToDo() : undefined);
   if (next && next.image_id !== state.image?.image_id) return openImage(next.image_id);
-  if (state.progress.all) notice(t("all_done"), [[t("export"), state.acts.export], [t("add_images"), state.acts.add]]);
+  if (!state.progress.all) return;
+  const back = state.progress.skipped ? [[t("come_back", { n: whole(state.progress.skipped) }), () => state.acts.show({ ...state.chosen, state: "skipped" })]] : [];
+  notice(t("all_done"), [...back, [t("export"), state.acts.export], [t("add_images"), state.acts.add]]);
 }
 
 export function neighbour(by) {

@@ -2,6 +2,7 @@
 import { startAdding } from "./adding.js";
 import { api } from "./api.js";
 import { changeLanguage, offerLanguages, switchTheme, translate } from "./appearance.js";
+import { chooseQueue, learnGroups, placeInAddress, placeToAddress, startChoosing } from "./choosing.js";
 import { decide, undo } from "./decisions.js";
 import { showTag } from "./details.js";
 import { $ } from "./dom.js";
@@ -9,7 +10,7 @@ import { openExport } from "./exporting.js";
 import { t, whole } from "./i18n.js";
 import { finish, neighbour, openImage, suggest } from "./images.js";
 import { may, signOut } from "./person.js";
-import { refreshQueue } from "./queue.js";
+import { refreshQueue, renderQueue } from "./queue.js";
 import { startSearch } from "./search.js";
 import { say } from "./stage.js";
 import { facets, remember, remembered, state, usePreferences, verdictOf, who } from "./state.js";
@@ -28,6 +29,7 @@ const KEYS = {
   "-": smaller,
   0: wholePicture,
   "/": () => $("search").focus(),
+  q: chooseQueue,
   "?": () => $("dialog-shortcuts").showModal(),
 };
 
@@ -38,6 +40,7 @@ state.acts = {
   open: openImage,
   add: () => $("dialog-add").showModal(),
   export: openExport,
+  show: showQueue,
   singleKeys,
   isGlobal: (key) => key in KEYS,
   clicked: () => { state.clicks += 1; },
@@ -70,10 +73,28 @@ function listen(search) {
   on("theme", "click", switchTheme);
   addEventListener("pointerdown", state.acts.clicked, { capture: true });
   addEventListener("keydown", onKey);
-  addEventListener("hashchange", () => { const id = imageInAddress(); if (id && id !== state.image?.image_id) openImage(id); });
+  addEventListener("hashchange", async () => {
+    const { image, queue } = placeInAddress();
+    if (JSON.stringify(queue) !== JSON.stringify(state.chosen)) await showQueue(queue, image);
+    else if (image && image !== state.image?.image_id) openImage(image);
+  });
 }
 
-const imageInAddress = () => /^#image=([0-9a-f]{64})$/.exec(location.hash)?.[1];
+// Opens a queue: at the image, otherwise at the first one that is to do.
+async function showQueue(chosen, image) {
+  state.chosen = chosen;
+  await refreshQueue(image);
+  learnGroups();
+  const wanted = chosen.state === "skipped" ? "skipped" : "open";
+  const first = state.queue.find((each) => each.image_id === image) ?? state.queue.find((each) => each.state === wanted) ?? state.queue[0];
+  if (image ?? first) await openImage(image ?? first.image_id).catch(() => first && openImage(first.image_id));
+  else {
+    state.image = null;
+    renderQueue();
+    placeToAddress();
+    say(t("no_queue"));
+  }
+}
 
 // A hit with the branch to it.
 const nodesOf = (hit) => Object.fromEntries([...hit.above, hit].map((node) => [node.tag_id, node]));
@@ -99,16 +120,16 @@ async function start() {
   startAdding({ who, say, added });
   startZoom();
   listen(search);
-  await refreshQueue();
+  startChoosing(showQueue);
+  const { image, queue } = placeInAddress();
   translate(search);
-  const asked = imageInAddress();
-  const first = state.queue.find((each) => each.image_id === asked) ?? state.queue.find((each) => each.state === "open") ?? state.queue[0];
-  if (asked || first) await openImage(asked ?? first.image_id).catch(() => first && openImage(first.image_id));
+  await showQueue(queue, image);
   document.body.dataset.ready = "true";
 }
 
 async function added(images) {
   await refreshQueue();
+  learnGroups();
   say(t("added", { n: whole(images.length) }));
   if (!state.image || state.image.state !== "open") openImage(images[0].image_id);
 }

@@ -5,6 +5,9 @@ import { LANGUAGES, currentLanguage, t, useLanguage } from "./i18n.js";
 export const state = {
   about: null, // what the server offers
   queue: [],
+  queueStart: 0, // the place of the first one in the queue of the server
+  chosen: {}, // what the queue is chosen by: state, batch, provider, collection, order
+  ranking: null, // how many images the model has looked at for the order
   progress: { open: 0, done: 0, skipped: 0, all: 0 },
   image: null, // the current image
   annotation: null, // its current decisions

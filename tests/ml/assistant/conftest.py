@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml.assistant.app import create_app
 from ml.assistant.connections import server
-from ml.assistant.service import AssistantService, Models
+from ml.assistant.models import Models
+from ml.assistant.service import AssistantService
 from ml.assistant.store import Act, NewImage, Store
 from ml.assistant.suggest import ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary, read_tag_list

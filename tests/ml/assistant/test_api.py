@@ -104,7 +104,7 @@ def test_undo_takes_back_the_latest_step(client, uploaded):
 
 def test_an_image_that_is_done_counts_as_progress(client, uploaded):
     answer = client.post(f"/api/images/{uploaded}/state", json=act(0, kind="done")).json()
-    assert answer["progress"] == {"open": 0, "done": 1, "skipped": 0, "all": 1}
+    assert answer["progress"] == {"open": 0, "done": 1, "skipped": 0, "all": 1, "left_s": None}
 
 
 def test_a_blind_image_gets_no_suggestions(client, drawn_vase, service):

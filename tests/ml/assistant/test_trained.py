@@ -10,7 +10,7 @@ import pytest
 
 from ml.assistant.dataset_images import DatasetImages
 from ml.assistant.pictures import for_model
-from ml.assistant.thresholds import sure_from, threshold
+from ml.assistant.thresholds import on_validation, threshold
 from ml.assistant.trained import ModelError, default_of, find_models, start_with
 from ml.assistant.vocabulary import read_tag_list
 from ml.experiments.run import main
@@ -138,9 +138,10 @@ def test_the_threshold_is_the_lowest_score_that_is_right_often_enough():
 def test_thresholds_of_another_tag_list_are_not_used(storage):
     file = storage / "dataset" / "tag_list.json"
     kept = file.read_text()
-    assert set(sure_from(storage / "predictions", ["multilabel"], storage / "dataset")["multilabel"]) == set(FACETS)
+    known = on_validation(storage / "predictions", ["multilabel"], storage / "dataset")["multilabel"]
+    assert set(known.sure_from) == set(known.calibration) == set(FACETS)
     try:
         file.write_text(json.dumps(json.loads(kept) | {"tag_list_hash": "2" * 64}))
-        assert sure_from(storage / "predictions", ["multilabel"], storage / "dataset") == {}
+        assert on_validation(storage / "predictions", ["multilabel"], storage / "dataset") == {}
     finally:
         file.write_text(kept)

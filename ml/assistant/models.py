@@ -1,0 +1,36 @@
+"""The trained models, each loaded when it is first used."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ml.assistant.calibration import Calibration
+from ml.assistant.suggest import ModelInfo, Suggester
+
+
+class UnknownModel(Exception):
+    """The assistant has no model with this key."""
+
+
+class Models:
+    """The trained models by key; a model is loaded when it is first used."""
+
+    def __init__(
+        self,
+        loaders: Mapping[str, Callable[[], Suggester]],
+        infos: Iterable[ModelInfo],
+        default: str | None,
+        calibrations: Mapping[str, dict[str, Calibration]] | None = None,
+    ):
+        self.calibrations = calibrations or {}  # by model and facet
+        self.infos = {info.key: info for info in infos}
+        self.default = default
+        self._loaders = loaders
+        self._loaded: dict[str, Suggester] = {}
+
+    def get(self, key: str | None) -> Suggester:
+        """The model, loaded. Raises UnknownModel."""
+        key = key or self.default
+        if key is None or key not in self._loaders:
+            raise UnknownModel(f"There is no model {key!r}." if key else "There is no trained model.")
+        if key not in self._loaded:
+            self._loaded[key] = self._loaders[key]()
+        return self._loaded[key]
