@@ -10,7 +10,19 @@ from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from ml.assistant.access import Access
-from ml.assistant.api import annif, exports, images, people, queues, reconcile, status, vocabulary, zoom
+from ml.assistant.api import (
+    annif,
+    evidence,
+    exports,
+    grid,
+    images,
+    people,
+    queues,
+    reconcile,
+    status,
+    vocabulary,
+    zoom,
+)
 from ml.assistant.api.common import PersonDep, ServiceDep
 from ml.assistant.api.errors import HANDLERS
 from ml.assistant.middleware import AccessMiddleware
@@ -50,7 +62,8 @@ def create_app(
     )
     app.state.service = service
     app.state.access = access = Access(token, service.people, user_header)
-    for module in (images, queues, zoom, vocabulary, exports, annif, reconcile, status, people):
+    modules = (images, queues, zoom, grid, evidence, vocabulary, exports, annif, reconcile, status, people)
+    for module in modules:
         app.include_router(module.router)
     _serve_page(app)
     app.add_middleware(AccessMiddleware, limits=service.limits, refusals=service.refusals, access=access, hosts=hosts)

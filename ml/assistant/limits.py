@@ -42,6 +42,8 @@ class AssistantLimits:
     requests_per_second: float = 200.0  # per address
     request_burst: int = 400
     waiting_for_model: int = 64  # images; more are answered 503
+    compared_per_tag: int = 64  # pictures with a tag, of each kind: at 30 ms each about two seconds, once per picture
+    comparing_s: float = 1.5  # pictures are compared for so long, then the page shows what is known and asks again
     waiting_for_decoder: int = 64  # uploads; more are answered 503
     decoder_patience_s: float = 5.0  # an upload that has waited so long for a decoder is answered 503
     decoders: int = 2

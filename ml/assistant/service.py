@@ -3,18 +3,20 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from ml.assistant.dataset_images import DatasetImages, DescribedRecord, described_in, image_url_of
+from ml.assistant.evidence import TaggedPictures
+from ml.assistant.likeness import Likeness, Reader, Vector
 from ml.assistant.limits import AssistantLimits
-from ml.assistant.models import Models
+from ml.assistant.models import Models, UnknownModel
 from ml.assistant.people import People
 from ml.assistant.pictures import Pictures, for_model
 from ml.assistant.ranking import Ranking
@@ -28,6 +30,7 @@ from ml.assistant.zoom import Zoom
 from pipeline.images.decoders import Content, Decoders
 from pipeline.images.verify import Picture, Rejected
 
+Result = TypeVar("Result")
 READING_OTHERS = "Other pictures are being read. Try again in a moment."
 
 
@@ -66,6 +69,8 @@ class AssistantService:
         self.examples = DatasetImages(dataset) if dataset else None
         self.blind_share, self.blind_seed = blind_share, blind_seed
         self.remote_images = remote_images  # None: no other server is ever asked
+        self.tagged = TaggedPictures(store, self.pictures, self.examples, records)
+        self.likeness = Likeness(folder / "features.sqlite", self._features)
         self.zoom = Zoom(self.pictures, self._a_decoder, self.limits)
         self.refusals = Refusals()
         self.ranking = Ranking(
@@ -194,12 +199,29 @@ class AssistantService:
         self, image_id: str, jpeg: bytes, *, model: str | None = None, limit: int | None = None
     ) -> tuple[ModelInfo, dict[str, FacetSuggestions]]:
         """A model's best tags for a re-encoded picture. Raises Busy, UnknownModel."""
+        return await self._at_model(self._suggest, image_id, jpeg, model, limit)
+
+    async def features_of(self, pictures: Mapping[str, Reader], model: str | None) -> dict[str, Vector]:
+        """What a model makes of pictures, of as many as take no longer than the limit. Raises Busy, UnknownModel."""
+        info = self.models.infos.get(model or self.models.default or "")
+        if info is None:
+            raise UnknownModel(f"There is no model {model!r}.")
+        return await self.likeness.features(pictures, info.key, info.name, budget_s=self.limits.comparing_s)
+
+    async def _features(self, image_id: str, jpeg: bytes, model: str) -> Vector:
+        return await self._at_model(self._features_now, image_id, jpeg, model)
+
+    def _features_now(self, image_id: str, jpeg: bytes, model: str) -> Vector:
+        with for_model(jpeg, self.limits.model_short_side) as picture:
+            return self.models.get(model).features(picture)
+
+    async def _at_model(self, run: Callable[..., Result], *arguments: Any) -> Result:
+        """Runs a function in the model's thread. Raises Busy."""
         if self._waiting >= self.limits.waiting_for_model:
             raise Busy("The model is busy with other pictures. Try again in a moment.")
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._model_thread, self._suggest, image_id, jpeg, model, limit)
+            return await asyncio.get_running_loop().run_in_executor(self._model_thread, run, *arguments)
         finally:
             self._waiting -= 1
 

@@ -74,6 +74,11 @@ class Suggester:
             if facet in scores and self._order[facet]
         }
 
+    def features(self, picture: Image.Image) -> NDArray[np.floating]:
+        """What the model makes of a picture before it scores tags, of unit length: alike pictures have alike ones."""
+        vector = np.asarray(self._scorer.features(picture), dtype=np.float64)
+        return vector / max(float(np.linalg.norm(vector)), np.finfo(np.float64).tiny)
+
     def score_and_rank(self, image_id: str, picture: Image.Image, tag_id: str) -> tuple[float, int] | None:
         """The tag's score for the picture and its rank in its facet; None if the model does not know the tag."""
         scores = self.scores(image_id, picture)

@@ -7,14 +7,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn.functional import normalize
 
 from ml.dataset.prediction_files import Scores
 from ml.dataset.transforms import shrunk
 from ml.experiments.ensemble import Scale, combine
-from ml.models.network import Network
+from ml.models.network import Batch, Network
 from ml.registry.load import load_description, load_row
 from ml.training.device import on_device
 from ml.training.recipe import Recipe
+
+TOWERS = ("tower", "image")  # the part of a network that sees the picture: of the vision rows, and of CLIP rows
 
 
 class Scorer:
@@ -37,12 +40,32 @@ class Scorer:
         scores = combine(members, self.scales, self.facets) if self.scales else members[0]
         return {facet: np.exp(values[0]) for facet, values in scores.items()}
 
+    def features(self, picture: Image.Image) -> NDArray[np.floating]:
+        """What the members make of a picture before they score it: their features in a row, each member's of length 1.
+
+        Of a network without an image tower they are its log-probabilities.
+        """
+        return np.concatenate([self._features(network, recipe, picture) for network, recipe in self.members])
+
+    def _features(self, network: Network, recipe: Recipe, picture: Image.Image) -> NDArray[np.floating]:
+        towers = (getattr(network, name, None) for name in TOWERS)
+        tower = next((tower for tower in towers if isinstance(tower, torch.nn.Module)), None)
+        batch = self._batch(recipe, picture)
+        with torch.inference_mode():
+            if tower is None:
+                found = torch.cat(list(network.log_scores(network(batch)).values()), 1)
+            else:
+                found = tower(batch["image"]).flatten(1)
+            return normalize(found.float(), dim=1)[0].cpu().numpy()
+
     def _log_scores(self, network: Network, recipe: Recipe, picture: Image.Image) -> Scores:
         """Natural log of each tag's probability, 1 x tags per facet, as `ml.training.predict` gives them."""
+        with torch.inference_mode():
+            scores = network.log_scores(network(self._batch(recipe, picture)))
+        return {facet: values.float().cpu().numpy() for facet, values in scores.items()}
+
+    def _batch(self, recipe: Recipe, picture: Image.Image) -> Batch:
         if recipe.cache_px is not None:  # as training had it in memory
             picture = shrunk(picture, recipe.cache_px, recipe.card.input.interpolation)
         pixels = np.array(recipe.evaluation_view.apply(picture, random.Random(0)))  # noqa: S311
-        with torch.inference_mode():
-            batch = on_device({"image": torch.from_numpy(pixels)[None]}, self.device, recipe)
-            scores = network.log_scores(network(batch))
-        return {facet: values.float().cpu().numpy() for facet, values in scores.items()}
+        return on_device({"image": torch.from_numpy(pixels)[None]}, self.device, recipe)

@@ -12,7 +12,7 @@ const KEYS = [
   [["↑", "↓", "←", "→"], () => t("key.move")], [["Home", "End"], () => t("key.ends")], [["*"], () => t("key.all")],
   [["a", () => t("key.space")], () => t("accept")], [["r", () => t("key.delete")], () => t("reject")], [["i"], () => t("about_tag")], [["u"], () => t("undo")],
   [["d"], () => t("done")], [["n", "p"], () => `${t("next")}, ${t("previous")}`], [() => facets().slice(0, 9).map((_, index) => String(index + 1)), () => t("key.facets")], [["/"], () => t("key.search")], [["q"], () => t("choose_queue")],
-  [["z"], () => t("key.picture")], [["+", "−", "0"], () => t("key.zoom")], [["↑", "↓", "←", "→", "r", "l", "f"], () => t("key.in_picture")],
+  [["g"], () => t("grid_title")], [["z"], () => t("key.picture")], [["+", "−", "0"], () => t("key.zoom")], [["↑", "↓", "←", "→", "r", "l", "f"], () => t("key.in_picture")],
   [["?"], () => t("shortcuts")], [["…"], () => t("key.typeahead")],
 ];
 

@@ -1,8 +1,9 @@
-// The dialog about a tag: path, scope note, synonyms, labels, examples, and a link to the AAT.
+// The dialog about a tag: scope note, place in the hierarchy, pictures with it, synonyms, labels, and a link to the AAT.
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { LANGUAGES, currentLanguage, labelOf, nameOfLanguage, t } from "./i18n.js";
 import { facetLabel } from "./state.js";
+import { hierarchyOf, picturesOf } from "./why.js";
 
 export async function showTag(node, acts, verdict) {
   const tag = await api.tag(node.tag_id);
@@ -13,23 +14,19 @@ export async function showTag(node, acts, verdict) {
   const synonyms = [...(tag.alt_labels[language] ?? []), ...(language === "en" ? [] : (tag.alt_labels.en ?? []))];
   const others = LANGUAGES.filter((code) => tag.labels[code] && code !== label.language);
   const close = () => $("dialog-tag").close();
-  const gallery = h("div", { class: "gallery" });
   $("tag").replaceChildren(
     h("h2", { id: "tag-title", lang: label.language }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null),
     h("p", { class: "crumbs" }, `${facetLabel(tag.facet)} › ${tag.path.map((step) => labelOf(step).text).join(" › ")}`),
     h("p", {}, h("a", { href: tag.uri.replace("http:", "https:"), target: "_blank", rel: "noopener noreferrer" }, `AAT ${tag.tag_id}`), tag.in_model ? "" : ` · ${t("not_in_model")}`),
     h("div", { class: "acts" },
       h("button", { type: "button", class: "primary", onclick: () => { close(); acts.accept(node); } }, verdict === "accepted" ? t("withdraw") : t("accept")),
-      h("button", { type: "button", onclick: () => { close(); acts.reject(node); } }, verdict === "rejected" ? t("withdraw") : t("reject"))),
+      h("button", { type: "button", onclick: () => { close(); acts.reject(node); } }, verdict === "rejected" ? t("withdraw") : t("reject")),
+      h("button", { type: "button", onclick: () => { close(); acts.many(node); } }, t("grid_title"))),
     h("section", {}, h("h3", {}, t("scope_note")), h("p", { lang: noteLanguage }, note ?? t("no_scope_note"))),
+    hierarchyOf(tag),
+    picturesOf(tag),
     synonyms.length ? h("section", {}, h("h3", {}, t("synonyms")), h("p", {}, synonyms.slice(0, 12).join(" · "))) : "",
     others.length ? h("section", {}, h("h3", {}, t("labels")), h("dl", { class: "languages" }, others.flatMap((code) => [h("dt", {}, nameOfLanguage(code)), h("dd", { lang: code }, tag.labels[code])]))) : "",
-    h("section", {}, h("h3", {}, t("examples")), gallery),
   );
   $("dialog-tag").showModal();
-  const { images } = await api.examples(node.tag_id);
-  gallery.replaceChildren(...images.map((image) => h("figure", {},
-    h("img", { src: `/api/examples/${image.image_id}`, alt: t("example_of", { tag: label.text, provider: image.data_provider }), loading: "lazy" }),
-    h("figcaption", {}, image.data_provider))));
-  if (!images.length) gallery.append(h("p", { class: "quiet" }, t("no_examples")));
 }

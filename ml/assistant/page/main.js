@@ -7,6 +7,7 @@ import { decide, undo } from "./decisions.js";
 import { showTag } from "./details.js";
 import { $ } from "./dom.js";
 import { openExport } from "./exporting.js";
+import { openGrid, startGrid } from "./grid.js";
 import { t, whole } from "./i18n.js";
 import { finish, neighbour, openImage, suggest } from "./images.js";
 import { may, signOut } from "./person.js";
@@ -17,6 +18,12 @@ import { facets, remember, remembered, state, usePreferences, verdictOf, who } f
 import { FacetTree } from "./tree.js";
 import { focusPicture, larger, smaller, startZoom, wholePicture } from "./zoom.js";
 
+// The tag in a tree that has the focus.
+function focusedTag() {
+  const key = document.activeElement?.closest("[role=treeitem]")?.dataset.key;
+  return Object.values(state.trees).map((tree) => tree.nodes.get(key)).find(Boolean);
+}
+
 const singleKeys = () => $("single-keys").checked;
 
 const KEYS = {
@@ -24,6 +31,7 @@ const KEYS = {
   d: () => $("done").click(),
   n: () => neighbour(1),
   p: () => neighbour(-1),
+  g: () => openGrid(focusedTag()),
   z: focusPicture,
   "+": larger,
   "-": smaller,
@@ -38,6 +46,7 @@ state.acts = {
   reject: (node) => decide(node, "reject"),
   about: (node) => showTag(node, state.acts, verdictOf(node.tag_id)),
   open: openImage,
+  many: openGrid,
   add: () => $("dialog-add").showModal(),
   export: openExport,
   show: showQueue,
@@ -119,6 +128,7 @@ async function start() {
   }
   startAdding({ who, say, added });
   startZoom();
+  startGrid();
   listen(search);
   startChoosing(showQueue);
   const { image, queue } = placeInAddress();

@@ -75,6 +75,11 @@ class ColourScorer:
         colour = np.asarray(picture, dtype=np.float64).mean(axis=(0, 1)) / 64 - 2
         return {facet: 1 / (1 + np.exp(-(weights @ colour))) for facet, weights in self._weights.items()}
 
+    def features(self, picture: Image.Image) -> np.ndarray:
+        """The mean colour, and how far it is from grey."""
+        colour = np.asarray(picture, dtype=np.float64).mean(axis=(0, 1)) / 255
+        return np.append(colour - colour.mean(), 0.1)
+
 
 def colour_models(order: dict[str, list[str]]) -> Models:
     """Two models for the assistant."""

@@ -1,6 +1,7 @@
 """The picture seen closely, by keyboard alone and by mouse; it stays where it is while the tree is used."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,6 +16,15 @@ LARGE = {"name": "scroll.jpg", "mimeType": "image/jpeg", "buffer": red(0, 6_000,
 def part(page: Page) -> dict:
     """The part of the picture in view, in its pixels."""
     return page.evaluate("import('/page/zoom.js').then((module) => module.partInView())")
+
+
+def part_when(page: Page, holds: Callable[[dict], bool]) -> dict:
+    """The part in view once this holds for it, after at most five seconds."""
+    for _ in range(100):
+        if holds(found := part(page)):
+            return found
+        page.wait_for_timeout(50)
+    raise AssertionError(found)
 
 
 def seen(page: Page) -> None:
@@ -84,13 +94,12 @@ def test_a_picture_is_seen_closely_by_mouse(open_page, pictures):
     seen(page)
     for _ in range(4):
         page.mouse.wheel(0, -200)
-    page.wait_for_function("import('/page/zoom.js').then((module) => module.partInView().width < 3000)")
-    before = part(page)
+    before = part_when(page, lambda each: each["width"] < 3_000)
     assert before["x"] + before["width"] / 2 > 3_000  # towards the pointer
     page.mouse.down()
     page.mouse.move(frame["x"] + frame["width"] * 0.5, frame["y"] + frame["height"] / 2, steps=3)
     page.mouse.up()
-    page.wait_for_function(f"import('/page/zoom.js').then((module) => module.partInView().x > {before['x'] + 50})")
+    part_when(page, lambda each: each["x"] > before["x"] + 50)
     page.locator("#tree-materials .suggested > .node .yes").first.click()
     expect(page.locator("#tree-materials .accepted")).to_have_count(1)
     page.click("#turn")

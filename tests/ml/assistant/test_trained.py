@@ -77,6 +77,21 @@ def test_a_model_scores_as_in_its_predictions(storage, key):
             np.testing.assert_allclose(scores[facet], np.exp(np.float32(log_scores)), rtol=4e-3, atol=1e-4)
 
 
+def test_pictures_of_one_colour_are_alike_to_a_trained_model(storage):
+    order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
+    models = find_models(storage / "models", storage / "predictions", storage / "dataset", order)
+    examples = DatasetImages(storage / "dataset")
+    pictures = [for_model(examples.jpeg(image_id), 256) for image_id in list(examples.locations)[:7]]
+    features = {}
+    for key in ("multilabel", "softmax", "ensemble_ml_s"):
+        features[key] = np.stack([models.get(key).features(picture) for picture in pictures])
+        np.testing.assert_allclose(np.linalg.norm(features[key], axis=1), 1, rtol=1e-5)
+        cosines = features[key] @ features[key].T
+        assert cosines[0, 1:].argmax() + 1 == 6  # the same colour again
+    both = np.hstack([features["multilabel"], features["softmax"]]) / np.sqrt(2)
+    np.testing.assert_allclose(features["ensemble_ml_s"], both, rtol=1e-4, atol=1e-6)
+
+
 def test_a_model_of_another_tag_list_is_left_out(storage):
     order, _ = read_tag_list(storage / "dataset" / "tag_list.json")
     file = storage / "models" / "softmax" / "model.json"

@@ -1,0 +1,41 @@
+"""Why a tag may fit an image: what carries the tag and looks like it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from pydantic import StringConstraints
+
+from ml.assistant.api.common import ServiceDep, term_of
+from ml.assistant.api_schemas import Body, TagIdInPath
+from ml.assistant.likeness import likeness
+
+router = APIRouter(prefix="/api", tags=["suggestions"])
+
+
+class EvidenceBody(Body):
+    """The image that the tag is to fit, and the model that compares."""
+
+    image_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    model: Annotated[str | None, StringConstraints(max_length=200)] = None
+
+
+@router.post("/tags/{tag_id}/evidence")
+async def evidence(tag_id: TagIdInPath, body: EvidenceBody, service: ServiceDep) -> dict[str, Any]:
+    """The pictures with the tag that look most like the image, with source and rights; none for a blind image.
+
+    `seen` of `all` pictures have been compared; ask again for the others.
+    """
+    term_of(service, tag_id)
+    row = await run_in_threadpool(service.store.image, body.image_id)
+    if row.blind or service.models.default is None:
+        return {"images": [], "seen": 0, "all": 0}
+    most = service.limits.compared_per_tag
+    readers = await run_in_threadpool(service.tagged.readers, tag_id, row.image_id, most)
+    one = {row.image_id: service.pictures.file(row.image_id).read_bytes}
+    features = await service.features_of(one | readers, body.model)
+    nearest = likeness(features.pop(row.image_id), features)
+    best = list(nearest)[: service.limits.most_examples]
+    described = await run_in_threadpool(service.tagged.described, best)
+    shown = [each | {"likeness": nearest[each["image_id"]]} for each in described]
+    return {"images": shown, "seen": len(features), "all": len(readers)}

@@ -1,0 +1,94 @@
+"""Why a tag: the nearest pictures that carry it, with source and rights."""
+
+import hashlib
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ml.assistant.service import AssistantService
+from ml.assistant.vocabulary import read_tag_list
+from pipeline.release.folder import dataset_schema
+from tests.ml.assistant.conftest import TAG_LIST, colour_models, vase_picture
+
+COPPER = "300011020"
+TRAINED = ("gold", "navy", "brown")
+RIGHTS = "http://creativecommons.org/licenses/by-sa/4.0/"
+
+
+@pytest.fixture
+def service(tmp_path, vocabulary, store) -> AssistantService:
+    """A service with a dataset of three copper vases, of which the records know one."""
+    rows = [
+        {
+            "record_id": f"/1/{colour}",
+            "view": 0,
+            "image_id": hashlib.sha256(colour.encode()).hexdigest(),
+            "image": {"bytes": vase_picture(colour, (256, 192)), "path": f"{colour}.jpg"},
+            "data_provider": f"Museum of {colour}",
+            "group_id": f"/1/{colour}#0",
+            "materials": [COPPER],
+        }
+        for colour in TRAINED
+    ]
+    folder = tmp_path / "dataset" / "train"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=dataset_schema()), folder / "part-00000.parquet")
+    title = [{"language": "en", "text": "Brown vase"}]
+    record = {"record_id": "/1/brown", "titles": title, "data_provider": "City Museum", "rights_uri": RIGHTS}
+    pl.DataFrame([record]).write_parquet(tmp_path / "records.parquet")
+    return AssistantService(
+        vocabulary=vocabulary,
+        models=colour_models(read_tag_list(TAG_LIST)[0]),
+        store=store,
+        folder=tmp_path / "service",
+        dataset=tmp_path / "dataset",
+        records=tmp_path / "records.parquet",
+    )
+
+
+def evidence(client, image_id: str, **more) -> dict:
+    """What speaks for copper."""
+    answer = client.post(f"/api/tags/{COPPER}/evidence", json={"image_id": image_id, **more})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_the_nearest_training_images_with_the_tag_come_first_with_holder_and_rights(client, uploaded):
+    found = evidence(client, uploaded)
+    assert [each["holder"] for each in found["images"]] == ["City Museum", "Museum of gold", "Museum of navy"]
+    nearest, second = found["images"][:2]
+    assert (nearest["title"], nearest["rights"], nearest["rights_uri"]) == ("Brown vase", "CC BY-SA 4.0", RIGHTS)
+    assert nearest["page"] == "https://www.europeana.eu/item/1/brown"
+    assert nearest["kind"] == "training"
+    assert (second["title"], second["rights"]) == ("/1/gold", None)
+    assert nearest["likeness"] > second["likeness"]
+    assert (found["seen"], found["all"]) == (3, 3)
+    assert client.get(f"/api/examples/{nearest['image_id']}").status_code == 200
+
+
+def test_images_on_which_people_accepted_the_tag_count_too(client, uploaded):
+    other = client.post("/api/images?who=anna&title=sienna.jpg", content=vase_picture("sienna")).json()["image"]
+    step = {"who": "anna", "version": 0, "key": "key-00000001", "tag_id": COPPER, "action": "accept"}
+    client.post(f"/api/images/{other['image_id']}/decisions", json=step)
+    client.post(f"/api/images/{uploaded}/decisions", json={**step, "key": "key-00000002"})
+    found = evidence(client, uploaded)["images"]
+    assert uploaded not in [each["image_id"] for each in found]
+    (decided,) = [each for each in found if each["kind"] == "decided"]
+    assert (decided["title"], decided["holder"], decided["rights"]) == ("sienna.jpg", None, None)
+    client.post(f"/api/images/{other['image_id']}/undo", json={"who": "anna", "version": 1, "key": "key-00000003"})
+    assert "decided" not in [each["kind"] for each in evidence(client, uploaded)["images"]]
+
+
+def test_nothing_speaks_for_a_tag_on_an_image_that_is_decided_blind(client, service):
+    service.blind_share = 1.0
+    blind = client.post("/api/images?who=anna", content=vase_picture("crimson")).json()["image"]["image_id"]
+    assert evidence(client, blind) == {"images": [], "seen": 0, "all": 0}
+
+
+def test_what_is_not_there_is_refused(client, uploaded):
+    assert client.post("/api/tags/1/evidence", json={"image_id": uploaded}).status_code == 404
+    assert client.post(f"/api/tags/{COPPER}/evidence", json={"image_id": "0" * 64}).status_code == 404
+    body = {"image_id": uploaded, "model": "nothing"}
+    assert client.post(f"/api/tags/{COPPER}/evidence", json=body).status_code == 404
