@@ -233,7 +233,8 @@ class ReleaseSettings(Section):
     version: str = "0.1.0"  # ours
     repository: str = ""  # ours: the dataset's on the hub, `owner/name`, for the cards of models trained on it
     rows_per_part: int = 10_000  # ours: about 200 MB of images a file
-    rows_per_group: int = 100  # ours: what the Hugging Face viewer shows well
+    rows_per_group: int = 100  # ours: of the dataset folder, which training reads
+    rows_per_hub_group: int = 1_000  # ours: of a release; the Hugging Face viewer reads a whole one, of at most 300 MB
 
 
 class HistorySettings(Section):

@@ -13,7 +13,7 @@ from ml.dataset.tag_list import FacetTags, english_label
 from pipeline import FACETS
 from pipeline.release.folder import preferred_label
 from pipeline.splits.provider_features import extractors_of, feature_matrix
-from pipeline.splits.suites import Annotated
+from pipeline.splits.suites import Annotated, annotated_images
 
 
 @dataclass(frozen=True)
@@ -79,18 +79,7 @@ def collect(
     )
     listed = tags.sort("tag_id")
     place = pl.DataFrame({"tag_id": listed["tag_id"]}).with_row_index("column")
-    pairs = rows.with_row_index("row").join(record_tags.join(place, on="tag_id"), on="record_id")
-    closed = np.zeros((rows.height, listed.height), bool)
-    closed[pairs["row"].to_numpy(), pairs["column"].to_numpy()] = True
-    above = set(listed["parent"].drop_nulls().to_list())
-    annotated = Annotated(
-        rows["group_id"].to_numpy().astype(str),
-        rows["data_provider"].to_numpy().astype(str),
-        closed,
-        listed["tag_id"].to_numpy().astype(str),
-        listed["facet"].to_numpy().astype(str),
-        np.array([tag not in above for tag in listed["tag_id"]], bool),
-    )
+    annotated = annotated_images(rows, record_tags, tags)
     name = extractor or extractors_of(features)[0]
     facets = {facet: _facet(facet, listed, place) for facet in FACETS if facet in set(listed["facet"])}
     return Collection(annotated, feature_matrix(features, name, rows["image_id"]), facets)

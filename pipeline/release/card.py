@@ -1,5 +1,6 @@
 """The dataset card: every number in it is computed from the tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def size_category(n: int) -> str:
     return "1M<n<10M"
 
 
-def card(facts: Facts, settings: Settings) -> str:
+def card(facts: Facts, settings: Settings, suites: Sequence[str]) -> str:
     """README.md for the hub: YAML for machines, then text for people."""
     return render(
         Path(__file__).with_name("card.md"),
@@ -115,6 +116,7 @@ def card(facts: Facts, settings: Settings) -> str:
         facets=ALL_FACETS,
         number_of_facets=in_words(len(ALL_FACETS)),
         origin=origin(settings),
+        suites=suites,
         size=size_category(facts.n_images),
         share=share,
     )

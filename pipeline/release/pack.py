@@ -2,41 +2,23 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline import DATASET_SPLITS, FACETS
+from pipeline import DATASET_SPLITS
 from pipeline.files import sha256_of, whole_folder, write_json, write_text
 from pipeline.published import format as published
+from pipeline.release import suite_files
 from pipeline.release.card import Facts, card, gather_facts
 from pipeline.release.croissant import croissant
-from pipeline.release.folder import dataset_schema, preferred_label
 from pipeline.release.linked import provenance, vocabulary
+from pipeline.release.released_rows import release_schema, write_data
+from pipeline.release.suite_files import write_suites
 from pipeline.settings import Settings
 from pipeline.tables import INFORMATIVENESS, SPLIT_TABLE
-from pipeline.vocabulary.thesaurus import labels_by_language
-
-ABOUT_RECORD = (
-    ("data_provider", pa.string()),
-    ("provider", pa.string()),
-    ("country", pa.string()),
-    ("title", pa.string()),
-    ("rights_uri", pa.string()),
-    ("attribution", pa.string()),
-    ("europeana_url", pa.string()),
-    ("landing_page", pa.string()),
-    ("image_url", pa.string()),
-    ("request", pa.string()),
-    ("harvested_at", pa.timestamp("us", tz="UTC")),
-    ("updated_at", pa.timestamp("us", tz="UTC")),
-)
-EUROPEANA_ITEM = "https://www.europeana.eu/item"
 
 
 class ReleaseError(ValueError):
@@ -72,6 +54,9 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
         SPLIT_TABLE.write(splits, new / "splits.parquet")
         if tables.informativeness is not None:
             INFORMATIVENESS.write(tables.informativeness, new / "informativeness.parquet")
+        suites = write_suites(
+            splits, tables.records, tables.record_tags, tables.tags, settings.suites, new / suite_files.FOLDER
+        )
         write_attribution(records, new / "attribution.csv")
         in_published_format = published.as_published(splits, records, tables.record_tags, tables.tags)
         published.write_published(in_published_format, new / "published_format")
@@ -79,7 +64,7 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
         facts = gather_facts(splits, records, tables.record_tags, tables.tags, tables.split_tags, tag_list, settings)
         write_text(vocabulary(tables.tags), new / "vocabulary.ttl")
         write_text(provenance(records, facts, settings), new / "provenance.ttl")
-        write_text(card(facts, settings), new / "README.md")
+        write_text(card(facts, settings, suites), new / "README.md")
         files = data_files(new)
         described = croissant(files, facts, settings, release_schema(settings))
         write_json(described, new / "croissant.json", sort_keys=True)
@@ -115,106 +100,6 @@ def check_withdrawn(records: pl.DataFrame, tombstones: pl.DataFrame) -> None:
     gone = records.join(tombstones, on="record_id", how="semi")
     if not gone.is_empty():
         raise ReleaseError(f"{gone['record_id'][0]} was withdrawn from Europeana ({gone.height} such); curate again.")
-
-
-def release_schema(settings: Settings) -> pa.Schema:
-    """The columns of `data/<split>-*.parquet`; `<facet>_labels` stands beside `<facet>`, paths beside the stated."""
-    languages = pa.struct([(language, pa.string()) for language in sorted(settings.vocabulary.languages)])
-    fields = [
-        (f.name, f.type) for f in dataset_schema() if f.name in ("record_id", "view", "image_id", "image", "group_id")
-    ]
-    fields += list(ABOUT_RECORD)
-    for facet in FACETS:
-        fields += [
-            (facet, pa.list_(pa.string())),
-            (f"{facet}_stated", pa.list_(pa.string())),
-            (f"{facet}_paths", pa.list_(pa.list_(pa.string()))),
-            (f"{facet}_labels", pa.list_(languages)),
-        ]
-    return pa.schema(fields)
-
-
-def write_data(
-    dataset: Path, records: pl.DataFrame, tags: pl.DataFrame, tag_list: dict[str, Any], folder: Path, settings: Settings
-) -> None:
-    """`data/<split>-00000-of-00003.parquet`, row group by row group, in row groups the hub's viewer shows well."""
-    folder.mkdir()
-    metadata = {
-        "split_hash": tag_list["split_hash"],
-        "tag_list_hash": tag_list["tag_list_hash"],
-        "huggingface": json.dumps({"info": {"features": hub_features(release_schema(settings))}}, sort_keys=True),
-    }
-    schema = release_schema(settings).with_metadata(metadata)
-    about = _about_records(records)
-    vocabulary_of = _Vocabulary(tags, sorted(settings.vocabulary.languages))
-    for split in DATASET_SPLITS:
-        parts = sorted((dataset / split).glob("part-*.parquet"))
-        for number, part in enumerate(parts):
-            file = folder / f"{split}-{number:05d}-of-{len(parts):05d}.parquet"
-            with pq.ParquetWriter(file, schema, compression="zstd") as writer, pq.ParquetFile(part) as source:
-                for group in range(source.num_row_groups):
-                    rows = source.read_row_group(group)
-                    writer.write_table(_described(rows, about, vocabulary_of, schema))
-
-
-def _described(rows: pa.Table, about: pl.DataFrame, vocabulary_of: "_Vocabulary", schema: pa.Schema) -> pa.Table:
-    """A row group with what is known of its records, and with paths and labels of its tags."""
-    known = pl.DataFrame({"record_id": rows["record_id"].to_pylist()})
-    known = known.join(about, on="record_id", how="left", maintain_order="left")
-    columns = {name: rows[name] for name in rows.schema.names}
-    columns |= {name: pa.array(known[name].to_list(), type_) for name, type_ in ABOUT_RECORD}
-    for facet in FACETS:
-        closed, stated = rows[facet].to_pylist(), rows[f"{facet}_stated"].to_pylist()
-        columns[f"{facet}_paths"] = pa.array([[vocabulary_of.paths[t] for t in ts] for ts in stated])
-        columns[f"{facet}_labels"] = pa.array([[vocabulary_of.labels[t] for t in ts] for ts in closed])
-    arrays = [_cast(columns[field.name], field.type) for field in schema]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _cast(column: Any, type_: pa.DataType) -> pa.Array:
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return (
-        pa.array(column.to_pylist(), type_)
-        if pa.types.is_nested(type_) and column.type != type_
-        else column.cast(type_)
-    )
-
-
-class _Vocabulary:
-    """Paths and labels per language of every tag."""
-
-    def __init__(self, tags: pl.DataFrame, languages: Sequence[str]) -> None:
-        self.paths: dict[str, list[str]] = {}
-        self.labels: dict[str, dict[str, str | None]] = {}
-        for tag_id, path, texts in tags.select("tag_id", "path", "labels").iter_rows():
-            known = labels_by_language(texts)
-            self.paths[tag_id] = path
-            self.labels[tag_id] = {language: known.get(language) for language in languages}
-
-
-def _about_records(records: pl.DataFrame) -> pl.DataFrame:
-    titles = [
-        preferred_label(labels_by_language(texts), "") if texts else None for texts in records["titles"].to_list()
-    ]
-    return records.with_columns(
-        title=pl.Series(titles, dtype=pl.String), europeana_url=pl.lit(EUROPEANA_ITEM) + pl.col("record_id")
-    ).select("record_id", *(name for name, _ in ABOUT_RECORD))
-
-
-def hub_features(schema: pa.Schema) -> dict[str, Any]:
-    """The columns as the `datasets` library describes them, so that it decodes the images."""
-
-    def feature(type_: pa.DataType) -> Any:
-        if pa.types.is_struct(type_):
-            names = [type_.field(i).name for i in range(type_.num_fields)]
-            if names == ["bytes", "path"]:
-                return {"_type": "Image"}
-            return {type_.field(i).name: feature(type_.field(i).type) for i in range(type_.num_fields)}
-        if pa.types.is_list(type_):
-            return {"feature": feature(type_.value_type), "_type": "List"}
-        return {"dtype": str(type_), "_type": "Value"}
-
-    return {field.name: feature(field.type) for field in schema}
 
 
 def write_attribution(records: pl.DataFrame, file: Path) -> None:

@@ -37,6 +37,24 @@ class SuiteSplit:
     new: bool = False
 
 
+def annotated_images(rows: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.DataFrame) -> Annotated:
+    """The images in `rows` (record_id, view, group_id, data_provider), in its order, with all tags of the table."""
+    listed = tags.sort("tag_id")
+    place = pl.DataFrame({"tag_id": listed["tag_id"]}).with_row_index("column")
+    pairs = rows.with_row_index("row").join(record_tags.join(place, on="tag_id"), on="record_id")
+    closed = np.zeros((rows.height, listed.height), bool)
+    closed[pairs["row"].to_numpy(), pairs["column"].to_numpy()] = True
+    above = set(listed["parent"].drop_nulls().to_list())
+    return Annotated(
+        rows["group_id"].to_numpy().astype(str),
+        rows["data_provider"].to_numpy().astype(str),
+        closed,
+        listed["tag_id"].to_numpy().astype(str),
+        listed["facet"].to_numpy().astype(str),
+        np.array([tag not in above for tag in listed["tag_id"]], bool),
+    )
+
+
 def splits_of(suite: Suite, images: Annotated, seed: int) -> list[SuiteSplit]:
     """The splits of a suite, in a fixed order. Equal images, seed and settings give equal splits on any machine."""
     return list(MAKERS[suite.splits](suite, images, seed))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,10 +19,14 @@ from pipeline.release.card import licence_name
 from pipeline.release.diff import release_diff
 from pipeline.release.folder import DATASET_SPLITS, DatasetError, write_dataset
 from pipeline.release.pack import ReleaseError, ReleaseTables, verify_checksums, write_release
+from pipeline.release.released_rows import class_names
 from pipeline.settings import ReleaseSettings, Settings
+from pipeline.splits.suites import annotated_images, splits_of
 from pipeline.tables import TOMBSTONES
 
-SETTINGS = Settings(profile="demo", source="test", release=ReleaseSettings(rows_per_part=20, rows_per_group=8))
+SETTINGS = Settings(
+    profile="demo", source="test", release=ReleaseSettings(rows_per_part=20, rows_per_group=8, rows_per_hub_group=12)
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,84 @@ def test_datasets_loads_the_folder_and_decodes_the_images(release: Path, museum,
         assert len(row[f"{facet}_stated"]) == len(row[f"{facet}_paths"])
 
 
+def code_of_the_card(release: Path, kind: str) -> list[str]:
+    """The blocks of code of this kind on the release's card, for this release."""
+    blocks = re.findall(rf"```{kind}\n(.*?)```", (release / "README.md").read_text(), re.S)
+    return [block.replace("path/to/this/folder", str(release)) for block in blocks]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_python_on_the_card_runs(release: Path, museum, tmp_path: Path, monkeypatch):
+    """Loading, streaming with a buffer, and a scan with polars."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    whole, streamed, scanned = code_of_the_card(release, "python")
+    names: dict = {}
+    exec(whole + streamed, names)
+    train = museum.splits.filter(split="train")
+    assert {(row["record_id"], row["view"]) for row in names["stream"]} == set(train.select("record_id", "view").rows())
+    lines = scanned.strip().splitlines()
+    exec("\n".join(lines[:-1]), names)
+    assert eval(lines[-1], names)["len"].sum() == train.height
+
+
+def test_the_query_on_the_card_runs(release: Path):
+    import duckdb
+
+    (query,) = code_of_the_card(release, "sql")
+    counted = duckdb.sql(query).fetchall()
+    rows = pl.read_parquet(release / "data" / "train-*.parquet")
+    assert sum(n for _, n in counted) == rows.filter(pl.col(FACETS[0]).list.len() > 0).height > 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_classes_are_the_tag_lists_numbers_and_names(release: Path, tmp_path: Path):
+    import datasets
+
+    loaded = datasets.load_dataset(str(release), split="train", cache_dir=str(tmp_path)).remove_columns("image")
+    listed = json.loads((release / "tag_list.json").read_text())["facets"]
+    for facet in FACETS:
+        names, ids = loaded.features[f"{facet}_classes"].feature.names, [tag["tag_id"] for tag in listed[facet]]
+        assert [name.partition(" (3")[0] for name in names] == [tag["label"] for tag in listed[facet]]
+        for row in loaded:
+            classes = row[f"{facet}_classes"]
+            assert classes == sorted(classes)
+            assert {ids[number] for number in classes} == set(row[facet]) & set(ids)
+
+
+def test_two_tags_of_one_label_are_two_classes():
+    tags = [{"label": "copper", "tag_id": "1"}, {"label": "tin", "tag_id": "2"}, {"label": "copper", "tag_id": "3"}]
+    assert class_names({"facets": {"materials": tags}}) == {"materials": ["copper (1)", "tin", "copper (3)"]}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_suite_is_a_configuration_with_the_suites_own_splits(release: Path, museum, tmp_path: Path):
+    """What a row's lists say is what the suites are run on."""
+    import datasets
+
+    settings = SETTINGS.suites
+    configurations = datasets.get_dataset_config_names(str(release))
+    assert set(configurations) == {"default", *(f"suite_{name}" for name in settings.suites)}
+    rows = museum.splits.join(museum.records.select("record_id", "data_provider"), on="record_id")
+    rows = rows.sort("record_id", "view")
+    images = annotated_images(rows, museum.record_tags, museum.tags)
+    keys = rows.select("record_id", "view").rows()
+    released = set(rows.filter(pl.col("split").is_in(DATASET_SPLITS)).select("record_id", "view").rows())
+    asked = json.loads((release / "suites" / "asked.json").read_text())
+    for name, suite in settings.suites.items():
+        told = datasets.load_dataset(str(release), f"suite_{name}", split="images", cache_dir=str(tmp_path))
+        told = {(row["record_id"], row["view"]): (row["test"], row["left_out"]) for row in told}
+        assert told.keys() == released
+        for split in splits_of(suite, images, settings.seed):
+            in_test = {key for key, (test, _) in told.items() if split.name in test}
+            neither = {key for key, (_, left_out) in told.items() if split.name in left_out}
+            assert in_test == {keys[at] for at in split.test} & released
+            assert released - in_test - neither == {keys[at] for at in split.train} & released
+            everything = len(split.asked) == len(images.tag_ids)
+            assert asked[name][split.name] == (None if everything else images.tag_ids[split.asked].tolist())
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_mlcroissant_accepts_the_metadata_and_reads_records(release: Path, caplog):
     import mlcroissant
@@ -106,7 +189,9 @@ def test_row_groups_stay_small_enough_for_the_viewer(release: Path):
     for file in sorted((release / "data").glob("*.parquet")):
         metadata = pq.ParquetFile(file).metadata
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-        assert max(sizes) <= 8
+        assert set(sizes[:-1]) <= {12}
+        assert 0 < sizes[-1] <= 12
+        assert metadata.row_group(0).column(0).has_offset_index
 
 
 def test_the_cards_numbers_are_the_tables(release: Path, museum):
