@@ -39,7 +39,8 @@ def cataloguer_decisions(project: Project) -> pl.DataFrame:
     """
     from ml.assistant.decisions import database_of, read_decisions
 
-    return read_decisions(database_of(project.storage))
+    rule = project.settings.curation.second_opinions
+    return read_decisions(database_of(project.storage), second_opinions=rule)
 
 
 @stage_asset(plan(settings=("curation.corrections_file",)), kinds={"csv", "polars"})

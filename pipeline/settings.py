@@ -108,6 +108,8 @@ class CurationSettings(Section):
     more_open_rights: tuple[str, ...] = ()  # a museum's own `open_rights.txt`
     max_records_per_provider: int | None = Field(default=None, ge=1)  # ours: no provider may swallow the outer rule
     corrections_file: Path | None = None  # ours: the curators' CSV
+    # ours: where two cataloguers decided, what they agree on and a reviewer settled counts, or the first opinion alone
+    second_opinions: Literal["settled", "first"] = "settled"
 
 
 class ImageSettings(Section):

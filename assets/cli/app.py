@@ -201,17 +201,36 @@ def assistant(context: typer.Context) -> None:
     raise typer.Exit(serve([*context.args, *storage]))
 
 
+CONFLICTS_SHOWN = 50
+
+
 @app.command(epilog="Example: eufcc decisions --model softmax")
 def decisions(
     model: Annotated[str | None, typer.Option(help="Key of the model; by default the best on validation.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a model ranks the tags that cataloguers accepted and rejected, then and now."""
-    from ml.assistant.decision_impact import decision_impact
+    """Show how a model ranks the tags that cataloguers accepted and rejected, then and now.
 
-    key, rows = decision_impact(current_project().storage, model)
+    Where images have two opinions, also how far they agree: percent agreement, Cohen's kappa and Krippendorff's alpha,
+    over all tags, per facet and per tag, each with its 95 % interval; and the tags on which they differ.
+    """
+    from assets.cli.opinions import opinion_tables
+    from ml.assistant.decision_impact import decision_impact
+    from ml.assistant.decisions import database_of, read_agreement
+    from ml.assistant.vocabulary import read_tag_list
+
+    storage = current_project().storage
+    agreement, conflicts = read_agreement(database_of(storage))
+    if not as_json and len(agreement):
+        labels = {
+            term.tag_id: term.label("en").text for term in read_tag_list(storage / "dataset" / "tag_list.json")[1]
+        }
+        for title, table in opinion_tables(labels, agreement, conflicts):
+            answers.print(_table(table, "{}", title=title))
+    key, rows = decision_impact(storage, model)
     if as_json:
-        print_json({"model": key, "decisions": rows.to_dicts()})
+        of_two = {"agreement": agreement.to_dicts(), "conflicts": conflicts.to_dicts()}
+        print_json({"model": key, "decisions": rows.to_dicts(), **of_two})
         return
     answers.print(_table(rows, "{:.3g}", title=key))
 

@@ -24,6 +24,11 @@ Language = Annotated[Literal["ca", "es", "en", "de", "nl", "fr"], Query(descript
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f\x{fffe}\x{ffff}]*$"
 Text = Annotated[str, StringConstraints(max_length=300, pattern=PLAIN)]
 Who = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=PLAIN)]
+Key = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9-]{8,64}$"),
+    Field(description="chosen by the client; a request repeated with the same key counts once"),
+]
 Version = Annotated[int, Field(ge=0, le=2**31 - 2)]
 
 
@@ -38,9 +43,7 @@ class ActBody(Body):
 
     who: Who | None = None  # a named token gives the name
     version: Version
-    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{8,64}$")] = Field(
-        description="chosen by the client; a request repeated with the same key counts once"
-    )
+    key: Key
     opened_at: datetime | None = None
     clicks: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     showing_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
@@ -105,7 +108,8 @@ def nodes_with_paths(vocabulary: Vocabulary, tag_ids: Iterable[str]) -> dict[str
     return {tag: node(vocabulary, tag) for tag in wanted}
 
 
-def _labels(vocabulary: Vocabulary, tag_ids: Iterable[str]) -> list[dict[str, Any]]:
+def labels_of(vocabulary: Vocabulary, tag_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """The tags with their labels in every language."""
     return [{"tag_id": tag, "labels": dict(vocabulary.terms[tag].labels)} for tag in tag_ids]
 
 
@@ -116,8 +120,8 @@ def detail(vocabulary: Vocabulary, tag_id: str) -> dict[str, Any]:
         **node(vocabulary, tag_id),
         "alt_labels": {language: list(texts) for language, texts in term.alt_labels.items()},
         "scope_notes": dict(term.scope_notes),
-        "path": _labels(vocabulary, vocabulary.path(tag_id)),
-        "other_parents": _labels(vocabulary, term.parents[1:]),
+        "path": labels_of(vocabulary, vocabulary.path(tag_id)),
+        "other_parents": labels_of(vocabulary, term.parents[1:]),
     }
 
 
@@ -153,7 +157,7 @@ def hit(vocabulary: Vocabulary, match: Hit) -> dict[str, Any]:
     return {
         **node(vocabulary, match.term.tag_id),
         "matched": {"text": match.text, "language": match.language, "is_synonym": match.is_synonym},
-        "path": _labels(vocabulary, path),
+        "path": labels_of(vocabulary, path),
         "above": [node(vocabulary, tag) for tag in path[:-1]],
     }
 

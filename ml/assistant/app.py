@@ -16,6 +16,7 @@ from ml.assistant.api import (
     exports,
     grid,
     images,
+    opinions,
     people,
     queues,
     reconcile,
@@ -62,7 +63,7 @@ def create_app(
     )
     app.state.service = service
     app.state.access = access = Access(token, service.people, user_header)
-    modules = (images, queues, zoom, grid, evidence, vocabulary, exports, annif, reconcile, status, people)
+    modules = (images, queues, opinions, zoom, grid, evidence, vocabulary, exports, annif, reconcile, status, people)
     for module in modules:
         app.include_router(module.router)
     _serve_page(app)

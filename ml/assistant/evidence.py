@@ -43,7 +43,9 @@ class TaggedPictures:
     def _decided(self, tag_id: str, most: int) -> list[str]:
         """The images on which the tag counts as accepted now, the latest first."""
         accepted = (decisions.c.tag_id == tag_id) & decisions.c.action.in_(("accept", "add"))
-        query = sa.select(decisions.c.image_id).where(accepted).group_by(decisions.c.image_id)
+        firsts = decisions.join(images, images.c.image_id == decisions.c.image_id)
+        chosen = sa.select(decisions.c.image_id).select_from(firsts).where(accepted, images.c.second_of.is_(None))
+        query = chosen.group_by(decisions.c.image_id)
         latest = query.order_by(sa.func.max(decisions.c.decision_id).desc()).limit(most)
         with self._store.engine.connect() as connection:
             candidates = connection.execute(latest).scalars().all()

@@ -21,13 +21,17 @@ LONGEST_S = 600.0  # what one image counts for at most: people go for lunch
 
 @dataclass(frozen=True)
 class Queue:
-    """A choice of images and their order. `model`: the key@version whose ranking orders them."""
+    """A choice of images and their order.
+
+    `model`: the key@version whose ranking orders them. `second_by`: the second opinions of this person, else none.
+    """
 
     batch: str | None = None
     provider: str | None = None
     collection: str | None = None
     order: Order = "added"
     model: str | None = None
+    second_by: str | None = None
 
     def _chosen(self, query: sa.Select, state: str | None = None) -> sa.Select:
         wanted = {
@@ -36,7 +40,10 @@ class Queue:
             images.c.collection: self.collection,
             images.c.state: state,
         }
-        return query.where(*(column == value for column, value in wanted.items() if value is not None))
+        chosen = query.where(*(column == value for column, value in wanted.items() if value is not None))
+        if self.second_by is None:
+            return chosen.where(images.c.second_of.is_(None))
+        return chosen.where(images.c.second_of.is_not(None), images.c.added_by == self.second_by)
 
     def _ordered_by(self) -> list[sa.ColumnElement]:
         """What has no ranking comes last."""
@@ -99,7 +106,8 @@ def groups(store: Store) -> dict[str, list[dict[str, Any]]]:
             told = [
                 sa.func.min(images.c[each]).label(each) for each in ("collection", "source", "added_by", "added_at")
             ]
-            query = sa.select(column.label("key"), n_open, sa.func.count().label("all"), *told).where(column != "")
+            query = sa.select(column.label("key"), n_open, sa.func.count().label("all"), *told)
+            query = query.where(column != "", images.c.second_of.is_(None))
             latest = query.group_by(column).order_by(sa.func.max(images.c.position).desc()).limit(MOST_GROUPS)
             found[name] = [dict(row._mapping) for row in connection.execute(latest)]
     return found

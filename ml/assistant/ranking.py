@@ -69,18 +69,20 @@ class Ranking:
     def _unranked(self, name: str) -> list[sa.Row]:
         known = (rankings.c.image_id == images.c.image_id) & (rankings.c.model == name)
         wanted = (images.c.state == "open") & images.c.blind.is_(False) & ~sa.exists().where(known)
-        query = sa.select(images.c.image_id, images.c.stated).where(wanted).order_by(images.c.position).limit(AT_ONCE)
+        columns = (images.c.image_id, images.c.second_of, images.c.stated)
+        query = sa.select(*columns).where(wanted).order_by(images.c.position).limit(AT_ONCE)
         with self._store.engine.connect() as connection:
             return list(connection.execute(query))
 
     async def _rank(self, row: sa.Row, model: str) -> None:
-        file = self._pictures.file(row.image_id)
+        picture = row.second_of or row.image_id
+        file = self._pictures.file(picture)
         values: dict[str, Any] = {"margin": None, "disagreement": None, "new_tags": None}  # of a picture that is gone
         if file.exists():
             jpeg = await asyncio.to_thread(file.read_bytes)
-            _, facets = await self._suggest(row.image_id, jpeg, model=model)
+            _, facets = await self._suggest(picture, jpeg, model=model)
             stated = json.loads(row.stated) if row.stated else None
-            values = await asyncio.to_thread(self._values, row.image_id, jpeg, model, facets, stated)
+            values = await asyncio.to_thread(self._values, picture, jpeg, model, facets, stated)
         await asyncio.to_thread(
             self._keep, {"image_id": row.image_id, "model": self._models.infos[model].name} | values
         )

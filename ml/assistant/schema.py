@@ -49,6 +49,10 @@ images = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),  # number of steps; the optimistic lock
     sa.Column("collection", sa.Text, index=True),
     sa.Column("stated", sa.Text),  # JSON: the tags that its record states; null if that is not known
+    # The image that this is a second opinion on, which has its own log; then `added_by` is who gives it. The picture is
+    # the one of that image, and `image_id` the sha256 of its id and the name.
+    sa.Column("second_of", sa.String(64)),
+    sa.Index("ix_images_second_of", "second_of", unique=True),
     sa.Index("ix_images_batch", "batch"),
     sa.Index("ix_images_attribution", "attribution"),
 )
@@ -115,4 +119,34 @@ tokens = sa.Table(
     sa.Column("made_at", Utc, nullable=False),
     sa.Column("expires_at", Utc, nullable=False),
     sa.Column("revoked_at", Utc),
+)
+
+comparisons = sa.Table(  # of two finished opinions on an image
+    "comparisons",
+    metadata,
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
+    sa.Column("first_version", sa.Integer, nullable=False),  # the versions of the two logs that were compared
+    sa.Column("second_version", sa.Integer, nullable=False),
+)
+
+ratings = sa.Table(  # every tag that either of them was shown or decided on
+    "ratings",
+    metadata,
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("comparisons.image_id"), primary_key=True),
+    sa.Column("tag_id", sa.String(16), primary_key=True),
+    sa.Column("facet", sa.String(32), nullable=False),
+    sa.Column("first", sa.Boolean, nullable=False),  # whether the tag applies, by the first opinion
+    sa.Column("second", sa.Boolean, nullable=False),
+)
+
+settlements = sa.Table(
+    "settlements",
+    metadata,
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
+    sa.Column("tag_id", sa.String(16), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),  # 1 for the first settlement of the tag; the last one counts
+    sa.Column("accepted", sa.Boolean, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("key", sa.String(64), unique=True, nullable=False),  # a repeated request is one settlement
 )

@@ -235,8 +235,9 @@ class AssistantService:
 
     async def suggestions(self, image_id: str, model: str | None = None) -> Shown:
         """The suggestions for an image of the queue; nothing is logged. Raises NoSuchImage, Busy."""
-        jpeg = await asyncio.to_thread(self.pictures.file(image_id).read_bytes)
-        info, facets = await self.suggest(image_id, jpeg, model=model)
+        picture = (await asyncio.to_thread(self.store.pictured, image_id)).image_id
+        jpeg = await asyncio.to_thread(self.pictures.file(picture).read_bytes)
+        info, facets = await self.suggest(picture, jpeg, model=model)
         return Shown(info, None, facets)
 
     async def show(self, image_id: str, model: str | None = None) -> Shown:

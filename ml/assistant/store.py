@@ -145,15 +145,23 @@ class Store:
         with self.engine.connect() as connection:
             return _image(connection, image_id)
 
+    def pictured(self, image_id: str) -> sa.Row:
+        """The row of the image whose picture is shown: for a second opinion that of the first. Raises NoSuchImage."""
+        with self.engine.connect() as connection:
+            row = _image(connection, image_id)
+            return _image(connection, row.second_of) if row.second_of else row
+
     def queue(self, *, state: str | None = None, offset: int = 0, limit: int | None = None) -> Sequence[sa.Row]:
-        """Images in the order they were added."""
-        query = sa.select(images).order_by(images.c.position).offset(offset).limit(limit)
+        """Images in the order they were added, without second opinions."""
+        query = sa.select(images).where(images.c.second_of.is_(None)).order_by(images.c.position)
+        query = query.offset(offset).limit(limit)
         with self.engine.connect() as connection:
             return connection.execute(query if state is None else query.where(images.c.state == state)).all()
 
     def progress(self) -> dict[str, int]:
         """The number of images that are open, done and skipped, and of all."""
-        query = sa.select(images.c.state, sa.func.count()).group_by(images.c.state)
+        counted = sa.select(images.c.state, sa.func.count()).where(images.c.second_of.is_(None))
+        query = counted.group_by(images.c.state)
         with self.engine.connect() as connection:
             counts = {row[0]: row[1] for row in connection.execute(query)}
         return {state: counts.get(state, 0) for state in ("open", "done", "skipped")} | {"all": sum(counts.values())}

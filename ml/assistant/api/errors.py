@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from ml.assistant import api_schemas
 from ml.assistant.api.common import Refused
 from ml.assistant.models import UnknownModel
+from ml.assistant.opinions import NothingToSecond, Settled
 from ml.assistant.refusals import BUSY, STORE_AWAY, Busy
 from ml.assistant.remote_images import NotFetched
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
@@ -79,6 +80,8 @@ HANDLERS: dict[int | type[Exception], Any] = {
     NotFetched: lambda _, error: _answer(422, error.code, str(error)),
     NoSuchImage: _own_message(404, "no_such_image"),
     UnknownModel: _own_message(404, "no_such_model"),
+    NothingToSecond: _own_message(409, "nothing_to_second"),
+    Settled: _own_message(409, "settled"),
     NothingToUndo: _own_message(409, "nothing_to_undo"),
     Busy: _busy,
     Rejected: _rejected,

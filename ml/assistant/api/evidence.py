@@ -27,7 +27,7 @@ async def evidence(tag_id: TagIdInPath, body: EvidenceBody, service: ServiceDep)
     `seen` of `all` pictures have been compared; ask again for the others.
     """
     term_of(service, tag_id)
-    row = await run_in_threadpool(service.store.image, body.image_id)
+    row = await run_in_threadpool(service.store.pictured, body.image_id)
     if row.blind or service.models.default is None:
         return {"images": [], "seen": 0, "all": 0}
     most = service.limits.compared_per_tag

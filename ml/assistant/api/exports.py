@@ -9,13 +9,14 @@ from fastapi.concurrency import run_in_threadpool
 
 from ml.assistant.api.common import ServiceDep
 from ml.assistant.api_schemas import Language
-from ml.assistant.current_decisions import Decision, current_decisions
+from ml.assistant.current_decisions import Decision
 from ml.assistant.exports.edm import as_edm
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
 from ml.assistant.exports.lido import as_lido
 from ml.assistant.exports.published_csv import as_csv
 from ml.assistant.exports.web_annotations import as_web_annotations
 from ml.assistant.service import AssistantService
+from ml.assistant.settled import counted_decisions
 from ml.assistant.vocabulary import Vocabulary
 
 router = APIRouter(prefix="/api", tags=["export"])
@@ -42,7 +43,7 @@ async def export(
 
     With `machine`, also suggestions that the default model is sure of and nobody decided on; none for blind images.
     """
-    decided = await run_in_threadpool(current_decisions, service.store, image_id)
+    decided = await run_in_threadpool(counted_decisions, service.store, image_id)
     if image_id is None:
         rows = await run_in_threadpool(service.store.queue)
     else:

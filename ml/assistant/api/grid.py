@@ -12,9 +12,11 @@ from ml.assistant import api_schemas
 from ml.assistant.api.common import PersonDep, Refused, ServiceDep, signed, term_of
 from ml.assistant.api_schemas import ActBody, Body, TagId
 from ml.assistant.likeness import likeness
+from ml.assistant.opinions import kept_apart
+from ml.assistant.people import Person
 from ml.assistant.schema import images
 from ml.assistant.service import AssistantService
-from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
+from ml.assistant.store import Act, Conflict, NoSuchImage, NothingToUndo
 from ml.assistant.together import Outcome, decide_together, state_of_tag, undo_together, verdicts_of
 
 router = APIRouter(prefix="/api/grid", tags=["many images at once"])
@@ -48,13 +50,18 @@ class DecideBody(TogetherBody):
 
 
 @router.post("")
-async def grid(body: GridBody, service: ServiceDep) -> dict[str, Any]:
+async def grid(body: GridBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """The images with what holds for the tag on each, at most 200; without those that are decided blind.
+
+    Second opinions are given one by one, and images that the person has to second are left out.
 
     For `like`, the most alike come first, and `seen` of `all` images have been compared: ask again for the others.
     """
     term_of(service, body.tag_id)
     one = await run_in_threadpool(service.store.image, body.image_id)
+    if one.second_of is not None:
+        raise Refused(403, "one_by_one", "Second opinions are given one by one.")
+    hidden = await run_in_threadpool(kept_apart, service.store, person.name) if person.name else set()
     if body.of == "batch":
         rows, count = await run_in_threadpool(_of_batch, service, one, body.offset)
         alike: dict[str, float] = {}
@@ -64,6 +71,7 @@ async def grid(body: GridBody, service: ServiceDep) -> dict[str, Any]:
         alike = await _alike(service, one, everything, body.model)
         seen, count = len(alike), len(everything)
         rows = [everything[image_id] for image_id in list(alike)[:MOST]]
+    rows = [row for row in rows if row.image_id not in hidden]
     verdicts = await run_in_threadpool(verdicts_of, service.store, [row.image_id for row in rows])
     shown = [
         api_schemas.image(row)
@@ -80,14 +88,20 @@ async def grid(body: GridBody, service: ServiceDep) -> dict[str, Any]:
 def decide(body: DecideBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Accept or reject a tag on all these images; each decision is logged by itself."""
     term_of(service, body.tag_id)
-    act = body.act(signed(person, body.who))
+    act = _act(body, service, person)
     return _answer(decide_together(service.store, body.images, body.tag_id, body.action, act, service.vocabulary))
 
 
 @router.post("/undo")
 def undo(body: TogetherBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Take back the latest step of all these images, where nothing has been decided since."""
-    return _answer(undo_together(service.store, body.images, body.act(signed(person, body.who))))
+    return _answer(undo_together(service.store, body.images, _act(body, service, person)))
+
+
+def _act(body: TogetherBody, service: AssistantService, person: Person) -> Act:
+    if person.name and kept_apart(service.store, person.name) & set(body.images):
+        raise Refused(403, "one_by_one", "You are giving a second opinion on one of these images. Finish it first.")
+    return body.act(signed(person, body.who))
 
 
 def _answer(outcome: Outcome) -> dict[str, Any]:
@@ -108,8 +122,10 @@ def _told(error: Exception) -> dict[str, str]:
 
 def _of_batch(service: AssistantService, one: sa.Row, offset: int) -> tuple[list[sa.Row], int]:
     """The images that were added together with this one, in their order, from `offset`; and how many there are."""
-    together = images.c.blind.is_(False) & (
-        images.c.image_id == one.image_id if one.batch is None else images.c.batch == one.batch
+    together = (
+        images.c.blind.is_(False)
+        & images.c.second_of.is_(None)
+        & (images.c.image_id == one.image_id if one.batch is None else images.c.batch == one.batch)
     )
     query = sa.select(images).where(together).order_by(images.c.position)
     with service.store.engine.connect() as connection:

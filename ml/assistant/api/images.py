@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
@@ -13,6 +13,7 @@ from ml.assistant import api_schemas
 from ml.assistant.api.common import PersonDep, Refused, ServiceDep, body_of, signed, term_of
 from ml.assistant.api.queues import QueueDep
 from ml.assistant.api_schemas import ImageId, Text, Who
+from ml.assistant.opinions import compare, open_opinion
 from ml.assistant.people import Person
 from ml.assistant.refusals import BUSY, Busy
 from ml.assistant.remote_images import NotFetched, RemoteImage
@@ -109,7 +110,25 @@ def _code_of(error: NotFetched | Rejected | Busy) -> str:
     return error.code if isinstance(error, NotFetched) else error.reason
 
 
-@router.get("/images/{image_id}")
+def check_blind(image_id: ImageId, service: ServiceDep, person: PersonDep) -> None:
+    """Keep the two opinions on an image apart. Raises Refused (403).
+
+    Who gives a second opinion sees the first when theirs is done; a second opinion is seen by its person and reviewers.
+    """
+    if person.name is None:  # whoever asks could type another name
+        return
+    row = service.store.image(image_id)
+    if row.second_of is None:
+        if open_opinion(service.store, image_id, person.name):
+            raise Refused(403, "opinion_open", "You are giving a second opinion on this image. Finish it first.")
+    elif row.added_by != person.name and not person.may("reviewer"):
+        raise Refused(403, "opinion_of_another", "This is the second opinion of another person.")
+
+
+BLIND = [Depends(check_blind)]
+
+
+@router.get("/images/{image_id}", dependencies=BLIND)
 def one(image_id: ImageId, service: ServiceDep) -> dict[str, Any]:
     """An image of the queue with its decisions."""
     return {
@@ -121,15 +140,15 @@ def one(image_id: ImageId, service: ServiceDep) -> dict[str, Any]:
 @router.get("/images/{image_id}/picture", response_class=FileResponse)
 def picture_of(image_id: ImageId, service: ServiceDep) -> FileResponse:
     """The picture, re-encoded as JPEG."""
-    service.store.image(image_id)
-    return FileResponse(service.pictures.file(image_id), media_type="image/jpeg", headers=IMMUTABLE)
+    picture = service.store.pictured(image_id).image_id
+    return FileResponse(service.pictures.file(picture), media_type="image/jpeg", headers=IMMUTABLE)
 
 
 @router.get("/images/{image_id}/thumbnail", response_class=FileResponse)
 def thumbnail_of(image_id: ImageId, service: ServiceDep) -> FileResponse:
     """The thumbnail of the picture."""
-    service.store.image(image_id)
-    return FileResponse(service.pictures.thumbnail(image_id), media_type="image/jpeg", headers=IMMUTABLE)
+    picture = service.store.pictured(image_id).image_id
+    return FileResponse(service.pictures.thumbnail(picture), media_type="image/jpeg", headers=IMMUTABLE)
 
 
 @router.get("/images/{image_id}/suggestions", tags=["suggestions"])
@@ -155,7 +174,7 @@ async def _suggestions(
     return named | api_schemas.suggestions(shown.facets, service.vocabulary)
 
 
-@router.post("/images/{image_id}/decisions")
+@router.post("/images/{image_id}/decisions", dependencies=BLIND)
 def decide(image_id: ImageId, body: api_schemas.DecisionBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Accept or reject a tag, or withdraw the decision on it. The answer comes after the commit."""
     term_of(service, body.tag_id)
@@ -163,20 +182,22 @@ def decide(image_id: ImageId, body: api_schemas.DecisionBody, service: ServiceDe
     return {"annotation": api_schemas.annotation(service.vocabulary, after)}
 
 
-@router.post("/images/{image_id}/undo")
+@router.post("/images/{image_id}/undo", dependencies=BLIND)
 def undo(image_id: ImageId, body: api_schemas.ActBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Take back the latest step on the image."""
     after = service.store.undo(image_id, _act(body, person))
     return {"annotation": api_schemas.annotation(service.vocabulary, after)}
 
 
-@router.post("/images/{image_id}/state")
+@router.post("/images/{image_id}/state", dependencies=BLIND)
 def move(
     image_id: ImageId, body: api_schemas.StateBody, service: ServiceDep, person: PersonDep, queue: QueueDep
 ) -> dict[str, Any]:
     """Mark the image as done, skip it, or reopen it. The progress is that of the queue in the address."""
     act = _act(body, person)
     after = service.store.move(image_id, body.kind, act)
+    if body.kind == "done":
+        compare(service.store, service.vocabulary)
     progress = queue.progress(service.store, act.who)
     return {"annotation": api_schemas.annotation(service.vocabulary, after), "progress": progress}
 
@@ -185,7 +206,7 @@ def _act(body: api_schemas.ActBody, person: Person) -> Act:
     return body.act(signed(person, body.who))
 
 
-@router.get("/images/{image_id}/log")
+@router.get("/images/{image_id}/log", dependencies=BLIND)
 def log(image_id: ImageId, service: ServiceDep) -> dict[str, Any]:
     """Every step on the image, oldest first."""
     service.store.image(image_id)

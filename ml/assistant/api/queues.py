@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 
 from ml.assistant import api_schemas
-from ml.assistant.api.common import PersonDep, ServiceDep
+from ml.assistant.api.common import PersonDep, ServiceDep, signed
 from ml.assistant.api_schemas import Who
 from ml.assistant.queues import RANKED, Order, Queue, groups
 
@@ -16,14 +16,18 @@ Group = Annotated[str | None, Query(max_length=300)]
 
 def queue_of(
     service: ServiceDep,
+    person: PersonDep,
     batch: Group = None,
     provider: Group = None,
     collection: Group = None,
     order: Order = "added",
+    second: Annotated[bool, Query(description="the second opinions of this person")] = False,
+    who: Annotated[Who | None, Query(description="the person; their pace is what the estimate follows")] = None,
 ) -> Queue:
     """The queue that an address names."""
     model = service.models.infos.get(service.models.default or "")
-    return Queue(batch, provider, collection, order, model.name if model else None)
+    second_by = signed(person, who) if second else None
+    return Queue(batch, provider, collection, order, model.name if model else None, second_by)
 
 
 QueueDep = Annotated[Queue, Depends(queue_of)]
@@ -38,7 +42,7 @@ async def queue(
     limit: Annotated[int, Query(ge=1, le=200)] = 200,
     state: Literal["open", "done", "skipped"] | None = None,
     at: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$", description="start at the page with this image")] = None,
-    who: Annotated[Who | None, Query(description="whose pace the estimate follows")] = None,
+    who: Annotated[Who | None, Query(description="the person")] = None,
 ) -> dict[str, Any]:
     """The images of a queue in its order, and its progress; `left_s` is an estimate of the time for the open ones.
 
@@ -64,6 +68,12 @@ def _queue(
 
 
 @router.get("/queues")
-def queues(service: ServiceDep) -> dict[str, Any]:
-    """The batches, providers and collections that a queue can be chosen by."""
-    return groups(service.store)
+def queues(
+    service: ServiceDep,
+    person: PersonDep,
+    who: Annotated[Who | None, Query(description="the person whose second opinions are counted")] = None,
+) -> dict[str, Any]:
+    """The batches, providers and collections that a queue can be chosen by, and the progress of second opinions."""
+    name = person.name or who
+    second = Queue(second_by=name).progress(service.store, name) if name else None
+    return groups(service.store) | {"second": second}

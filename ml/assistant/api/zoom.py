@@ -20,7 +20,7 @@ async def zoom(image_id: ImageId, service: ServiceDep) -> dict[str, Any]:
 
     If neither is there yet, the provider's server is asked. `problem` says why there are no tiles.
     """
-    row = await run_in_threadpool(service.store.image, image_id)
+    row = await run_in_threadpool(service.store.pictured, image_id)
     view = await service.zoom.view(row, service.original_of, service.remote_images)
     problem = view.problem and {"error": view.problem.code, "message": str(view.problem)}
     return {**vars(view), "factors": list(view.factors), "problem": problem}
@@ -29,7 +29,7 @@ async def zoom(image_id: ImageId, service: ServiceDep) -> dict[str, Any]:
 @router.get("/{image_id}/tiles/{factor}/{column}/{row}", response_class=Response)
 async def tile(image_id: ImageId, factor: Number, column: Number, row: Number, service: ServiceDep) -> Response:
     """A tile of the picture scaled down by `factor`, as JPEG; those of other servers are checked and re-encoded."""
-    found = await run_in_threadpool(service.store.image, image_id)
+    found = await run_in_threadpool(service.store.pictured, image_id)
     jpeg = await service.zoom.tile(found, (factor, column, row), service.original_of, service.remote_images)
     if jpeg is None:
         raise Refused(404, "no_such_tile", "There is no such tile of this picture.")

@@ -1,11 +1,14 @@
 // The dialog in which a queue is chosen: by state, batch, institution and collection, in an order; and the place in the address.
+import { reasonOf } from "./adding.js";
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { currentLanguage, t, whole } from "./i18n.js";
-import { state } from "./state.js";
+import { may } from "./person.js";
+import { state, who } from "./state.js";
 
 const GROUPS = { batch: "batches", provider: "providers", collection: "collections" };
-const NAMES = ["state", ...Object.keys(GROUPS), "order"];
+const CHOICES = ["state", ...Object.keys(GROUPS), "order"];
+const NAMES = [...CHOICES, "second"];
 const STATES = ["", "open", "skipped", "done"];
 const ORDERS = ["added", "uncertain", "disagreement", "new_tags"];
 const LONGEST_NAME = 40;
@@ -42,7 +45,7 @@ function shortName(name, value) {
 export function renderQueueName() {
   const { state: shown = "", order = "added" } = state.chosen;
   const parts = Object.keys(GROUPS).filter((name) => state.chosen[name]).map((name) => shortName(name, state.chosen[name]));
-  $("queue-name").textContent = t("queue_named", { what: [shown ? word.state(shown) : "", ...parts, word.order(order)].filter(Boolean).join(" · ") });
+  $("queue-name").textContent = t("queue_named", { what: [state.chosen.second ? t("second_opinion") : "", shown ? word.state(shown) : "", ...parts, word.order(order)].filter(Boolean).join(" · ") });
 }
 
 function renderChoices() {
@@ -55,12 +58,12 @@ function renderChoices() {
     $(`queue-${name}`).replaceChildren(option("", t("every", { n: whole(rows.length) })), ...texts);
     $(`queue-${name}`).disabled = !rows.length;
   }
-  for (const name of NAMES) $(`queue-${name}`).value = state.chosen[name] ?? (name === "order" ? "added" : "");
+  for (const name of CHOICES) $(`queue-${name}`).value = state.chosen[name] ?? (name === "order" ? "added" : "");
   for (const name of ORDERS.slice(1)) $("queue-order").querySelector(`[value=${name}]`).disabled = !state.about.default_model;
 }
 
 export async function learnGroups() {
-  groups = await api.queues();
+  groups = await api.queues(who());
   renderQueueName();
 }
 
@@ -69,6 +72,10 @@ export async function chooseQueue() {
   renderChoices();
   $("queue-note").textContent = "";
   renderRanking();
+  const open = groups.second?.open ?? 0;
+  $("second-continue").hidden = !open;
+  $("second-continue").textContent = t("second_continue", { n: whole(open) });
+  $("review-link").hidden = !may("reviewer");
   $("dialog-queue").showModal();
 }
 
@@ -82,9 +89,19 @@ export function startChoosing(show) {
   $("choose-queue").addEventListener("click", chooseQueue);
   $("choose-other").addEventListener("click", chooseQueue);
   $("show-queue").addEventListener("click", () => {
-    const chosen = Object.fromEntries(NAMES.map((name) => [name, $(`queue-${name}`).value]).filter(([name, value]) => value && !(name === "order" && value === "added")));
+    const chosen = Object.fromEntries(CHOICES.map((name) => [name, $(`queue-${name}`).value]).filter(([name, value]) => value && !(name === "order" && value === "added")));
     $("dialog-queue").close();
     show(chosen);
+  });
+  const showSecond = () => { $("dialog-queue").close(); show({ second: "true" }); };
+  $("second-continue").addEventListener("click", showSecond);
+  $("second-begin").addEventListener("click", async () => {
+    try {
+      await api.beginOpinions({ count: Number($("second-count").value) || 1, who: who() });
+      showSecond();
+    } catch (error) {
+      $("queue-note").textContent = reasonOf(error);
+    }
   });
   $("copy-link").addEventListener("click", async () => {
     await navigator.clipboard.writeText(location.href);

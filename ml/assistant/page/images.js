@@ -56,7 +56,7 @@ export async function suggest(turn = opening) {
 // `kind`: done, skip or reopen
 export async function finish(kind) {
   const on = state.image.image_id;
-  await step((id, body) => api.move(id, { ...body, kind }, state.chosen), () => t("saved"));
+  await step((id, body) => api.move(id, { ...body, kind }, { ...state.chosen, who: body.who }), () => t("saved"));
   if (state.image?.image_id === on && kind !== "reopen" && state.annotation.state !== "open") await nextOpen();
 }
 

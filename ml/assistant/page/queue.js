@@ -67,6 +67,6 @@ async function load(offset, at, known, before = false) {
 
 // The next image of the queue that is still to do, beyond those that the page knows.
 export async function firstToDo() {
-  const answer = await api.queue({ ...state.chosen, state: state.chosen.state === "skipped" ? "skipped" : "open", limit: 2 });
+  const answer = await api.queue({ ...state.chosen, state: state.chosen.state === "skipped" ? "skipped" : "open", limit: 2, who: who() });
   return answer.images.find((each) => each.image_id !== state.image?.image_id);
 }

@@ -35,7 +35,7 @@ export function renderStage() {
   picture.classList.toggle("tiny", image.width < 330);
   $("picture-title").textContent = title;
   const record = image.title === image.record_id ? "" : image.record_id;
-  $("picture-note").textContent = [image.attribution, record, `${whole(image.width)} × ${whole(image.height)} px`].filter(Boolean).join(" · ");
+  $("picture-note").textContent = [image.second_of ? t("second_note") : "", image.attribution, record, `${whole(image.width)} × ${whole(image.height)} px`].filter(Boolean).join(" · ");
 }
 
 export function renderActs() {

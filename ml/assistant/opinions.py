@@ -1,0 +1,224 @@
+"""Second opinions: an image decided once more by another person, blind, in a log of its own; and what differs."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from ml.assistant.annotation import fold, implied
+from ml.assistant.schema import comparisons, images, ratings, settlements, showings, steps
+from ml.assistant.store import Store, StoreError
+from ml.assistant.vocabulary import Vocabulary
+
+FIRST, SECOND = images.alias("first"), images.alias("second")
+NEW = {"state": "open", "version": 0}
+
+
+class NothingToSecond(StoreError):
+    """No finished image of another person waits for a second opinion."""
+
+
+class Settled(StoreError):
+    """Someone else has settled the tag meanwhile."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a reviewer settled on a tag."""
+
+    number: int
+    accepted: bool
+    who: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Rating:
+    """A tag that two people saw on an image: whether it applies, by each of them."""
+
+    image_id: str
+    tag_id: str
+    facet: str
+    first: bool
+    second: bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two disagree."""
+        return self.first != self.second
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A tag on which two people differ, and what a reviewer settled, if anyone did."""
+
+    rating: Rating
+    settled: Settlement | None
+
+
+def opinion_id(image_id: str, who: str) -> str:
+    """The id of a person's second opinion on an image."""
+    return hashlib.sha256(f"second opinion on {image_id} by {who}".encode()).hexdigest()
+
+
+def begin_opinions(store: Store, who: str, count: int) -> list[str]:
+    """Put up to `count` finished images of other people into a person's queue of second opinions. Returns their ids.
+
+    The images are drawn by the hash of their ids. Nobody gets an image that they have decided on, and every image gets
+    one second opinion. Raises NothingToSecond.
+    """
+    begun: list[str] = []
+    for row in _waiting(store, who):
+        if len(begun) == count:
+            break
+        of_opinion = {"image_id": opinion_id(row.image_id, who), "second_of": row.image_id, "added_by": who}
+        values = {name: value for name, value in row._mapping.items() if name != "position"} | NEW | of_opinion
+        with suppress(IntegrityError), store.writing() as connection:  # another person may have taken it just now
+            connection.execute(sa.insert(images).values(values | {"added_at": store.clock()}))
+            begun.append(of_opinion["image_id"])
+    if not begun:
+        raise NothingToSecond("No image that another person has finished waits for a second opinion.")
+    return begun
+
+
+def _waiting(store: Store, who: str) -> list[sa.Row]:
+    of_who = sa.exists().where((steps.c.image_id == images.c.image_id) & (steps.c.who == who))
+    taken = sa.exists().where(SECOND.c.second_of == images.c.image_id)
+    wanted = (images.c.state == "done") & images.c.second_of.is_(None) & ~of_who & ~taken
+    with store.engine.connect() as connection:
+        rows = connection.execute(sa.select(images).where(wanted)).all()
+    return sorted(rows, key=lambda row: hashlib.sha256(row.image_id.encode()).digest())
+
+
+def open_opinion(store: Store, image_id: str, who: str) -> bool:
+    """Whether the person still has to finish a second opinion on the image, and must not see the first."""
+    wanted = (images.c.second_of == image_id) & (images.c.added_by == who) & (images.c.state != "done")
+    with store.engine.connect() as connection:
+        return connection.execute(sa.select(images.c.image_id).where(wanted)).first() is not None
+
+
+def kept_apart(store: Store, who: str) -> set[str]:
+    """The images that a person may not look at: those they have to second, and the second opinions of others."""
+    own_open = (images.c.added_by == who) & (images.c.state != "done")
+    query = sa.select(images.c.image_id, images.c.second_of, own_open.label("own_open"), images.c.added_by)
+    with store.engine.connect() as connection:
+        rows = connection.execute(query.where(images.c.second_of.is_not(None))).all()
+    return {row.second_of for row in rows if row.own_open} | {row.image_id for row in rows if row.added_by != who}
+
+
+def compare(store: Store, vocabulary: Vocabulary) -> int:
+    """Compare the finished pairs of opinions that are new or have changed. Returns how many there were."""
+    with store.engine.connect() as connection:
+        pairs = connection.execute(_finished_pairs(is_new=True)).all()
+    for pair in pairs:
+        found = list(_compared(store, pair, vocabulary))
+        with store.writing() as connection:
+            for table in (ratings, comparisons):
+                connection.execute(sa.delete(table).where(table.c.image_id == pair.image_id))
+            connection.execute(sa.insert(comparisons).values(pair[:3]))
+            if found:
+                connection.execute(sa.insert(ratings), [vars(each) for each in found])
+    return len(pairs)
+
+
+def _finished_pairs(*, is_new: bool) -> sa.Select:
+    """Image, versions of both logs and the id of the second, where both people are done: compared already or new."""
+    same = (
+        (comparisons.c.image_id == FIRST.c.image_id)
+        & (comparisons.c.first_version == FIRST.c.version)
+        & (comparisons.c.second_version == SECOND.c.version)
+    )
+    known = sa.exists().where(same)
+    pairs = sa.select(
+        FIRST.c.image_id, FIRST.c.version, SECOND.c.version.label("second_version"), SECOND.c.image_id.label("second")
+    ).join_from(FIRST, SECOND, SECOND.c.second_of == FIRST.c.image_id)
+    both_done = (FIRST.c.state == "done") & (SECOND.c.state == "done")
+    return pairs.where(both_done, ~known if is_new else known).order_by(FIRST.c.image_id)
+
+
+def finished_pairs(store: Store) -> Sequence[sa.Row]:
+    """The images whose two opinions are finished and compared: `image_id`, and `second`, the id of the second."""
+    with store.engine.connect() as connection:
+        return connection.execute(_finished_pairs(is_new=False)).all()
+
+
+def _compared(store: Store, pair: sa.Row, vocabulary: Vocabulary) -> Iterable[Rating]:
+    """A rating of every tag that either person was shown or decided on.
+
+    A tag applies if it was accepted, or one below it. What a person was shown and left alone does not apply: they
+    marked the image as done.
+    """
+    seen: set[str] = set()
+    applies: list[set[str]] = []
+    for image_id in (pair.image_id, pair.second):
+        verdicts = fold(line.step for line in store.log(image_id))
+        accepted = {tag for tag, verdict in verdicts.items() if verdict == "accepted"}
+        applies.append(accepted | set(implied(verdicts, vocabulary)))
+        seen |= set(verdicts) | _shown(store, image_id)
+    for tag in sorted(seen):
+        if tag in vocabulary:
+            facet, first, second = vocabulary.terms[tag].facet, tag in applies[0], tag in applies[1]
+            yield Rating(pair.image_id, tag, facet, first, second)
+
+
+def _shown(store: Store, image_id: str) -> set[str]:
+    with store.engine.connect() as connection:
+        rows = connection.execute(sa.select(showings.c.shown).where(showings.c.image_id == image_id))
+        return {tag for row in rows for tags in json.loads(row.shown).values() for tag, _ in tags}
+
+
+def read_ratings(store: Store) -> list[Rating]:
+    """The ratings of all pairs of opinions that are finished and compared, by image and tag."""
+    pairs = _finished_pairs(is_new=False).subquery()
+    query = sa.select(ratings).join(pairs, pairs.c.image_id == ratings.c.image_id)
+    with store.engine.connect() as connection:
+        rows = connection.execute(query.order_by(ratings.c.image_id, ratings.c.tag_id))
+        return [Rating(**row._mapping) for row in rows]
+
+
+def read_settlements(store: Store) -> dict[tuple[str, str], Settlement]:
+    """The last settlement of every tag, by image and tag."""
+    names = ("number", "accepted", "who", "at")
+    with store.engine.connect() as connection:
+        rows = connection.execute(sa.select(settlements).order_by(settlements.c.number)).all()
+    return {(row.image_id, row.tag_id): Settlement(*(row._mapping[name] for name in names)) for row in rows}
+
+
+def read_conflicts(store: Store) -> list[Conflict]:
+    """The tags on which two people differ, by image and tag."""
+    settled = read_settlements(store)
+    return [Conflict(each, settled.get((each.image_id, each.tag_id))) for each in read_ratings(store) if each.differs]
+
+
+def settle(store: Store, image_id: str, tag_id: str, accepted: bool, who: str, number: int, key: str) -> None:
+    """Settle a tag. `number`: that of the settlement which the reviewer saw, 0 for none. Raises Settled."""
+    row = {"image_id": image_id, "tag_id": tag_id, "number": number + 1, "accepted": accepted, "who": who, "key": key}
+    with store.writing() as connection:
+        if connection.execute(sa.select(settlements).where(settlements.c.key == key)).first():
+            return
+        of_tag = (settlements.c.image_id == image_id) & (settlements.c.tag_id == tag_id)
+        last = connection.execute(sa.select(sa.func.max(settlements.c.number)).where(of_tag)).scalar() or 0
+        if last != number:
+            raise Settled("Someone else has settled this tag meanwhile.")
+        connection.execute(sa.insert(settlements).values(row | {"at": store.clock()}))
+
+
+def people_of(store: Store, image_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Who gave the first and the second opinion on these images: those who decided, joined by commas."""
+    of_first: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    found = {}
+    with store.engine.connect() as connection:
+        decided = steps.c.image_id.in_(image_ids)
+        for row in connection.execute(
+            sa.select(steps.c.image_id, steps.c.who).where(decided).order_by(steps.c.version)
+        ):
+            of_first[row.image_id][row.who] = None
+        for row in connection.execute(sa.select(SECOND).where(SECOND.c.second_of.in_(image_ids))):
+            found[row.second_of] = (", ".join(of_first[row.second_of]), row.added_by)
+    return found
