@@ -8,7 +8,7 @@ from ml.dataset.relevance import Relevance
 from ml.evaluation.image_scores import score_images
 from ml.evaluation.ridge import fit_ridge
 from pipeline.settings import EvaluationSettings
-from pipeline.splits.provider_features import seeded_order
+from pipeline.splits.order import seeded_order
 
 
 def best_constant(relevance: Relevance, n_tags: int) -> float:

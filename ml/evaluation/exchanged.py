@@ -17,7 +17,7 @@ from ml.evaluation.evaluate import Scored
 from ml.evaluation.intervals import Ratios
 from ml.evaluation.units import providers_of, unit_of
 from pipeline.settings import EvaluationSettings
-from pipeline.splits.provider_features import seeded_order
+from pipeline.splits.order import seeded_order
 
 EXCHANGED = "exchanged_pictures"  # `second` of comparisons: the first row's own scores, given to other pictures
 

@@ -19,7 +19,8 @@ from ml.evaluation.units import providers_of
 from pipeline import EVALUATED_SPLITS
 from pipeline.facets import FACET_OF, MEAN_FACETS
 from pipeline.settings import EvaluationSettings
-from pipeline.splits.provider_features import chosen_extractor, extractors_of, feature_matrix, seeded_order
+from pipeline.splits.order import seeded_order
+from pipeline.splits.provider_features import chosen_extractor, extractors_of, feature_matrix
 from pipeline.tables import INFORMATIVENESS
 
 DIGITS = 4  # of the probes: the last bits of a linear algebra differ between machines

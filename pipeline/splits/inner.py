@@ -9,8 +9,8 @@ import polars as pl
 from pipeline import DATASET_SPLITS
 from pipeline.settings import SplitSettings
 from pipeline.splits.group_sampling import Bounds, TagMatrix, reachable, sample_groups
+from pipeline.splits.order import seeded_order
 from pipeline.splits.placement import place_images
-from pipeline.splits.provider_features import seeded_order
 from pipeline.splits.tag_bounds import EARLIER_SPLITS, bounds_of_tag, exact
 from pipeline.tables import SPLIT_TABLE, SPLIT_TAGS
 

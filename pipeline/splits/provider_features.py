@@ -1,6 +1,5 @@
 """The images of every provider, the diversity of their tags, and their feature vectors as one matrix."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,15 +9,9 @@ import pyarrow.parquet as pq
 
 from pipeline.facets import ALL_FACETS
 from pipeline.splits.frechet import DistanceError
+from pipeline.splits.order import seeded_order
 
 DIVERSITY_FACET = ALL_FACETS[0]  # its stated tags measure how diverse a provider's images are
-
-
-def seeded_order(seed: int, ids: pl.Series) -> np.ndarray:
-    """A 64-bit number per id, from seed and id alone: sorting by it gives the same order for any row order."""
-    salt = seed.to_bytes(8, "little", signed=True)
-    digests = (hashlib.blake2b(name.encode(), digest_size=8, salt=salt).digest() for name in ids)
-    return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
 def provider_images(images: pl.DataFrame, records: pl.DataFrame, record_tags: pl.DataFrame, seed: int) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from pipeline.settings import Suite
-from pipeline.splits.provider_features import seeded_order
+from pipeline.splits.order import seeded_order
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.settings import SUITES, Suite, SuiteSettings
-from pipeline.splits.provider_features import seeded_order
+from pipeline.splits.order import seeded_order
 from pipeline.splits.suites import MAKERS, Annotated, SuiteSplit, fold_of_images, keep_few, splits_of
 
 SEED = SuiteSettings().seed
