@@ -1,6 +1,6 @@
 """The schemas of the API: requests as pydantic models, answers as JSON objects."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from ml.assistant.annotation import implied
+from ml.assistant.calibration import Calibration
 from ml.assistant.search import Hit
 from ml.assistant.store import Act, Annotation, LoggedStep
 from ml.assistant.suggest import FacetSuggestions
@@ -141,14 +142,33 @@ def log(logged: list[LoggedStep]) -> list[dict[str, Any]]:
     return [asdict(line.step) | {"who": line.who, "at": line.at.isoformat()} for line in logged]
 
 
-def suggestions(facets: dict[str, FacetSuggestions], vocabulary: Vocabulary) -> dict[str, Any]:
-    """The suggestions per facet, and the nodes of the tree for them."""
+def suggestions(
+    facets: dict[str, FacetSuggestions], vocabulary: Vocabulary, worth: Mapping[str, Calibration] | None = None
+) -> dict[str, Any]:
+    """The suggestions per facet, and the nodes of the tree for them.
+
+    `worth`: the model's calibration by facet. `of_ten` is how many of ten suggestions with such a score were right on
+    the validation images; None where that is not known.
+    """
     answer = {}
     for facet, best in facets.items():
-        tags = [{"tag_id": tag, "score": score, "rank": rank} for rank, (tag, score) in enumerate(best.tags, start=1)]
+        calibration = (worth or {}).get(facet)
+        tags = [
+            {
+                "tag_id": tag,
+                "score": score,
+                "rank": rank,
+                "of_ten": calibration and round(10 * calibration.share(score)),
+            }
+            for rank, (tag, score) in enumerate(best.tags, start=1)
+        ]
         answer[facet] = {"threshold": best.threshold, "tags": tags, "above": best.above}
     shown = [tag for best in facets.values() for tag, _ in best.tags]
     return {"facets": answer, "nodes": nodes_with_paths(vocabulary, shown)}
+
+
+def _of_ten(calibration: Calibration | None, score: float) -> int | None:
+    return None if calibration is None else round(10 * calibration.share(score))
 
 
 def hit(vocabulary: Vocabulary, match: Hit) -> dict[str, Any]:

@@ -38,7 +38,8 @@ async def suggest(
     """The best tags of each facet for the image in the body. Nothing is stored."""
     picture = await service.decode(await body_of(request))
     info, facets = await service.suggest(uuid4().hex, picture.jpeg, model=model, limit=limit)
-    return {"model": info, **api_schemas.suggestions(facets, service.vocabulary)}
+    worth = service.models.calibrations.get(info.key)
+    return {"model": info, **api_schemas.suggestions(facets, service.vocabulary, worth)}
 
 
 @router.get("/models", tags=["suggestions"])
@@ -171,7 +172,8 @@ async def _suggestions(
         return {"blind": row.blind, "model": None, "showing_id": None, "facets": {}, "nodes": {}}
     shown = await find(image_id, model)
     named = {"blind": False, "model": shown.model, "showing_id": shown.showing_id}
-    return named | api_schemas.suggestions(shown.facets, service.vocabulary)
+    worth = service.models.calibrations.get(shown.model.key)
+    return named | api_schemas.suggestions(shown.facets, service.vocabulary, worth)
 
 
 @router.post("/images/{image_id}/decisions", dependencies=BLIND)

@@ -2,7 +2,8 @@
 import { api } from "./api.js";
 import { $, h } from "./dom.js";
 import { LANGUAGES, currentLanguage, labelOf, nameOfLanguage, t } from "./i18n.js";
-import { facetLabel } from "./state.js";
+import { state } from "./state.js";
+import { worthText } from "./tree.js";
 import { hierarchyOf, picturesOf } from "./why.js";
 
 export async function showTag(node, acts, verdict) {
@@ -13,11 +14,12 @@ export async function showTag(node, acts, verdict) {
   const noteLanguage = Object.keys(tag.scope_notes).find((code) => tag.scope_notes[code] === note);
   const synonyms = [...(tag.alt_labels[language] ?? []), ...(language === "en" ? [] : (tag.alt_labels.en ?? []))];
   const others = LANGUAGES.filter((code) => tag.labels[code] && code !== label.language);
+  const ofTen = state.trees[tag.facet]?.suggested.get(tag.tag_id)?.of_ten;
   const close = () => $("dialog-tag").close();
   $("tag").replaceChildren(
     h("h2", { id: "tag-title", lang: label.language }, label.text, label.fallback ? h("span", { class: "lang" }, label.fallback) : null),
-    h("p", { class: "crumbs" }, `${facetLabel(tag.facet)} › ${tag.path.map((step) => labelOf(step).text).join(" › ")}`),
     h("p", {}, h("a", { href: tag.uri.replace("http:", "https:"), target: "_blank", rel: "noopener noreferrer" }, `AAT ${tag.tag_id}`), tag.in_model ? "" : ` · ${t("not_in_model")}`),
+    Number.isInteger(ofTen) ? h("p", { class: "worth" }, h("strong", {}, `${ofTen}/10`), ` ${worthText(ofTen)} ${t("worth_where")}`) : "",
     h("div", { class: "acts" },
       h("button", { type: "button", class: "primary", onclick: () => { close(); acts.accept(node); } }, verdict === "accepted" ? t("withdraw") : t("accept")),
       h("button", { type: "button", onclick: () => { close(); acts.reject(node); } }, verdict === "rejected" ? t("withdraw") : t("reject")),

@@ -42,6 +42,7 @@ export async function suggest(turn = opening) {
       if (turn !== opening) return;
       state.showing = answer;
       for (const [facet, tree] of Object.entries(state.trees)) tree.show(answer.facets[facet], answer.nodes);
+      $("legend").hidden = !Object.values(state.trees).some((tree) => tree.isCounted());
       note("");
     } catch (error) {
       note(reasonOf(error));

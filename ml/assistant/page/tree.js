@@ -7,6 +7,9 @@ import { facetLabel } from "./state.js";
 const PAGE = 100; // rows that "more" adds
 const IMPLIED = "✓"; // for tags without a decision of their own
 
+// What a suggestion is worth: how many of ten that were this sure were right on the validation images.
+export const worthText = (ofTen) => t(ofTen === 0 ? "worth_none" : ofTen === 1 ? "worth_one" : ofTen === 10 ? "worth_all" : "worth_some", { n: whole(ofTen) });
+
 export class FacetTree {
   // `acts`: accept(node), reject(node), about(node), say(text); `verdictOf(tag)`: accepted, implied, rejected or undefined.
   constructor(facet, nRoots, acts, verdictOf) {
@@ -87,8 +90,8 @@ export class FacetTree {
     this.title.textContent = facetLabel(this.facet);
     const marked = this.threshold !== null && this.suggested.size > 0;
     const never = marked && this.threshold >= 1;
-    this.hint.textContent = never ? t("never_sure") : marked ? t("sure_from", { score: number(this.threshold) }) : "";
-    this.hint.title = marked && !never ? t("threshold", { score: number(this.threshold) }) : "";
+    this.hint.textContent = never ? t("never_sure") : marked ? t("sure_from") : "";
+    this.hint.title = marked && !never ? t("threshold") : "";
     this.element.replaceChildren(...this.level("", 0, true, false));
     const items = [...this.element.querySelectorAll("[role=treeitem]")];
     const current = items.find((item) => item.dataset.key === this.active) ?? items[0];
@@ -126,7 +129,7 @@ export class FacetTree {
     const hasChildren = node.n_children > 0;
     const text = [label.text];
     if (label.fallback) text.push(t("fallback", { language: nameOfLanguage(label.fallback) }));
-    if (suggestion) text.push(t("suggested", { rank: suggestion.rank, score: number(suggestion.score) }));
+    if (suggestion) text.push(suggestion.of_ten === null ? t("suggested", { rank: suggestion.rank, score: number(suggestion.score) }) : t("suggested_worth", { rank: suggestion.rank, n: whole(suggestion.of_ten) }));
     if (turns) text.push(t("unsure"));
     if (verdict !== "none") text.push(t(`state.${verdict}`));
     const item = h("li", {
@@ -143,7 +146,7 @@ export class FacetTree {
     const choice = (act, sign, kind, word) =>
       h("button", { type: "button", class: kind, tabindex: -1, "data-act": act, "aria-label": t(word, { tag: label.text }), title: t(word, { tag: label.text }) }, h("span", { "aria-hidden": "true" }, sign));
     item.append(
-      h("div", { class: "node", vars: { "--depth": depth } }, toggle, name, score === null ? null : this.scoreBar(score),
+      h("div", { class: "node", vars: { "--depth": depth } }, toggle, name, this.scoreBar(score, suggestion?.of_ten),
         h("span", { class: "mark", "aria-hidden": "true" }, verdict === "implied" ? IMPLIED : ""),
         h("span", { class: "choices" },
           choice("accept", "✓", "yes", verdict === "accepted" ? "withdraw_tag" : "accept_tag"),
@@ -153,11 +156,19 @@ export class FacetTree {
     return item;
   }
 
-  scoreBar(score) {
-    const width = Math.max(0, Math.min(1, score));
+  // How many of ten suggestions this sure were right; where that is not known, the score with the mark of sureness.
+  // Only suggestions were counted, so the tags above them have no such number.
+  scoreBar(score, ofTen) {
+    if (score === null || (ofTen === undefined && this.isCounted())) return null;
+    const counted = Number.isInteger(ofTen);
+    const width = Math.max(0, Math.min(1, counted ? ofTen / 10 : score));
     const bar = h("span", { class: "bar" }, h("i", { vars: { width: `${width * 100}%` } }));
-    if (this.threshold !== null && this.threshold < 1) bar.append(h("b", { vars: { "inset-inline-start": `${Math.min(1, this.threshold) * 100}%` } }));
-    return h("span", { class: "score", "aria-hidden": "true" }, bar, number(score));
+    if (!counted && this.threshold !== null && this.threshold < 1) bar.append(h("b", { vars: { "inset-inline-start": `${Math.min(1, this.threshold) * 100}%` } }));
+    return h("span", { class: "score", "aria-hidden": "true", title: counted ? worthText(ofTen) : null }, bar, counted ? `${whole(ofTen)}/${whole(10)}` : number(score));
+  }
+
+  isCounted() {
+    return [...this.suggested.values()].some((each) => Number.isInteger(each.of_ten));
   }
 
   moreItem(parent, depth, size, text, kind) {

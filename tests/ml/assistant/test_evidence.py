@@ -1,51 +1,16 @@
 """Why a tag: the nearest pictures that carry it, with source and rights."""
 
-import hashlib
-
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from ml.assistant.service import AssistantService
-from ml.assistant.vocabulary import read_tag_list
-from pipeline.release.folder import dataset_schema
-from tests.ml.assistant.conftest import TAG_LIST, colour_models, vase_picture
-
-COPPER = "300011020"
-TRAINED = ("gold", "navy", "brown")
-RIGHTS = "http://creativecommons.org/licenses/by-sa/4.0/"
+from tests.ml.assistant.conftest import vase_picture
+from tests.ml.assistant.copper_vases import COPPER, RIGHTS, copper_desk
 
 
 @pytest.fixture
 def service(tmp_path, vocabulary, store) -> AssistantService:
-    """A service with a dataset of three copper vases, of which the records know one."""
-    rows = [
-        {
-            "record_id": f"/1/{colour}",
-            "view": 0,
-            "image_id": hashlib.sha256(colour.encode()).hexdigest(),
-            "image": {"bytes": vase_picture(colour, (256, 192)), "path": f"{colour}.jpg"},
-            "data_provider": f"Museum of {colour}",
-            "group_id": f"/1/{colour}#0",
-            "materials": [COPPER],
-        }
-        for colour in TRAINED
-    ]
-    folder = tmp_path / "dataset" / "train"
-    folder.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=dataset_schema()), folder / "part-00000.parquet")
-    title = [{"language": "en", "text": "Brown vase"}]
-    record = {"record_id": "/1/brown", "titles": title, "data_provider": "City Museum", "rights_uri": RIGHTS}
-    pl.DataFrame([record]).write_parquet(tmp_path / "records.parquet")
-    return AssistantService(
-        vocabulary=vocabulary,
-        models=colour_models(read_tag_list(TAG_LIST)[0]),
-        store=store,
-        folder=tmp_path / "service",
-        dataset=tmp_path / "dataset",
-        records=tmp_path / "records.parquet",
-    )
+    """A service with a dataset of three copper vases."""
+    return copper_desk(tmp_path, vocabulary, store)
 
 
 def evidence(client, image_id: str, **more) -> dict:
@@ -92,3 +57,17 @@ def test_what_is_not_there_is_refused(client, uploaded):
     assert client.post(f"/api/tags/{COPPER}/evidence", json={"image_id": "0" * 64}).status_code == 404
     body = {"image_id": uploaded, "model": "nothing"}
     assert client.post(f"/api/tags/{COPPER}/evidence", json=body).status_code == 404
+
+
+def test_suggestions_say_how_many_of_ten_were_right_where_it_was_counted(client, uploaded):
+    for answer in (
+        client.get(f"/api/images/{uploaded}/suggestions").json(),
+        client.post("/api/suggest", content=vase_picture()).json(),
+    ):
+        best = answer["facets"]["materials"]["tags"][0]
+        assert (best["tag_id"], round(best["score"], 2), best["of_ten"]) == (COPPER, 0.99, 8)
+        counted = [tag["of_ten"] for tag in answer["facets"]["materials"]["tags"]]
+        assert counted == sorted(counted, reverse=True)
+        assert {tag["of_ten"] for tag in answer["facets"]["subjects"]["tags"]} == {None}
+    other = client.get(f"/api/images/{uploaded}/suggestions?model=softmax").json()
+    assert {tag["of_ten"] for tag in other["facets"]["materials"]["tags"]} == {None}

@@ -189,7 +189,7 @@ def test_a_tag_tells_its_path_and_its_address(open_page, pictures):
     page.keyboard.press("2")
     page.keyboard.press("i")
     dialog = page.locator("#dialog-tag")
-    expect(dialog).to_contain_text("Materials › metal › nonferrous metal › copper")
+    expect(dialog.locator(".hierarchy li")).to_have_text(["Materials", "metal", "nonferrous metal", "copper"])
     assert dialog.get_by_role("link").get_attribute("href") == f"https://vocab.getty.edu/aat/{COPPER}"
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.dataset.key") == COPPER

@@ -38,7 +38,7 @@ def test_a_tag_is_accepted_for_many_by_keyboard_alone_and_undone_as_one_step(ope
     expect(page.locator("#grid-count")).to_have_text("3 de 4 triades")
     assert axe(page) == []
     page.keyboard.press("a")
-    expect(page.locator("#grid-state")).to_contain_text("«copper» acceptada per a 3 imatges.")
+    expect(page.locator("#grid-state")).to_contain_text("«copper» acceptat per a 3 imatges.")
     expect(page.locator("#grid .accepted")).to_have_count(3)
     expect(entries.nth(2)).to_be_focused()
     page.keyboard.press("u")
