@@ -26,6 +26,10 @@ HEAD = """# Dependencies
 stands in `assets/cli/dependencies.toml`, versions in `constraints.txt`. A dependency without a description there fails
 a test.
 
+One file of others is in the package itself: [OpenSeadragon](https://openseadragon.github.io) 6.1.1 (BSD-3-Clause), the
+viewer of the cataloguer's page. Its licence and SHA-256 stand in `ml/assistant/page/openseadragon/README.md`.
+OpenLayers would replace it.
+
 """
 COLUMNS = ("package", "for", "ours", "newest", "open CVEs", "would replace it")
 

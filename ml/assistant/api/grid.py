@@ -141,11 +141,13 @@ def _sighted(service: AssistantService) -> dict[str, sa.Row]:
 async def _alike(
     service: AssistantService, one: sa.Row, everything: dict[str, sa.Row], model: str | None
 ) -> dict[str, float]:
-    """How alike the images are to this one, as far as they have been compared, the most alike first."""
+    """How alike the images are to this one, as far as they have been compared: itself, then the most alike first."""
     if service.models.default is None:
         raise Refused(404, "no_such_model", "There is no trained model, so pictures cannot be compared.")
     order = dict.fromkeys([one.image_id, *everything])
     pictures = {image_id: service.pictures.file(image_id).read_bytes for image_id in order}
     features = await service.features_of(pictures, model)
     others = {image_id: vector for image_id, vector in features.items() if image_id in everything}
-    return await asyncio.to_thread(likeness, features[one.image_id], others)
+    alike = await asyncio.to_thread(likeness, features[one.image_id], others)
+    itself = {one.image_id: alike[one.image_id]} if one.image_id in alike else {}
+    return itself | alike

@@ -112,9 +112,10 @@ async function refused(id, OpenSeadragon, address) {
 
 function renderNote() {
   const size = `${whole(view.width)} × ${whole(view.height)} px`;
+  const same = view.width === state.image.width && view.height === state.image.height;
   const from = view.host ? t("zoom_from", { size, host: view.host }) : t("zoom_size", { size });
   const problem = view.problem && t("zoom_problem", { reason: reasonOf({ code: view.problem.error, message: view.problem.message }) });
-  $("zoom-note").textContent = [problem, from].filter(Boolean).join(" ");
+  $("zoom-note").textContent = [problem, same && !problem ? "" : from].filter(Boolean).join(" ");
 }
 
 // The scale of the picture, and which buttons can do something.

@@ -237,6 +237,9 @@ def test_axe_finds_no_violation(open_page, pictures, locale, scheme):
     item(page, COPPER).locator(".about").first.click()
     page.wait_for_selector("#dialog-tag[open] .gallery p")
     found["tag"] = axe(page)
+    page.keyboard.press("Escape")
+    page.set_viewport_size({"width": 768, "height": 1024})
+    found["tablet"] = axe(page)
     assert {view: ids for view, ids in found.items() if ids} == {}
 
 

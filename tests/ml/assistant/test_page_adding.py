@@ -100,7 +100,7 @@ def test_an_image_of_the_blind_share_comes_without_suggestions(service, request,
 def test_the_path_says_where_the_model_stops_being_sure(open_page, pictures):
     page = open_page()
     add(page, pictures[:1])
-    expect(page.locator("#facet-materials header")).to_contain_text("bold: eight of ten were right")
+    expect(page.locator("#facet-materials header")).to_contain_text("bold: taken together, eight of ten were right")
     marked = page.locator("#facet-object_types .unsure").first
     expect(marked).to_have_text("less sure from here")
     turning = marked.locator("xpath=ancestor::li[1]")

@@ -116,7 +116,31 @@ def test_a_picture_is_seen_closely_by_mouse(open_page, pictures):
     expect(page.locator("#zoom-level")).to_be_empty()  # another picture begins as a whole
     page.click("#larger")
     seen(page)
-    expect(page.locator("#zoom-note")).to_contain_text("640 × 480 px")
+    expect(page.locator("#zoom-note")).to_be_empty()  # it has no more pixels than are told above
+
+
+def test_a_picture_is_seen_closely_by_two_fingers(open_page):
+    page = open_page(viewport={"width": 768, "height": 1_024}, has_touch=True)
+    add(page, [LARGE])
+    box = page.locator("#frame").bounding_box()
+    screen = page.context.new_cdp_session(page)
+
+    def touch(kind: str, apart: int | None = None) -> None:
+        middle, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        points = [] if apart is None else [{"x": middle + each * apart, "y": y, "id": each} for each in (-1, 1)]
+        screen.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def pinch() -> None:
+        touch("touchStart", 40)
+        for apart in range(48, 121, 8):
+            touch("touchMove", apart)
+        touch("touchEnd")
+
+    pinch()
+    seen(page)
+    before = part(page)
+    pinch()
+    part_when(page, lambda each: each["width"] < before["width"] / 2)
 
 
 def test_the_library_is_not_loaded_before_it_is_used_and_the_page_is_small(open_page):
