@@ -8,12 +8,14 @@ import polars as pl
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan
-from assets.training import ROWS
+from assets.training import ROWS, SETTINGS
 from pipeline.settings import Settings
 
 plan = partial(AssetPlan, "evaluation", settings=("evaluation",))
 PREDICTIONS = tuple(f"predictions/{row.key}" for row in ROWS)
 MODELS = tuple(f"models/{row.key}" for row in ROWS)
+# What the report of a run on the published files shows more (assets/official.py).
+OF_FILES = ("paper_figures", "split_sizes", "leaks", "fetches") if SETTINGS.published else ()
 SHOWN = ("tags", "record_tags", "records", "splits", "split_tags", "provider_distances", "cataloguer_decisions")
 
 
@@ -50,7 +52,7 @@ def controls(dataset: Path, features: Path, settings: Settings) -> pl.DataFrame:
 
 
 @stage_asset(
-    plan(after=("dataset", *PREDICTIONS, *MODELS, *SHOWN)),
+    plan(after=("dataset", *PREDICTIONS, *MODELS, *SHOWN, *OF_FILES)),
     kinds={"plotly", "html"},
     automation_condition=dg.AutomationCondition.eager(),  # cheap: drawn from stored tables
 )

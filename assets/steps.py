@@ -28,7 +28,7 @@ from assets.engine.plan import Step
 
 BENCHMARK = (training, evaluation, suites, promotion)
 HARVESTED = (harvest, vocabulary, curation, images, features, splits, history, *BENCHMARK, release)
-# The published files state no rights, and their splits are not ours to make again: no release, no history.
+# The published splits are not ours to make again: there is no history. `official` has a release of its own.
 PUBLISHED = (official, images, relinks, features, *BENCHMARK)
 STAGES = PUBLISHED if harvest.SETTINGS.published else HARVESTED
 

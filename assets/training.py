@@ -21,22 +21,29 @@ from ml.baselines import ALL_ROWS, FURTHER_ROWS, PAPER_ROWS, Baseline, baseline
 from pipeline.settings import Settings
 
 TRAINER = ("ml/experiments/run.py",)  # a process of its own
+KINDS = ("models", "predictions")
+MENDED = "mended/"  # before the names of what is made from the mended splits of the published files
 RECIPE = ("profile", "features.weights", "benchmark.seed", "benchmark.recipes", "benchmark.overrides")
 
 
-def training_asset(row: Baseline) -> dg.AssetsDefinition:
-    """The model and the predictions of one row; an ensemble waits for its members."""
+def training_asset(row: Baseline, place: str = "") -> dg.AssetsDefinition:
+    """The model and the predictions of one row; an ensemble waits for its members.
+
+    `place` is before the names of the dataset, models and predictions: MENDED, or nothing.
+    """
+    model, predictions = f"{place}models/{row.key}", f"{place}predictions/{row.key}"
 
     def trained(context: dg.AssetExecutionContext, project: Project) -> Metadata:
-        events = _train(context, project, row.key)
-        return {f"models/{row.key}": _cost(events), f"predictions/{row.key}": {}}
+        events = _train(context, project, row.key, place)
+        return {model: _cost(events), predictions: {}}
 
-    trained.__name__ = row.key
-    trained.__doc__ = f"The row `{row.key}` ({row.kind}): its model, and its scores for every image of every split."
-    writes = (f"models/{row.key}", f"predictions/{row.key}")
-    members = tuple(f"{kind}/{member}" for member in row.needs for kind in ("models", "predictions"))
+    trained.__name__ = place.replace("/", "_") + row.key
+    on = " It is trained on the mended splits." if place else ""
+    trained.__doc__ = f"The row `{row.key}` ({row.kind}): its model, and its scores for every image of every split.{on}"
+    members = tuple(f"{place}{kind}/{member}" for member in row.needs for kind in KINDS)
+    after = (f"{place}dataset", *members)
     plan = AssetPlan(
-        "training", writes=writes, code=TRAINER, after=("dataset", *members), settings=RECIPE, of_images=False
+        "training", writes=(model, predictions), code=TRAINER, after=after, settings=RECIPE, of_images=False
     )
     return stage_asset(plan, kinds={"pytorch", "safetensors"}, pool="gpu")(trained)
 
@@ -54,12 +61,12 @@ def _overrides(project: Project) -> list[str]:
     return [f"{name}={value}" for name, value in sorted(project.settings.benchmark.overrides.items())]
 
 
-def _train(context: dg.AssetExecutionContext, project: Project, key: str) -> list[dict[str, Any]]:
+def _train(context: dg.AssetExecutionContext, project: Project, key: str, place: str) -> list[dict[str, Any]]:
     """Run the trainer as a subprocess with Dagster Pipes; returns the events that it reports."""
-    storage, settings = project.storage, project.settings
+    settings, models, predictions = project.settings, *(project.path(f"{place}{kind}") for kind in KINDS)
     command = [sys.executable, "-m", "assets.engine.training_process", "--baseline", key]
-    command += ["--dataset", f"{project.path('dataset')}", "--models", f"{storage / 'models'}"]
-    command += ["--predictions", f"{storage / 'predictions'}", "--profile", settings.profile]
+    command += ["--dataset", f"{project.path(f'{place}dataset')}", "--models", f"{models}"]
+    command += ["--predictions", f"{predictions}", "--profile", settings.profile]
     command += ["--weights", f"{settings.features.weights}"] if settings.features.weights else []
     command += ["--recipes", settings.benchmark.recipes] if settings.benchmark.recipes else []
     command += ["--seed", f"{settings.benchmark.seed}", "--override", *_overrides(project)]
@@ -99,5 +106,7 @@ def _cost(events: list[dict[str, Any]]) -> dict[str, Any]:
     return metadata | ({"curves": curves(epochs), "epochs": "\n".join(lines)} if epochs else {})
 
 
-ROWS = rows_of(current_project().settings)
-TRAINING = [training_asset(row) for row in ROWS]
+SETTINGS = current_project().settings
+ROWS = rows_of(SETTINGS)
+MENDED_ROWS = ROWS if SETTINGS.published and SETTINGS.benchmark.mended else ()
+TRAINING = [*(training_asset(row) for row in ROWS), *(training_asset(row, MENDED) for row in MENDED_ROWS)]

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from pipeline.cluster_settings import ClusterSettings
 from pipeline.facets import ALL_FACETS
 from pipeline.files import WEIGHTS_CACHE
 from pipeline.limits import LimitSettings
@@ -253,21 +254,7 @@ class BenchmarkSettings(Section):
     recipes: str = ""  # ours: a base recipe of ml/recipes.toml; none named: the profile's
     seed: int = Field(default=0, ge=0)  # ours
     overrides: dict[str, str] = Field(default_factory=dict)  # ours: recipe values for every row, as `--override`
-
-
-class StepNeeds(Section):
-    """The resources that a cluster reserves for a step; 0 GB reserves no memory."""
-
-    cpus: float = Field(default=1.0, ge=0)  # ours
-    gpus: float = Field(default=0.0, ge=0)  # ours
-    memory_gb: float = Field(default=0.0, ge=0)  # ours
-
-
-class ClusterSettings(Section):
-    """Resources of steps on a Ray cluster (docs/scaling.md); ignored on one machine."""
-
-    stages: dict[str, StepNeeds] = Field(default_factory=dict)  # ours: {"training": {"gpus": 1, "memory_gb": 16}}
-    others: StepNeeds = StepNeeds()  # ours: stages not named
+    mended: bool = True  # ours: of the published files, every row is trained on the mended splits too
 
 
 class Settings(Section):

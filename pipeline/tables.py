@@ -13,6 +13,7 @@ STRING = pa.string()
 STRINGS = pa.list_(STRING)
 TIME = pa.timestamp("us", tz="UTC")
 BY_LANGUAGE = pa.list_(pa.struct([("language", STRING), ("text", STRING)]))  # sorted by language, then text
+BY_FACET = pa.list_(pa.struct([("facet", STRING), ("text", STRING)]))
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", STRING)])  # what `datasets` reads as an Image
 TYPES = {
     "string": STRING,
@@ -20,6 +21,7 @@ TYPES = {
     "time": TIME,
     "date": pa.date32(),
     "by_language": BY_LANGUAGE,
+    "by_facet": BY_FACET,
     "image": IMAGE,
     "binary": pa.binary(),
     "bool": pa.bool_(),
@@ -60,6 +62,7 @@ def features_table(dimensions: int) -> Table:
 
 RECORDS = TABLES["records"]
 RELINKS = TABLES["relinks"]
+PUBLISHED_ROWS = TABLES["published_rows"]
 TOMBSTONES = TABLES["tombstones"]
 CONCEPTS = TABLES["concepts"]
 CONCEPT_ALIGNMENTS = TABLES["concept_alignments"]
@@ -87,6 +90,7 @@ LEAKS = TABLES["leaks"]
 INFORMATIVENESS = TABLES["informativeness"]
 CATALOGUER_DECISIONS = TABLES["cataloguer_decisions"]
 RESULTS = TABLES["results"]
+PAPER_FIGURES = TABLES["paper_figures"]
 BREAKDOWNS = TABLES["breakdowns"]
 COMPARISONS = TABLES["comparisons"]
 SUITE_RESULTS = TABLES["suite_results"]

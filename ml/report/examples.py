@@ -60,7 +60,7 @@ def examples(
         chosen = choose(truth, wanted)
         lists = [tags for tags in dataset.facets.values() if len(tags)]
         best = {tags.facet: _best_tags(predictions, dataset, truth, tags, chosen) for tags in lists}
-        pictures = _pictures(dataset.folder, split, [truth.images.row(i)[:2] for i in chosen])
+        images = pictures(dataset.folder, split, [truth.images.row(i)[:2] for i in chosen])
         for number, image in enumerate(chosen):
             record_id, view, _, provider, _ = truth.images.row(image)
             plausible = {tag for record, tag in accepted if record == record_id}
@@ -68,7 +68,7 @@ def examples(
             for facet, tags in dataset.facets.items():
                 suggested = best[facet][number] if facet in best else []
                 stated[facet], suggestions[facet] = _judged(truth, tags, image, suggested, labels, plausible)
-            shown.append(Example(record_id, provider, split, pictures[record_id, view], stated, suggestions))
+            shown.append(Example(record_id, provider, split, images[record_id, view], stated, suggestions))
     return shown
 
 
@@ -139,10 +139,10 @@ def _best_tags(
     return [best[image] for image in chosen]
 
 
-def _pictures(folder: Path, split: str, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
+def pictures(folder: Path, split: str, keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
     """Small copies of the images as data: URLs."""
     wanted = pl.DataFrame(keys, schema={"record_id": pl.String, "view": pl.Int16}, orient="row")
-    pictures = {}
+    found = {}
     for file in split_files(folder, split):
         with pq.ParquetFile(file) as parquet:
             for group in range(parquet.metadata.num_row_groups):
@@ -152,8 +152,8 @@ def _pictures(folder: Path, split: str, keys: Sequence[tuple[str, int]]) -> dict
                     continue
                 images = parquet.read_row_group(group, columns=["image"]).column("image")
                 for row, record_id, view in rows.iter_rows():
-                    pictures[record_id, view] = thumbnail(images[row].as_py()["bytes"])
-    return pictures
+                    found[record_id, view] = thumbnail(images[row].as_py()["bytes"])
+    return found
 
 
 def thumbnail(data: bytes) -> str:

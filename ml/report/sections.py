@@ -13,6 +13,7 @@ from ml.evaluation.exchanged import EXCHANGED
 from ml.evaluation.score_run import Benchmark
 from ml.evaluation.verdicts import Standing, standings
 from ml.report import charts
+from ml.report.as_published import AsPublished
 from ml.report.charts import Chart, page_chart
 from ml.report.dataset_section import dataset_charts, vocabulary_trees
 from ml.report.examples import PLAUSIBLE, Example, examples
@@ -45,6 +46,7 @@ def build_page(
     tables: Sequence[ShownTable],
     findings: Sequence[Finding],
     settings: EvaluationSettings,
+    published: AsPublished | None = None,
 ) -> dict[str, Any]:
     """Everything the template shows."""
     results = benchmark.results
@@ -63,6 +65,7 @@ def build_page(
         "answers": answers(benchmark),
         "informative": informative_table(benchmark.informativeness),
         "tables": tables,
+        "published": published,
         "ignored": ignored_shares(results),
         "findings": findings,
         "closer": closer_table(results),

@@ -47,7 +47,7 @@ class ShownCell:
     interval: str = ""
     best: bool = False
     tied: bool = False
-    kind: str = ""  # better, worse, not surely or cannot tell, where the cell is such a word
+    kind: str = ""  # better, worse, not surely or cannot tell, where the cell is such a word; ahead or behind the paper
     grey: bool = False  # its test cannot tell
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from ml.dataset.open import load_dataset
 from ml.evaluation.best_row import best_row
 from ml.evaluation.score_run import Benchmark, evaluate_benchmark
+from ml.report.as_published import as_published
 from ml.report.findings import Verdict, describe, findings
 from ml.report.results import (
     SPLIT_TITLES,
@@ -52,7 +53,8 @@ def write_report(
     """Write four tables (Parquet, those of Benchmark), tables.md, tables.tex, findings.json and report.html.
 
     `storage` holds dataset/, predictions/ and models/ and the tables of the pipeline; charts of missing tables are left
-    out. Without `benchmark` the predictions are scored first. Raises EvaluationError.
+    out. A run on the published files also has Tables 1 to 3 in the paper's layout, and the leaks of its splits. Without
+    `benchmark` the predictions are scored first. Raises EvaluationError.
     """
     settings = settings or EvaluationSettings()
     benchmark = benchmark or evaluate_benchmark(storage, settings)
@@ -63,8 +65,10 @@ def write_report(
     tested = findings(comparisons, results, settings, costs)
     told = informative_table(benchmark.informativeness)
     tables = [prior_table(comparisons, chance), *paper_tables(results, comparisons, costs, chance)]
-    page = build_page(storage, load_dataset(storage / "dataset"), benchmark, tables, tested, settings)
-    all_tables = [told, *tables, closer_table(results), cost_table(costs)]
+    published = as_published(storage, chance)
+    page = build_page(storage, load_dataset(storage / "dataset"), benchmark, tables, tested, settings, published)
+    of_files = published.all_tables if published else []
+    all_tables = [*of_files, told, *tables, closer_table(results), cost_table(costs)]
     texts = {
         "tables.md": render("tables.md", tables=all_tables),
         "tables.tex": render("tables.tex", tables=all_tables),

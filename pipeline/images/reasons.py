@@ -55,3 +55,8 @@ REASONS = {
 def is_declared(reason: str) -> bool:
     """Whether a reason is one of these."""
     return reason in REASONS or HTTP_STATUS.fullmatch(reason) is not None
+
+
+def meaning_of(reason: str) -> str:
+    """A declared reason in words."""
+    return REASONS.get(reason) or f"the server answers {reason.removeprefix('http_')}"

@@ -9,6 +9,7 @@ import polars as pl
 
 from pipeline.facets import ALL_FACETS
 from pipeline.files import whole_file
+from pipeline.tables import PUBLISHED_ROWS
 from pipeline.text_files import read_rows
 from pipeline.vocabulary.thesaurus import fallback_label
 
@@ -190,42 +191,54 @@ def vocabulary_of(tags: pl.DataFrame) -> pl.DataFrame:
 
 
 def as_published(
-    splits: pl.DataFrame, records: pl.DataFrame, record_tags: pl.DataFrame, tags: pl.DataFrame, *, language: str = "ca"
+    splits: pl.DataFrame,
+    records: pl.DataFrame,
+    record_tags: pl.DataFrame,
+    tags: pl.DataFrame,
+    *,
+    language: str = "ca",
+    written: pl.DataFrame | None = None,
 ) -> Published:
     """Our tables in the published format, one row per image; images that were left out of the splits are not written.
 
     Tags are the stated ones, by label in the asked language; a label of another language gets a leading `*`, as in the
     published files. A flat facet has all closed tags; a facet without a published name is left out. `tag_map` says
-    which id each path stands for.
+    which id each path stands for. `written` (PUBLISHED_ROWS) tells how the published files write the rows: they and
+    their tags are in that order then, and otherwise by id and by path.
     """
     paths = {(row["facet"], row["tag_id"]): row["path"].split(BETWEEN_LEVELS) for row in tag_map(tags, language)}
-    rows = (
-        splits.filter(pl.col("split").is_in(list(SPLIT_FILES)))
-        .join(records.select("record_id", "data_provider", "thumbnail_url"), on="record_id", how="left")
-        .sort("split", "record_id", "view")
-        .with_columns(row=pl.int_range(1, pl.len() + 1).over("split"))
-    )
+    rows = _written_rows(splits, records, PUBLISHED_ROWS.empty() if written is None else written)
     of_record: dict[str, dict[str, list[list[str]]]] = {}
-    written = record_tags.filter(
+    told = record_tags.filter(
         pl.col("facet").is_in(list(FACET_COLUMNS)) & (pl.col("stated") | pl.col("facet").is_in(list(FLAT)))
     )
-    for record_id, facet, tag_id in written.select("record_id", "facet", "tag_id").sort(pl.all()).iter_rows():
+    for record_id, facet, tag_id in told.select("record_id", "facet", "tag_id").sort(pl.all()).iter_rows():
         of_record.setdefault(record_id, {}).setdefault(facet, []).append(paths[facet, tag_id])
-    stated = [
-        (split, row, facet, position, path)
-        for split, row, record_id in rows.select("split", "row", "record_id").iter_rows()
-        for facet in (each.key for each in PUBLISHED_FACETS)
-        for position, path in enumerate(_cell(facet, of_record.get(record_id, {}).get(facet, [])), 1)
-    ]
-    own = rows.select(
-        "split",
-        "row",
-        "record_id",
-        image_url=pl.col("thumbnail_url").fill_null(""),
-        database=pl.lit(DATABASE),
-        data_provider=pl.col("data_provider").fill_null(""),
-    ).cast(ROWS_SCHEMA)
-    return Published(own, pl.DataFrame(stated, schema=STATED_SCHEMA, orient="row"))
+    stated = []
+    for split, row, record_id, cells in rows.select("split", "row", "record_id", "cells").iter_rows():
+        texts = {cell["facet"]: cell["text"] for cell in cells or []}
+        for facet in (each.key for each in PUBLISHED_FACETS):
+            cell = _cell(facet, of_record.get(record_id, {}).get(facet, []), texts.get(facet, ""))
+            stated += [(split, row, facet, position, path) for position, path in enumerate(cell, 1)]
+    return Published(rows.select(ROWS_SCHEMA.names()), pl.DataFrame(stated, schema=STATED_SCHEMA, orient="row"))
+
+
+def _written_rows(splits: pl.DataFrame, records: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
+    """The rows of ROWS_SCHEMA with `cells`, numbered in the order in which they are written, else by id."""
+    known = written.select("record_id", "view", "image_url", "database", "cells", at="row")
+    return (
+        splits.filter(pl.col("split").is_in(list(SPLIT_FILES)))
+        .join(records.select("record_id", "data_provider", "thumbnail_url"), on="record_id", how="left")
+        .join(known, on=["record_id", "view"], how="left")
+        .sort("split", "at", "record_id", "view", nulls_last=True)
+        .with_columns(
+            row=pl.int_range(1, pl.len() + 1).over("split"),
+            image_url=pl.coalesce("image_url", "thumbnail_url", pl.lit("")),
+            database=pl.col("database").fill_null(DATABASE),
+            data_provider=pl.col("data_provider").fill_null(""),
+        )
+        .cast({name: dtype for name, dtype in ROWS_SCHEMA.items() if name != "split"})
+    )
 
 
 def tag_map(tags: pl.DataFrame, language: str = "ca") -> list[dict[str, str]]:
@@ -271,10 +284,19 @@ def _homographs(tags: pl.DataFrame, texts: Mapping[str, str]) -> list[str]:
     return [tag_id for ids in same.values() if len(ids) > 1 for tag_id in ids]
 
 
-def _cell(facet: str, paths: list[list[str]]) -> list[list[str]]:
-    """The tags of one cell; those of a flat facet stand side by side as the levels of one."""
-    ordered = sorted(paths)
-    return [[label for path in ordered for label in path]] if facet in FLAT and ordered else ordered
+def _cell(facet: str, paths: list[list[str]], text: str) -> list[list[str]]:
+    """The tags of one cell, in the order of `text`, the cell as it is written; those that it does not have come last.
+
+    The tags of a flat facet stand side by side as the levels of one.
+    """
+    written = [tag.split(BETWEEN_LEVELS) for tag in text.split(BETWEEN_TAGS)] if text else []
+    if facet in FLAT:
+        labels = {label for path in paths for label in path}
+        kept = [[label for label in levels if label in labels] for levels in written]
+        new = sorted(labels.difference(*written))
+        return [levels for levels in (*kept[:-1], [*(kept[-1] if kept else []), *new]) if levels]
+    kept = [path for path in written if path in paths]
+    return kept + sorted(path for path in paths if path not in kept)
 
 
 def _tags_of_path(facet: str, path: Sequence[str]) -> Iterator[tuple[tuple[str, ...], bool]]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipeline.parquet import Table
-from pipeline.published.format import BETWEEN_LEVELS, OUTSIDE, Published, published_tags, vocabulary_of
-from pipeline.tables import RECORD_TAGS, RECORDS, SPLIT_TABLE, TAGS
+from pipeline.published.format import BETWEEN_LEVELS, BETWEEN_TAGS, OUTSIDE, Published, published_tags, vocabulary_of
+from pipeline.tables import PUBLISHED_ROWS, RECORD_TAGS, RECORDS, SPLIT_TABLE, TAGS
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,19 @@ def as_tables(published: Published) -> PublishedTables:
         _in_columns_of(RECORD_TAGS, record_tags).sort("record_id", "facet", "tag_id"),
         _in_columns_of(SPLIT_TABLE, splits).sort("record_id", "view"),
     )
+
+
+def as_written(published: Published) -> pl.DataFrame:
+    """The table PUBLISHED_ROWS: the order of rows and tags, repetitions, and the URL of every view."""
+    texts = (
+        published.stated.with_columns(text=pl.col("path").list.join(BETWEEN_LEVELS))
+        .sort("split", "row", "facet", "position")
+        .group_by("split", "row", "facet", maintain_order=True)
+        .agg(pl.col("text").str.join(BETWEEN_TAGS))
+    )
+    cells = texts.group_by("split", "row", maintain_order=True).agg(cells=pl.struct("facet", "text"))
+    rows = with_views(published).join(cells, on=["split", "row"], how="left", maintain_order="left")
+    return rows.select(PUBLISHED_ROWS.schema.names).sort("record_id", "view")
 
 
 def with_views(published: Published) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """The dataset card: every number in it is computed from the tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,8 @@ def size_category(n: int) -> str:
     return "1M<n<10M"
 
 
-def card(facts: Facts, settings: Settings, suites: Sequence[str]) -> str:
-    """README.md for the hub: YAML for machines, then text for people."""
+def card(facts: Facts, settings: Settings, suites: Sequence[str], left_out: Mapping[str, int]) -> str:
+    """README.md for the hub: YAML for machines, then text for people. `left_out`: images in no split by reason."""
     return render(
         Path(__file__).with_name("card.md"),
         facts=facts,
@@ -119,11 +119,14 @@ def card(facts: Facts, settings: Settings, suites: Sequence[str]) -> str:
         suites=suites,
         size=size_category(facts.n_images),
         share=share,
+        left_out=left_out,
     )
 
 
 def origin(settings: Settings) -> str:
     """Where the records come from, so that nobody takes a local museum for Europeana."""
+    if settings.published is not None:
+        return "Europeana, as the published files of EUFCC-340K list them"
     if settings.profile == "full":
         return "Europeana"
     return f"the museum folder `{settings.source}`, served here in Europeana's form"

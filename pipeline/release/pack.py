@@ -35,6 +35,7 @@ class ReleaseTables:
     split_tags: pl.DataFrame
     tombstones: pl.DataFrame
     informativeness: pl.DataFrame | None = None  # what each test can tell, for `eufcc evaluate`
+    written: pl.DataFrame | None = None  # PUBLISHED_ROWS: how the published files write the rows
 
 
 def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: Settings) -> Facts:
@@ -58,13 +59,16 @@ def write_release(dataset: Path, tables: ReleaseTables, folder: Path, settings: 
             splits, tables.records, tables.record_tags, tables.tags, settings.suites, new / suite_files.FOLDER
         )
         write_attribution(records, new / "attribution.csv")
-        in_published_format = published.as_published(splits, records, tables.record_tags, tables.tags)
+        in_published_format = published.as_published(
+            splits, records, tables.record_tags, tables.tags, written=tables.written
+        )
         published.write_published(in_published_format, new / "published_format")
         published.write_tag_map(tables.tags, new / "published_format")
         facts = gather_facts(splits, records, tables.record_tags, tables.tags, tables.split_tags, tag_list, settings)
         write_text(vocabulary(tables.tags), new / "vocabulary.ttl")
         write_text(provenance(records, facts, settings), new / "provenance.ttl")
-        write_text(card(facts, settings, suites), new / "README.md")
+        left_out = dict(splits.filter(split="left_out").group_by("reason").len().sort("reason").iter_rows())
+        write_text(card(facts, settings, suites, left_out), new / "README.md")
         files = data_files(new)
         described = croissant(files, facts, settings, release_schema(settings))
         write_json(described, new / "croissant.json", sort_keys=True)

@@ -155,8 +155,10 @@ def _about_records(records: pl.DataFrame) -> pl.DataFrame:
     titles = [
         preferred_label(labels_by_language(texts), "") if texts else None for texts in records["titles"].to_list()
     ]
+    # The published files have ids of their own; Europeana's stands beside them where it was found.
+    item = pl.col("europeana_id" if "europeana_id" in records.columns else "record_id")
     return records.with_columns(
-        title=pl.Series(titles, dtype=pl.String), europeana_url=pl.lit(EUROPEANA_ITEM) + pl.col("record_id")
+        title=pl.Series(titles, dtype=pl.String), europeana_url=pl.lit(EUROPEANA_ITEM) + item
     ).select("record_id", *(name for name, _ in ABOUT_RECORD))
 
 

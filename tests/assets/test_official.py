@@ -13,10 +13,16 @@ import polars as pl
 import pytest
 
 from assets.engine.project import ROOT
-from pipeline.published.format import SPLIT_FILES, read_official_splits
-from pipeline.tables import FETCHES, RELINKS, RESULTS, SPLIT_TABLE
+from ml.baselines import PAPER_ROWS
+from pipeline.published.format import SPLIT_FILES, as_published, read_official_splits, write_published
+from pipeline.published.relinks import addresses_of, may_be_passed_on
+from pipeline.release.pack import verify_checksums
+from pipeline.sandbox.published.world import render_published
+from pipeline.settings import CurationSettings
+from pipeline.splits.invariants import groups_in_two_splits
+from pipeline.tables import FETCHES, RELINKS, RESULTS, SPLIT_TABLE, TABLES
 from tests.support.museum_server import running
-from tests.support.published import write_museum
+from tests.support.published import write_cut, write_museum, write_rows
 
 GRAPH = """
 from assets.definitions import defs
@@ -53,9 +59,14 @@ def test_the_graph_has_the_same_keys_but_those_that_the_files_cannot_fill_and_it
     )
     assert done.returncode == 0, done.stderr
     keys = set(done.stdout.split())
-    assert keys - known == {"relinks", "splits_mended", "split_tags_mended", "leaks", "split_sizes"}
+    assert keys - known == {
+        *("splits_mended", "split_tags_mended", "leaks", "split_sizes", "paper_figures", "mended/dataset"),
+        "published_rows",
+        "relinks",
+        *(f"mended/{key}" for key in known if key.startswith(("models/", "predictions/"))),
+    }
     assert {key for key in known - keys if "/" not in key} == {
-        *("pages", "concepts", "concept_alignments", "unmapped_concepts", "history", "release"),
+        *("pages", "concepts", "concept_alignments", "unmapped_concepts", "history"),
         *("candidate_record_tags", "selection_report", "ignored_corrections", "removed_candidates"),
         *("rule_effects", "curation_report", "removed_tags"),
     }
@@ -67,17 +78,85 @@ def museum(drawn_museum: Callable[[int], Path]) -> Path:
 
 
 def run(
-    museum: Path, folder: Path, home: Path, job: str = "benchmark"
+    museum: Path, folder: Path, home: Path, job: str = "benchmark", **more: str
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """`eufcc run` on published files, whose pictures the museum serves; also the storage."""
     home.mkdir(exist_ok=True)
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
     command = [Path(sys.executable).with_name("eufcc"), "run", job]
     with running(museum) as address:
-        environment = official(folder, home) | SMALL | {"EUFCC__HTTP__HOSTS": json.dumps({"*": address})}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        environment = official(folder, home) | SMALL | more | {"EUFCC__HTTP__HOSTS": json.dumps({"*": address})}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     (storage,) = (home / "storage").glob("full-published-*")
     return storage, done
+
+
+def check_report_and_release(storage: Path) -> None:
+    """The report has the paper's tables and the leaks; the mended splits have none; nothing without rights is out."""
+    page = (storage / "report" / "report.html").read_text(encoding="utf-8")
+    assert '<section id="published">' in page
+    assert '<div class="leaks">' in page
+    mended = TABLES["splits_mended"].read(storage / "splits_mended.parquet")
+    assert groups_in_two_splits(mended) == []
+    sizes = TABLES["split_sizes"].read(storage / "split_sizes.parquet")
+    moved = int(sizes["left_out"].sum())
+    for row in sizes.iter_rows(named=True):
+        assert abs(row["mended"] - row["pictures"]) <= (moved if row["split"] == "train" else 0.01 * row["pictures"])
+    figures = TABLES["paper_figures"].read(storage / "paper_figures.parquet")
+    assert set(figures["splits"]) == {"published", "without_leaks", "mended"}
+    assert verify_checksums(storage / "release") == []
+    passed = may_be_passed_on(RELINKS.read(storage / "relinks.parquet"), CurationSettings().open_rights)
+    in_splits = mended.filter(pl.col("split") != "left_out")
+    released = pl.read_parquet(storage / "release" / "data" / "*.parquet", columns=["record_id"])["record_id"]
+    assert 0 < released.len() < mended.height
+    assert set(released) == set(in_splits.join(passed, on="record_id", how="semi")["record_id"])
+    card = (storage / "release" / "README.md").read_text(encoding="utf-8")
+    unknown = mended.height - in_splits.join(passed, on="record_id", how="semi").height
+    assert sum(int(n) for n in re.findall(r"\| left out: .* \| (\d+) \|", card)) == unknown
+
+
+def check_round_trip(storage: Path, folder: Path, lost: set[str], again: Path) -> None:
+    """The stored tables give the files back byte for byte, without the rows whose picture could not be had."""
+    names = ("splits", "records", "record_tags", "tags")
+    tables = {name: TABLES[name].read(storage / f"{name}.parquet") for name in names}
+    written = TABLES["published_rows"].read(storage / "published_rows.parquet")
+    again.mkdir()
+    for file in write_published(as_published(**tables, written=written), again):
+        had = [
+            line
+            for line in (folder / file.name).read_text(encoding="utf-8").splitlines(keepends=True)
+            if line.partition(",")[0] not in lost
+        ]
+        assert file.read_bytes() == "".join(had).encode()
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("official")
+def test_four_hundred_rows_give_every_row_of_the_benchmark(shared: Path, tmp_path: Path):
+    """The published sample, cut into the four files, or made rows; all of the paper's rows with the demo's networks."""
+    sample = shared / "eufcc" / "inner_test_sample.csv"
+    if not sample.exists():
+        write_rows(tmp_path / "made", {"inner_test": 400})
+        sample = tmp_path / "made" / SPLIT_FILES["inner_test"]
+    folder, museum = tmp_path / "csvs", tmp_path / "museum"
+    rows = write_cut(sample, folder, copies=8)
+    render_published(folder, museum)
+    all_rows = {"EUFCC__BENCHMARK__ROWS": "[]", "EUFCC__BENCHMARK__OVERRIDES": "{}"}
+    storage, done = run(museum, folder, tmp_path / "home", **all_rows)
+    assert done.returncode == 0, done.stderr
+    sizes = TABLES["split_sizes"].read(storage / "split_sizes.parquet")
+    assert dict(sizes.select("split", "rows").iter_rows()) == rows
+    published = addresses_of(read_official_splits(folder).rows)
+    lost = set(published["record_id"]) - set(SPLIT_TABLE.read(storage / "splits.parquet")["record_id"])
+    planted = pl.read_csv(museum / "planted.csv").filter(fault="gone")["address"]
+    assert lost == set(published.filter(pl.col("address").is_in(planted.implode()))["record_id"])
+    assert (sizes["rows"] - sizes["pictures"]).sum() == len(lost)
+    leaks = TABLES["leaks"].read(storage / "leaks.parquet")
+    assert leaks.filter(how="same_bytes")["group_id"].n_unique() >= 8 - len(lost)
+    figures = TABLES["paper_figures"].read(storage / "paper_figures.parquet")
+    assert set(figures.filter(splits="mended")["baseline"]) == {row.key for row in PAPER_ROWS}
+    check_report_and_release(storage)
+    check_round_trip(storage, folder, lost, tmp_path / "again")
 
 
 @pytest.mark.long
@@ -108,7 +187,8 @@ def test_one_command_makes_the_results_of_the_published_splits(museum: Path, tmp
     assert groups["split"].sort().to_list() == ["inner_test", "train"]
     results = RESULTS.read(storage / "results.parquet").filter(baseline="multilabel")
     assert set(results["split"]) == {"inner_test", "outer_test"}
-    assert (storage / "report" / "report.html").stat().st_size
+    check_report_and_release(storage)
+    check_round_trip(storage, folder, set(lost), tmp_path / "again")
     fetched = FETCHES.read(storage / "fetches").filter(state="fetched")
     assert fetched.height
     assert run(museum, folder, tmp_path / "home", "dataset")[1].returncode == 0

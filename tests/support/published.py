@@ -2,12 +2,13 @@
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from pipeline.published.format import BETWEEN_LEVELS, BETWEEN_TAGS, COLUMNS, SPLIT_FILES
+from pipeline.published.format import BETWEEN_LEVELS, BETWEEN_TAGS, COLUMNS, RECORD_COLUMNS, SPLIT_FILES
 
 ROWS = {"train": 269_500, "validation": 26_600, "inner_test": 29_224, "outer_test": 21_000}  # 346,324 in all
 TAGS = {"object_types": 894, "subjects": 7, "materials": 269, "classifications": 33}  # nodes of the published trees
@@ -77,3 +78,28 @@ def write_museum(museum: Path, folder: Path, gone: int = 2) -> dict[str, int]:
         with (folder / SPLIT_FILES[split]).open("w", encoding="utf-8", newline="") as stream:
             csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *of_split])
     return {split: len(of_split) for split, of_split in rows.items()}
+
+
+def write_cut(sample: Path, folder: Path, copies: int = 8) -> dict[str, int]:
+    """The rows of a published file cut into the four files; returns the rows per split.
+
+    Two keepers are the outer test. `copies` rows of inner test and validation show the picture of one in training.
+    """
+    with sample.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    keepers = Counter(row["repository.keeper"] for row in rows)
+    outer = [keeper for keeper, _ in keepers.most_common(6)][4:]
+    cut: dict[str, list[dict[str, str]]] = {split: [] for split in SPLIT_FILES}
+    for number, row in enumerate(rows):
+        inner = ("train", "train", "train", "validation" if number % 10 == 3 else "train", "inner_test")[number % 5]
+        cut["outer_test" if row["repository.keeper"] in outer else inner].append(row)
+    url = RECORD_COLUMNS[4]
+    for number in range(copies):
+        cut[("inner_test", "validation")[number % 2]][number // 2][url] = cut["train"][number][url]
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, of_split in cut.items():
+        with (folder / SPLIT_FILES[split]).open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(of_split)
+    return {split: len(of_split) for split, of_split in cut.items()}

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from ml.report.write import write_report
 from tests.ml.assistant.pages import CHROMIUM, FLAGS, axe
+from tests.ml.published_run import write_published_storage
+from tests.ml.scored import FAST
 
 pytestmark = pytest.mark.browser
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -19,13 +22,13 @@ def open_report(report: Path) -> Iterator[Callable[..., Page]]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
 
-        def make(viewport: dict[str, int], scheme: str = "light") -> Page:
+        def make(viewport: dict[str, int], scheme: str = "light", folder: Path = report) -> Page:
             context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce", offline=True)
             context.set_default_timeout(120_000)  # a loaded machine draws slowly
             page = context.new_page()
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on("request", lambda request: problems.append(request.url) if "://" in request.url[5:] else None)
-            page.goto((report / "report.html").as_uri())
+            page.goto((folder / "report.html").as_uri())
             return page
 
         yield make
@@ -44,6 +47,17 @@ def draw_all(page: Page) -> None:
 def test_nothing_is_objected_to_by_axe(open_report, scheme):
     page = open_report(DESKTOP, scheme)  # a chart is one image to a screen reader: those below are not drawn
     assert axe(page) == []
+
+
+def test_the_paper_s_tables_and_the_leaks_are_readable_too(open_report, museum, once, tmp_path):
+    storage = once("published_storage", lambda folder: write_published_storage(museum, folder))
+    write_report(storage, tmp_path, FAST)
+    assert axe(open_report(DESKTOP, "dark", tmp_path)) == []
+    page = open_report(PHONE, folder=tmp_path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    [difference, *_] = page.locator("#table-published_1 + .scroll tr.change td.ahead").all()
+    assert difference.inner_text()[0] in "+−"
+    assert page.locator(".leak img").evaluate_all("all => all.every((one) => one.naturalWidth > 0)")
 
 
 def test_a_phone_scrolls_tables_not_the_page(open_report):
