@@ -137,7 +137,7 @@ def paper_figures(storage: Path, settings: Settings) -> pl.DataFrame:
     return figures(storage, settings.evaluation, keys, mended_keys)
 
 
-@stage_asset(AssetPlan("release", settings=(*STATED, *FILES, *INNER)), kinds={"huggingface", "parquet"})
+@stage_asset(AssetPlan("release", settings=(*STATED, *INNER)), kinds={"huggingface", "parquet"})
 def release(
     images: Path,
     records: pl.DataFrame,

@@ -10,7 +10,7 @@ from assets.engine.plan import AssetPlan, Metadata
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
 
-STATED = ("release", "suites", *RIGHTS, "vocabulary.languages", "http.user_agent", "profile", "source")
+STATED = ("release", "suites", *RIGHTS, "vocabulary.languages", "http.user_agent", "profile", "source", "published")
 
 
 @stage_asset(
