@@ -1,5 +1,7 @@
 """How alike two pictures are to a model: the cosine of the features that its networks make of them."""
 
+import asyncio
+import logging
 import sqlite3
 import threading
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
 Vector = NDArray[np.floating]
 Reader = Callable[[], bytes]  # reads a JPEG
 TABLE = "CREATE TABLE IF NOT EXISTS features (model TEXT, image_id TEXT, vector BLOB, PRIMARY KEY (model, image_id))"
@@ -31,17 +34,23 @@ class Likeness:
     ) -> dict[str, Vector]:
         """The features (float32, unit length) of these pictures, as many as are known or take no longer than this.
 
-        `model` and `name`: the model's key, and its key and version. The first picture is always among them.
+        `model` and `name`: the model's key, and its key and version. The first picture is always among them, unless its
+        file is missing, as then any picture is left out.
         """
-        known = self._of_model(name)
+        known = await asyncio.to_thread(self._of_model, name)
         start = time.monotonic()
         for position, (image_id, read) in enumerate(pictures.items()):
             if image_id in known:
                 continue
             if position and time.monotonic() - start > budget_s:
                 break
-            vector = await self._compute(image_id, read(), model)
-            self._keep(name, image_id, vector.astype(np.float16))
+            try:
+                jpeg = await asyncio.to_thread(read)
+            except OSError as error:
+                log.warning("The picture of %s cannot be read: %s", image_id, error)
+                continue
+            vector = await self._compute(image_id, jpeg, model)
+            await asyncio.to_thread(self._keep, name, image_id, vector.astype(np.float16))
         return {each: known[each].astype(np.float32) for each in pictures if each in known}
 
     def _of_model(self, name: str) -> dict[str, Vector]:

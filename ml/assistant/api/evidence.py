@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from pydantic import StringConstraints
 
-from ml.assistant.api.common import ServiceDep, term_of
+from ml.assistant.api.common import Refused, ServiceDep, term_of
 from ml.assistant.api_schemas import Body, TagIdInPath
 from ml.assistant.likeness import likeness
 
@@ -34,6 +34,8 @@ async def evidence(tag_id: TagIdInPath, body: EvidenceBody, service: ServiceDep)
     readers = await run_in_threadpool(service.tagged.readers, tag_id, row.image_id, most)
     one = {row.image_id: service.pictures.file(row.image_id).read_bytes}
     features = await service.features_of(one | readers, body.model)
+    if row.image_id not in features:
+        raise Refused(404, "no_such_image", "The picture of this image is missing in the assistant's folder.")
     nearest = likeness(features.pop(row.image_id), features)
     best = list(nearest)[: service.limits.most_examples]
     described = await run_in_threadpool(service.tagged.described, best)

@@ -147,6 +147,8 @@ async def _alike(
     order = dict.fromkeys([one.image_id, *everything])
     pictures = {image_id: service.pictures.file(image_id).read_bytes for image_id in order}
     features = await service.features_of(pictures, model)
+    if one.image_id not in features:
+        raise Refused(404, "no_such_image", "The picture of this image is missing in the assistant's folder.")
     others = {image_id: vector for image_id, vector in features.items() if image_id in everything}
     alike = await asyncio.to_thread(likeness, features[one.image_id], others)
     itself = {one.image_id: alike[one.image_id]} if one.image_id in alike else {}

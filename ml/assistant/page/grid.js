@@ -58,6 +58,7 @@ async function load(keep = false) {
     if (mine !== turn) return;
     images = keep && $("grid-of").value === "batch" ? images.concat(found.images) : found.images;
     render();
+    if (document.activeElement === $("dialog-grid").querySelector(".close")) option(0)?.focus(); // it was opened just now
     told("");
     const left = $("grid-of").value === "batch" ? found.all - images.length : found.all - found.seen;
     $("grid-more").hidden = left <= 0;
@@ -180,10 +181,12 @@ async function readAgain() {
 const unchangedText = ({ unchanged }) => unchanged.length && t("grid_unchanged", { n: whole(unchanged.length) });
 
 function problemText({ problems }) {
-  if (!problems.length) return "";
-  const names = problems.map(({ image_id: id }) => images.find((each) => each.image_id === id)?.title || t("untitled"));
-  return t("grid_problems", { n: whole(problems.length), titles: [...new Set(names)].join(", ") });
+  const told = (key, some, more = {}) => some.length && t(key, { n: whole(some.length), titles: [...new Set(some.map(titleOf))].join(", "), ...more });
+  const [others, failed] = [problems.filter((each) => each.error === "conflict"), problems.filter((each) => each.error !== "conflict")];
+  return [told("grid_problems", others), told("grid_failed", failed, { reason: reasonOf({ code: failed[0]?.error, message: failed[0]?.message }) })].filter(Boolean).join(" ");
 }
+
+const titleOf = ({ image_id: id }) => images.find((each) => each.image_id === id)?.title || t("untitled");
 
 function onKey(event) {
   if (event.altKey) return;

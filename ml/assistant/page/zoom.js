@@ -10,6 +10,7 @@ const STEP = 1.5; // by which a key or a button enlarges
 const PAN = 0.15; // of what is in view, by which an arrow key moves
 const TURN = 90; // degrees
 const LARGEST = 4; // screen pixels for a pixel of the picture
+const FETCHING = /^(http_|dns_|connect|tls_|timeout|host_|too_many_redirects)/; // codes: another server did not send it
 const LIGHT = { brightness: 100, contrast: 100 }; // percent
 
 let script = null; // the promise of the library
@@ -75,6 +76,10 @@ async function draw(OpenSeadragon, id) {
   made.innerTracker.keyDownHandler = null; // the keys are those of `onKey`
   made.addHandler("tile-load-failed", ({ tile }) => refused(id, OpenSeadragon, tile.getUrl()));
   made.addHandler("update-viewport", renderZoom);
+  // Where nothing can become smaller, the wheel scrolls the page.
+  made.addHandler("canvas-scroll", (event) => {
+    if (event.scroll < 0 && made.viewport.getZoom() <= made.viewport.getMinZoom() * 1.001) Object.assign(event, { preventDefaultAction: true, preventDefault: false });
+  });
   made.addHandler("full-page", renderZoom);
   await new Promise((resolve) => made.addOnceHandler("tile-drawn", resolve));
   if (id !== shown) { made.destroy(); return null; }
@@ -114,7 +119,7 @@ function renderNote() {
   const size = `${whole(view.width)} × ${whole(view.height)} px`;
   const same = view.width === state.image.width && view.height === state.image.height;
   const from = view.host ? t("zoom_from", { size, host: view.host }) : t("zoom_size", { size });
-  const problem = view.problem && t("zoom_problem", { reason: reasonOf({ code: view.problem.error, message: view.problem.message }) });
+  const problem = view.problem && t("zoom_problem", { reason: FETCHING.test(view.problem.error) ? t("error.other_server") : reasonOf({ code: view.problem.error, message: view.problem.message }) });
   $("zoom-note").textContent = [problem, same && !problem ? "" : from].filter(Boolean).join(" ");
 }
 
@@ -203,11 +208,11 @@ function onKey(event) {
 
 // The first wheel turn or double click opens the viewer, which takes the next ones itself.
 function onPointer(event) {
-  if (viewer) return;
+  if (viewer || event.deltaY > 0) return;
   event.preventDefault();
   const box = $("viewer").getBoundingClientRect();
   const at = { x: event.clientX - box.left, y: event.clientY - box.top };
-  if (event.type === "dblclick" || event.deltaY < 0) zoomBy(STEP, at);
+  zoomBy(STEP, at);
 }
 
 export function startZoom() {

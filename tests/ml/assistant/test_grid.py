@@ -62,6 +62,15 @@ def test_images_like_this_one_come_by_the_models_features_the_most_alike_first(c
     assert client.post("/api/grid", json=unknown).status_code == 404
 
 
+def test_a_picture_whose_file_is_missing_is_not_compared(client, service, batch):
+    service.pictures.file(batch["blue"]).unlink()
+    found = grid(client, batch["navy"], "like")
+    assert "blue" not in [image["title"] for image in found["images"]]
+    assert (found["seen"], found["all"]) == (4, 5)
+    body = {"image_id": batch["blue"], "of": "like", "tag_id": COPPER}
+    assert client.post("/api/grid", json=body).json()["error"] == "no_such_image"
+
+
 def test_images_decided_blind_are_in_no_grid(client, service, batch):
     service.blind_share = 1.0
     blind = client.post("/api/images?who=anna&batch=batch-0", content=vase_picture("crimson")).json()["image"]

@@ -90,6 +90,10 @@ def test_a_picture_is_seen_closely_by_mouse(open_page, pictures):
     add(page, [LARGE, pictures[0]])
     frame = page.locator("#frame").bounding_box()
     page.mouse.move(frame["x"] + frame["width"] * 0.75, frame["y"] + frame["height"] / 2)
+    page.mouse.wheel(0, 50)  # nothing can become smaller: the page scrolls
+    page.wait_for_timeout(100)
+    assert page.evaluate("scrollY") > 0
+    page.evaluate("scrollTo(0, 0)")
     page.mouse.wheel(0, -200)
     seen(page)
     for _ in range(4):
