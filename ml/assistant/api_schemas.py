@@ -76,9 +76,10 @@ class DatasetBody(Body):
 
 
 class AddressBody(Body):
-    """A request for the images of a IIIF manifest or a Europeana record."""
+    """A request for the images of a IIIF manifest or Collection, of a Europeana record, or of a list of these."""
 
-    address: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    address: Annotated[str, StringConstraints(min_length=1, max_length=50_000)]  # one or more, a line each
+    start: Annotated[int, Field(ge=0, le=100_000, description="of many images, where to go on")] = 0
     who: Who | None = None
 
 

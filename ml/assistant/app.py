@@ -15,6 +15,7 @@ from ml.assistant.api import (
     evidence,
     exports,
     grid,
+    iiif,
     images,
     opinions,
     people,
@@ -63,8 +64,8 @@ def create_app(
     )
     app.state.service = service
     app.state.access = access = Access(token, service.people, user_header)
-    modules = (images, queues, opinions, zoom, grid, evidence, vocabulary, exports, annif, reconcile, status, people)
-    for module in modules:
+    of_page = (images, queues, opinions, zoom, grid, evidence, vocabulary, status, people)
+    for module in (*of_page, exports, iiif, annif, reconcile):
         app.include_router(module.router)
     _serve_page(app)
     app.add_middleware(AccessMiddleware, limits=service.limits, refusals=service.refusals, access=access, hosts=hosts)

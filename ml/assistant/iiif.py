@@ -17,6 +17,7 @@ from ml.assistant.image_service import (
     base_of,
     image_service_in,
     listed,
+    number_of,
     objects_in,
     service_of,
     sizes_of,
@@ -41,6 +42,20 @@ COLLECTED = ("collections", "manifests", "members", "items")
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a picture stands: its canvas with its size, its manifest, and the Collection that lists the manifest."""
+
+    canvas: str | None = None
+    width: int | None = None
+    height: int | None = None
+    manifest: str | None = None
+    collection: str | None = None  # its label
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture of a canvas: its service, its own address, or both."""
 
@@ -48,6 +63,7 @@ class Picture:
     url: str | None
     title: str = ""
     attribution: str | None = None
+    place: Place = NOWHERE
 
     def addresses(self, infos: Json | None = None) -> tuple[str, ...]:
         """Where the picture can be requested, the best address first; the others serve if that one is refused.
@@ -80,7 +96,9 @@ def pictures_of(manifest: object) -> Iterator[Picture]:
     for canvas in islice(_canvases(manifest), MOST_CANVASES):
         if picture := _picture_of_canvas(canvas):
             name = " · ".join(dict.fromkeys(filter(None, (title, text_of(canvas.get("label"))))))
-            yield replace(picture, title=name[:LONGEST_TEXT], attribution=holder or None)
+            size = (number_of(canvas.get("width")), number_of(canvas.get("height")))
+            place = Place(address_of(canvas), *size, address_of(manifest))
+            yield replace(picture, title=name[:LONGEST_TEXT], attribution=holder or None, place=place)
 
 
 def members_of(document: object) -> list[str | Json]:

@@ -164,7 +164,7 @@ def _is_refused_page(request: Request) -> bool:
 
 def _headers_of(path: str) -> dict[str, str]:
     extra = dict(SECURITY_HEADERS)
-    if path.startswith("/api/") or path == "/":
+    if path.startswith(("/api/", "/iiif/")) or path == "/":
         extra["cache-control"] = "no-store"
     if path.startswith("/page/"):
         extra["cache-control"] = "no-cache"  # so that a new version shows at once

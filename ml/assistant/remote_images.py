@@ -4,12 +4,12 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ml.assistant.iiif import LONGEST_TEXT, Picture, members_of, picture_of_info, pictures_of, text_of
+from ml.assistant.iiif import LONGEST_TEXT, NOWHERE, Picture, Place, members_of, picture_of_info, pictures_of, text_of
 from ml.assistant.image_service import INFO, ImageService, is_info
 from ml.assistant.limits import AssistantLimits
 from pipeline.harvest.europeana import EuropeanaClient, Record, names_of, organisations_of, values_of
@@ -47,11 +47,22 @@ class RemoteImage:
     record_id: str | None = None
     attribution: str | None = None
     others: tuple[str, ...] = ()  # addresses of the same image at other sizes, if the server refuses the first
+    place: Place = NOWHERE
 
     def kept(self, url: str) -> dict[str, Any]:
         """What the queue keeps of the image that was fetched from this address, by the names of NewImage."""
         names = ("title", "source", "record_id", "attribution")
-        return {"source_url": url, **{name: getattr(self, name) for name in names}}
+        place = {"canvas_width": self.place.width, "canvas_height": self.place.height}
+        place |= {name: getattr(self.place, name) for name in ("canvas", "manifest", "collection")}
+        return {"source_url": url, **{name: getattr(self, name) for name in names}, **place}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images behind an address, and how many more there are at least."""
+
+    images: list[RemoteImage]
+    left: int = 0
 
 
 class RemoteImages:
@@ -87,34 +98,38 @@ class RemoteImages:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def find(self, address: str) -> list[RemoteImage]:
-        """The images behind a Europeana id, a IIIF manifest or Collection, or an image service. Raises NotFetched.
+    async def find(self, address: str, start: int = 0) -> Found:
+        """The images behind a Europeana id, a IIIF manifest or Collection, an image service, or a list of these.
 
-        A manifest of a Collection that cannot be read is in the list under its own address, so that the attempt to
-        add it says why.
+        A list has one address a line. Of many images those from `start` on, as many as one request may add. A manifest
+        of a list or Collection that cannot be read is among them under its own address, so that the attempt to add it
+        says why. Raises NotFetched.
         """
-        if record := record_id(address):
-            return [await asyncio.to_thread(self._of_record, record)]
+        addresses = list(dict.fromkeys(filter(None, map(str.strip, address.splitlines()))))
+        if len(addresses) > MOST_DOCUMENTS:
+            raise NotFetched("too_many", f"These are more than {MOST_DOCUMENTS} addresses. Add them in parts.")
+        if addresses and all(map(record_id, addresses)):
+            records = [await asyncio.to_thread(self._of_record, str(record_id(each))) for each in addresses]
+            return Found(records)
         try:
             async with asyncio.timeout(FINDING_S):
-                pictures = list(dict.fromkeys(await self._pictures_at(address)))
+                pictures = list(dict.fromkeys(await self._pictures_at(addresses, start + self._max_images)))
                 if not pictures:
                     raise NotFetched("no_manifest", "There is no IIIF manifest with images at this address.")
-                if len(pictures) > self._max_images:
-                    message = f"There are {len(pictures)} images or more; the limit is {self._max_images}."
-                    raise NotFetched("too_many", message)
-                infos = await self._infos(picture.service for picture in pictures)
+                chosen = pictures[start : start + self._max_images]
+                infos = await self._infos(picture.service for picture in chosen)
         except TimeoutError as error:
             raise NotFetched("timeout", f"Reading the manifest took more than {FINDING_S} seconds.") from error
-        return [_remote_image(picture, infos) for picture in pictures]
+        left = max(0, len(pictures) - start - self._max_images)
+        return Found([_remote_image(picture, infos) for picture in chosen], left)
 
-    async def _pictures_at(self, address: str) -> list[Picture]:
-        """The pictures of the manifest, or of those that a Collection lists, in their order."""
+    async def _pictures_at(self, addresses: list[str], most: int) -> list[Picture]:
+        """The pictures of the manifests, and of those that Collections list, in their order, until there are `most`."""
         found: list[Picture] = []
-        ahead: list[tuple[str | Mapping[str, Any], int]] = [(address, 0)]
+        ahead: list[tuple[str | Mapping[str, Any], int, str | None]] = [(each, 0, None) for each in addresses]
         read: set[str] = set()
-        while ahead and len(found) <= self._max_images:
-            member, depth = ahead.pop(0)
+        while ahead and len(found) <= most:
+            member, depth, collection = ahead.pop(0)
             if isinstance(member, str):
                 if member in read:
                     continue
@@ -126,11 +141,12 @@ class RemoteImages:
                 async with self._one_parser:
                     pictures, members = await asyncio.to_thread(_read, document, member)
             except NotFetched:
-                if member == address:
+                if [member] == addresses:
                     raise
                 pictures, members = [Picture(None, str(member))], []
-            found += pictures
-            ahead[:0] = [(each, depth + 1) for each in members if depth < DEEPEST_COLLECTION]
+            found += [_placed(picture, member, collection) for picture in pictures]
+            label = text_of(document.get("label"))[:LONGEST_TEXT] if members else None
+            ahead[:0] = [(each, depth + 1, label or collection) for each in members if depth < DEEPEST_COLLECTION]
         return found
 
     async def _document(self, address: str) -> Any:
@@ -227,7 +243,14 @@ def _read(document: Any, address: str | Mapping[str, Any]) -> tuple[list[Picture
 
 def _remote_image(picture: Picture, infos: Mapping[str, Any]) -> RemoteImage:
     first, *others = picture.addresses(infos)
-    return RemoteImage(first, picture.title, "iiif", None, picture.attribution, tuple(others))
+    return RemoteImage(first, picture.title, "iiif", None, picture.attribution, tuple(others), picture.place)
+
+
+def _placed(picture: Picture, member: str | Mapping[str, Any], collection: str | None) -> Picture:
+    """The picture with its Collection, and with the address of a manifest that does not name itself."""
+    read_from = member if isinstance(member, str) and picture.place.canvas else None
+    place = replace(picture.place, manifest=picture.place.manifest or read_from, collection=collection)
+    return replace(picture, place=place)
 
 
 def _host(address: str) -> str:

@@ -49,6 +49,10 @@ images = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),  # number of steps; the optimistic lock
     sa.Column("collection", sa.Text, index=True),
     sa.Column("stated", sa.Text),  # JSON: the tags that its record states; null if that is not known
+    sa.Column("manifest", sa.Text, index=True),  # IIIF: the manifest, its canvas with the picture, the canvas's size
+    sa.Column("canvas", sa.Text),
+    sa.Column("canvas_width", sa.Integer),
+    sa.Column("canvas_height", sa.Integer),
     # The image that this is a second opinion on, which has its own log; then `added_by` is who gives it. The picture is
     # the one of that image, and `image_id` the sha256 of its id and the name.
     sa.Column("second_of", sa.String(64)),

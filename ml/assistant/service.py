@@ -158,12 +158,16 @@ class AssistantService:
         with for_model(jpeg, self.limits.shown_short_side) as picture:
             width, height = picture.size
         record = known.get(location.record_id, DescribedRecord())
-        origin = {"source": "dataset", "record_id": location.record_id, "attribution": location.data_provider}
+        origin: dict[str, Any] = {
+            "source": "dataset",
+            "record_id": location.record_id,
+            "attribution": location.data_provider,
+        }
         title, stated = record.title or location.record_id, json.dumps(location.tags)
         new = NewImage(image_id, width, height, title, **origin, batch=split, added_by=who, stated=stated)
         return self._keep(jpeg, replace(new, collection=record.collection))
 
-    async def add_remote_image(self, remote: RemoteImage, who: str) -> sa.Row:
+    async def add_remote_image(self, remote: RemoteImage, who: str, batch: str | None = None) -> sa.Row:
         """Fetch an image from another server and add it to the queue. Raises NotFetched, Rejected, Busy."""
         if self.remote_images is None:
             raise NotFetched("not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
@@ -171,7 +175,8 @@ class AssistantService:
         urls = (remote.source_url, *remote.others)
         for url in urls:
             try:
-                return await self.add(await self.remote_images.fetch(url), added_by=who, **remote.kept(url))
+                data = await self.remote_images.fetch(url)
+                return await self.add(data, added_by=who, batch=batch, **remote.kept(url))
             except (NotFetched, Rejected) as error:
                 final = isinstance(error, NotFetched) and error.code not in OTHER_SIZE
                 if final or url == urls[-1]:

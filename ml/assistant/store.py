@@ -72,6 +72,10 @@ class NewImage:
     added_by: str = ""
     collection: str | None = None
     stated: str | None = None  # JSON: the tags that its record states; None if that is not known
+    manifest: str | None = None  # of IIIF, as is the canvas that the picture stands on
+    canvas: str | None = None
+    canvas_width: int | None = None
+    canvas_height: int | None = None
 
 
 @dataclass(frozen=True)

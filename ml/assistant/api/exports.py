@@ -48,13 +48,13 @@ async def export(
         rows = await run_in_threadpool(service.store.queue)
     else:
         rows = [await run_in_threadpool(service.store.image, image_id)]
-    images = [await _exported(service, row, decided.get(row.image_id, []), machine) for row in rows]
+    images = [await exported(service, row, decided.get(row.image_id, []), machine) for row in rows]
     name, media_type, write = FORMATS[format]
     text = await run_in_threadpool(write, images, service.vocabulary, lang)
     return Response(text, media_type=media_type, headers={"content-disposition": f'attachment; filename="{name}"'})
 
 
-async def _exported(service: AssistantService, row: sa.Row, lines: list[Decision], machine: bool) -> ExportedImage:
+async def exported(service: AssistantService, row: sa.Row, lines: list[Decision], machine: bool) -> ExportedImage:
     tags = [
         ExportedTag(
             service.vocabulary.terms[line.tag_id], "human", line.who, line.at, line.decision_id, line.model, line.score
@@ -64,7 +64,10 @@ async def _exported(service: AssistantService, row: sa.Row, lines: list[Decision
     ]
     if machine and not row.blind and service.models.default is not None:
         tags += await _sure(service, row.image_id, {line.tag_id for line in lines})
-    return ExportedImage(row.image_id, row.title, row.record_id, row.source_url, row.attribution, tuple(tags))
+    told = (row.image_id, row.title, row.record_id, row.source_url, row.attribution)
+    size = (row.canvas_width, row.canvas_height) if row.canvas_width and row.canvas_height else None
+    place = {"canvas": row.canvas, "manifest": row.manifest, "canvas_size": size, "collection": row.collection}
+    return ExportedImage(*told, tuple(tags), width=row.width, height=row.height, **place)
 
 
 async def _sure(service: AssistantService, image_id: str, decided: set[str]) -> list[ExportedTag]:

@@ -76,30 +76,33 @@ def add_from_dataset(body: api_schemas.DatasetBody, service: ServiceDep, person:
 
 @router.post("/images/address", status_code=201)
 async def add_from_address(body: api_schemas.AddressBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
-    """Add the images of a IIIF manifest or a Europeana record to the queue. No other call asks another server.
+    """Add the images of manifests, Collections or Europeana records to the queue, as one batch.
 
-    `problems` lists the images that could not be added.
+    `problems` lists the images that could not be added. At most 200 images are added; `left` is how many more there
+    are at least, and `next` the `start` with which the same request adds the next ones.
     """
     if service.remote_images is None:
         raise Refused(403, "not_allowed", "This assistant was started with --no-fetch: it asks no other server.")
     who = signed(person, body.who)
     with service.reading_an_address():
-        rows, problems = await _added(service, await service.remote_images.find(body.address.strip()), who)
-    if not rows:
+        found = await service.remote_images.find(body.address.strip(), body.start)
+        rows, problems = await _added(service, found.images, who)
+    if not rows and not found.left:
         errors = [each["error"] for each in problems if each["error"] != BUSY.code]
         if not errors:
             raise Busy(READING_OTHERS)
         raise Refused(422, errors[0], "None of the images could be added.", problems=problems)
-    return {"images": [api_schemas.image(row) for row in rows], "problems": problems}
+    more = {"left": found.left, "next": body.start + len(found.images) if found.left else None}
+    return {"images": [api_schemas.image(row) for row in rows], "problems": problems, **more}
 
 
 async def _added(
     service: AssistantService, found: list[RemoteImage], who: str
 ) -> tuple[list[sa.Row], list[dict[str, str]]]:
-    rows, problems = [], []
+    rows, problems, batch = [], [], uuid4().hex
     for remote in found:
         try:
-            rows.append(await service.add_remote_image(remote, who))
+            rows.append(await service.add_remote_image(remote, who, batch))
         except (NotFetched, Rejected, Busy) as error:
             problems.append({"url": remote.source_url, "error": _code_of(error)})
     return rows, problems

@@ -30,6 +30,12 @@ class ExportedImage:
     source_url: str | None
     attribution: str | None
     tags: tuple[ExportedTag, ...]
+    canvas: str | None = None
+    manifest: str | None = None
+    width: int = 0  # of the picture, in pixels
+    height: int = 0
+    canvas_size: tuple[int, int] | None = None
+    collection: str | None = None
 
     @property
     def uri(self) -> str:

@@ -1,4 +1,4 @@
-"""Tags as W3C Web Annotations (https://www.w3.org/TR/annotation-model/)."""
+"""Tags as W3C Web Annotations (https://www.w3.org/TR/annotation-model/), of pictures or of IIIF canvases."""
 
 import json
 from collections.abc import Iterable
@@ -22,12 +22,23 @@ def as_web_annotations(images: Iterable[ExportedImage], vocabulary: Vocabulary, 
         "@context": ["http://www.w3.org/ns/anno.jsonld", CONFIDENCE],
         "id": "urn:eufcc:annotations",
         "type": "AnnotationPage",
-        "items": [_annotation(image, tag, language) for image in images for tag in image.tags],
+        "items": [annotation_of(image, tag, language) for image in images for tag in image.tags],
     }
     return json.dumps(page, ensure_ascii=False, indent=1) + "\n"
 
 
-def _annotation(image: ExportedImage, tag: ExportedTag, language: str) -> dict[str, Any]:
+def target_of(image: ExportedImage) -> dict[str, Any]:
+    """What an annotation is about: the canvas in its manifest, otherwise the picture."""
+    if image.canvas is None:
+        return {"id": image.source_url or image.uri, "type": "Image"}
+    canvas: dict[str, Any] = {"id": image.canvas, "type": "Canvas"}
+    if image.manifest:
+        canvas["partOf"] = [{"id": image.manifest, "type": "Manifest"}]
+    return {"type": "SpecificResource", "source": canvas}
+
+
+def annotation_of(image: ExportedImage, tag: ExportedTag, language: str) -> dict[str, Any]:
+    """A tag as an annotation that says who or what assigned it."""
     label = tag.term.label(language)
     body: dict[str, Any] = {"type": "SpecificResource", "purpose": "tagging", "source": tag.term.uri}
     text: dict[str, Any] = {"type": "TextualBody", "purpose": "tagging", "value": label.text, "format": "text/plain"}
@@ -38,7 +49,7 @@ def _annotation(image: ExportedImage, tag: ExportedTag, language: str) -> dict[s
         "type": "Annotation",
         "motivation": "tagging",
         "body": [body, text],
-        "target": {"id": image.source_url or image.uri, "type": "Image"},
+        "target": target_of(image),
     }
     if tag.origin == "human":
         annotation["creator"] = {"type": "Person", "name": tag.who or ""}

@@ -45,15 +45,22 @@ export function startAdding(acts) {
     else dialog.close();
   }
 
+  // Of many images at an address, where the next request goes on; null if there are no more.
+  function continueFrom(start) {
+    $("add-next").hidden = start === null;
+    $("add-next").dataset.start = start ?? 0;
+  }
+
   async function from(request, title) {
     $("add-problems").replaceChildren();
     state("…");
     try {
-      const { images, problems = [] } = await request();
-      state(t("added", { n: whole(images.length) }));
+      const { images, problems = [], left = 0, next = null } = await request();
+      state(left ? t("left", { added: whole(images.length), left: whole(left) }) : t("added", { n: whole(images.length) }));
+      continueFrom(next);
       for (const { url, error } of problems) problem(url, { code: error, message: error.replaceAll("_", " ") });
       if (images.length) acts.added(images);
-      if (images.length && !problems.length) $("dialog-add").close();
+      if (images.length && !problems.length && !left) $("dialog-add").close();
     } catch (error) {
       state("");
       problem(title, error);
@@ -63,7 +70,13 @@ export function startAdding(acts) {
   $("choose").addEventListener("click", () => $("files").click());
   $("files").addEventListener("change", async () => { await send($("files").files); $("files").value = ""; });
   $("add-dataset").addEventListener("click", () => from(() => api.addDataset({ split: $("split").value, count: Number($("count").value) || 1, who: acts.who() }), $("split").value));
-  $("add-address").addEventListener("click", () => from(() => api.addAddress({ address: $("address").value.trim(), who: acts.who() }), $("address").value.trim()));
+  const addAddress = (start) => {
+    const address = $("address").value.trim();
+    return from(() => api.addAddress({ address, who: acts.who(), start }), address.split("\n")[0]);
+  };
+  $("add-address").addEventListener("click", () => addAddress(0));
+  $("add-next").addEventListener("click", () => addAddress(Number($("add-next").dataset.start)));
+  $("address").addEventListener("input", () => continueFrom(null));
   for (const button of document.querySelectorAll('[data-opens="add"]')) {
     button.addEventListener("click", () => { state(""); $("add-problems").replaceChildren(); $("dialog-add").showModal(); });
   }

@@ -101,7 +101,7 @@ async function showQueue(chosen, image) {
     state.image = null;
     renderQueue();
     placeToAddress();
-    say(t("no_queue"));
+    if (Object.keys(chosen).length) say(t("no_queue"));
   }
 }
 

@@ -9,10 +9,12 @@ from xml.etree import ElementTree
 
 import pytest
 import rdflib
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml.assistant.exports.published_csv import without_formulas
+from ml.assistant.schema import images
 
 BRONZE, PORTRAITS, SIDE_CHAIRS = "300010957", "300015637", "300037896"
 LIDO = {"lido": "http://www.lido-schema.org"}
@@ -191,3 +193,47 @@ def test_openrefine_gets_suggestions_as_one_types(client):
     answer = client.get("/reconcile/suggest/entity?prefix=ret&lang=ca")
     assert answer.json()["result"][0]["name"] == "retrat"
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_annotations_target_the_canvas_and_a_page_of_the_manifest_has_them(client, decided, uploaded, service):
+    manifest, canvas = "https://iiif.example/manifest", "https://iiif.example/canvas/1"
+    assert client.get("/iiif/annotations", params={"manifest": manifest}).status_code == 404
+    with service.store.writing() as connection:
+        place = {"manifest": manifest, "canvas": canvas, "canvas_width": 4000, "canvas_height": 3000}
+        connection.execute(sa.update(images).values(place))
+    exported = client.get("/api/export?format=webannotation").json()["items"]
+    source = {"id": canvas, "type": "Canvas", "partOf": [{"id": manifest, "type": "Manifest"}]}
+    assert {json.dumps(item["target"]) for item in exported} == {
+        json.dumps({"type": "SpecificResource", "source": source})
+    }
+    answer = client.get("/iiif/annotations", params={"manifest": manifest})
+    page = answer.json()
+    assert answer.headers["content-type"].startswith("application/ld+json;profile=")
+    assert page["@context"][-1] == "http://iiif.io/api/presentation/3/context.json"
+    assert (page["type"], page["id"]) == ("AnnotationPage", str(answer.url))
+    assert [item["id"] for item in page["items"]] == [item["id"] for item in exported]
+    assert {item["target"] for item in page["items"]} == {canvas}
+    assert {item["body"]["type"] for item in page["items"]} == {"TextualBody"}  # Mirador shows nothing else
+    assert [item["seeAlso"][0]["id"] for item in page["items"]] == [item["body"][0]["source"] for item in exported]
+
+
+@pytest.mark.parametrize("by", ["manifest", "batch"])
+def test_a_manifest_of_a_batch_shows_pictures_with_their_tags(client, decided, uploaded, service, by):
+    with service.store.writing() as connection:
+        place = {"canvas": "https://iiif.example/canvas/1", "canvas_width": 4000, "canvas_height": 3000}
+        connection.execute(
+            sa.update(images).values({by: "https://iiif.example/m", **(place if by == "manifest" else {})})
+        )
+    made = client.get("/iiif/manifest", params={by: "https://iiif.example/m", "lang": "en"}).json()
+    (canvas,) = made["items"]
+    body = canvas["items"][0]["items"][0]["body"]
+    assert client.get(body["id"]).headers["content-type"] == "image/jpeg"
+    assert body["id"].endswith(f"/api/images/{uploaded}/picture")
+    expected = ("https://iiif.example/canvas/1", 4000, 3000)
+    if by == "batch":
+        expected = (f"http://127.0.0.1:8760/iiif/canvas/{uploaded}", 640, 480)
+    assert (canvas["id"], canvas["width"], canvas["height"]) == expected
+    tags = canvas["annotations"][0]["items"]
+    assert {each["body"]["value"] for each in tags} > {"side chairs"}
+    assert {each["target"] for each in tags} == {canvas["id"]}
+    assert client.get("/iiif/manifest").status_code == 422

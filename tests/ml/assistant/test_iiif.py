@@ -174,7 +174,7 @@ async def test_the_first_request_is_one_that_the_service_offers(museum, api, lev
     bare = {"@id": base}
     served, remote = museum({f"{HOST}/m": manifest({"id": LEAF, "service": bare})}, (), {base: offered})
     async with remote:
-        (image,) = await remote.find(f"{HOST}/m")
+        (image,) = (await remote.find(f"{HOST}/m")).images
         await remote.fetch(image.source_url)
     assert served.asked[1:] == [f"{base}/info.json", image.source_url]
 
@@ -189,7 +189,7 @@ async def test_collections_are_read_once_each_in_their_order(museum):
     }
     _, remote = museum(documents, volume)
     async with remote:
-        found = [image.source_url for image in await remote.find(f"{HOST}/all")]
+        found = [image.source_url for image in (await remote.find(f"{HOST}/all")).images]
         assert found == [volume[0], volume[1], f"{HOST}/gone", volume[2]]
         with pytest.raises(NotFetched, match="could not be fetched"):
             await remote.fetch(f"{HOST}/gone")

@@ -230,7 +230,7 @@ def test_axe_finds_no_violation(open_page, pictures, locale, scheme):
     page.wait_for_selector("#hits [role=option]")
     found["search"] = axe(page)
     page.fill("#search", "")
-    for button, dialog in (("#export", "export"), ("#shortcuts", "shortcuts"), (".queue .add", "add")):
+    for button, dialog in (("#export", "export"), ("#shortcuts", "shortcuts"), (".queue [data-opens=add]", "add")):
         page.click(button)
         found[dialog] = axe(page)
         page.keyboard.press("Escape")

@@ -2,12 +2,14 @@
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from ml.assistant.remote_images import NotFetched, RemoteImage
-from tests.ml.assistant.pages import add
+from ml.assistant.iiif import Place
+from ml.assistant.remote_images import Found, NotFetched, RemoteImage
+from tests.ml.assistant.pages import add, axe
 
 pytestmark = pytest.mark.browser
 DROP = """files => {
@@ -46,6 +48,7 @@ class Shelf:
 
     def __init__(self, picture: bytes):
         self.picture = picture
+        self.pictures: dict[str, bytes] = {}
 
     async def __aenter__(self):
         """Nothing to open."""
@@ -54,26 +57,27 @@ class Shelf:
     async def __aexit__(self, *_: object):
         """Nothing to close."""
 
-    async def find(self, address: str) -> list[RemoteImage]:
+    async def find(self, address: str, start: int = 0) -> Found:
         """What lies behind the address."""
+        if address.endswith("/long"):
+            place = Place(f"{address}/canvas/{start}", 4000, 3000, address)
+            return Found([RemoteImage(f"https://iiif.example/{start}.jpg", f"f. {start}", place=place)], 2 - start)
         if not address.endswith("/manifest"):
             raise NotFetched("no_manifest", "This address gives no IIIF manifest.")
-        return [
-            RemoteImage("https://iiif.example/one.jpg", "Album · f. 1"),
-            RemoteImage("https://iiif.example/two.jpg", "Album · f. 2"),
-        ]
+        one = RemoteImage("https://iiif.example/one.jpg", "Album · f. 1")
+        return Found([one, RemoteImage("https://iiif.example/two.jpg", "Album · f. 2")])
 
     async def fetch(self, url: str) -> bytes:
         """The first image."""
         if url.endswith("two.jpg"):
             raise NotFetched("http_404", "It is gone.")
-        return self.picture
+        return self.pictures.get(url, self.picture)
 
 
 def test_an_address_of_another_server_fills_the_queue_and_says_what_is_missing(service, request, drawn_vase):
     service.remote_images = Shelf(drawn_vase())
     page = request.getfixturevalue("open_page")()
-    page.locator(".add").click()
+    page.locator(".queue [data-opens=add]").click()
     page.fill("#address", "https://iiif.example/nothing")
     page.click("#add-address")
     expect(page.locator("#add-problems")).to_contain_text("https://iiif.example/nothing")
@@ -83,6 +87,37 @@ def test_an_address_of_another_server_fills_the_queue_and_says_what_is_missing(s
     expect(page.locator("#picture-title")).to_have_text("Album · f. 1")
     expect(page.locator("#add-problems")).to_contain_text("https://iiif.example/two.jpg")
     expect(page.locator("#dialog-add")).to_be_visible()  # until what is missing has been read
+
+
+@pytest.mark.parametrize(
+    ("locale", "by_keyboard", "left", "next_images"),
+    [("en-GB", True, "At least 2 more", "Add the next"), ("nl-NL", False, "minstens nog 2", "De volgende")],
+)
+def test_a_long_manifest_is_added_in_parts_and_its_annotations_are_for_its_canvases(
+    service, request, drawn_vase, locale, by_keyboard, left, next_images
+):
+    service.remote_images = shelf = Shelf(drawn_vase())
+    shelf.pictures = {
+        f"https://iiif.example/{n}.jpg": drawn_vase(colour) for n, colour in enumerate(["red", "navy", "gold"])
+    }
+    page = request.getfixturevalue("open_page")(locale)
+    press = lambda target: (target.focus(), page.keyboard.press("Enter")) if by_keyboard else target.click()  # noqa: E731
+    press(page.locator(".queue [data-opens=add]"))
+    page.fill("#address", "https://iiif.example/long")
+    press(page.locator("#add-address"))
+    expect(page.locator("#add-state")).to_contain_text(left)
+    expect(page.locator("#add-next")).to_contain_text(next_images)
+    assert axe(page) == []
+    press(page.locator("#add-next"))
+    expect(page.locator("#queue .thumb")).to_have_count(2)
+    press(page.locator("#add-next"))
+    expect(page.locator("#queue .thumb")).to_have_count(3)
+    expect(page.locator("#dialog-add")).to_be_hidden()
+    press(page.locator("#export"))
+    assert axe(page) == []
+    with page.expect_download() as download:
+        press(page.locator("#formats a[href^='/iiif/annotations']"))
+    assert json.loads(Path(download.value.path()).read_text())["type"] == "AnnotationPage"
 
 
 def test_an_image_of_the_blind_share_comes_without_suggestions(service, request, pictures):

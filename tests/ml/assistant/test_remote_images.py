@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from ml.assistant.remote_images import NotFetched, RemoteImage, RemoteImages, im
 from ml.assistant.service import READING_OTHERS
 from pipeline.harvest.europeana import read_record
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
+from tests.support.iiif_server import serving
 
 VERSION_3 = {
     "type": "Manifest",
@@ -132,12 +134,12 @@ def test_a_manifest_fills_the_queue_and_says_what_it_could_not_take(client, serv
 def test_where_every_picture_found_the_desk_busy_the_answer_says_when_to_try_again(
     client, service, remote_images, monkeypatch
 ):
-    async def busy(data: bytes):
+    async def busy():
         raise Busy(READING_OTHERS)
 
     service.remote_images = remote_images
     client.portal.call(remote_images.__aenter__)
-    monkeypatch.setattr(service, "decode", busy)
+    monkeypatch.setattr(service, "_place_at_a_decoder", busy)
     address = {"address": "https://iiif.example/manifest", "who": "anna"}
     answer = client.post("/api/images/address", json=address)
     assert (answer.status_code, answer.json()) == (503, {"error": "busy", "message": READING_OTHERS})
@@ -149,17 +151,17 @@ def test_where_every_picture_found_the_desk_busy_the_answer_says_when_to_try_aga
 def test_where_only_some_pictures_found_the_desk_busy_the_answer_names_another_reason(
     client, service, remote_images, monkeypatch
 ):
-    decode, asked = service.decode, []
+    wait, asked = service._place_at_a_decoder, []
 
-    async def busy_at_first(data: bytes):
-        asked.append(data)
+    async def busy_at_first():
+        asked.append(None)
         if len(asked) == 1:
             raise Busy(READING_OTHERS)
-        return await decode(data)
+        await wait()
 
     service.remote_images = remote_images
     client.portal.call(remote_images.__aenter__)
-    monkeypatch.setattr(service, "decode", busy_at_first)
+    monkeypatch.setattr(service, "_place_at_a_decoder", busy_at_first)
     answer = client.post("/api/images/address", json={"address": "https://iiif.example/manifest", "who": "anna"})
     assert (answer.status_code, answer.json()["error"]) == (422, "html")
     assert [each["error"] for each in answer.json()["problems"]] == ["busy", "html"]
@@ -204,3 +206,115 @@ async def test_the_inside_is_never_asked(tmp_path, address, code):
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+def long_manifest(n: int) -> dict:
+    """A manifest whose pictures are all the same bytes."""
+    base = "https://iiif.example/canvas"
+    canvases = [
+        {
+            "id": f"{base}/{number}",
+            "type": "Canvas",
+            "width": 4000,
+            "height": 3000,
+            "items": [{"items": [{"body": {"id": f"https://iiif.example/one.jpg?{number}", "type": "Image"}}]}],
+        }
+        for number in range(n)
+    ]
+    return {"id": "https://iiif.example/long", "type": "Manifest", "label": {"en": ["Long"]}, "items": canvases}
+
+
+@pytest.fixture
+def elsewhere(tmp_path, drawn_vase, service, client):
+    """The service asks a server with these documents: elsewhere({"/path": document})."""
+
+    class Elsewhere:
+        def __init__(self, documents: dict, **limits: int):
+            self.documents = documents
+
+            async def answer(request):
+                document = self.documents.get(request.url.path)
+                colour = request.url.path.strip("/").removesuffix(".jpg")
+                return JSONResponse(document) if document else Response(drawn_vase(colour), media_type="image/jpeg")
+
+            self.serving = serving(Starlette(routes=[Route("/{path:path}", answer)]))
+            http = HttpSettings(hosts={"*": self.serving.__enter__()})
+            settings = {"limits": AssistantLimits(**limits), "http": http, "harvest": HarvestSettings()}
+            images = ImageSettings(allowed_addresses=("127.0.0.0/8",))
+            service.remote_images = RemoteImages(tmp_path / "in", images=images, **settings)
+            client.portal.call(service.remote_images.__aenter__)
+
+        def add(self, address: str, **values) -> httpx.Response:
+            return client.post("/api/images/address", json={"address": address, "who": "anna", **values})
+
+        def close(self):
+            client.portal.call(service.remote_images.__aexit__)
+            self.serving.__exit__(None, None, None)
+
+    made = []
+
+    def make(documents: dict, **limits: int) -> Elsewhere:
+        made.append(Elsewhere(documents, **limits))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def manifest_of(name: str, colours: list[str]) -> dict:
+    document = long_manifest(len(colours)) | {"id": f"https://iiif.example/{name}", "label": {"none": [name]}}
+    for canvas, colour in zip(document["items"], colours, strict=True):
+        canvas["id"] = f"https://iiif.example/{name}/{colour}"
+        canvas["items"][0]["items"][0]["body"]["id"] = f"https://iiif.example/{colour}.jpg"
+    return document
+
+
+def test_a_manifest_of_5_000_canvases_is_added_in_parts_and_nothing_is_lost(elsewhere):
+    colours = ["navy", "red", "gold", "gray", "teal"]
+    other = elsewhere({"/long": long_manifest(5_000)}, most_from_manifest=2)
+    answer = other.add("https://iiif.example/long").json()
+    assert (answer["left"], answer["next"]) == (4_998, 2)
+    other.documents = {"/five": manifest_of("five", colours)}
+    parts, start = [], 0
+    while start is not None:
+        answer = other.add("https://iiif.example/five", start=start).json()
+        parts.append(len(answer["images"]))
+        start = answer["next"]
+    assert parts == [2, 2, 1]
+
+
+def test_a_collection_and_a_list_of_manifests_are_one_batch_each_with_their_canvases(elsewhere, client):
+    one, two = manifest_of("one", ["navy", "red"]), manifest_of("two", ["gold"])
+    listed = [
+        {"id": "https://iiif.example/one", "type": "Manifest"},
+        {"id": "https://iiif.example/two", "type": "Manifest"},
+    ]
+    collection = {"type": "Collection", "label": {"ca": ["Ceràmica"]}, "items": listed}
+    other = elsewhere({"/all": collection, "/one": one, "/two": two, "/three": manifest_of("three", ["teal"])})
+    added = other.add("https://iiif.example/all").json()["images"]
+    assert {each["batch"] for each in added} == {added[0]["batch"]}
+    assert [(each["manifest"], each["canvas"], each["collection"]) for each in added] == [
+        ("https://iiif.example/one", "https://iiif.example/one/navy", "Ceràmica"),
+        ("https://iiif.example/one", "https://iiif.example/one/red", "Ceràmica"),
+        ("https://iiif.example/two", "https://iiif.example/two/gold", "Ceràmica"),
+    ]
+    assert (added[0]["canvas_width"], added[0]["canvas_height"]) == (4000, 3000)
+    (batch,) = client.get("/api/queues").json()["batches"]
+    assert (batch["collection"], batch["all"]) == ("Ceràmica", 3)
+    listed = other.add("https://iiif.example/three\n\nhttps://iiif.example/nothing.jpg\n").json()
+    assert [each["manifest"] for each in listed["images"]] == ["https://iiif.example/three"]
+    assert [each["url"] for each in listed["problems"]] == ["https://iiif.example/nothing.jpg"]
+
+
+def test_a_manifest_without_an_id_is_known_by_its_address(elsewhere):
+    document = manifest_of("one", ["navy"])
+    del document["id"]
+    (image,) = elsewhere({"/one": document}).add("https://iiif.example/one").json()["images"]
+    assert image["manifest"] == "https://iiif.example/one"
+
+
+def test_a_list_of_too_many_addresses_is_a_sentence(elsewhere):
+    answer = elsewhere({}).add("\n".join(f"https://iiif.example/{number}" for number in range(101)))
+    assert (answer.status_code, answer.json()["error"]) == (422, "too_many")
+    assert "Add them in parts" in answer.json()["message"]
