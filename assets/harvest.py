@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,8 @@ from assets.engine.versions import code_version
 from assets.partitions import collection_of, collections_partitions
 from pipeline.contents import content_hash
 from pipeline.files import write_text
+from pipeline.harvest.bulk import dumps_are_read, harvest_dumps
+from pipeline.harvest.dumps import DumpPlace, place_of_dumps
 from pipeline.harvest.europeana import EuropeanaClient
 from pipeline.harvest.pages import harvest_collection, refresh_collection
 from pipeline.harvest.records import write_records
@@ -101,8 +104,9 @@ def pages(context: dg.AssetExecutionContext, project: dg.ResourceParam[Project])
     folder = _pages_of_this_source(project)
     before = project.made("pages")
     unfinished.touch()
-    with failures(), europeana(project) as client:
-        summaries = {key: _harvest(client, project, key, folder, config.mode) for key in context.partition_keys}
+    with failures():
+        harvest = _harvest_dumps if project.settings.harvest.dumps else _harvest_api
+        summaries = harvest(project, context.partition_keys, folder, config.mode)
     metadata = {
         "bytes": size_of(folder),
         "records": sum(summary["received"] for summary in summaries.values()),
@@ -144,6 +148,9 @@ def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: Tom
     before = TOMBSTONES.read(file) if file.exists() else TOMBSTONES.empty()
     if not config.compare:
         return before
+    if project.settings.harvest.dumps:  # what they no longer hold is no longer in records: nothing is left to compare
+        remark("Records come from the dumps, which are read whole: withdrawn ones are not in them.")
+        return before
     rights = (*project.settings.curation.open_rights, *project.settings.curation.more_open_rights)
     with europeana(project) as client:
         harvest = project.settings.harvest
@@ -151,16 +158,42 @@ def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: Tom
         return withdrawn(client, records, pages, harvest, **given)
 
 
-def _harvest(client: EuropeanaClient, project: Project, key: str, folder: Path, mode: str) -> dict[str, Any]:
-    """Harvest one collection; with the mode `again`, replace its old pages once the new ones are complete."""
-    settings = project.settings
-    place = project.storage / "cache" / "pages_again" / key if mode == "again" else folder / key
+def _harvest_api(project: Project, keys: Sequence[str], folder: Path, mode: str) -> dict[str, Any]:
+    """Harvest the collections; with the mode `again`, replace old pages once the new ones are complete."""
+    settings, summaries = project.settings, {}
     walk = refresh_collection if mode == "refresh" else harvest_collection
-    summary = walk(client, collection_of(key, settings), place, settings.harvest)
-    if mode == "again":
-        shutil.rmtree(folder / key, ignore_errors=True)
-        place.rename(folder / key)
-    return summary.metadata()
+    with europeana(project) as client:
+        for key in keys:
+            place = _place_again(project, key) if mode == "again" else folder / key
+            summaries[key] = walk(client, collection_of(key, settings), place, settings.harvest).metadata()
+            if mode == "again":
+                _replace(folder / key, place)
+    return summaries
+
+
+def _harvest_dumps(project: Project, keys: Sequence[str], folder: Path, mode: str) -> dict[str, Any]:
+    """Harvest the collections out of the dumps, together; a refresh reads zips that have changed, and then all."""
+    settings, place = project.settings, dumps(project)
+    if mode == "refresh":
+        mode = "complete" if all(dumps_are_read(place, folder / key) for key in keys) else "again"
+    places = {key: _place_again(project, key) if mode == "again" else folder / key for key in keys}
+    folders = {collection_of(key, settings): where for key, where in places.items()}
+    rights = (*settings.curation.open_rights, *settings.curation.more_open_rights)
+    done = harvest_dumps(place, folders, settings.harvest, open_rights=rights, say=remark)
+    for key in keys if mode == "again" else ():
+        _replace(folder / key, places[key])
+    read = {"zips_read": done.zips, "records_read": done.seen, "damaged": done.damaged}
+    return {key: done.summaries[collection_of(key, settings)].metadata() | read for key in keys}
+
+
+def _place_again(project: Project, key: str) -> Path:
+    """Where a collection is harvested again while its old pages are still in use."""
+    return project.storage / "cache" / "pages_again" / key
+
+
+def _replace(old: Path, new: Path) -> None:
+    shutil.rmtree(old, ignore_errors=True)
+    new.rename(old)
 
 
 def told_of_others(pages: Path, settings: Settings) -> dict[str, str]:
@@ -177,6 +210,12 @@ def europeana(project: Project) -> EuropeanaClient:
     budgets = project.storage / "cache" / "budgets"
     http = HttpClient(project.settings.http, budgets=budgets, patience=patience())
     return EuropeanaClient(http, project.settings.harvest, os.environ.get("EUROPEANA_API_KEY"))
+
+
+def dumps(project: Project) -> DumpPlace:
+    """The place of the weekly dumps that the settings name."""
+    settings = project.settings
+    return place_of_dumps(settings.harvest.dumps, settings.http, project.storage / "cache" / "dumps", remark)
 
 
 def _pages_of_this_source(project: Project) -> Path:

@@ -1,12 +1,16 @@
 """Stage vocabulary: aligns the concepts that records link to with the AAT and its facets."""
 
+import shutil
+from pathlib import Path
+
 import polars as pl
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.console import patience
 from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
-from assets.harvest import NETWORK_RETRY, europeana, source_version
+from assets.harvest import NETWORK_RETRY, SETTINGS, europeana, source_version
+from pipeline.harvest.bulk import concepts_in_pages
 from pipeline.http import HttpClient
 from pipeline.markdown import markdown
 from pipeline.vocabulary.align import align_concepts
@@ -14,11 +18,19 @@ from pipeline.vocabulary.facets import load_rules
 from pipeline.vocabulary.source import concept_source
 from pipeline.vocabulary.thesaurus import graph_checks
 
+# Without the API, Europeana's concepts are those that the dumps describe beside their records.
+OF_DUMPS = ("pages",) if SETTINGS.harvest.dumps else ()
 ALIGNED = ("concept_alignments", "unmapped_concepts", "concepts")
 
 
 @stage_asset(
-    AssetPlan("vocabulary", writes=ALIGNED, settings=("vocabulary",), outside=source_version),
+    AssetPlan(
+        "vocabulary",
+        writes=ALIGNED,
+        settings=("vocabulary", "harvest.dumps", "harvest.collections"),
+        after=OF_DUMPS,
+        outside=source_version,
+    ),
     kinds={"sparql", "polars"},
     pool="getty",
     retry_policy=NETWORK_RETRY,
@@ -28,13 +40,14 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
 
     The concepts include all ancestors. Facets follow from the roots in the protocol, then from the experts' rules.
     """
-    vocabulary = project.settings.vocabulary
+    vocabulary, harvest = project.settings.vocabulary, project.settings.harvest
     cache = project.storage / "cache"
     rules = load_rules(vocabulary.rules_file)
     http = HttpClient(project.settings.http, budgets=cache / "budgets", patience=patience())
     with http, europeana(project) as client:
         getty = concept_source(http, vocabulary, cache / "getty")
-        aligned = align_concepts(records, client.concepts, getty, vocabulary, cache / "entities", rules)
+        ask = concepts_in_pages(project.here("pages"), harvest.collections) if harvest.dumps else client.concepts
+        aligned = align_concepts(records, ask, getty, vocabulary, _entity_cache(project), rules)
     alignments, unmapped = aligned.concept_alignments, aligned.unmapped_concepts
     by_evidence = markdown(alignments.group_by("evidence", "match").len("n").sort("evidence", "match"))
     return {
@@ -42,3 +55,12 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
         "unmapped_concepts": TableWithMetadata(unmapped, {"most_often": markdown(unmapped, most=30)}),
         "concepts": TableWithMetadata(aligned.concepts, {"checks": markdown(graph_checks(aligned.concepts))}),
     }
+
+
+def _entity_cache(project: Project) -> Path:
+    """Where answers on Europeana's concepts are kept; what the dumps say is read anew each time."""
+    cache = project.storage / "cache"
+    if not project.settings.harvest.dumps:
+        return cache / "entities"
+    shutil.rmtree(cache / "entities_of_dumps", ignore_errors=True)
+    return cache / "entities_of_dumps"

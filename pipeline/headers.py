@@ -83,6 +83,11 @@ class AnswerHeaders:
         return self.text("ratelimit")
 
     @property
+    def rate_limit_policy(self) -> str | None:
+        """How large that budget is."""
+        return self.text("ratelimit-policy")
+
+    @property
     def cookies(self) -> list[str]:
         """The lines that set cookies, as http.cookiejar reads them; those that are not ASCII are left out."""
         lines = [value.decode("latin-1") for value in self._values.get(b"set-cookie", [])]

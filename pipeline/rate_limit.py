@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +51,7 @@ class RateLimit:
     reset_s: float
 
 
+_POLICY = re.compile(r'"?(?P<name>[\w-]*)"?\s*;(?P<parameters>[^,]*)')
 _ITEM = re.compile(r'"?[\w-]*"?\s*;(?P<parameters>[^,]*)')
 
 
@@ -66,6 +67,39 @@ def read_rate_limit(header: str | None) -> RateLimit | None:
         if {"r", "t"} <= values.keys():
             limits.append(RateLimit(int(values["r"]), min(float(values["t"]), LONGEST_WINDOW_S)))
     return min(limits, key=lambda limit: (limit.remaining, -limit.reset_s), default=None)
+
+
+@dataclass(frozen=True)
+class RatePolicy:
+    """What a server says a key may do: so many requests in a window; `name` is `personal` or `project` at Europeana."""
+
+    name: str
+    requests: int
+    window_s: float
+    remaining: int | None = None  # of this window, and until when, where it says so too
+    reset_s: float | None = None
+
+    @property
+    def per_hour(self) -> float:
+        """Requests an hour."""
+        return self.requests * HOUR_S / self.window_s
+
+
+def read_rate_policy(policy: str | None, limit: str | None = None) -> RatePolicy | None:
+    """The `RateLimit-Policy` header (`"personal";q=1000;w=3600`, IETF draft 10), with what `RateLimit` says is left.
+
+    None when it is absent or of another form. Of several policies the one with the fewest requests an hour counts.
+    """
+    found = []
+    for item in _POLICY.finditer(policy or ""):
+        values = dict(re.findall(r"\b([qw])=([0-9]{1,9})\b", item["parameters"]))
+        if {"q", "w"} <= values.keys() and int(values["w"]) > 0:
+            found.append(RatePolicy(item["name"], int(values["q"]), float(values["w"])))
+    narrowest = min(found, key=lambda one: one.per_hour, default=None)
+    left = read_rate_limit(limit)
+    if narrowest is None or left is None:
+        return narrowest
+    return replace(narrowest, remaining=left.remaining, reset_s=left.reset_s)
 
 
 @dataclass

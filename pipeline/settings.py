@@ -63,6 +63,7 @@ class HarvestSettings(Section):
     """The searches of a harvest in Europeana's Search API."""
 
     api: str = "https://api.europeana.eu"
+    dumps: str = ""  # ours: the weekly zips in place of the API: their folder, or its address (ftp, http, https)
     collections: tuple[str, ...] = PUBLISHED_COLLECTIONS  # ours: read off the published ids
     keyword_translations: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # ours: further query words, ORed
     reusability: str = "open"  # paper

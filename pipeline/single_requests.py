@@ -10,6 +10,8 @@ import requests
 
 CONNECT_S, READ_S = 10, 60  # of a download; the same as in HttpSettings
 BLOCK = 1 << 20  # bytes that are held at a time of a download
+LONGEST_PAGE = 16 << 20  # bytes of a page that lists files: 15,000 links take 2 MB
+PARTIAL, RANGE_NOT_THERE = 206, 416
 
 
 class NoAnswer(RuntimeError):
@@ -38,11 +40,30 @@ def post_json(address: str, content: Mapping[str, Any], timeout_s: float) -> int
         raise NoAnswer(error) from None
 
 
-def download(address: str, out: BinaryIO) -> None:
-    """Write what is at the address into an open file. Raises NoAnswer (for HTTP errors too) and OSError."""
+def text_of(address: str, timeout_s: float) -> str:
+    """The text at an address, of at most LONGEST_PAGE bytes. Raises NoAnswer, for HTTP errors too."""
     try:
-        with requests.get(address, stream=True, timeout=(CONNECT_S, READ_S)) as response:
+        with requests.get(address, timeout=timeout_s, stream=True) as response:
             response.raise_for_status()
+            return next(response.iter_content(LONGEST_PAGE), b"").decode("utf-8", "replace")
+    except requests.RequestException as error:
+        raise NoAnswer(error) from None
+
+
+def download(address: str, out: BinaryIO, begin: int = 0) -> None:
+    """Write what is at the address into an open file; raises NoAnswer (for HTTP errors too) and OSError.
+
+    With `begin`, the file holds so many bytes already, and the rest is asked for; it is begun anew where the server
+    sends everything, or says that there are no more bytes.
+    """
+    asked = {"Range": f"bytes={begin}-", "Accept-Encoding": "identity"} if begin else None
+    try:
+        with requests.get(address, stream=True, timeout=(CONNECT_S, READ_S), headers=asked) as response:
+            if begin and response.status_code == RANGE_NOT_THERE:
+                out.truncate(0)
+            response.raise_for_status()
+            if begin and response.status_code != PARTIAL:
+                out.truncate(0)
             for block in response.iter_content(BLOCK):
                 out.write(block)
     except requests.RequestException as error:

@@ -267,16 +267,22 @@ def models() -> None:
 @app.command(epilog="Example: EUFCC_PROFILE=full eufcc plan")
 def plan(as_json: AsJson = False) -> None:
     """Estimate a harvest: records, requests, hours and gigabytes per collection. Downloads nothing."""
-    from assets.harvest import europeana
-    from pipeline.harvest.plan import dry_run
+    from assets.harvest import dumps, europeana
+    from pipeline.harvest.plan import dry_run, dumps_to_read, told_limit
 
     os.environ[LINES] = "1"
     project = current_project()
-    estimate = dry_run(europeana(project), project.settings.harvest)
+    if project.settings.harvest.dumps:
+        estimate, told = dumps_to_read(dumps(project)), "The dumps need no key."
+    else:
+        client = europeana(project)
+        estimate = dry_run(client, project.settings.harvest)
+        told = told_limit(client.allowed, client.http.clock.now())
     if as_json:
         print_json(estimate.to_dicts())
     else:
         answers.print(_table(estimate, "{:,.2f}"))
+        answers.print(told)
 
 
 def _table(rows: "pl.DataFrame", number: str, title: str | None = None) -> Table:

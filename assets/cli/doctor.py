@@ -16,9 +16,14 @@ from rich.text import Text
 from assets.engine.project import Project
 from assets.engine.webhook import WEBHOOK
 from pipeline.allow_list import NotAllowed, check_allowed, shown
-from pipeline.http import mapped
+from pipeline.harvest.dumps import place_of_dumps
+from pipeline.harvest.errors import HarvestError
+from pipeline.harvest.europeana import EuropeanaClient
+from pipeline.harvest.plan import dumps_to_read, told_limit
+from pipeline.http import HttpClient, HttpError, WrongKey, mapped
 from pipeline.settings import Settings
 from pipeline.single_requests import NoAnswer, status_of
+from pipeline.waits import Patience
 
 OK, MISSING, WARNING = "ok", "missing", "warning"
 SIGNS = {OK: Text("✓", "green"), MISSING: Text("✗", "red"), WARNING: Text("!", "yellow")}
@@ -42,8 +47,8 @@ def examine(project: Project, environ: Mapping[str, str] = os.environ) -> list[F
     """Check everything that a run of the profile needs, in the order in which it would be missed."""
     settings = project.settings
     return [
-        _python(), *_storage(project), _disk(project), _key(settings, environ),
-        _answers(settings, "Europeana", settings.harvest.api), _getty(settings), *_weights(settings, environ),
+        _python(), *_storage(project), _disk(project), _key(settings, environ), _europeana(project),
+        _getty(settings), *_weights(settings, environ),
         _gpu(settings), _browser(environ), _webhook(environ),
     ]  # fmt: skip
 
@@ -94,9 +99,39 @@ def _key(settings: Settings, environ: Mapping[str, str]) -> Finding:
         return Finding("Europeana key", OK, "not needed: the demo asks a local museum")
     if settings.published is not None:
         return Finding("Europeana key", OK, "not needed: pictures are fetched without one")
-    is_set = bool(environ.get("EUROPEANA_API_KEY"))
-    todo = "Get a personal key at Europeana (free, in your account), then: export EUROPEANA_API_KEY=…"
-    return _finding("Europeana key", is_set, f"EUROPEANA_API_KEY is {'set' if is_set else 'not set'}", todo)
+    if settings.harvest.dumps:
+        return Finding("Europeana key", OK, "not needed: records come from the dumps")
+    key = environ.get("EUROPEANA_API_KEY")
+    if not key:
+        todo = "Get a personal key at Europeana (free, in your account), then: export EUROPEANA_API_KEY=…"
+        return Finding("Europeana key", MISSING, "EUROPEANA_API_KEY is not set", todo)
+    once = {"attempts": 1, "rate_limit_waits": 0, "read_timeout_s": ANSWER_S, "connect_timeout_s": ANSWER_S}
+    http = HttpClient(settings.http.model_copy(update=once), patience=Patience(None, ANSWER_S))
+    with EuropeanaClient(http, settings.harvest, key) as client:
+        try:
+            client.count("*")
+        except WrongKey:
+            todo = "Copy the key again from your account at Europeana; a key may also have been disabled."
+            return Finding("Europeana key", MISSING, "Europeana does not accept the key in EUROPEANA_API_KEY", todo)
+        except HttpError:
+            todo = "Try again when Europeana answers."
+            return Finding("Europeana key", WARNING, "EUROPEANA_API_KEY is set, and could not be tried", todo)
+        return Finding("Europeana key", OK, f"accepted. {told_limit(client.allowed, http.clock.now())}")
+
+
+def _europeana(project: Project) -> Finding:
+    """Whether the API answers, or the dumps that take its place are there."""
+    settings = project.settings
+    if not settings.harvest.dumps:
+        return _answers(settings, "Europeana", settings.harvest.api)
+    http = settings.http.model_copy(update={"attempts": 1, "read_timeout_s": ANSWER_S})
+    try:
+        [found] = dumps_to_read(place_of_dumps(settings.harvest.dumps, http, project.storage / "cache")).to_dicts()
+    except HarvestError as error:
+        return Finding("Europeana", MISSING, str(error), "See docs/operating.md, “Without a key”.")
+    size = "" if found["gigabytes"] is None else f", {found['gigabytes']:,.1f} GB"
+    newest = "" if found["newest"] is None else f", the newest of {found['newest'][:10]}"
+    return _finding("Europeana", found["zips"] > 0, f"{found['zips']:,} zips{size}{newest}", "Fetch some zips first.")
 
 
 def _getty(settings: Settings) -> Finding:

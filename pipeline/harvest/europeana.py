@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from pipeline.harvest.entities import EntityConcept, europeana_concept, read_concept, read_concepts
 from pipeline.http import HttpClient, Refused, Response, WrongKey, mapped
+from pipeline.rate_limit import RatePolicy, read_rate_policy
 from pipeline.settings import HarvestSettings
 
 FIRST_CURSOR = "*"
@@ -91,6 +92,7 @@ class EuropeanaClient:
         self._settings = settings
         self._api = settings.api.rstrip("/")
         self._key = (key or "").strip() or None
+        self.allowed: RatePolicy | None = None  # what the last answer said that the key may do
 
     def __enter__(self) -> "EuropeanaClient":
         return self
@@ -250,9 +252,11 @@ class EuropeanaClient:
         headers, read = {**JSON, **self._key_header()}, list[Answer]()
         url = urljoin(self._api + "/", path.lstrip("/"))
         try:
-            self.http.get(url, params, headers, check=lambda response: read.append(reader(response)))
+            response = self.http.get(url, params, headers, check=lambda response: read.append(reader(response)))
         except WrongKey as error:
             raise self._explained(error) from None
+        said = response.headers
+        self.allowed = read_rate_policy(said.rate_limit_policy, said.rate_limit) or self.allowed
         return read[-1]
 
     def _key_header(self) -> dict[str, str]:

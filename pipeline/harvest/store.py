@@ -140,9 +140,15 @@ def read_head(file: Path, max_body_bytes: int = MAX_BODY_BYTES) -> Head:
 
 def read_items(file: Path, max_body_bytes: int = MAX_BODY_BYTES) -> list[dict[str, Any]]:
     """The items of a page. Raises ValueError when the file is damaged, or too long for such a body."""
+    return read_body(file, max_body_bytes).get("items") or []
+
+
+def read_body(file: Path, max_body_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
+    """The response that a page holds. Raises ValueError when the file is damaged, or too long for such a body."""
     with gunzipped(file, _longest(max_body_bytes)) as source:
         source.readline()
-        return loads(source.read()).get("items") or []
+        body: dict[str, Any] = loads(source.read())
+    return body
 
 
 def _longest(max_body_bytes: int) -> int:

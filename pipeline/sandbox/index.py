@@ -1,12 +1,12 @@
 """The search engine of the local museum: postings by field and word, evaluated as sets of positions."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from pipeline.harvest.keywords import fold, words
 from pipeline.images.wanted import source_of_thumbnail
 from pipeline.sandbox.query import (
     All,
@@ -23,7 +23,6 @@ from pipeline.sandbox.query import (
 )
 from pipeline.sandbox.rights import KINDS, reusability
 
-WORD = re.compile(r"\w+")
 RESULTS_KEPT = 64
 
 OBJECT = "provider_aggregation_edm_object"
@@ -194,17 +193,6 @@ def moment(text: str) -> datetime:
     except ValueError as error:
         raise ValueError(f"{text!r} is not a date like 2026-07-20T06:00:00.000Z") from error
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-def fold(text: str) -> str:
-    """Lower case without accents, as the search engine compares words."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, folded."""
-    return WORD.findall(fold(text))
 
 
 def _exact_values(item: Mapping[str, Any], open_rights: tuple[str, ...]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The local museum's server: Europeana's APIs, providers' media and Getty's SPARQL endpoint on one loopback address."""
+"""The local museum's server on loopback: Europeana's APIs and dumps, providers' media, Getty's SPARQL endpoint."""
 
 import contextlib
 import errno
@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.sandbox.answers import KeyedCalls, Quota
+from pipeline.sandbox.dumps import DumpServer
 from pipeline.sandbox.entity_api import EntityApi
 from pipeline.sandbox.hosts import media_url
 from pipeline.sandbox.images import ImageServer
@@ -40,6 +41,7 @@ def create_app(
     keyed = KeyedCalls(api_key, quota or Quota())
     searches, records, entities = SearchApi(museum, items_kept), RecordApi(museum), EntityApi(museum)
     images, thesaurus = ImageServer(museum.media, museum.moved), SparqlApi(museum.thesaurus)
+    dumps = DumpServer(museum)
     routes = [
         Route("/record/v2/search.json", keyed(searches.search), methods=["GET", "POST"]),
         Route("/record/search.json", keyed(searches.search), methods=["GET", "POST"]),
@@ -53,6 +55,8 @@ def create_app(
         Route("/thumbnail/v2/url.json", images.v2),
         Route("/api/v2/thumbnail-by-url.json", images.v2),
         Route("/thumbnail/v3/{size}/{name}", images.v3),
+        Route("/dataset/{form}/", dumps.listing),
+        Route("/dataset/{form}/{name}", dumps.dataset),
         Route("/sparql", thesaurus.query, methods=["GET", "POST"]),
     ]
     return PageGate(_ByHost(Starlette(routes=routes), images))

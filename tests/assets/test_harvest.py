@@ -1,17 +1,23 @@
 """Pages and records through Dagster: new pages replace old ones when they are whole; settings say which count."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from assets.engine.project import Project, current_project
 from assets.engine.retention import OTHERS, delete_other_pages
-from assets.harvest import PARTITIONS, europeana, pages, records, told_of_others
+from assets.harvest import PARTITIONS, europeana, pages, records, told_of_others, tombstones
 from assets.partitions import collection_key
+from assets.vocabulary import aligned_concepts
 from pipeline.files import sha256_of
 from pipeline.harvest.pages import harvest_collection
+from pipeline.sandbox.dumps import datasets, zipped
+from pipeline.sandbox.folder import MuseumFolder
 from pipeline.settings import Settings, full
 from tests.assets.conftest import KEY, WRONG_KEY
 
@@ -115,3 +121,50 @@ def test_a_collection_put_into_the_settings_is_asked_for(
     assert failed.step_failure_data.user_failure_data.description.startswith(
         "1 of 2 collections are not harvested: furniture."
     )
+
+
+@pytest.fixture
+def of_dumps(settings: Settings, museum: Path, tmp_path: Path) -> Project:
+    """The full profile without a key, on a mirror of the weekly zips."""
+    mirror, folder = tmp_path / "XML", MuseumFolder(museum)
+    mirror.mkdir()
+    for name, positions in datasets(folder).items():
+        (mirror / f"{name}.zip").write_bytes(zipped(folder, positions, "XML"))
+    harvest = settings.harvest.model_copy(update={"dumps": str(mirror)})
+    return Project(settings.model_copy(update={"harvest": harvest}), tmp_path / "storage")
+
+
+def collections_of(result: dg.ExecuteInProcessResult) -> dict:
+    [event] = result.get_asset_materialization_events()
+    return event.materialization.metadata["collections"].value
+
+
+def test_the_dumps_take_the_place_of_the_api(
+    settings: Settings, of_dumps: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Without a key: the same records and alignments; a refresh reads again what has changed, and nothing else."""
+    monkeypatch.setenv("EUROPEANA_API_KEY", KEY)
+    api = Project(settings, tmp_path / "api")
+    for project in (api, of_dumps):
+        assert harvest(project, "complete").success
+        assert dg.materialize([records, aligned_concepts], resources={"project": project}).success
+        monkeypatch.delenv("EUROPEANA_API_KEY", raising=False)
+    for name in ("records", "concept_alignments", "unmapped_concepts", "concepts"):
+        tables = [pl.read_parquet(project.path(name)) for project in (of_dumps, api)]
+        assert_frame_equal(*(one.drop("request", "harvested_at", strict=False) for one in tables))
+
+    [unchanged] = collections_of(harvest(of_dumps, "refresh")).values()
+    assert unchanged["zips_read"] == 0
+    mirror = Path(of_dumps.settings.harvest.dumps)
+    one, *others = sorted(mirror.glob("*.zip"))
+    os.utime(one, (1, 1))
+    [changed] = collections_of(harvest(of_dumps, "refresh")).values()
+    assert changed["zips_read"] == len(others) + 1
+    assert list((of_dumps.storage / "cache" / "pages_again").iterdir()) == []
+    done = dg.materialize(
+        [tombstones],
+        resources={"project": of_dumps},
+        run_config={"ops": {"make_tombstones": {"config": {"compare": True}}}},
+    )
+    assert done.success
+    assert pl.read_parquet(of_dumps.path("tombstones")).is_empty()

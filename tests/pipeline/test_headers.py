@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from assets.engine.project import ROOT
 from pipeline.headers import AnswerHeaders
-from pipeline.rate_limit import LONGEST_WINDOW_S, RateLimit, read_rate_limit
+from pipeline.rate_limit import LONGEST_WINDOW_S, RateLimit, RatePolicy, read_rate_limit, read_rate_policy
 from tests.support.examples import examples
 
 NAMES = (
@@ -38,7 +38,8 @@ def test_each_header_is_read_as_its_type():
 def test_without_headers_everything_stands_for_none():
     assert {name: getattr(read(), name) for name in PROPERTIES} == {
         "content_length": 0, "content_encoding": "identity", "media_type": None, "location": None, "etag": None,
-        "last_modified": None, "retry_after_s": None, "rate_limit": None, "cookies": [], "opt_out": None,
+        "last_modified": None, "retry_after_s": None, "rate_limit": None, "rate_limit_policy": None, "cookies": [],
+        "opt_out": None,
     }  # fmt: skip
 
 
@@ -101,3 +102,24 @@ def test_there_is_one_place_for_it(what: str, pattern: str, places: set[str]):
     }
     ours = {name for name in found if not (name.startswith("pipeline/sandbox/") and what == "headers of answers")}
     assert ours <= places, what
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "read"),
+    [
+        ('"personal";q=1000;w=3600', '"personal";r=998;t=60', RatePolicy("personal", 1000, 3600, 998, 60)),
+        ('"project";q=10000;w=3600', None, RatePolicy("project", 10_000, 3600)),
+        ("burst;q=10;w=1, personal;q=1000;w=3600", None, RatePolicy("personal", 1000, 3600)),
+        ('"personal";q=1000;w=0', None, None),
+        ("1000 an hour", '"personal";r=998;t=60', None),
+        (None, None, None),
+    ],
+)
+def test_the_stated_limit(policy: str | None, limit: str | None, read: RatePolicy | None):
+    assert read_rate_policy(policy, limit) == read
+
+
+@given(st.text(max_size=80))
+def test_a_limit_in_any_form_is_read_or_not_there(text: str):
+    policy = read_rate_policy(text, text)
+    assert policy is None or policy.per_hour >= 0

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import pyoxigraph
 
-from pipeline.sandbox.index import moment, words
+from pipeline.harvest.keywords import words
+from pipeline.sandbox.index import moment
 from pipeline.sandbox.query import (
     All,
     Everything,

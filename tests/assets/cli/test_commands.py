@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pyarrow as pa
@@ -21,6 +22,7 @@ from ml.dataset.open import load_dataset
 from ml.dataset.prediction_files import write_predictions
 from ml.models.index_weights import INDEX_FILES
 from ml.registry.inventory import Stock
+from pipeline.rate_limit import SystemClock
 from pipeline.release.folder import write_dataset
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
@@ -375,8 +377,12 @@ def test_tables_are_on_stdout_and_keep_their_brackets(eufcc, monkeypatch):
     rows = pl.DataFrame({"name": ["[red] a", "[/x] :art:"], "value": [0.5, 1234.0]})
     monkeypatch.setattr("ml.assistant.decision_impact.decision_impact", lambda *_: ("[bold] key", rows))
     monkeypatch.setattr("pipeline.harvest.plan.dry_run", lambda *_: rows)
-    monkeypatch.setattr("assets.harvest.europeana", lambda _: None)
-    for command, shown in (("decisions", ["[bold] key", "0.5", "1.23e+03"]), ("plan", ["0.50", "1,234.00"])):
+    http = SimpleNamespace(clock=SystemClock())
+    monkeypatch.setattr("assets.harvest.europeana", lambda _: SimpleNamespace(allowed=None, http=http))
+    for command, shown in (
+        ("decisions", ["[bold] key", "0.5", "1.23e+03"]),
+        ("plan", ["0.50", "1,234.00", "The server states no limit."]),
+    ):
         code, out, err = eufcc(command)
         assert (code, err) == (0, "")
         assert [one for one in ("[red] a", "[/x] :art:", *shown) if one not in out] == []

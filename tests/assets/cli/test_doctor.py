@@ -17,10 +17,16 @@ from assets.engine.project import Project
 from pipeline.settings import Settings, full
 
 
-class Silent(BaseHTTPRequestHandler):
+class Somebody(BaseHTTPRequestHandler):
+    """Knows one key, and says what it may do."""
+
     def do_GET(self) -> None:
-        self.send_response(401)
+        known = self.headers.get("X-Api-Key") == "k"
+        self.send_response(200 if known else 401)
+        self.send_header("RateLimit-Policy", '"project";q=10000;w=3600')
+        self.send_header("RateLimit", '"project";r=8766;t=600')
         self.end_headers()
+        self.wfile.write(b'{"success": true, "totalResults": 7}' if known else b'{"code": "401_key_invalid"}')
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -29,7 +35,7 @@ class Silent(BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[str]:
     """Somebody who answers, if only with a refusal."""
-    with HTTPServer(("127.0.0.1", 0), Silent) as server:
+    with HTTPServer(("127.0.0.1", 0), Somebody) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -87,6 +93,38 @@ def test_what_is_there_is_not_missed(bare: Path, address: str, monkeypatch: pyte
     }
     found = states(Project(settings(address), bare), environ)
     assert {what for what, state in found.items() if state != OK} <= {"GPU"}
+
+
+def key_of(project: Project, key: str) -> doctor.Finding:
+    return next(one for one in examine(project, {"EUROPEANA_API_KEY": key}) if one.what == "Europeana key")
+
+
+def test_the_key_is_tried_and_its_limit_told(bare: Path, address: str):
+    found = key_of(Project(settings(address), bare), "k")
+    assert found.state == OK
+    assert found.said.startswith("accepted. A project key may make 10,000 requests an hour; 8,766 are left until ")
+
+
+def test_a_key_that_is_not_accepted_is_missing(bare: Path, address: str):
+    found = key_of(Project(settings(address), bare), "cAnary")
+    assert (found.state, found.said) == (MISSING, "Europeana does not accept the key in EUROPEANA_API_KEY")
+
+
+def test_a_key_that_cannot_be_tried_is_a_warning(bare: Path):
+    assert key_of(Project(settings("http://127.0.0.1:9"), bare), "k").state == WARNING
+
+
+def test_dumps_need_no_key_and_are_counted(bare: Path):
+    given = settings("http://127.0.0.1:9")
+    given = given.model_copy(update={"harvest": given.harvest.model_copy(update={"dumps": str(bare)})})
+    none = {one.what: one for one in examine(Project(given, bare), {})}
+    assert none["Europeana key"].state == OK
+    assert (none["Europeana"].state, none["Europeana"].said) == (MISSING, "0 zips, 0.0 GB")
+    (bare / "9300100.zip").write_bytes(b"x" * 1_000)
+    some = {one.what: one for one in examine(Project(given, bare), {})}
+    assert some["Europeana"].state == OK
+    assert some["Europeana"].said.startswith("1 zips, 0.0 GB, the newest of 20")
+    (bare / "9300100.zip").unlink()
 
 
 def test_a_webhook_that_is_not_allowed_is_missed(bare: Path):

@@ -12,6 +12,7 @@ from pipeline.harvest.pages import harvest_collection
 from pipeline.harvest.plan import dry_run
 from pipeline.harvest.records import records_from_pages
 from pipeline.harvest.store import generations, read_head
+from pipeline.sandbox.answers import Quota
 from pipeline.sandbox.folder import MuseumFolder
 from pipeline.settings import HarvestSettings
 from tests.pipeline.harvest.conftest import SmallEuropeana, client_at, client_of
@@ -124,10 +125,10 @@ def test_a_provider_above_the_cap_is_a_chunk_that_ends_early(museum, tmp_path):
 
 def test_a_dry_run_says_what_it_costs_and_fetches_no_record(museum):
     settings = HarvestSettings(
-        collections=("*", "chair", "nothing"), max_records_per_provider=300, requests_per_hour=10, rows=50
+        collections=("*", "chair", "nothing"), max_records_per_provider=300, requests_per_hour=1_000, rows=50
     )
-    with running(museum) as url, client_at(url, settings) as client:
-        plan = dry_run(client, settings)
+    with running(museum, quota=Quota(requests=10)) as url, client_at(url, settings) as client:
+        plan = dry_run(client, settings)  # it counts with what the server states, not with the settings
     assert plan.select("collection", "found", "records", "requests").rows() == [
         ("*", 700, 650, 14),
         ("chair", 700, 650, 14),
@@ -135,7 +136,17 @@ def test_a_dry_run_says_what_it_costs_and_fetches_no_record(museum):
         ("(all)", 1400, 1300, 30),
     ]
     assert plan["hours"].to_list() == [1.4, 1.4, pytest.approx(0.75 / 3600), pytest.approx(3.0)]
+    assert plan["requests_per_hour"].to_list() == [10] * 4
     assert plan["gigabytes_images"].to_list()[-1] == pytest.approx(1300 * 30_000 / 1e9)
+
+
+def test_without_a_stated_limit_the_settings_count(europeana):
+    settings = HarvestSettings(collections=("chair",), requests_per_hour=5, rows=10)
+    client = client_of(europeana, rows=10)
+    plan = dry_run(client, settings)
+    assert client.allowed is None
+    assert plan["requests_per_hour"].to_list() == [5, 5]
+    assert plan["hours"].to_list()[-1] == 1.0  # 35 records: four pages and a count
 
 
 def test_windows_are_written_to_the_manifest_and_read_back(museum, tmp_path):
