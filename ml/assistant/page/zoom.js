@@ -51,7 +51,7 @@ function close() {
 function open() {
   opened ??= start(shown).catch((error) => {
     opened = null;
-    $("zoom-note").textContent = error.code ? reasonOf(error) : t("not_saved");
+    $("zoom-note").textContent = t("error.unreachable");
     return null;
   });
   return opened;
@@ -59,61 +59,71 @@ function open() {
 
 async function start(id) {
   $("zoom-note").textContent = t("zoom_loading");
-  const [OpenSeadragon, described] = await Promise.all([library(), api.zoom(id)]);
+  const OpenSeadragon = await library();
   if (id !== shown) return null;
-  view = described;
-  return draw(OpenSeadragon, id);
+  view = keptOf(state.image);
+  const made = await draw(OpenSeadragon, id);
+  if (made) sharpen(id, made);
+  return made;
 }
 
+const keptOf = ({ width, height }) => ({ source: "picture", width, height, problem: null, host: null });
+
+// The kept picture in the viewer, at once.
 async function draw(OpenSeadragon, id) {
   const made = OpenSeadragon({
-    element: $("viewer"), tileSources: sourceOf(id), drawer: "canvas", tabIndex: -1,
+    element: $("viewer"), tileSources: { type: "image", url: `/api/images/${id}/picture`, buildPyramid: false }, drawer: "canvas", tabIndex: -1,
     showNavigationControl: false, imageLoaderLimit: 4, tileRetryMax: 0,
     animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.4,
     minZoomImageRatio: 1, maxZoomPixelRatio: Math.max(LARGEST, fitting()), visibilityRatio: 0.6,
     gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
   });
   made.innerTracker.keyDownHandler = null; // the keys are those of `onKey`
-  made.addHandler("tile-load-failed", ({ tile }) => refused(id, OpenSeadragon, tile.getUrl()));
+  made.addHandler("tile-load-failed", ({ tile, tiledImage }) => refused(id, tiledImage, tile.getUrl()));
   made.addHandler("update-viewport", renderZoom);
   // Where nothing can become smaller, the wheel scrolls the page.
   made.addHandler("canvas-scroll", (event) => {
     if (event.scroll < 0 && made.viewport.getZoom() <= made.viewport.getMinZoom() * 1.001) Object.assign(event, { preventDefaultAction: true, preventDefault: false });
   });
-  made.addHandler("full-page", renderZoom);
-  await new Promise((resolve) => made.addOnceHandler("tile-drawn", resolve));
+  await new Promise((resolve, reject) => { made.addOnceHandler("tile-drawn", resolve); made.addOnceHandler("open-failed", reject); });
   if (id !== shown) { made.destroy(); return null; }
   viewer = made;
   $("picture").classList.add("behind");
   renderZoom();
-  renderNote();
   return made;
 }
 
 // A small picture fills the frame although its pixels become larger than usual.
 const fitting = () => Math.max($("frame").clientWidth / view.width, $("frame").clientHeight / view.height);
 
-function sourceOf(id) {
-  if (view.source === "picture") return { type: "image", url: `/api/images/${id}/picture`, buildPyramid: false };
-  const top = view.factors.length - 1;
-  return {
-    width: view.width, height: view.height, tileSize: view.tile_side, minLevel: 0, maxLevel: top,
-    getTileUrl: (level, column, row) => `/api/images/${id}/tiles/${view.factors[top - level]}/${column}/${row}`,
-  };
+// Lays the tiles of the largest picture over the kept one, which stays where it is seen. Another server may take long.
+async function sharpen(id, made) {
+  const described = await api.zoom(id).catch((error) => ({ ...view, problem: { error: error.code, message: error.message } }));
+  if (made !== viewer) return;
+  view = described;
+  if (view.source !== "picture") await new Promise((resolve) => made.addTiledImage({ tileSource: tilesOf(id), success: resolve, error: resolve }));
+  if (made === viewer) renderZoom();
 }
 
-// The first tile that cannot be had: the reason is told, and the kept picture takes the place of the tiles.
-async function refused(id, OpenSeadragon, address) {
-  if (id !== shown || view.source === "picture") return;
-  view = { ...view, source: "picture", host: null, width: state.image.width, height: state.image.height };
-  const answer = await fetch(address, { headers: { "x-assistant": "1" } }).catch(() => null);
-  view.problem = (answer && !answer.ok && (await answer.json().catch(() => null))) || { error: "unreachable", message: "" };
-  viewer?.destroy();
-  viewer = null;
-  $("viewer").replaceChildren();
-  $("picture").classList.remove("behind");
-  opened = draw(OpenSeadragon, id);
+function tilesOf(id) {
+  const { width, height, tile_side: tileSize, factors } = view;
+  const top = factors.length - 1;
+  return { width, height, tileSize, minLevel: 0, maxLevel: top, getTileUrl: (level, column, row) => `/api/images/${id}/tiles/${factors[top - level]}/${column}/${row}` };
 }
+
+// The first tile that cannot be had: the reason is told, and the tiles are taken away from the kept picture.
+async function refused(id, tiles, address) {
+  if (id !== shown || view.source === "picture") return;
+  view = keptOf(state.image);
+  viewer.world.removeItem(tiles);
+  const answer = await fetch(address, { headers: { "x-assistant": "1" } }).catch(() => null);
+  if (id !== shown) return;
+  view.problem = (answer && !answer.ok && (await answer.json().catch(() => null))) || { error: "unreachable", message: "" };
+  renderZoom();
+}
+
+// The picture with the most pixels in the viewer.
+const sharpest = () => viewer?.world.getItemAt(viewer.world.getItemCount() - 1);
 
 function renderNote() {
   const size = `${whole(view.width)} × ${whole(view.height)} px`;
@@ -126,15 +136,15 @@ function renderNote() {
 // The scale of the picture, and which buttons can do something.
 export function renderZoom() {
   const port = viewer?.viewport;
-  const scale = port && viewer.world.getItemAt(0)?.viewportToImageZoom(port.getZoom());
+  const scale = port && sharpest()?.viewportToImageZoom(port.getZoom());
   $("zoom-level").textContent = scale ? new Intl.NumberFormat(currentLanguage(), { style: "percent" }).format(scale) : "";
   $("full").setAttribute("aria-pressed", String($("figure").classList.contains("full")));
-  if (view && viewer) renderNote();
+  if (view?.factors || view?.problem) renderNote(); // the server has answered
 }
 
 // Which part of the picture is in view, in its pixels; null before it is seen closely.
 export function partInView() {
-  const item = viewer?.world.getItemAt(0);
+  const item = sharpest();
   if (!item) return null;
   const { x, y, width, height } = item.viewportToImageRectangle(viewer.viewport.getBounds());
   return { x, y, width, height, degrees: viewer.viewport.getRotation() };
