@@ -64,15 +64,14 @@ class Cataloguer:
 
 
 def one_by_one(person: Cataloguer, n: int) -> None:
-    """The tag on every image of the queue, by the search and the keys of the page."""
+    """The tag on every image of the queue, by the search, and a click to the next image."""
     for number in range(n):
         person.search("cop", "Shift+Enter")
         person.page.wait_for_selector(f"#item-{COPPER}.accepted")
         if number < n - 1:
-            before = person.page.evaluate("location.hash")
-            person.keys("n")
-            while person.page.evaluate("location.hash") == before:
-                person.page.wait_for_timeout(10)
+            person.click("#next")
+            person.page.wait_for_selector(f"#queue li:nth-child({number + 2}) [aria-current=true]")
+            person.page.wait_for_selector("#trees:not([aria-busy])")
 
 
 def at_once(person: Cataloguer, n: int) -> None:

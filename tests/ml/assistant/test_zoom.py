@@ -1,12 +1,15 @@
 """A closer view: tiles of uploads, of image services through the guard, and services and pictures that are hostile."""
 
 import io
+import itertools
 import struct
 import zlib
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from ml.assistant.limits import AssistantLimits
@@ -186,6 +189,28 @@ def test_tiles_are_requested_as_the_image_api_writes_them():
     assert two.tile(1, 5, 1) == ("https://iiif.example/a/2560,512,440,488/440,/0/default.jpg", 440, 488)
     one = {**INFO, "profile": "http://library.stanford.edu/iiif/image-api/1.1/compliance.html#level2"}
     assert tile_service(one, "https://iiif.example/a").tile(1, 0, 0)[0].endswith("/0,0,512,512/512,/0/native.jpg")
+
+
+@given(st.integers(1, 40_000), st.integers(1, 40_000), st.sampled_from((128, 256, 512, 1_000)), st.data())
+def test_the_tiles_of_a_factor_cover_the_picture_once_and_none_is_larger_than_its_side(width, height, side, data):
+    info = {**INFO, "type": "ImageService3", "width": width, "height": height, "tiles": [{"width": side}]}
+    service = tile_service(info, "https://iiif.example/a")
+    factor = data.draw(st.sampled_from(service.factors))
+    across, down = (-(-length // (side * factor)) for length in (width, height))
+    assert not service.has(factor, across, 0)
+    assert not service.has(factor, 0, down)
+    if across * down > 400:
+        return
+    covered = 0
+    for column, row in itertools.product(range(across), range(down)):
+        address, tile_width, tile_height = service.tile(factor, column, row)
+        assert service.has(factor, column, row)
+        assert 1 <= tile_width <= side
+        assert 1 <= tile_height <= side
+        region = address.split("/")[-4]
+        _, _, w, h = (0, 0, width, height) if region == "full" else map(int, region.split(","))
+        covered += w * h
+    assert covered == width * height
 
 
 def test_a_service_that_cannot_cut_is_asked_for_the_tiles_that_it_lists():
