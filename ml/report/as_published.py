@@ -132,8 +132,8 @@ def layout_tables(figures: pl.DataFrame, splits: str) -> list[ShownTable]:
     """Tables 1, 2 and 3 as the paper lays them out: for each of its rows its figure, ours, and the difference."""
     found = figures.filter(splits=splits)
     facets = facets_in(found.filter(pl.col("facet") != "mean"))
-    inner, outer = ([(FACET_TITLES[facet], split, facet) for facet in facets] for split in TEST_SPLITS)
-    means = [(SPLIT_TITLES[split], split, "mean") for split in TEST_SPLITS]
+    inner, outer = ([(_heading(found, split, facet), split, facet) for facet in facets] for split in TEST_SPLITS)
+    means = [(_heading(found, split, "mean"), split, "mean") for split in TEST_SPLITS]
     captions = {
         1: (inner, "Inner test, by facet"),
         2: (outer, "Outer test, by facet (the paper prints only the means)"),
@@ -145,17 +145,29 @@ def layout_tables(figures: pl.DataFrame, splits: str) -> list[ShownTable]:
     ]
 
 
+def _heading(figures: pl.DataFrame, split: str, facet: str) -> str:
+    """The facet with the images that its figures count, or the test with the facets of its mean, where they differ."""
+    of_cell = figures.filter(split=split, facet=facet)
+    if facet == "mean":
+        n = int(of_cell["facets"].max() or 0)  # type: ignore[arg-type]
+        return SPLIT_TITLES[split] if n in (0, facets_of_paper()) else f"{SPLIT_TITLES[split]} (over {n} facets)"
+    n = int(of_cell["images"].max() or 0)  # type: ignore[arg-type]
+    return f"{FACET_TITLES[facet]} ({n:,} {'image' if n == 1 else 'images'})"
+
+
 def _layout(name: str, caption: str, over: Sequence[tuple[str, str, str]], figures: pl.DataFrame) -> ShownTable:
     columns = [(split, facet, metric) for _, split, facet in over for metric in METRICS]
     printed, ours = _by_cell(published()), _by_cell(figures)
     rows: list[ShownRow] = []
-    for baseline in ordered_baselines([key[0] for key in printed]):
+    in_table = [key[0] for key in printed if key[1:] in columns]
+    for baseline in ordered_baselines(in_table or [key[0] for key in printed]):
         paper = [printed.get((baseline, *column)) for column in columns]
         mine = [ours.get((baseline, *column)) for column in columns]
         if any(paper):
             rows.append(ShownRow(f"{title(baseline)}, paper", tuple(map(_plain, columns, paper)), "paper"))
         name_of_ours = "this run" if any(paper) else title(baseline)
-        rows.append(ShownRow(name_of_ours, tuple(map(_with_interval, columns, mine)), "ours"))
+        kind = "ours" if any(paper) else "run"
+        rows.append(ShownRow(name_of_ours, tuple(map(_with_interval, columns, mine)), kind))
         if any(paper) and any(mine):
             rows.append(ShownRow("difference", tuple(map(_difference, columns, paper, mine)), "change"))
     head = (
@@ -208,7 +220,7 @@ def facets_of_paper() -> int:
 
 def change(metric: str, value: float) -> str:
     """A difference with its sign: in points, or in positions of the mean rank."""
-    return f"{value:+.1f}".replace("-", "−") if metric == "avg_rank_position" else points(value)
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−") if metric == "avg_rank_position" else points(value)
 
 
 LEAK_COLUMNS = (PUBLISHED, WITHOUT_LEAKS, MENDED)

@@ -120,7 +120,7 @@ def costs_of(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
 
 def points(value: float) -> str:
     """A difference in points, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no minus before zero
 
 
 def console_table(results: pl.DataFrame, comparisons: pl.DataFrame, storage: Path) -> Group:

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 
 PAGE = Path(__file__).with_name("page")
-TEX = str.maketrans({"\\": r"\textbackslash ", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "–": "--"})
+TEX = str.maketrans({"\\": r"\textbackslash ", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "–": "--", "−": "$-$"})
 ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(PAGE),
     autoescape=jinja2.select_autoescape(["html"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ml.report.as_published import IMAGES_SHOWN, as_published
+from ml.report.as_published import IMAGES_SHOWN, as_published, change
 from ml.report.results import points, published, show
 from ml.report.write import write_report
 from pipeline.tables import LEAKS, PAPER_FIGURES
@@ -78,6 +78,20 @@ def test_a_mean_over_fewer_facets_is_not_compared(run, tmp_path):
     at = next(number for number, row in enumerate(rows) if row.name == "Softmax, paper")
     assert rows[at + 1].cells[0].text
     assert {cell.text for cell in rows[at + 2].cells} == {""}
+    assert as_published(tmp_path).tables[2].head[0][1].text == "Inner test (over 3 facets)"
+
+
+def test_the_head_says_what_figures_count(run, section, tmp_path):
+    figures = PAPER_FIGURES.read(run / "paper_figures.parquet")
+    n = figures.filter(splits="published", split="inner_test", facet="subjects", metric="r_precision")["images"].max()
+    assert [cell.text for cell in section.tables[0].head[0]][-1] == f"Subjects ({n} images)"
+    assert [cell.text for cell in section.tables[2].head[0]][1:] == ["Inner test", "Outer test"]
+
+
+def test_nothing_is_minus_zero():
+    assert change("avg_rank_position", -0.04) == "+0.0"
+    assert points(-0.0004) == "+0.0"
+    assert points(-0.0006) == "−0.1"
 
 
 def test_every_split_says_how_many_pictures_could_be_had(section):
