@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from pipeline.cluster_settings import ClusterSettings
 from pipeline.facets import ALL_FACETS
 from pipeline.files import WEIGHTS_CACHE
+from pipeline.home import default_home
 from pipeline.limits import LimitSettings
 from pipeline.overrides import SettingsError as SettingsError
 from pipeline.overrides import from_file, from_variables
@@ -385,4 +386,4 @@ OPENING_DAY = datetime(2026, 8, 1, tzinfo=UTC)
 
 FROM_INDEX = "index"
 
-RENDERED_MUSEUM = Path(__file__).parents[1] / "dagster_home" / "museums" / "rendered"
+RENDERED_MUSEUM = default_home() / "museums" / "rendered"

@@ -15,6 +15,7 @@ from assets.cli import check_weights, commands, index_weights, publish, status
 from assets.cli.output import AsJson, answers, print_json
 from assets.engine.console import LINES, QUIET, WAIT, complain, console
 from assets.engine.project import ROOT, current_project, home
+from pipeline.home import HOME, default_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,10 +70,11 @@ def demo(
     os.environ["EUFCC_PROFILE"] = "demo"
     if published is not None:
         play_published(published)
+    _say_where()
     index_weights.fetch_where_asked_for()
     with served_museum(port) as (folder, address):
         console.print_line(f"  the museum {folder.name} is open at {address}")
-        run("benchmark")
+        _run("benchmark")
 
     from ml.report.write import console_table
     from pipeline.tables import COMPARISONS, RESULTS
@@ -100,12 +102,22 @@ def run(
     ] = False,
 ) -> None:
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
-    os.environ[LINES] = "1"
     if wait:
         os.environ[WAIT] = "1"
+    _say_where()
     if as_of is not None:
         _run_as_of(job, as_of)
-        return
+    else:
+        _run(job, yes=yes)
+
+
+def _say_where() -> None:
+    console.print_line(f"  all is kept in {home()}")
+
+
+def _run(job: str, *, yes: bool = False) -> None:
+    """Run a job, and the jobs before it."""
+    os.environ[LINES] = "1"
     from assets.automation import RUNS, TAGS
     from assets.cli.upgrade import confirm
     from assets.definitions import defs
@@ -178,7 +190,7 @@ def dev(
             stack.enter_context(served_museum(port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
         quiet = "ignore:Function `dev_command` is superseded"  # by a command of another package
-        command = [sys.executable, "-W", quiet, "-m", "assets.cli.webserver", "dev", "-w", "workspace.yaml"]
+        command = [sys.executable, "-W", quiet, "-m", "assets.cli.webserver", "dev", "-m", "assets.definitions"]
         dagster = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(ui_port)])  # noqa: S603
         # The terminal sends Ctrl-C to Dagster too; SIGTERM reaches this process alone, and ends all of them.
         signal.signal(signal.SIGTERM, lambda *_: dagster.send_signal(signal.SIGINT))
@@ -309,6 +321,7 @@ def _failure(event: "DagsterEvent") -> str | None:
 
 def main() -> None:
     """Run a command. Errors of our own modules and of the disk are printed as one sentence, with exit code 1."""
+    os.environ.setdefault(HOME, str(default_home()))  # a step's process has another working folder
     os.environ.setdefault("DAGSTER_HOME", str(home()))
     # Waiting threads sleep: when they spin, a second program makes torch a hundred times slower. In the assistant they
     # may spin: a person waits for a single picture, which then takes a third less time.

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files import write_text
+from pipeline.home import ROOT
 
-ROOT = Path(__file__).parents[2]
 OURS = ("pipeline", "ml", "assets")
 REST = "<module>"  # what a module does when it is imported, beside definitions
 LONGEST_NAME = 200  # characters of a text that may name a module or a file

@@ -11,6 +11,10 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 
+from pipeline.files import write_text
+from pipeline.home import default_home
+
+CONFIGURATION = Path(__file__).with_name("dagster.yaml")
 COMMAND = "eufcc/command"  # tag of a command's runs: the file that its process has locked
 
 
@@ -26,6 +30,18 @@ def _is_there(home: Path) -> bool:
         return True
 
 
+def _furnish(home: Path) -> None:
+    """Make the default home, with Dagster's settings, unless it is there."""
+    if not (home / CONFIGURATION.name).exists() and os.access(_nearest(home), os.W_OK | os.X_OK):
+        home.mkdir(parents=True, exist_ok=True)
+        write_text(CONFIGURATION.read_text(encoding="utf-8"), home / CONFIGURATION.name)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first one above it that exists."""
+    return folder if folder.exists() else _nearest(folder.parent)
+
+
 @contextmanager
 def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
     """The instance of that home, and the tag for this command's runs. A second command waits for the first to open it.
@@ -34,6 +50,8 @@ def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
     already exists`). Dagster does not notice either when a command is killed: its run would keep its slot in a pool
     (`gpu`, `providers` …), and the next command would wait forever. Raises NoHome.
     """
+    if home == default_home():
+        _furnish(home)
     if not _is_there(home):
         todo = "create it, with a copy of dagster_home/dagster.yaml."
         raise NoHome(f"DAGSTER_HOME is {home}, and there is no such folder: {todo}")

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from assets.engine.notes import SLICED, Made, joined, stamps_of
-from assets.engine.versions import ROOT
 from pipeline.bucket import Bucket, open_bucket
 from pipeline.contents import by_content, content_hash
 from pipeline.files import sha256_of, write_text
+from pipeline.home import ROOT as ROOT
+from pipeline.home import default_home
 from pipeline.images.slices import slice_names
 from pipeline.settings import Settings, load
 from pipeline.tables import TABLES
@@ -147,14 +148,14 @@ def size_of(path: Path) -> int:
 
 def home() -> Path:
     """Dagster's home, where runs are recorded and, in `storage`, the tables."""
-    return Path(os.environ.get("DAGSTER_HOME") or ROOT / "dagster_home")
+    return Path(os.environ.get("DAGSTER_HOME") or default_home())
 
 
 def storage_name(settings: Settings) -> str:
     """The name of the storage of a profile and source; folders of the same name in two places do not share one."""
     name = f"{settings.profile}-{settings.source}"
     folder = settings.published or settings.museum
-    if folder is None or folder.parent == ROOT / "dagster_home" / "museums":
+    if folder is None or folder.parent == default_home() / "museums":
         return name
     return f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.home import ROOT
 from pipeline.images.pyramid import Pyramid
 from pipeline.images.verify import MINIATURE, Limits, Picture, Rejected
-
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import threading
 import weakref
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, cast
 from urllib.parse import parse_qs
 
@@ -17,7 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-ROOT = Path(__file__).parents[2]
+from pipeline.home import ROOT
+
 MAX_QUERY = 1_000_000
 
 
