@@ -18,10 +18,12 @@ from assets.engine.project import ROOT, current_project, home
 from pipeline.home import HOME, default_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import polars as pl
     from dagster import DagsterEvent
+
+    from assets.engine.project import Project
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -74,12 +76,12 @@ def demo(
     index_weights.fetch_where_asked_for()
     with served_museum(port) as (folder, address):
         console.print_line(f"  the museum {folder.name} is open at {address}")
-        _run("benchmark")
+        project = current_project()
+        _run("benchmark", project, status.jobs_run_by("benchmark", project))
 
     from ml.report.write import console_table
     from pipeline.tables import COMPARISONS, RESULTS
 
-    project = current_project()
     results, comparisons = RESULTS.read(project.here("results")), COMPARISONS.read(project.here("comparisons"))
     console.print(console_table(results, comparisons, project.storage))
     console.print_line(f"  report: {project.here('report') / 'report.html'}")
@@ -104,19 +106,21 @@ def run(
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
     if wait:
         os.environ[WAIT] = "1"
-    _say_where()
     if as_of is not None:
         _run_as_of(job, as_of)
-    else:
-        _run(job, yes=yes)
+        return
+    project = current_project()
+    jobs = status.jobs_run_by(job, project)
+    _say_where()
+    _run(job, project, jobs, yes=yes)
 
 
 def _say_where() -> None:
     console.print_line(f"  all is kept in {home()}")
 
 
-def _run(job: str, *, yes: bool = False) -> None:
-    """Run a job, and the jobs before it."""
+def _run(job: str, project: "Project", jobs: "Sequence[str]", *, yes: bool = False) -> None:
+    """Run these jobs, which `job` needs today."""
     os.environ[LINES] = "1"
     from assets.automation import RUNS, TAGS
     from assets.cli.upgrade import confirm
@@ -126,8 +130,6 @@ def _run(job: str, *, yes: bool = False) -> None:
     from assets.engine.status import due
     from assets.steps import steps_of
 
-    project = current_project()
-    jobs = status.jobs_run_by(job, project)
     confirm(due(steps_of(jobs), project), project.settings.profile, yes=yes)
     if jobs != RUNS[job]:
         console.print("  the take-down list has changed: the job dataset removes what it names")
