@@ -13,6 +13,7 @@ from assets.release import STATED
 from assets.splits import INNER, OUTER, dataset, informativeness
 from assets.training import MENDED, MENDED_ROWS, ROWS
 from pipeline.markdown import markdown
+from pipeline.published.alignment import with_labels
 from pipeline.published.dataset import read_folder
 from pipeline.published.format import Published
 from pipeline.published.official import official_splits, usable_tags
@@ -50,10 +51,13 @@ def selected_records(records: pl.DataFrame) -> pl.DataFrame:
 
 
 @stage_asset(AssetPlan("curation", writes=("tags", "record_tags"), settings=FILES), kinds={"csv", "parquet"})
-def published_tags(images: Path, settings: Settings) -> Tables:
-    """The published tags by their paths, of the records whose picture could be had."""
+def published_tags(images: Path, published_alignment: pl.DataFrame, settings: Settings) -> Tables:
+    """The published tags by their paths, of the records whose picture could be had.
+
+    Beside the published label they have those of the AAT id that they are aligned with.
+    """
     tags, record_tags = usable_tags(_read(settings), IMAGES.read(images, ["record_id", "image_id"]))
-    return {"tags": tags, "record_tags": record_tags}
+    return {"tags": with_labels(tags, published_alignment), "record_tags": record_tags}
 
 
 @stage_asset(AssetPlan("splits", settings=(*FILES, *OUTER)), kinds={"numpy", "parquet"})

@@ -40,6 +40,11 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
 
     The concepts include all ancestors. Facets follow from the roots in the protocol, then from the experts' rules.
     """
+    return aligned(records, project)
+
+
+def aligned(records: pl.DataFrame, project: Project) -> Tables:
+    """The tables ALIGNED for records with concept_uris, type_uris and subject_uris."""
     vocabulary, harvest = project.settings.vocabulary, project.settings.harvest
     cache = project.storage / "cache"
     rules = load_rules(vocabulary.rules_file)
@@ -47,13 +52,13 @@ def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
     with http, europeana(project) as client:
         getty = concept_source(http, vocabulary, cache / "getty")
         ask = concepts_in_pages(project.here("pages"), harvest.collections) if harvest.dumps else client.concepts
-        aligned = align_concepts(records, ask, getty, vocabulary, _entity_cache(project), rules)
-    alignments, unmapped = aligned.concept_alignments, aligned.unmapped_concepts
+        found = align_concepts(records, ask, getty, vocabulary, _entity_cache(project), rules)
+    alignments, unmapped = found.concept_alignments, found.unmapped_concepts
     by_evidence = markdown(alignments.group_by("evidence", "match").len("n").sort("evidence", "match"))
     return {
         "concept_alignments": TableWithMetadata(alignments, {"by_evidence": by_evidence}),
         "unmapped_concepts": TableWithMetadata(unmapped, {"most_often": markdown(unmapped, most=30)}),
-        "concepts": TableWithMetadata(aligned.concepts, {"checks": markdown(graph_checks(aligned.concepts))}),
+        "concepts": TableWithMetadata(found.concepts, {"checks": markdown(graph_checks(found.concepts))}),
     }
 
 

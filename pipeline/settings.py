@@ -100,6 +100,7 @@ class VocabularySettings(Section):
     follow_close_matches: bool = False  # ours: exactMatch only
     rules_file: Path = RULES_FILE
     label_files: tuple[Path, ...] = ()  # ours: further labels, CSV aat_id,lang,label,source
+    candidate_files: tuple[Path, ...] = ()  # ours: ids that published paths may have, CSV facet,path,aat_id,score
 
 
 class CurationSettings(Section):
@@ -321,8 +322,8 @@ def official(published: Path, sandbox: Settings | None = None) -> Settings:
     `sandbox`: the settings of the demo, where a local museum plays Europeana and the museums behind the files.
     """
     curation = CurationSettings(min_images_per_tag=1, excluded_providers=())
-    source = f"published-{published.name}"
-    return (sandbox or full()).model_copy(update={"source": source, "published": published, "curation": curation})
+    own = {"source": f"published-{published.name}", "published": published, "curation": curation}
+    return (sandbox or full()).model_copy(update=own)
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

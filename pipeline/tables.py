@@ -63,6 +63,7 @@ def features_table(dimensions: int) -> Table:
 RECORDS = TABLES["records"]
 RELINKS = TABLES["relinks"]
 PUBLISHED_ROWS = TABLES["published_rows"]
+PUBLISHED_ALIGNMENT = TABLES["published_alignment"]
 TOMBSTONES = TABLES["tombstones"]
 CONCEPTS = TABLES["concepts"]
 CONCEPT_ALIGNMENTS = TABLES["concept_alignments"]

@@ -16,6 +16,7 @@ from pipeline.vocabulary.thesaurus import Thesaurus
 # The facets that have a published tree, by the name of its file; the file of candidates uses these names too.
 _FACET_OF_FILE = {facet.published: facet.key for facet in PUBLISHED_FACETS}
 _DEBRIS = frozenset({"ELIMINAR"})  # "to be deleted", left in the published tree
+_CANDIDATES = ("facet", "path", "aat_id", "score")  # columns
 _INDENT = 4  # characters a level in anytree's rendering
 _LINE = re.compile(r"(?P<indent>(?:│   |    )*)(?:├── |└── )(?P<label>.+)")
 
@@ -91,10 +92,14 @@ def all_nodes(tops: Iterable[Node]) -> list[Node]:
     return nodes
 
 
-def read_candidates(file: Path) -> dict[tuple[str, tuple[str, ...]], dict[str, float]]:
-    """Candidates of each node: {(facet, path): {AAT id: score}}, from the columns facet, path, aat_id, score."""
+def read_candidates(*files: Path) -> dict[tuple[str, tuple[str, ...]], dict[str, float]]:
+    """Candidates of each node: {(facet, path): {AAT id: score}}, from the columns facet, path, aat_id, score.
+
+    Of several files the last that names an id for a path gives its score.
+    """
     candidates: dict[tuple[str, tuple[str, ...]], dict[str, float]] = {}
-    for line in read_rows(file, ("facet", "path", "aat_id", "score"), PublishedError):
+    lines = ((file, line) for file in files for line in read_rows(file, _CANDIDATES, PublishedError))
+    for file, line in lines:
         row = line.fields
         if row["aat_id"] and row["facet"] in _FACET_OF_FILE:
             key = (_FACET_OF_FILE[row["facet"]], tuple(row["path"].split(" | ")))
@@ -117,8 +122,9 @@ def match_published_trees(
     `concepts` are all subjects of the AAT; `catalan` has concept_id and text. Of each node's candidates (those given,
     ids with its Catalan label, for a leading `*` ids with that English label) only those in the node's facet count.
     The choice for a whole tree is the one with the largest sum of scores, agreement with the parent included (exact,
-    by dynamic programming). A choice is kept when the label itself says so, when it stands below or above a chosen
-    neighbour in the AAT, or when no other candidate ties with it and its score is high or its facet small.
+    by dynamic programming). A choice is kept when the label itself says so, when it stands below or above chosen
+    neighbours in the AAT and no candidate of the same score does so too, or when no other candidate ties with it and
+    its score is high or its facet small.
     """
     thesaurus = Thesaurus(concepts)
     choices = _Choices(thesaurus, rules, candidates, catalan)
@@ -201,16 +207,22 @@ class _Choices:
             return None, "no candidate in its facet"
         if choice in self.of_label(node):
             return choice, "label"
-        neighbours = [(choice, above) for above in [chosen.get(node.path[:-1])] if above]
-        neighbours += [(below, choice) for child in node.children if (below := chosen[child.path])]
-        if any(self.below(lower, upper) for lower, upper in neighbours):
+        place = self._neighbours(node, chosen, choice)
+        equal = [each for each, score in options.items() if score == options[choice]]
+        if place and all(each == choice or self._neighbours(node, chosen, each) < place for each in equal):
             return choice, "position"
-        ties = sum(score == options[choice] for score in options.values())
+        ties = len(equal)
         if ties == 1 and options[choice] >= SURE_SCORE:
             return choice, "score"
         if ties == 1 and self._n_in_facet[node.facet] <= SMALL_FACET:
             return choice, "small_facet"
         return choice, "several candidates alike" if ties > 1 else "uncertain candidate"
+
+    def _neighbours(self, node: Node, chosen: Mapping[tuple[str, ...], str | None], choice: str) -> int:
+        """How many of the chosen neighbours stand above or below the id in the AAT, as they do in the tree."""
+        above = chosen.get(node.path[:-1])
+        below = [each for child in node.children if (each := chosen[child.path])]
+        return bool(above and self.below(choice, above)) + sum(self.below(each, choice) for each in below)
 
     def _best_child(
         self, child: Node, above: str | None, sums: Mapping[tuple[str, ...], Mapping[str | None, float]]

@@ -25,3 +25,8 @@ def concept_source(http: HttpClient, settings: VocabularySettings, cache: Path) 
     if settings.dumps:
         return DumpSource(settings.dumps, settings.max_dump_bytes)
     return GettySource(http, settings, cache)
+
+
+def all_or_these(source: ConceptSource, ids: Sequence[str]) -> pl.DataFrame:
+    """All subjects of the AAT where dumps have them; from the endpoint these ids with everything above them."""
+    return source.all_concepts() if isinstance(source, DumpSource) else source.concepts(ids)

@@ -20,7 +20,7 @@ from pipeline.release.pack import verify_checksums
 from pipeline.sandbox.published.world import render_published
 from pipeline.settings import CurationSettings
 from pipeline.splits.invariants import groups_in_two_splits
-from pipeline.tables import FETCHES, RELINKS, RESULTS, SPLIT_TABLE, TABLES
+from pipeline.tables import FETCHES, PUBLISHED_ALIGNMENT, RELINKS, RESULTS, SPLIT_TABLE, TABLES, TAGS
 from tests.support.museum_server import running
 from tests.support.published import write_cut, write_museum, write_rows
 
@@ -62,11 +62,11 @@ def test_the_graph_has_the_same_keys_but_those_that_the_files_cannot_fill_and_it
     assert keys - known == {
         *("splits_mended", "split_tags_mended", "leaks", "split_sizes", "paper_figures", "mended/dataset"),
         "published_rows",
-        "relinks",
+        *("relinks", "published_alignment"),
         *(f"mended/{key}" for key in known if key.startswith(("models/", "predictions/"))),
     }
     assert {key for key in known - keys if "/" not in key} == {
-        *("pages", "concepts", "concept_alignments", "unmapped_concepts", "history"),
+        *("pages", "history"),
         *("candidate_record_tags", "selection_report", "ignored_corrections", "removed_candidates"),
         *("rule_effects", "curation_report", "removed_tags"),
     }
@@ -182,6 +182,10 @@ def test_one_command_makes_the_results_of_the_published_splits(museum: Path, tmp
     assert {name for name, status in statuses.items() if status != "found"} == {"gone_0", "gone_1"}
     assert statuses["gone_0"] == "gone"
     assert relinks.filter(status="found")["same_provider"].all()
+    alignment = PUBLISHED_ALIGNMENT.read(storage / "published_alignment.parquet")
+    assert set(alignment.drop_nulls("concept_id")["how"]) >= {"votes"}
+    labels = TAGS.read(storage / "tags.parquet").explode("labels").unnest("labels")
+    assert {"ca", "en"} <= set(labels["language"])
     groups = splits.filter(pl.col("record_id").is_in(["leak", lines[1].partition(",")[0]]))
     assert groups["group_id"].n_unique() == 1
     assert groups["split"].sort().to_list() == ["inner_test", "train"]
