@@ -13,14 +13,16 @@ from ml.assistant.current_decisions import Decision
 from ml.assistant.exports.edm import as_edm
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
 from ml.assistant.exports.lido import as_lido
+from ml.assistant.exports.linked_art import as_linked_art
 from ml.assistant.exports.published_csv import as_csv
+from ml.assistant.exports.system_csv import as_collectiveaccess, as_omeka_s
 from ml.assistant.exports.web_annotations import as_web_annotations
 from ml.assistant.service import AssistantService
 from ml.assistant.settled import counted_decisions
 from ml.assistant.vocabulary import Vocabulary
 
 router = APIRouter(prefix="/api", tags=["export"])
-Format = Literal["csv", "edm", "webannotation", "lido"]
+Format = Literal["csv", "edm", "webannotation", "lido", "linkedart", "omeka", "collectiveaccess"]
 Writer = Callable[[Iterable[ExportedImage], Vocabulary, str], str]
 # File name, media type, and the function that writes images with labels in a language.
 FORMATS: dict[Format, tuple[str, str, Writer]] = {
@@ -28,6 +30,9 @@ FORMATS: dict[Format, tuple[str, str, Writer]] = {
     "edm": ("tags.edm.jsonld", "application/ld+json", as_edm),
     "webannotation": ("tags.annotations.jsonld", "application/ld+json", as_web_annotations),
     "lido": ("tags.lido.xml", "application/xml", as_lido),
+    "linkedart": ("tags.linked-art.jsonld", "application/ld+json", as_linked_art),
+    "omeka": ("tags.omeka-s.csv", "text/csv; charset=utf-8", as_omeka_s),
+    "collectiveaccess": ("tags.collectiveaccess.csv", "text/csv; charset=utf-8", as_collectiveaccess),
 }
 
 

@@ -1,1 +1,1 @@
-"""Exports: the tags of images as published CSV, EDM, Web Annotations and LIDO."""
+"""Exports: the tags of images in the formats of other programs, one module each."""

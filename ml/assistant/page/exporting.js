@@ -3,7 +3,7 @@ import { $, h } from "./dom.js";
 import { currentLanguage, t } from "./i18n.js";
 import { state } from "./state.js";
 
-const FORMATS = ["csv", "edm", "webannotation", "lido"];
+const FORMATS = ["csv", "omeka", "collectiveaccess", "edm", "lido", "linkedart", "webannotation"];
 
 export function openExport() {
   renderLinks();

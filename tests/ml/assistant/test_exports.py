@@ -13,8 +13,11 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.assistant.exports.exported import ExportedImage, ExportedTag
 from ml.assistant.exports.published_csv import without_formulas
+from ml.assistant.exports.system_csv import as_collectiveaccess, as_omeka_s
 from ml.assistant.schema import images
+from ml.assistant.vocabulary import AAT, Term
 
 BRONZE, PORTRAITS, SIDE_CHAIRS = "300010957", "300015637", "300037896"
 LIDO = {"lido": "http://www.lido-schema.org"}
@@ -237,3 +240,70 @@ def test_a_manifest_of_a_batch_shows_pictures_with_their_tags(client, decided, u
     assert {each["body"]["value"] for each in tags} > {"side chairs"}
     assert {each["target"] for each in tags} == {canvas["id"]}
     assert client.get("/iiif/manifest").status_code == 422
+
+
+def test_linked_art_is_what_the_library_of_its_editors_reads_and_writes(client, decided, service):
+    """Cromulent refuses classes, properties and ranges that Linked Art's profile does not have."""
+    from cromulent import vocab
+    from cromulent.model import DataError, factory
+    from cromulent.reader import Reader
+
+    vocab.add_attribute_assignment_check()
+    with service.store.writing() as connection:
+        connection.execute(
+            sa.update(images).values(record_id="/1/a", manifest="https://m.example/1", attribution="MNAC")
+        )
+    (made,) = client.get("/api/export?format=linkedart&lang=en").json()
+    read = json.loads(factory.toString(Reader().read(json.loads(json.dumps(made)))))
+    assert {**read, "@context": None} == {**made, "@context": None}
+    assert made["id"] == "http://data.europeana.eu/item/1/a"
+    (kind,) = made["classified_as"]
+    assert (kind["id"], kind["classified_as"][0]["_label"]) == (f"{AAT}{SIDE_CHAIRS}", "Type of Work")
+    assert [each["id"] for each in made["made_of"]] == [f"{AAT}{decided}"]
+    people = [assignment["carried_out_by"][0]["_label"] for assignment in made["attributed_by"]]
+    assert people == ["Anna <a@b>", "Anna <a@b>"]
+    with pytest.raises(DataError):
+        Reader().read(made | {"made_of": [{"type": "Person"}]})
+
+
+def test_linked_art_says_what_a_picture_shows_and_that_a_model_said_so(client, uploaded):
+    (made,) = client.get("/api/export?format=linkedart&lang=en&machine=true").json()
+    (shown,) = made["shows"]
+    assert shown["type"] == "VisualItem"
+    assert {each["type"] for each in shown["represents_instance_of_type"]} == {"Type"}
+    assert all("carried_out_by" not in assignment for assignment in made["attributed_by"])
+    assert "suggested by multilabel with the score 0." in made["attributed_by"][0]["referred_to_by"][0]["content"]
+
+
+def as_the_module_reads(cell: str) -> list[tuple[str, str]]:
+    """URI and label of each value, as Omeka S's CSV Import splits them."""
+    values = [each.strip() for each in cell.split("|") if each.strip()]
+    return [(each.split(" ", 1)[0], each.split(" ", 1)[1]) for each in values]
+
+
+def test_omeka_s_finds_its_properties_and_uris_with_labels(client, decided, uploaded):
+    (row,) = csv.DictReader(io.StringIO(client.get("/api/export?format=omeka&lang=en").text))
+    assert row["dcterms:title"] == "vase.jpg"
+    assert as_the_module_reads(row["dcterms:type"]) == [(f"{AAT}{SIDE_CHAIRS}", "side chairs")]
+    assert [uri for uri, _ in as_the_module_reads(row["dcterms:medium"])] == [f"{AAT}{decided}"]
+    assert all(name.startswith("dcterms:") for name in row if name != "media_source")
+    assert re.search(r"side chairs: Anna <a@b>, 2026-\d\d-\d\d", row["dcterms:provenance"])
+
+
+def test_collectiveaccess_gets_uris_for_its_information_service_and_labels(client, decided, uploaded):
+    (row,) = csv.DictReader(io.StringIO(client.get("/api/export?format=collectiveaccess&lang=en").text))
+    assert (row["idno"], row["title"]) == (uploaded, "vase.jpg")
+    assert row["object_types_aat"].split(";") == [f"{AAT}{SIDE_CHAIRS}"]
+    assert row["object_types_labels"].split(";") == ["side chairs"]
+    assert row["subjects_aat"] == ""
+
+
+@pytest.mark.parametrize(("name", "separator"), [("omeka", "|"), ("collectiveaccess", ";")])
+def test_a_separator_in_a_label_does_not_make_two_values(vocabulary, name, separator):
+    term = Term("300010957", "materials", labels={"en": f"bronze{separator} tin"})
+    image = ExportedImage("a" * 64, "t", None, None, None, (ExportedTag(term, "human", f"A{separator}B"),))
+    write = as_omeka_s if name == "omeka" else as_collectiveaccess
+    (row,) = csv.DictReader(io.StringIO(write([image], vocabulary, "en")))
+    cell = row["dcterms:medium"] if name == "omeka" else row["materials_labels"]
+    assert len(cell.split(separator)) == 1
+    assert len(row["dcterms:provenance" if name == "omeka" else "assigned_by"].split(separator)) == 1
