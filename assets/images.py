@@ -10,7 +10,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.engine.asset_factory import stage_asset
-from assets.engine.console import bar
+from assets.engine.console import bar, patience
 from assets.engine.notes import SLICED
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project, current_project
@@ -77,6 +77,7 @@ def fetched_images(
     wanted = in_slice(everything, slice_name)
     options: dict[str, Any] = {"refresh": config.refresh, "retry_now": config.retry_now}
     options |= {"shards": storage / "images" / slice_name, "progress": bar(f"images {slice_name}", "URLs")}
+    options["patience"] = patience()
     summary = fetch_images(wanted, ledger, settings.images, settings.http, **options)
     table = storage / "fetches" / slice_name / "fetches.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)

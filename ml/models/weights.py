@@ -5,6 +5,7 @@ The only place where such files are opened: safetensors, or `torch.load` restric
 
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -259,6 +260,7 @@ def _download(known: WeightFile, target: Path) -> Path:
         )
     from pipeline.single_requests import NoAnswer, download
 
+    print(f"  downloading {known.name} from {known.url} …", file=sys.stderr, flush=True)
     try:
         with whole_file(target) as temporary:
             with temporary.open("wb") as out:

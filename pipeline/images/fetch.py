@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 
+from pipeline.http_errors import NoFirstAnswer
 from pipeline.images.decoders import Decoders
 from pipeline.images.download import Downloaded, Downloader, Refusal, Trouble
 from pipeline.images.guard import GuardedTransport, Resolver, resolve
@@ -23,6 +24,7 @@ from pipeline.settings import HttpSettings, ImageSettings
 from pipeline.tables import FETCHES
 from pipeline.text_files import read_lines
 from pipeline.texts import record_id
+from pipeline.waits import SILENT_S, Patience
 
 # Europeana's icons for a missing picture: image, sound, text, video, 3D (Thumbnail API, version 2).
 EUROPEANA_PLACEHOLDERS = (
@@ -71,13 +73,16 @@ def fetch_images(
     resolver: Resolver = resolve,
     shards: Target | None = None,
     progress: Callable[[int, int], None] | None = None,
+    patience: Patience | None = None,
 ) -> FetchSummary:
     """Fetches the wanted images that are missing; writes `fetches.parquet` and the shards of `images/` to the folder.
 
     `wanted` has record_id, view, url and fallback_url (requested if url gives nothing). `refresh` requests existing
     images again, conditionally. `retry_now` does not wait for the next try of failed URLs. `shards` is another place
-    for the shards (any fsspec path). `progress(done, total)` is called after every URL. The shards depend on the
-    answers of the URLs alone, not on order, speed or interruptions.
+    for the shards (any fsspec path). `progress(done, total)` is called after every URL; `patience` is told of waits
+    for hosts. The shards depend on the answers of the URLs alone, not on order, speed or interruptions.
+
+    Raises NoFirstAnswer when `patience` ends before any host has taken a connection, in this or an earlier run.
     """
     started = time.monotonic()
     wanted = wanted.select(pl.col(name).cast(kind) for name, kind in WANTED.items()).sort("record_id", "view")
@@ -85,7 +90,8 @@ def fetch_images(
     try:
         idle = idle_takedowns(wanted, settings.takedown_file)
         wanted = _without_taken_down(wanted, ledger, settings.takedown_file)
-        run = _Run(wanted, ledger, settings, http, retry_now=retry_now, refresh=refresh, progress=progress)
+        options = {"retry_now": retry_now, "refresh": refresh}
+        run = _Run(wanted, ledger, settings, http, **options, progress=progress, patience=patience or Patience())
         run_async(run.fetch(folder / "cache" / "incoming", resolver))
         usable = _usable(wanted, ledger)
         count = write_shards(usable, ledger, shards or folder / "images", settings)
@@ -93,20 +99,27 @@ def fetch_images(
     finally:
         ledger.close()
     FETCHES.write(fetches, folder / "fetches.parquet")
-    failed = fetches.filter(pl.col("state") != "fetched", pl.col("reason").is_not_null())
-    next_try = fetches.filter(state="failed")["next_try"].dt.epoch("us").min()
     return FetchSummary(
         wanted=len(wanted),
         usable=len(usable),
         requests=run.requests,
         bytes_received=run.bytes_received,
         seconds=time.monotonic() - started,
-        states=dict(fetches.group_by("state").len().sort("state").iter_rows()),
-        reasons=dict(failed.group_by("reason").len().sort("reason").iter_rows()),
-        next_try=None if next_try is None else float(next_try) / 1e6,  # type: ignore[arg-type]
         shards=count,
         idle_takedowns=idle,
+        **_outcomes(fetches),
     )
+
+
+def _outcomes(fetches: pl.DataFrame) -> dict[str, Any]:
+    """States and reasons of all URLs, counted, and when the first failed one is due."""
+    failed = fetches.filter(pl.col("state") != "fetched", pl.col("reason").is_not_null())
+    next_try: Any = fetches.filter(state="failed")["next_try"].dt.epoch("us").min()
+    return {
+        "states": dict(fetches.group_by("state").len().sort("state").iter_rows()),
+        "reasons": dict(failed.group_by("reason").len().sort("reason").iter_rows()),
+        "next_try": None if next_try is None else float(next_try) / 1e6,
+    }
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,9 @@ class _Job:
     url: str
     fallback_url: str | None = None
     tries: int = 0  # in this run
+
+
+ANY_HOST = "the image servers"  # for a Patience: whether any of them has answered
 
 
 class _Run:
@@ -129,9 +145,10 @@ class _Run:
         retry_now: bool,
         refresh: bool,
         progress: Callable[[int, int], None] | None,
+        patience: Patience,
     ) -> None:
         self._ledger, self._settings, self._http = ledger, settings, http
-        self._refresh, self._progress = refresh, progress
+        self._refresh, self._progress, self._patience = refresh, progress, patience
         self._placeholders = frozenset((*EUROPEANA_PLACEHOLDERS, *settings.placeholder_sha256))
         self._schedule: Schedule[_Job] = Schedule(settings.connections, settings.connections_per_host)
         self._outages = Outages(http.backoff_first_s, http.backoff_cap_s, settings.host_patience_s)
@@ -169,6 +186,9 @@ class _Run:
     def _plan(self, wanted: pl.DataFrame) -> None:
         """Queues the distinct URLs that are due, or else their fallbacks, in the order of `wanted`."""
         known = {row[0]: row[1:] for row in self._ledger.states().iter_rows()}
+        self._patience.begin(ANY_HOST, time.time())
+        if any(state in ("fetched", "unchanged") for state, *_ in known.values()):
+            self._patience.answered(ANY_HOST)
         unknown = (None, None, None, None)
         urls = wanted.select("url", "fallback_url").unique("url", keep="first", maintain_order=True)
         for url, fallback_url in urls.iter_rows():
@@ -201,14 +221,14 @@ class _Run:
         try:
             stored = before if before.content_sha256 else Fetch(url, "failed")
             answer = await self._downloader.download(url, etag=stored.etag, last_modified=stored.last_modified)
-            self._outages.over(host)
+            self._answered(host)
             self._schedule.leave_host(host)
             self.bytes_received += answer.size
             await self._keep(asked, answer)
         except (Refusal, Rejected) as error:
             status = error.status if isinstance(error, Refusal) else 200
             if status is not None:
-                self._outages.over(host)
+                self._answered(host)
             rejected = replace(asked, state="rejected", reason=error.reason, http_status=status, content_sha256=None)
             self._ledger.record(replace(rejected, rules=REFUSAL_RULES))
             self._fall_back(job)
@@ -249,6 +269,10 @@ class _Run:
             return None
         return await self._decoders.verify(answer.content, may_be_placeholder=icon)
 
+    def _answered(self, host: str) -> None:
+        self._outages.over(host)
+        self._patience.answered(ANY_HOST)
+
     def _try_again(self, host: str, job: _Job, asked: Fetch, trouble: Trouble) -> None:
         """Queues the job once more in this run, or leaves it to the next run.
 
@@ -260,10 +284,11 @@ class _Run:
             costs_a_try = not self._outages.away(host)
             rest_s = self._outages.rest_s(host)
             left = rest_s is None
+            self._give_up_where_nobody_answers(trouble)
         else:
-            self._outages.over(host)
+            self._answered(host)
         if rest_s:
-            self._schedule.rest(host, min(rest_s, self._http.backoff_cap_s))
+            self._rest(host, min(rest_s, self._http.backoff_cap_s), trouble)
         if left or (costs_a_try and job.tries + 1 >= self._settings.attempts):
             self._ledger.record(replace(failed, next_try=time.time() + self._settings.retry_after_s))
             self._fall_back(job)
@@ -274,6 +299,19 @@ class _Run:
             self._schedule.add_later(host, replace(job, tries=job.tries + costs_a_try), wait_s)
         if left:
             self._leave(host)
+
+    def _rest(self, host: str, seconds: float, trouble: Trouble) -> None:
+        self._schedule.rest(host, seconds)
+        if seconds > SILENT_S:
+            what = "takes no connection" if trouble.unreachable else f"asks to wait ({trouble.reason})"
+            self._patience.say(host, what, time.time() + seconds, "its images are asked for again")
+
+    def _give_up_where_nobody_answers(self, trouble: Trouble) -> None:
+        if self._patience.left_s(ANY_HOST, time.time()) < 0:
+            raise NoFirstAnswer(
+                f"No image server has taken a connection in {self._patience.first_answer_s:.0f} s ({trouble.reason}). "
+                "`eufcc doctor` looks at the network and http.hosts in the settings; `eufcc run --wait` keeps trying."
+            )
 
     def _leave(self, host: str) -> None:
         """Leaves the other URLs of a host that is down to a later run, so that they do not time out one by one."""

@@ -25,7 +25,11 @@ def fetch(provider: Provider, tmp_path: Path) -> Callable[..., FetchSummary]:
 
     def run(rows: list[tuple[str, str, str | None]], *, hosts=None, **given) -> FetchSummary:
         wanted = pl.DataFrame([(row[0], 0, *row[1:]) for row in rows], schema=WANTED, orient="row")
-        calls = {name: given.pop(name) for name in ("refresh", "retry_now", "resolver", "shards") if name in given}
+        calls = {
+            name: given.pop(name)
+            for name in ("refresh", "retry_now", "resolver", "shards", "patience")
+            if name in given
+        }
         folder = given.pop("folder", tmp_path)
         images = ImageSettings(**{"allowed_addresses": ("127.0.0.0/8",), "max_pixels": 10_000_000, **given})
         http = HttpSettings(

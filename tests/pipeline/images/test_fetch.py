@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import random
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from pipeline.files import sha256_of
+from pipeline.http_errors import NoFirstAnswer
 from pipeline.images import fetch as fetch_module
 from pipeline.images.wanted import thumbnail_urls, wanted_images
 from pipeline.tables import FETCHES, IMAGES
+from pipeline.waits import Patience
 from tests.pipeline.images.pictures import REJECTED, jpeg
 from tests.pipeline.images.provider import Provider, serving
 
@@ -244,6 +247,52 @@ def test_a_host_that_takes_no_connection_is_left_when_patience_ends(fetch, provi
     assert summary.states == {"failed": 60}
     assert summary.reasons["host_unreachable"] > 40
     assert len(lookups) < 12
+
+
+async def nowhere(host: str, port: int) -> list[str]:
+    """No address for any host."""
+    return []
+
+
+def test_where_no_host_was_ever_reached_the_run_ends_and_says_what_to_do(fetch, provider, tmp_path):
+    rows = [(f"/a/{n:03d}", f"http://dead{n}.example/x.jpg", None) for n in range(40)]
+    dead = {"hosts": {}, "resolver": nowhere, "connections": 4}
+    with pytest.raises(NoFirstAnswer, match=r"No image server has taken a connection in 0 s \(dns_failed\).*doctor"):
+        fetch(rows, **dead, patience=Patience(None, 0.05))
+    summary = fetch(rows, **dead, patience=Patience(None, None), host_patience_s=0.0, retry_now=True)
+    assert summary.states == {"failed": 40}  # with --wait every address is asked
+
+
+def test_dead_hosts_do_not_end_a_run_that_has_reached_one(fetch, provider):
+    provider.answers["/x.jpg"] = Response(jpeg())
+    assert fetch([("/a/0", f"{A}/x.jpg", None)]).usable == 1
+    rows = [("/a/0", f"{A}/x.jpg", None), *((f"/b/{n}", f"http://dead{n}.example/x.jpg", None) for n in range(20))]
+    ends_at_once = Patience(None, 0.0)
+    summary = fetch(rows, hosts={}, resolver=nowhere, connections=4, host_patience_s=0.0, patience=ends_at_once)
+    assert summary.states == {"failed": 20, "fetched": 1}
+
+
+def test_long_waits_for_a_host_are_told_once(fetch, provider, monkeypatch):
+    """What is waited for, and until when; waits of less than five seconds are not told."""
+    monkeypatch.setattr(fetch_module, "SILENT_S", 0.1)
+    monkeypatch.setattr("pipeline.waits.SILENT_S", 0.1)
+    told: list[str] = []
+    for path in ("/x.jpg", "/y.jpg"):
+        provider.answers[path] = lambda request, before: (
+            Response(jpeg()) if before else Response(status_code=429, headers={"retry-after": "0.25"})
+        )
+    rows = [("/a/1", f"{A}/x.jpg", None), ("/a/2", f"{A}/y.jpg", None)]
+    assert fetch(rows, connections_per_host=1, attempts=9, patience=Patience(told.append)).usable == 2
+    assert all(
+        re.fullmatch(r"a\.example asks to wait \(http_429\); its images are asked for again at \d\d:\d\d:\d\d", said)
+        for said in told
+    )
+    assert 1 <= len(told) <= 2
+    provider.answers["/z.jpg"] = lambda request, before: (
+        Response(jpeg(3)) if before else Response(status_code=429, headers={"retry-after": "0.02"})
+    )
+    fetch([("/a/3", f"{A}/z.jpg", None)], patience=Patience(told.append))
+    assert len(told) <= 2
 
 
 def test_a_museum_that_is_away_for_a_moment_costs_no_image(fetch):
