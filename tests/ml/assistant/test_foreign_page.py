@@ -107,15 +107,15 @@ def test_the_status_page_has_the_theme_and_the_language_of_the_desk(open_page, a
 
 
 def test_the_page_tries_again_when_the_server_is_busy(open_page, pictures, service, monkeypatch):
-    decode, refused = service.decode, []
+    take, refused = service.add, []
 
-    async def busy_once(data: bytes):
+    async def busy_once(data: bytes, **values):
         if not refused:
             refused.append(data)
             raise Busy("Other pictures are being read. Try again in a moment.")
-        return await decode(data)
+        return await take(data, **values)
 
-    monkeypatch.setattr(service, "decode", busy_once)
+    monkeypatch.setattr(service, "add", busy_once)
     page = open_page()
     add(page, pictures[:1])
     assert len(refused) == 1
