@@ -194,9 +194,10 @@ def test_get_writes_nothing(client, service, uploaded):
     paths = client.get("/openapi.json").json()["paths"]
     values = {"image_id": uploaded, "tag_id": BRONZE, "facet": "materials", "project_id": "softmax.materials"}
     values |= {"factor": 1, "column": 0, "row": 0}
+    asked = {"q": "por", "prefix": "por", "manifest": "https://iiif.example/manifest"}
     before = everything_kept(service)
     for path in (path for path, methods in paths.items() if "get" in methods):
-        assert client.get(path.format(**values), params={"q": "por", "prefix": "por"}).status_code in (200, 404), path
+        assert client.get(path.format(**values), params=asked).status_code in (200, 404), path
     for kind in ("csv", "edm", "webannotation", "lido"):
         assert client.get(f"/api/export?machine=true&format={kind}").status_code == 200
     assert everything_kept(service) == before
