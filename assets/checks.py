@@ -90,6 +90,20 @@ def the_thesaurus_is_whole(project: Project) -> list[str]:
     return [*missing, *(f"{orphan} has no preferred parent." for orphan in report.orphans)]
 
 
+@check("concepts", blocking=False)
+def getty_answered(project: Project) -> Iterator[str]:
+    """Getty's endpoint answered. While it does not, answers of before are used, and newer concepts may be missing."""
+    made = project.made("concepts")
+    if made is None or "endpoint_trouble" not in made.metadata:
+        return
+    told, stale, unknown = made.metadata, made.metadata["stale_answers"], made.metadata["not_asked"]
+    if stale:
+        yield f"{stale:,} concepts are as Getty answered before, the oldest on {told['oldest_answer']}."
+    if unknown:
+        yield f"{unknown:,} concepts that the dump does not know could not be asked for."
+    yield f"{told['endpoint_trouble']} The next run asks again."
+
+
 @check("rule_effects", blocking=False)
 def every_rule_means_what_it_says(project: Project) -> list[str]:
     """No rule is hidden by another one, or names its concept differently from the AAT.

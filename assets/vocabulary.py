@@ -30,6 +30,7 @@ ALIGNED = ("concept_alignments", "unmapped_concepts", "concepts")
         settings=("vocabulary", "harvest.dumps", "harvest.collections"),
         after=OF_DUMPS,
         outside=source_version,
+        again=lambda config, before: "endpoint_trouble" in before.metadata,  # Getty may be back
     ),
     kinds={"sparql", "polars"},
     pool="getty",
@@ -53,12 +54,13 @@ def aligned(records: pl.DataFrame, project: Project) -> Tables:
         getty = concept_source(http, vocabulary, cache / "getty")
         ask = concepts_in_pages(project.here("pages"), harvest.collections) if harvest.dumps else client.concepts
         found = align_concepts(records, ask, getty, vocabulary, _entity_cache(project), rules)
+    trouble = getty.lookup.metadata()
     alignments, unmapped = found.concept_alignments, found.unmapped_concepts
     by_evidence = markdown(alignments.group_by("evidence", "match").len("n").sort("evidence", "match"))
     return {
-        "concept_alignments": TableWithMetadata(alignments, {"by_evidence": by_evidence}),
+        "concept_alignments": TableWithMetadata(alignments, {"by_evidence": by_evidence, **trouble}),
         "unmapped_concepts": TableWithMetadata(unmapped, {"most_often": markdown(unmapped, most=30)}),
-        "concepts": TableWithMetadata(found.concepts, {"checks": markdown(graph_checks(found.concepts))}),
+        "concepts": TableWithMetadata(found.concepts, {"checks": markdown(graph_checks(found.concepts)), **trouble}),
     }
 
 

@@ -92,7 +92,9 @@ class VocabularySettings(Section):
     """How concepts become terms of the AAT, and terms fall under facets."""
 
     sparql_endpoint: str = "https://vocab.getty.edu/sparql"
-    dumps: tuple[Path, ...] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, used in place of the endpoint
+    dumps: tuple[Path, ...] = ()  # ours: N-Triples (gz) or Getty's explicit.zip, read before the endpoint is asked
+    fill_in: bool = True  # ours: what no dump knows is asked of the endpoint, which need not answer
+    changes: str = ""  # ours: Getty's activity stream; with it, what it names is asked for again, and not what is old
     max_dump_bytes: int = 50_000_000_000  # ours: after decompression; a dump that has more is a bomb
     batch_size: int = Field(default=100, ge=1, le=200)  # ours: ids per VALUES query
     cache_days: int = Field(default=180, ge=0)  # ours: after so many days an id is asked for again

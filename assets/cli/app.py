@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from rich.table import Table
 
-from assets.cli import check_weights, commands, index_weights, publish, status
+from assets.cli import check_weights, commands, fetch_aat, index_weights, publish, status
 from assets.cli.output import AsJson, answers, print_json
 from assets.engine.console import LINES, QUIET, WAIT, complain, console
 from assets.engine.project import ROOT, current_project, home
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(commands.app)
 app.add_typer(index_weights.app)
+app.add_typer(fetch_aat.app)
 app.add_typer(check_weights.app)
 app.add_typer(status.app)
 app.add_typer(publish.app)

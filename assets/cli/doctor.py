@@ -6,9 +6,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
+from zipfile import BadZipFile
 
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from rich.text import Text
 from assets.engine.project import Project
 from assets.engine.webhook import WEBHOOK
 from pipeline.allow_list import NotAllowed, check_allowed, shown
+from pipeline.files import sha256_of
 from pipeline.harvest.dumps import place_of_dumps
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EuropeanaClient
@@ -23,6 +25,8 @@ from pipeline.harvest.plan import dumps_to_read, told_limit
 from pipeline.http import HttpClient, HttpError, WrongKey, mapped
 from pipeline.settings import Settings
 from pipeline.single_requests import NoAnswer, status_of
+from pipeline.vocabulary.archive import age_in_days, read_note
+from pipeline.vocabulary.cache import current_day
 from pipeline.waits import Patience
 
 OK, MISSING, WARNING = "ok", "missing", "warning"
@@ -31,6 +35,7 @@ SIGNS = {OK: Text("✓", "green"), MISSING: Text("✗", "red"), WARNING: Text("!
 # release), the scores of twelve rows for 1,227 tags, features and models.
 NEEDED_GB = {"demo": 2.0, "full": 80.0}
 ANSWER_S = 5.0
+FETCH_AGAIN = "Get it again: eufcc fetch-aat"
 
 
 @dataclass(frozen=True)
@@ -139,10 +144,30 @@ def _getty(settings: Settings) -> Finding:
         return Finding("Getty", OK, "not asked: the tags are those of the published files")
     dumps = settings.vocabulary.dumps
     if not dumps:
-        return _answers(settings, "Getty", settings.vocabulary.sparql_endpoint)
-    gone = ", ".join(str(dump) for dump in dumps if not dump.exists())
-    said = f"no file at {gone}" if gone else f"{len(dumps)} dump files; the endpoint is not asked"
-    return _finding("Getty", not gone, said, "Correct vocabulary.dumps in the settings.")
+        found = _answers(settings, "Getty", settings.vocabulary.sparql_endpoint)
+        return found if found.state == OK else replace(found, todo=f"{found.todo} Or get the AAT: eufcc fetch-aat.")
+    if gone := ", ".join(str(dump) for dump in dumps if not dump.exists()):
+        return Finding("Getty", MISSING, f"no file at {gone}", "Correct vocabulary.dumps in the settings.")
+    return _age_of_dumps(settings)
+
+
+def _age_of_dumps(settings: Settings) -> Finding:
+    """How old the dumps are, and whether they are what was fetched."""
+    said, oldest = [], 0
+    for dump in settings.vocabulary.dumps:
+        try:
+            days = age_in_days(dump, current_day())
+        except (BadZipFile, OSError) as error:
+            return Finding("Getty", MISSING, f"{dump} cannot be read ({error})", FETCH_AGAIN)
+        note, oldest = read_note(dump), max(oldest, days)
+        if note is not None and sha256_of(dump) != note.sha256:
+            return Finding("Getty", MISSING, f"{dump} has another checksum than when it was fetched", FETCH_AGAIN)
+        said.append(f"{dump.name}, {days} days old")
+    fills = "the endpoint fills in" if settings.vocabulary.fill_in else "the endpoint is not asked"
+    good = oldest <= settings.vocabulary.cache_days
+    return _finding(
+        "Getty", good, f"{'; '.join(said)}; {fills}", f"Newer concepts may be missing. {FETCH_AGAIN}", WARNING
+    )
 
 
 def _answers(settings: Settings, what: str, address: str) -> Finding:

@@ -18,7 +18,7 @@ def current_day() -> date:
 
 
 class DatedCache:
-    """A server's answers by id, None included; answers older than `days` count as missing.
+    """A server's answers by id, None included; answers older than `days` count as missing, and are kept as `stale`.
 
     The file is only ever appended to; a torn last line, which a kill leaves, is cut off when it is opened.
     Raises CacheError.
@@ -28,6 +28,8 @@ class DatedCache:
         self.file = file
         self._today = today
         self._answers: dict[str, Any] = {}
+        self.stale: dict[str, Any] = {}  # answers that are too old, for when the server is away
+        self.days: dict[str, date] = {}  # of all answers, stale ones too
         self._read(days)
 
     def __contains__(self, key: str) -> bool:
@@ -52,6 +54,15 @@ class DatedCache:
             stream.flush()
             os.fsync(stream.fileno())
         self._answers.update(answers)
+        self.days.update(dict.fromkeys(answers, self._today()))
+        for key in answers:
+            self.stale.pop(key, None)
+
+    def judge(self, current: Callable[[str, date], bool]) -> None:
+        """Let something else than the age decide which stored answers count: by key and day."""
+        stored = {**self._answers, **self.stale}
+        self._answers = {key: answer for key, answer in stored.items() if current(key, self.days[key])}
+        self.stale = {key: answer for key, answer in stored.items() if key not in self._answers}
 
     def _read(self, days: int) -> None:
         if not self.file.exists():
@@ -64,10 +75,10 @@ class DatedCache:
                 day, key, answer = date.fromisoformat(entry["date"]), entry["id"], entry["answer"]
             except (ValueError, KeyError, TypeError) as error:
                 raise CacheError(f"{self.file}: line {number} is damaged ({error}); delete the file.") from error
-            if day.toordinal() >= oldest:
-                self._answers[key] = answer
-            else:
-                self._answers.pop(key, None)
+            self._answers.pop(key, None)
+            self.stale.pop(key, None)
+            self.days[key] = day
+            (self._answers if day.toordinal() >= oldest else self.stale)[key] = answer
 
     def _cut_torn_line(self, content: bytes) -> bytes:
         whole = content[: content.rfind(b"\n") + 1]

@@ -72,7 +72,7 @@ def test_an_unknown_keyword(runs: Runs):
 def test_an_unreachable_sparql_endpoint(runs: Runs):
     said = runs.said("no_sparql")
     assert "vocab.getty.edu/sparql" in said
-    assert said.endswith("`eufcc run --wait` keeps trying. Or name a local dump of the AAT in `vocabulary.dumps`.")
+    assert said.endswith("`eufcc run --wait` keeps trying. Or get the AAT as a dump: `eufcc fetch-aat`.")
     assert {"records", "tombstones"} <= set(runs.tables("no_sparql"))
     assert not {"concepts", "concept_alignments", "unmapped_concepts"} & set(runs.tables("no_sparql"))
 

@@ -80,6 +80,11 @@ def release(storage: Path) -> None:
     (storage / "release" / "README.md").write_text("changed by hand")
 
 
+def outage(storage: Path) -> None:
+    told = {"endpoint_trouble": "Getty gives no usable answer.", "stale_answers": 3, "not_asked": 1}
+    Project(full(), storage).remember("concepts", "made", told | {"oldest_answer": "2026-01-02"})
+
+
 FETCHED = [{"url": f"http://m/{n}", "state": "rejected", "attempts": 1} for n in range(5)]
 SELECTED = [{"record_id": f"/a/{n}", "thumbnail_url": f"http://m/{n}"} for n in range(5)]
 PLACE = {"split": "inner_test", "facet": "materials"}
@@ -96,6 +101,7 @@ BAD: dict[str, tuple[dict[str, list[dict[str, Any]]], Callable[[Path], None] | N
         {"concepts": [{"concept_id": "300011914", "kind": "concept", "parents": ["300011913"]}]},
         None,
     ),
+    "getty_answered": ({"concepts": []}, outage),
     "every_rule_means_what_it_says": (
         {"rule_effects": [{"rule": "cut 300011914", "n_concepts": 0, "problem": "met nothing: another rule decides"}]},
         None,

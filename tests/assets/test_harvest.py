@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from assets.checks import CHECKS
 from assets.engine.project import Project, current_project
 from assets.engine.retention import OTHERS, delete_other_pages
 from assets.harvest import PARTITIONS, europeana, pages, records, told_of_others, tombstones
@@ -168,3 +169,38 @@ def test_the_dumps_take_the_place_of_the_api(
     )
     assert done.success
     assert pl.read_parquet(of_dumps.path("tombstones")).is_empty()
+
+
+def test_getty_away_is_a_warning_and_getty_back_is_asked_again(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What was answered before is used, a check warns, and the next run asks although nothing else has changed."""
+    monkeypatch.setenv("EUROPEANA_API_KEY", KEY)
+    check = next(one for one in CHECKS if "getty_answered" in str(one.check_specs))
+    address = settings.http.hosts["*"]
+
+    def aligned(getty: str) -> tuple[str, dg.AssetCheckEvaluation, bool]:
+        http = {"hosts": {"*": address, "https://vocab.getty.edu": getty}, "attempts": 1}
+        given = settings.model_copy(update={"http": settings.http.model_copy(update=http)})
+        done = dg.materialize([aligned_concepts, check], resources={"project": Project(given, tmp_path)})
+        [said] = [one for one in done.get_asset_check_evaluations() if one.check_name == "getty_answered"]
+        [event] = [one for one in done.get_asset_materialization_events() if one.asset_key.path == ["concepts"]]
+        reused = bool(event.materialization.metadata["reused"].value)
+        return sha256_of(tmp_path / "concepts.parquet"), said, reused
+
+    harvested(settings, tmp_path)
+    assert dg.materialize([records], resources={"project": Project(settings, tmp_path)}).success
+    first, said, _ = aligned(address)
+    assert said.passed
+    cache = tmp_path / "cache" / "getty" / "aat.jsonl"
+    today = datetime.now(UTC).date().isoformat()
+    cache.write_text(cache.read_text(encoding="utf-8").replace(today, "2020-02-29"), encoding="utf-8")
+    (tmp_path / ".made" / "concept_alignments.json").unlink()
+
+    away, said, _ = aligned("http://127.0.0.1:9")
+    assert away == first
+    assert (said.passed, said.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "concepts are as Getty answered before, the oldest on 2020-02-29." in (said.description or "")
+    back, said, reused = aligned(address)
+    assert (back, said.passed, reused) == (first, True, False)
+    assert aligned(address)[2]

@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -14,7 +17,9 @@ from rich.console import Console
 from assets.cli import doctor
 from assets.cli.doctor import MISSING, OK, WARNING, examine, screen
 from assets.engine.project import Project
+from pipeline.files import write_json
 from pipeline.settings import Settings, full
+from pipeline.vocabulary.archive import Fetched, note_of
 
 
 class Somebody(BaseHTTPRequestHandler):
@@ -125,6 +130,29 @@ def test_dumps_need_no_key_and_are_counted(bare: Path):
     assert some["Europeana"].state == OK
     assert some["Europeana"].said.startswith("1 zips, 0.0 GB, the newest of 20")
     (bare / "9300100.zip").unlink()
+
+
+def getty_of(project: Project) -> doctor.Finding:
+    return next(one for one in examine(project, {}) if one.what == "Getty")
+
+
+def test_the_age_of_the_aat_is_told_and_its_checksum_looked_at(bare: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "current_day", lambda: date(2026, 11, 30))
+    dump = bare / "explicit.zip"
+    with zipfile.ZipFile(dump, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("AATOut_1Subjects.nt", (2026, 8, 1, 0, 0, 0)), b"")
+    given = settings("http://127.0.0.1:9")
+    vocabulary = given.vocabulary.model_copy(update={"dumps": (dump,)})
+    project = Project(given.model_copy(update={"vocabulary": vocabulary}), bare)
+    assert getty_of(project) == doctor.Finding("Getty", OK, "explicit.zip, 121 days old; the endpoint fills in")
+    monkeypatch.setattr(doctor, "current_day", lambda: date(2027, 11, 30))
+    assert getty_of(project).state == WARNING
+    write_json(asdict(Fetched("http://a", "2026-11-30", "0" * 64, 1)), note_of(dump))
+    assert (getty_of(project).state, "another checksum" in getty_of(project).said) == (MISSING, True)
+    dump.write_bytes(b"<html>")
+    assert (getty_of(project).state, getty_of(project).todo) == (MISSING, "Get it again: eufcc fetch-aat")
+    dump.unlink()
+    assert getty_of(project).said == f"no file at {dump}"
 
 
 def test_a_webhook_that_is_not_allowed_is_missed(bare: Path):

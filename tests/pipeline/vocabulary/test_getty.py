@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from pipeline.http import GaveUp, HttpClient, Refused, Unreachable
 from pipeline.settings import HttpSettings, VocabularySettings
-from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.getty import GettySource, subjects_query
 from pipeline.vocabulary.identifiers import NotAnAatId
+from pipeline.vocabulary.source import DumpThenEndpoint, concept_source
 from pipeline.vocabulary.sparql import checked_form
 from tests.support.faults import BY_NAME, Faults
 from tests.support.museum_server import running
@@ -202,9 +202,7 @@ def test_every_fault_ends_with_the_rows_of_a_clean_run(museum, small, tmp_path, 
 
 
 def test_a_dump_and_the_endpoint_are_chosen_by_settings(thesaurus_file, tmp_path):
-    from pipeline.vocabulary.source import concept_source
-
     with HttpClient(FAST) as client:
         chosen = concept_source(client, VocabularySettings(dumps=(thesaurus_file,)), tmp_path)
-        assert isinstance(chosen, DumpSource)
+        assert isinstance(chosen, DumpThenEndpoint)
         assert isinstance(concept_source(client, VocabularySettings(), tmp_path), GettySource)
