@@ -212,7 +212,8 @@ def assistant(context: typer.Context) -> None:
     """
     from ml.assistant.__main__ import main as serve
 
-    storage = [] if "--storage" in context.args else ["--storage", str(current_project().storage)]
+    is_told = "--storage" in context.args or context.args == ["user"]  # the latter lacks its command, and is told so
+    storage = [] if is_told else ["--storage", str(current_project().storage)]
     raise typer.Exit(serve([*context.args, *storage]))
 
 

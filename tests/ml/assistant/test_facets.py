@@ -71,6 +71,12 @@ def test_no_export_loses_the_fifth_facets_tag(client, accepted):
     root = ElementTree.fromstring(client.get("/api/export?format=lido&lang=ca").text)
     (classification,) = root.iter(f"{LIDO}classification")
     assert (classification.get(f"{LIDO}type"), classification.findtext(f"{LIDO}term")) == ("style", "barroc")
+    (made,) = client.get("/api/export?format=linkedart").json()
+    assert [each["id"] for each in made["classified_as"]] == [uri]
+    (row,) = csv.DictReader(io.StringIO(client.get("/api/export?format=omeka&lang=ca").text))
+    assert row["dcterms:temporal"] == f"{uri} barroc"
+    (row,) = csv.DictReader(io.StringIO(client.get("/api/export?format=collectiveaccess").text))
+    assert row["styles_aat"] == uri
 
 
 def test_a_tag_list_with_fewer_facets_gives_fewer_trees(tmp_path):

@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from ml.assistant.decisions import read_decisions
+from ml.assistant.opinions import begin_opinions
 from ml.assistant.schema import metadata
 from ml.assistant.store import Act, Conflict, NewImage, NoSuchImage, NothingToUndo, Store, is_blind
 
@@ -180,3 +184,31 @@ def test_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path: Path)
         )
         store.close()
     assert acknowledged > 200
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_decisions(tmp_path, vocabulary):
+    url = f"sqlite:///{tmp_path / 'old.sqlite'}"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "ml.assistant:migrations")
+        config.set_main_option("path_separator", "os")
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            f"INSERT INTO images VALUES (1, '{'a' * 64}', NULL, 'vase', 'upload', NULL, NULL, NULL, 9, 9, 'anna',"
+            " '2026-01-01', 0, 'done', 1)"
+        )
+        connection.exec_driver_sql(
+            f"INSERT INTO steps VALUES ('{'a' * 64}', 1, 'decide', NULL, 'anna', '2026-01-01', NULL, 0, NULL, 'k')"
+        )
+        connection.exec_driver_sql(
+            f"INSERT INTO decisions VALUES ('d', '{'a' * 64}', 1, 0, '{BRONZE}', 'materials', 'accept', NULL, NULL,"
+            " NULL, NULL)"
+        )
+    engine.dispose()
+    with closing(Store(url)) as store:
+        (row,) = store.queue()
+        assert (row.title, row.second_of, row.canvas, row.stated) == ("vase", None, None, None)
+        assert store.annotation(row.image_id).verdicts == {BRONZE: "accepted"}
+        assert len(begin_opinions(store, "berta", 1)) == 1
+    assert read_decisions(url)["tag_id"].to_list() == [BRONZE]
