@@ -42,6 +42,8 @@ def croissant(files: Sequence[tuple[str, int, str]], facts: Facts, settings: Set
         "inLanguage": list(settings.vocabulary.languages),
         "sdVersion": facts.split_hash,
     }
+    if not facts.last_harvest:  # the published files tell no day, and an empty one is not valid
+        del described["datePublished"]
     described["distribution"] = [*map(_file, files), *described["distribution"]]
     splits, records = described["recordSet"]
     kinds = {"train": "cr:TrainingSplit", "validation": "cr:ValidationSplit"}
@@ -52,8 +54,10 @@ def croissant(files: Sequence[tuple[str, int, str]], facts: Facts, settings: Set
     # Croissant has no list of lists or of structs: paths and labels are in vocabulary.ttl, and in the Parquet files.
     flat = [field for field in schema if not field.name.endswith(("_paths", "_labels"))]
     records["field"] += [_field(field.name, field.type) for field in flat]
-    left_out = f"{facts.n_left_out:,} images whose near-duplicates lie in two splits are left out."
-    described["rai:dataLimitations"].append(left_out)
+    why = "whose near-duplicates lie in two splits"
+    if settings.published is not None:
+        why += ", or that are not known to be openly licensed,"
+    described["rai:dataLimitations"].append(f"{facts.n_left_out:,} images {why} are left out.")
     largest = ", ".join(f"{name} {share(n, facts.n_images)}" for name, n in list(facts.licences.items())[:3])
     described["rai:dataBiases"].append(f"Rights: {largest}.")
     return described

@@ -108,6 +108,11 @@ def test_what_is_left_out_is_counted_by_reason(folder, tables, known, open_):
         else:
             assert split == "left_out"
             assert reasons[record] == (RIGHTS_CLOSED if record in set(known["record_id"]) else RIGHTS_UNKNOWN)
+    described = json.loads((folder / "croissant.json").read_text(encoding="utf-8"))
+    n = splits.filter(split="left_out").height
+    assert f"{n} images whose near-duplicates lie in two splits, or that are not known to be openly licensed," in str(
+        described["rai:dataLimitations"]
+    )
     card = (folder / "README.md").read_text(encoding="utf-8")
     for reason in (RIGHTS_CLOSED, RIGHTS_UNKNOWN):
         assert f"| {reason} | {sum(each == reason for each in reasons.values())} |" in card
@@ -135,7 +140,24 @@ def test_the_release_is_whole_and_the_same_bytes_again(folder, museum, tables, k
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_datasets_and_mlcroissant_read_it(folder, tmp_path):
+    import datasets
+    import mlcroissant
+
+    loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path))
+    splits = SPLIT_TABLE.read(folder / "splits.parquet")
+    assert {split: loaded[split].num_rows for split in loaded} == {
+        split: splits.filter(split=split).height for split in DATASET_SPLITS
+    }
+    described = mlcroissant.Dataset(jsonld=str(folder / "croissant.json"))
+    assert not described.metadata.ctx.issues.errors
+    assert next(iter(described.records("records")))["records/rights_uri"].decode() == PDM
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_without_rights_a_release_has_no_image_and_says_so(museum, tables, tmp_path):
+    import mlcroissant
+
     facts = release_published(museum.images, tables, WRITTEN, NOTHING, NOTHING, tmp_path / "release", SETTINGS)
     assert facts.n_images == 0
     files = sorted((tmp_path / "release" / "data").glob("*.parquet"))
@@ -144,3 +166,5 @@ def test_without_rights_a_release_has_no_image_and_says_so(museum, tables, tmp_p
     card = (tmp_path / "release" / "README.md").read_text(encoding="utf-8")
     assert f"| {RIGHTS_UNKNOWN} | {facts.n_left_out - tables.splits.filter(split='left_out').height} |" in card
     assert verify_checksums(tmp_path / "release") == []
+    described = mlcroissant.Dataset(jsonld=str(tmp_path / "release" / "croissant.json"))
+    assert not described.metadata.ctx.issues.errors
