@@ -53,7 +53,7 @@ def examine(project: Project, environ: Mapping[str, str] = os.environ) -> list[F
     settings = project.settings
     return [
         _python(), *_storage(project), _disk(project), _key(settings, environ), _europeana(project),
-        _getty(settings), *_weights(settings, environ),
+        _getty(settings, environ), *_weights(settings, environ),
         _gpu(settings), _browser(environ), _webhook(environ),
     ]  # fmt: skip
 
@@ -102,11 +102,11 @@ def _disk(project: Project) -> Finding:
 def _key(settings: Settings, environ: Mapping[str, str]) -> Finding:
     if settings.profile == "demo":
         return Finding("Europeana key", OK, "not needed: the demo asks a local museum")
-    if settings.published is not None:
-        return Finding("Europeana key", OK, "not needed: pictures are fetched without one")
+    key = environ.get("EUROPEANA_API_KEY")
+    if settings.published is not None and not key:
+        return Finding("Europeana key", OK, "not set: pictures are fetched without one, records are not looked up")
     if settings.harvest.dumps:
         return Finding("Europeana key", OK, "not needed: records come from the dumps")
-    key = environ.get("EUROPEANA_API_KEY")
     if not key:
         todo = "Get a personal key at Europeana (free, in your account), then: export EUROPEANA_API_KEY=…"
         return Finding("Europeana key", MISSING, "EUROPEANA_API_KEY is not set", todo)
@@ -139,9 +139,10 @@ def _europeana(project: Project) -> Finding:
     return _finding("Europeana", found["zips"] > 0, f"{found['zips']:,} zips{size}{newest}", "Fetch some zips first.")
 
 
-def _getty(settings: Settings) -> Finding:
-    if settings.published is not None:
-        return Finding("Getty", OK, "not asked: the tags are those of the published files")
+def _getty(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    given = (*settings.vocabulary.candidate_files, *settings.vocabulary.label_files)
+    if settings.published is not None and not given and not environ.get("EUROPEANA_API_KEY"):
+        return Finding("Getty", OK, "not asked: without records and given ids, tags have their Catalan labels alone")
     dumps = settings.vocabulary.dumps
     if not dumps:
         found = _answers(settings, "Getty", settings.vocabulary.sparql_endpoint)

@@ -21,11 +21,18 @@ from ml.assistant.remote_images import RemoteImages
 from ml.assistant.service import AssistantService
 from ml.assistant.store import DatabaseError, Store
 from ml.assistant.trained import ModelError, find_models, start_with
-from ml.assistant.vocabulary import Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
+from ml.assistant.vocabulary import (
+    Term,
+    Vocabulary,
+    VocabularyError,
+    read_tag_list,
+    with_alignment,
+    with_full_thesaurus,
+)
 from pipeline.foreign_parquet import TableError
 from pipeline.settings import SettingsError
 from pipeline.settings import load as load_settings
-from pipeline.tables import CONCEPTS
+from pipeline.tables import CONCEPTS, PUBLISHED_ALIGNMENT
 from pipeline.vocabulary.dump import DumpError
 
 DEFAULT_PORT = 8760
@@ -122,11 +129,19 @@ def _remote_images(folder: Path) -> RemoteImages:
 
 
 def _vocabulary(options: argparse.Namespace, tags: list[Term], facets: list[str]) -> Vocabulary:
-    """The models' tags inside the AAT of the given dumps or of the storage's `concepts` table, if there is either."""
-    concepts: Path = options.storage / "concepts.parquet"
+    """The models' tags inside the AAT of the given dumps or of the storage's `concepts` table, if there is either.
+
+    Tags of the published files stay at their paths.
+    """
+    concepts, alignment = (options.storage / f"{table}.parquet" for table in ("concepts", "published_alignment"))
     if options.thesaurus:
-        return with_full_thesaurus(tags, terms_of_dumps(options.thesaurus), facets)
-    return with_full_thesaurus(tags, terms_of(CONCEPTS.read(concepts)) if concepts.exists() else (), facets)
+        thesaurus = terms_of_dumps(options.thesaurus)
+    else:
+        thesaurus = [*terms_of(CONCEPTS.read(concepts))] if concepts.exists() else []
+    if alignment.exists():
+        ids = PUBLISHED_ALIGNMENT.read(alignment, ["tag_id", "concept_id"]).drop_nulls("concept_id")
+        return with_alignment(tags, dict(ids.iter_rows()), thesaurus, facets)
+    return with_full_thesaurus(tags, thesaurus, facets)
 
 
 def _introduce(service: AssistantService, host: str, port: int, token: str | None) -> None:

@@ -17,9 +17,11 @@ from ml.assistant.store import Act, Annotation, LoggedStep
 from ml.assistant.suggest import FacetSuggestions
 from ml.assistant.vocabulary import LANGUAGES, Vocabulary
 
-TagId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}$")]
+# An AAT id, or the facet and path of a published tag.
+TAG = r"^(?:[0-9]{1,12}|[a-z_]{1,40}: [^\x00-\x1f\x7f-\x9f\x{fffe}\x{ffff}]{1,1000})$"
+TagId = Annotated[str, StringConstraints(pattern=TAG)]
 ImageId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{64}$", description="sha256 of the image's source bytes")]
-TagIdInPath = Annotated[str, PathParameter(pattern=r"^[0-9]{1,12}$", description="AAT id")]
+TagIdInPath = Annotated[str, PathParameter(pattern=TAG, description="AAT id, or the facet and path of a published tag")]
 Language = Annotated[Literal["ca", "es", "en", "de", "nl", "fr"], Query(description=f"one of {', '.join(LANGUAGES)}")]
 # Names and titles are exported as XML 1.0, which has no control characters.
 PLAIN = r"^[^\x00-\x1f\x7f-\x9f\x{fffe}\x{ffff}]*$"

@@ -20,6 +20,7 @@ class Utc(sa.TypeDecorator):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+TAG = sa.String(1_100)  # an AAT id, or the facet and path of a published tag
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
@@ -103,10 +104,10 @@ decisions = sa.Table(
     sa.Column("image_id", sa.String(64), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("position", sa.Integer, nullable=False),  # 0 is the decision, the others are its consequences
-    sa.Column("tag_id", sa.String(16), nullable=False, index=True),
+    sa.Column("tag_id", TAG, nullable=False, index=True),
     sa.Column("facet", sa.String(32)),
     sa.Column("action", sa.String(16), nullable=False),  # accept, add, reject or withdraw
-    sa.Column("because", sa.String(16)),  # the decided tag that this is a consequence of
+    sa.Column("because", TAG),  # the decided tag that this is a consequence of
     sa.Column("model", sa.Text),  # null in blind mode
     sa.Column("score", sa.Float),
     sa.Column("rank", sa.Integer),  # 1 is the best; null if not suggested
@@ -137,7 +138,7 @@ ratings = sa.Table(  # every tag that either of them was shown or decided on
     "ratings",
     metadata,
     sa.Column("image_id", sa.String(64), sa.ForeignKey("comparisons.image_id"), primary_key=True),
-    sa.Column("tag_id", sa.String(16), primary_key=True),
+    sa.Column("tag_id", TAG, primary_key=True),
     sa.Column("facet", sa.String(32), nullable=False),
     sa.Column("first", sa.Boolean, nullable=False),  # whether the tag applies, by the first opinion
     sa.Column("second", sa.Boolean, nullable=False),
@@ -147,7 +148,7 @@ settlements = sa.Table(
     "settlements",
     metadata,
     sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
-    sa.Column("tag_id", sa.String(16), primary_key=True),
+    sa.Column("tag_id", TAG, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),  # 1 for the first settlement of the tag; the last one counts
     sa.Column("accepted", sa.Boolean, nullable=False),
     sa.Column("who", sa.Text, nullable=False),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import FACETS
+from pipeline.vocabulary.identifiers import tag_uri
 
 LANGUAGES = ("ca", "es", "en", "de", "nl", "fr")
 AAT = "http://vocab.getty.edu/aat/"  # an identifier, therefore http
@@ -35,11 +36,12 @@ class Term:
     scope_notes: Mapping[str, str] = field(default_factory=dict)
     in_model: bool = False
     n_train: int = 0
+    aat_id: str | None = None  # of a tag of the published files, whose own id is its path
 
     @property
     def uri(self) -> str:
-        """The concept's URI."""
-        return AAT + self.tag_id
+        """The concept's URI; of a published tag that is aligned with none, a name of its own."""
+        return tag_uri(self.aat_id or self.tag_id)
 
     def label(self, language: str) -> Label:
         """The label in this language, otherwise in English, then in any language by its code, then `aat:ID`."""
@@ -144,6 +146,23 @@ def _term(row: dict, facet: str, listed: set[str]) -> Term:
         in_model=True,
         n_train=int(row.get("n_train") or 0),
     )
+
+
+def with_alignment(
+    tags: Iterable[Term], aligned: Mapping[str, str], thesaurus: Iterable[Term], facets: Sequence[str] = FACETS
+) -> Vocabulary:
+    """Tags of the published files at the places of their paths, with notes and synonyms of the concepts behind them.
+
+    `aligned`: the AAT id of a tag, where it has one.
+    """
+    concepts = {term.tag_id: term for term in thesaurus}
+    terms = []
+    for each in tags:
+        tag, known = each, concepts.get(aligned.get(each.tag_id, ""))
+        if known is not None:
+            tag = replace(tag, alt_labels=known.alt_labels, scope_notes=known.scope_notes)
+        terms.append(replace(tag, aat_id=aligned.get(tag.tag_id)))
+    return Vocabulary(terms, facets)
 
 
 def with_full_thesaurus(tags: Iterable[Term], thesaurus: Iterable[Term], facets: Sequence[str] = FACETS) -> Vocabulary:

@@ -1,7 +1,5 @@
 """The linked data of a release: its vocabulary as SKOS and its making as PROV-O, both Turtle."""
 
-from urllib.parse import quote
-
 import polars as pl
 from rdflib import RDF, XSD, Graph, Literal, Namespace, URIRef
 from rdflib.namespace import DCTERMS, PROV, SKOS
@@ -9,6 +7,7 @@ from rdflib.namespace import DCTERMS, PROV, SKOS
 from pipeline import FACETS
 from pipeline.release.card import Facts
 from pipeline.settings import Settings
+from pipeline.vocabulary.identifiers import tag_uri
 
 AAT = Namespace("http://vocab.getty.edu/aat/")
 ODC_BY = URIRef("https://opendatacommons.org/licenses/by/1-0/")
@@ -28,12 +27,12 @@ def vocabulary(tags: pl.DataFrame) -> str:
         graph.add((scheme, DCTERMS.license, ODC_BY))
         graph.add((scheme, DCTERMS.rights, Literal(AAT_RIGHTS, lang="en")))
     for tag in tags.iter_rows(named=True):
-        concept, scheme = _concept(tag["tag_id"]), URIRef(f"urn:eufcc:facet:{tag['facet']}")
+        concept, scheme = URIRef(tag_uri(tag["tag_id"])), URIRef(f"urn:eufcc:facet:{tag['facet']}")
         graph.add((concept, RDF.type, SKOS.Concept))
         graph.add((concept, SKOS.inScheme, scheme))
         graph.add((concept, SKOS.notation, Literal(tag["tag_id"])))
         if tag["parent"]:
-            graph.add((concept, SKOS.broader, _concept(tag["parent"])))
+            graph.add((concept, SKOS.broader, URIRef(tag_uri(tag["parent"]))))
         else:
             graph.add((concept, SKOS.topConceptOf, scheme))
         first: set[str] = set()
@@ -75,11 +74,6 @@ def provenance(records: pl.DataFrame, facts: Facts, settings: Settings) -> str:
     graph.add((source, RDF.type, PROV.Entity))
     graph.add((making, PROV.used, source))
     return graph.serialize(format="longturtle", encoding=None)
-
-
-def _concept(tag_id: str) -> URIRef:
-    """The AAT's URI of a tag; tags of the published files have no AAT id, and get a name of their path."""
-    return AAT[tag_id] if tag_id.isdigit() else URIRef(f"urn:eufcc:tag:{quote(tag_id, safe='')}")
 
 
 def _graph() -> Graph:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 AAT = "http://vocab.getty.edu/aat/"  # stays http as an identifier; only requests go to https
 
@@ -49,6 +49,11 @@ def aat_id(text: str, *, bare: bool = False) -> str | None:
     if host == "getty.edu" and WEBSITE_PATH.fullmatch(parts.path):
         return _subject_of_query(parts.query)
     return None
+
+
+def tag_uri(tag_id: str) -> str:
+    """The URI of a tag: the AAT's for an id; a tag of the published files is a path, and gets a name of its own."""
+    return AAT + tag_id if tag_id.isdigit() else f"urn:eufcc:tag:{quote(tag_id, safe='')}"
 
 
 def _subject_of_query(query: str) -> str | None:

@@ -1,11 +1,18 @@
 """The API, one behaviour a test."""
 
 import hashlib
+from urllib.parse import quote
 
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 
+from ml.assistant.app import create_app
+from ml.assistant.models import Models
 from ml.assistant.schema import decisions, images, showings, steps
+from ml.assistant.service import AssistantService
 from ml.assistant.trained import ModelError
+from ml.assistant.vocabulary import Term, with_alignment
 
 BRONZE, SILVER, METAL, PORTRAITS = "300010957", "300011029", "300010900", "300015637"
 
@@ -217,3 +224,22 @@ def test_the_status_counts_what_was_refused(client):
 def test_openapi_describes_every_address(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/api/suggest", "/api/images/{image_id}/decisions", "/api/search"} <= set(paths)
+
+
+def test_tags_of_the_published_files_are_asked_for_and_decided_by_their_paths(tmp_path, store, image_id):
+    seat, chair = "object_types: moble", "object_types: moble | cadira d'or"
+    tags = [Term(seat, "object_types"), Term(chair, "object_types", (seat,), {"ca": "cadira"}, in_model=True)]
+    vocabulary = with_alignment(tags, {chair: "300037772"}, ())
+    models, folder = Models({}, [], None), tmp_path / "published"
+    service = AssistantService(vocabulary=vocabulary, models=models, store=store, folder=folder)
+    page = {"base_url": "http://127.0.0.1:8760", "headers": {"x-assistant": "1"}}
+    with TestClient(create_app(service), **page) as client:
+        below = client.get(f"/api/tags/{quote(seat)}/children").json()["nodes"]
+        assert [node["tag_id"] for node in below] == [chair]
+        assert client.get(f"/api/tags/{quote(chair)}").json()["uri"] == "http://vocab.getty.edu/aat/300037772"
+        decision = {"who": "anna", "version": 0, "key": "key-00000001", "tag_id": chair, "action": "accept"}
+        assert client.post(f"/api/images/{image_id}/decisions", json=decision).status_code == 200
+        for odd in ("object_types: a\nb", "object types: a", "x" * 30, f"object_types: {'a' * 1_001}"):
+            assert client.post(f"/api/images/{image_id}/decisions", json={**decision, "tag_id": odd}).status_code == 422
+    with store.engine.connect() as connection:
+        assert connection.execute(sa.select(decisions.c.tag_id)).scalars().all() == [chair]

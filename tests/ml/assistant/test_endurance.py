@@ -23,6 +23,7 @@ from fastapi.testclient import TestClient
 from ml.assistant.app import create_app
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.store import Act, Conflict, NewImage, Store
+from ml.assistant.vocabulary import Term, Vocabulary
 
 pytestmark = pytest.mark.long
 TAG_LIST = Path(__file__).with_name("tag_list.json")
@@ -208,6 +209,9 @@ def test_the_store_works_the_same_on_postgresql(postgres, vocabulary):
     from ml.assistant.decisions import read_decisions
 
     assert read_decisions(postgres)["tag_id"].to_list() == [TAGS[0]]
+    path = "object_types: " + " | ".join(["accessori d'indumentària"] * 12)  # a tag of the published files
+    paths = Vocabulary([Term(path, "object_types", in_model=True)])
+    assert store.decide(image, path, "accept", Act("anna", 3, "key-path"), paths).verdicts[path] == "accepted"
     store.close()
 
 

@@ -7,7 +7,15 @@ import pytest
 
 from ml.assistant.full_thesaurus import terms_of, terms_of_dumps
 from ml.assistant.search import SearchIndex, fold
-from ml.assistant.vocabulary import Label, Term, Vocabulary, VocabularyError, read_tag_list, with_full_thesaurus
+from ml.assistant.vocabulary import (
+    Label,
+    Term,
+    Vocabulary,
+    VocabularyError,
+    read_tag_list,
+    with_alignment,
+    with_full_thesaurus,
+)
 from pipeline.tables import CONCEPTS
 
 
@@ -28,6 +36,26 @@ def test_a_parent_outside_the_list_is_replaced_by_the_nearest_listed_one(tmp_pat
     order, terms = read_tag_list(file)
     assert order["subjects"] == ["1", "3"]
     assert Vocabulary(terms).path("3") == ["1", "3"]
+
+
+def test_published_tags_stay_at_their_paths_and_have_the_address_of_their_concept():
+    seat, chair = "object_types: moble", "object_types: moble | cadira d'or"
+    tags = [
+        Term(seat, "object_types", labels={"ca": "moble"}, in_model=True),
+        Term(chair, "object_types", (seat,), {"ca": "cadira d'or", "en": "chairs"}, in_model=True),
+    ]
+    aat = [
+        Term("300037772", "object_types", labels={"en": "chairs (furniture)"}, alt_labels={"en": ("seats",)}),
+        Term("300037774", "object_types", labels={"en": "benches"}),
+    ]
+    found = with_alignment(tags, {chair: "300037772"}, aat)
+    assert set(found.terms) == {seat, chair}  # no second tree of the AAT beside the paths
+    assert found.path(chair) == [seat, chair]
+    assert found.terms[chair].uri == "http://vocab.getty.edu/aat/300037772"
+    assert found.terms[chair].alt_labels == {"en": ("seats",)}
+    assert found.terms[chair].label("en") == Label("chairs", "en")
+    assert found.terms[seat].uri == "urn:eufcc:tag:object_types%3A%20moble"
+    assert found.terms[seat].label("en") == Label("moble", "ca")
 
 
 def test_a_tag_list_that_is_not_there_says_what_to_do(tmp_path):
