@@ -59,7 +59,7 @@ function onKey(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.target.closest("input, select, textarea") || !singleKeys()) return;
   const run = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : null;
-  if (!run || (!state.image && event.key !== "?")) return;
+  if (!run || (!state.image && !["?", "q"].includes(event.key))) return;
   event.preventDefault();
   state.acts.clicked();
   run();

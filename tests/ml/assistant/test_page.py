@@ -177,7 +177,7 @@ def test_tags_are_exported(open_page, pictures):
     saved(page)
     page.click("#export")
     with page.expect_download() as download:
-        page.get_by_role("link", name="CSV").click()
+        page.get_by_role("link", name="CSV, in the format").click()
     text = Path(download.value.path()).read_text()
     assert "metal | nonferrous metal | copper" in text
     assert f"http://vocab.getty.edu/aat/{COPPER}" in text

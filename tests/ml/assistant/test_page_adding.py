@@ -101,7 +101,15 @@ def test_a_long_manifest_is_added_in_parts_and_its_annotations_are_for_its_canva
         f"https://iiif.example/{n}.jpg": drawn_vase(colour) for n, colour in enumerate(["red", "navy", "gold"])
     }
     page = request.getfixturevalue("open_page")(locale)
-    press = lambda target: (target.focus(), page.keyboard.press("Enter")) if by_keyboard else target.click()  # noqa: E731
+
+    def press(target) -> None:
+        target.wait_for()  # what is hidden takes no focus
+        if by_keyboard:
+            target.focus()
+            page.keyboard.press("Enter")
+        else:
+            target.click()
+
     press(page.locator(".queue [data-opens=add]"))
     page.fill("#address", "https://iiif.example/long")
     press(page.locator("#add-address"))

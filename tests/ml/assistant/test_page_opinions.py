@@ -21,6 +21,7 @@ def enter(browser, address: str, token: str, locale: str) -> Page:
 
 
 def press(page: Page, by_keyboard: bool, target) -> None:
+    target.wait_for()  # what is hidden takes no focus
     if by_keyboard:
         target.focus()
         page.keyboard.press("Enter")
@@ -48,6 +49,7 @@ def test_two_people_decide_apart_and_a_reviewer_settles(
 
     berta = enter(browser, address, tokens["Berta"], locale)
     press(berta, by_keyboard, berta.locator("#choose-queue"))
+    berta.wait_for_selector("#dialog-queue[open]")
     expect(berta.locator("#review-link")).to_be_hidden()
     assert axe(berta) == []
     press(berta, by_keyboard, berta.locator("#second-begin"))

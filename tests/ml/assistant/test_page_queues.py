@@ -94,3 +94,5 @@ def test_a_queue_is_chosen_left_and_opened_at_the_same_place(filled, address, se
     choose(page, by_keyboard, {"provider": "Prado", "state": "done"})
     expect(page.locator("#empty-queue")).to_be_visible()
     assert axe(page) == []
+    choose(page, by_keyboard, {"state": "", "provider": ""})  # also from a queue without images
+    expect(page.locator("#queue .thumb")).to_have_count(4)
