@@ -1,6 +1,6 @@
 // The page: one image at a time beside one tree per facet; a step counts as done after it was saved.
-import { startAdding } from "./adding.js";
-import { api } from "./api.js";
+import { reasonOf, startAdding } from "./adding.js";
+import { ApiError, api } from "./api.js";
 import { changeLanguage, offerLanguages, switchTheme, translate } from "./appearance.js";
 import { chooseQueue, learnGroups, placeInAddress, placeToAddress, startChoosing } from "./choosing.js";
 import { decide, undo } from "./decisions.js";
@@ -10,10 +10,10 @@ import { openExport } from "./exporting.js";
 import { openGrid, startGrid } from "./grid.js";
 import { t, whole } from "./i18n.js";
 import { finish, neighbour, openImage, suggest } from "./images.js";
-import { may, signOut } from "./person.js";
+import { NOT_SIGNED_IN, may, signInAgain, signOut } from "./person.js";
 import { refreshQueue, renderQueue } from "./queue.js";
 import { startSearch } from "./search.js";
-import { say } from "./stage.js";
+import { notice, say } from "./stage.js";
 import { facets, remember, remembered, state, usePreferences, verdictOf, who } from "./state.js";
 import { FacetTree } from "./tree.js";
 import { focusPicture, larger, smaller, startZoom, wholePicture } from "./zoom.js";
@@ -82,11 +82,21 @@ function listen(search) {
   on("theme", "click", switchTheme);
   addEventListener("pointerdown", state.acts.clicked, { capture: true });
   addEventListener("keydown", onKey);
+  addEventListener("unhandledrejection", tellRefusal);
   addEventListener("hashchange", async () => {
     const { image, queue } = placeInAddress();
     if (JSON.stringify(queue) !== JSON.stringify(state.chosen)) await showQueue(queue, image);
     else if (image && image !== state.image?.image_id) openImage(image);
   });
+}
+
+// What the server refuses outside of a decision, such as a queue after the token has expired.
+function tellRefusal(event) {
+  const error = event.reason;
+  if (!(error instanceof ApiError)) return;
+  event.preventDefault();
+  const text = error.code === "unreachable" ? t("error.unreachable") : reasonOf(error);
+  notice(text, NOT_SIGNED_IN.includes(error.code) ? [[t("sign_in_again"), signInAgain, "stay"]] : []);
 }
 
 // Opens a queue: at the image, otherwise at the first one that is to do.

@@ -16,6 +16,7 @@ import pytest
 
 import ml.assistant.__main__ as command
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.people import make_token, revoke_tokens
 from ml.assistant.service import AssistantService
 from pipeline.settings import SettingsError
 from tests.ml.assistant.conftest import TAG_LIST, vase_picture
@@ -76,6 +77,20 @@ def test_a_further_host_name_comes_with_a_token(desk, capsys):
     token = re.search(r"\?token=([\w-]{32})", capsys.readouterr().out)[1]
     assert asked(address, host="desk.example") == 401
     assert asked(address, host="desk.example", authorization=f"Bearer {token}") == 200
+
+
+def test_beyond_loopback_named_tokens_are_enough_and_nobody_enters_without_one(desk, service, capsys):
+    anna = make_token(service.store, "Anna", "cataloguer")
+    address = desk("--allow-host", "desk.example")
+    assert "?token=" not in capsys.readouterr().out  # no token for all is made beside them
+    host = {"host": "desk.example"}
+    for path in ("/", "/api/queue", "/api/about", "/iiif/manifest?batch=x", "/page/main.js", "/reconcile"):
+        assert asked(address, path, **host) == 401, path
+    assert asked(address, **host, authorization=f"Bearer {anna}") == 200
+    assert asked(address, "/api/status", **host, authorization=f"Bearer {anna}") == 403
+    revoke_tokens(service.store, "Anna")
+    service.people.read()
+    assert asked(address, **host, authorization=f"Bearer {anna}") == 401
 
 
 def printed_address(capsys) -> str:
