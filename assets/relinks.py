@@ -23,7 +23,7 @@ from pipeline.published.alignment import (
 )
 from pipeline.published.dataset import read_folder
 from pipeline.published.lookup import Lookup
-from pipeline.published.relinks import addresses_of, counts_of, relinks_of
+from pipeline.published.relinks import addresses_of, counts_of, lost_pictures, relinks_of
 from pipeline.published.tables import as_tables, with_views
 from pipeline.published.trees import read_candidates
 from pipeline.tables import FETCHES
@@ -58,11 +58,20 @@ def relinks(fetches: Path, project: Project) -> Tables:
             lookup.run(addresses, bar("records", "questions"))
         else:
             remark("EUROPEANA_API_KEY is not set: the records of the published rows are not looked up.")
-    table = relinks_of(rows, lookup.answers(addresses), FETCHES.read(fetches, ["url", "reason"]))
+    told = FETCHES.read(fetches, ["url", "reason"])
+    table, lost = relinks_of(rows, lookup.answers(addresses), told), lost_pictures(rows, told)
     counts = counts_of(table)
     listed = ", ".join(f"{status} {n:,}" for status, n in counts.select("status", "rows").iter_rows())
     remark(f"Europeana's records of {rows.height:,} rows, with {lookup.requests:,} requests: {listed}.")
-    about = {"by_status": markdown(counts), "requests": lookup.requests, "addresses": addresses.len()}
+    if not lost.is_empty():
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in lost.iter_rows())
+        remark(f"Pictures that could not be had, by reason (pipeline/images/reasons.py): {reasons}.")
+    about = {
+        "by_status": markdown(counts),
+        "lost_pictures": markdown(lost),
+        "requests": lookup.requests,
+        "addresses": addresses.len(),
+    }
     about["other_provider"] = int((~table["same_provider"]).sum())
     return {"relinks": TableWithMetadata(table, about)}
 

@@ -49,6 +49,12 @@ def counts_of(relinks: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=("status", "rows", "share"), orient="row").filter(pl.col("rows") > 0)
 
 
+def lost_pictures(rows: pl.DataFrame, fetches: pl.DataFrame) -> pl.DataFrame:
+    """Why pictures of rows could not be had, by the reasons of `fetches`: reason, rows; the most frequent first."""
+    urls = rows.select(url="image_url").join(fetches.drop_nulls("reason"), on="url")
+    return urls.group_by("reason").agg(rows=pl.len()).sort("rows", "reason", descending=[True, False])
+
+
 def may_be_passed_on(relinks: pl.DataFrame, open_rights: Iterable[str]) -> pl.DataFrame:
     """The rows of `relinks` whose records are known and all have open rights (the rule of curation, `not_open`)."""
     prefixes = tuple(map(bare_rights, open_rights))

@@ -181,6 +181,8 @@ def test_one_command_makes_the_results_of_the_published_splits(museum: Path, tmp
     statuses = dict(relinks.select("record_id", "status").iter_rows())
     assert {name for name, status in statuses.items() if status != "found"} == {"gone_0", "gone_1"}
     assert statuses["gone_0"] == "gone"
+    assert "Pictures that could not be had, by reason" in done.stderr
+    assert re.search(r"placeholder \d", done.stderr)
     assert relinks.filter(status="found")["same_provider"].all()
     alignment = PUBLISHED_ALIGNMENT.read(storage / "published_alignment.parquet")
     assert set(alignment.drop_nulls("concept_id")["how"]) >= {"votes"}

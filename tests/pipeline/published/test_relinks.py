@@ -15,7 +15,7 @@ from pipeline.http import HttpClient
 from pipeline.images.wanted import thumbnail_urls
 from pipeline.published.addresses import address_of, spellings
 from pipeline.published.lookup import Lookup
-from pipeline.published.relinks import addresses_of, counts_of, may_be_passed_on, relinks_of
+from pipeline.published.relinks import addresses_of, counts_of, lost_pictures, may_be_passed_on, relinks_of
 from pipeline.sandbox.answers import Quota
 from pipeline.settings import OPEN_RIGHTS, HarvestSettings, HttpSettings
 from pipeline.tables import FETCHES, RELINKS
@@ -108,6 +108,11 @@ def test_every_case_has_its_status(museum_of, tmp_path: Path):
     # one search, halved for the picture that 130 records have, one for the rest, one record
     assert lookup.requests < 15
     assert KEY not in file.read_text(encoding="utf-8")
+
+
+def test_pictures_that_could_not_be_had_are_counted_by_reason():
+    rows = rows_of({name: CASES[name] for name in ("plain", "gone", "never")} | {"again": CASES["gone"]})
+    assert lost_pictures(rows, fetches_of(rows)).rows() == [("placeholder", 2)]
 
 
 def test_a_second_run_asks_nothing_and_new_rows_alone_are_asked(museum_of, tmp_path: Path):
