@@ -8,6 +8,7 @@ import polars as pl
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan, Metadata, Tables, TableWithMetadata
 from assets.engine.project import Project
+from assets.sources import DESK, source
 from pipeline.curation.corrections import all_corrections, decisions_as_corrections, read_corrections
 from pipeline.curation.corrections import rejected_tags as rejected_tags_of
 from pipeline.markdown import markdown
@@ -31,7 +32,7 @@ def state_of_decisions(project: Project) -> str:
     return state_of(database_of(project.storage))
 
 
-@stage_asset(plan(outside=state_of_decisions), kinds={"sqlalchemy", "polars"})
+@stage_asset(plan(outside=state_of_decisions), kinds={"sqlalchemy", "polars"}, deps=[source(DESK)])
 def cataloguer_decisions(project: Project) -> pl.DataFrame:
     """The current decisions in the assistant's database; none before its first use.
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +22,9 @@ from assets.engine.project import Project, current_project, size_of
 from assets.engine.retention import OTHERS
 from assets.engine.run_config import fields_of
 from assets.engine.versions import code_version
+from assets.freshness import MONTHLY, WEEKLY
 from assets.partitions import collection_of, collections_partitions
+from assets.sources import EUROPEANA, source
 from pipeline.contents import content_hash
 from pipeline.files import write_text
 from pipeline.harvest.bulk import dumps_are_read, harvest_dumps
@@ -68,8 +69,6 @@ PAGES = """The search responses of one keyword collection, page by page as recei
 
 A harvest that was killed continues at its last page. Everything downstream can be rebuilt without the network.
 """
-WEEKLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=8), fail_window=timedelta(days=15))
-MONTHLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=32), fail_window=timedelta(days=63))
 
 
 PAGES_SPEC = asset_spec(
@@ -79,6 +78,7 @@ PAGES_SPEC = asset_spec(
     kinds={"europeana", "json"},
     code_version=code_version(["assets/harvest.py:pages"]),
     freshness_policy=WEEKLY,
+    deps=[source(EUROPEANA)],
 )
 
 
@@ -141,6 +141,7 @@ def records(pages: Path, storage: Path, settings: Settings) -> Metadata:
     pool="europeana",
     retry_policy=NETWORK_RETRY,
     freshness_policy=MONTHLY,
+    deps=[source(EUROPEANA)],
 )
 def tombstones(pages: Path, records: pl.DataFrame, project: Project, config: TombstonesConfig) -> pl.DataFrame:
     """Found by comparing full lists of ids, once a month or on request. A tombstone is never removed."""

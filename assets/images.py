@@ -16,6 +16,7 @@ from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project, current_project
 from assets.harvest import NETWORK_RETRY, SETTINGS, source_version
 from assets.partitions import slices_backfill
+from assets.sources import PROVIDERS, source
 from pipeline.images.fetch import fetch_images, idle_takedowns
 from pipeline.images.slices import in_slice, slice_names
 from pipeline.images.wanted import wanted_images
@@ -39,6 +40,8 @@ class FetchConfig(dg.Config):
     retry_now: bool = Field(False, description="Ask for failed images now, before their next attempt is due.")
 
 
+# Dagster's "Materialize all" follows partitioned assets only: without this edge it would leave the images out.
+OF_PAGES = [] if SETTINGS.published else [dg.AssetDep("pages", partition_mapping=dg.AllPartitionMapping())]
 SLICES = dg.StaticPartitionsDefinition(slice_names(current_project().settings.images.slices))
 
 
@@ -56,8 +59,7 @@ SLICES = dg.StaticPartitionsDefinition(slice_names(current_project().settings.im
     retry_policy=NETWORK_RETRY,
     slices=SLICES,
     backfill_policy=slices_backfill(),
-    # Dagster's "Materialize all" follows partitioned assets only: without this edge it would leave these out.
-    deps=[] if SETTINGS.published else [dg.AssetDep("pages", partition_mapping=dg.AllPartitionMapping())],
+    deps=[source(PROVIDERS), *OF_PAGES],
 )
 def fetched_images(
     selected_records: pl.DataFrame, project: Project, storage: Path, config: FetchConfig, slice_name: str

@@ -10,6 +10,7 @@ from assets.engine.console import remark
 from assets.engine.plan import AssetPlan, Metadata, Tables, TableWithMetadata
 from assets.evaluation import PREDICTIONS
 from assets.release import STATED
+from assets.sources import PUBLISHED, source
 from assets.splits import INNER, OUTER, dataset, informativeness
 from assets.training import MENDED, MENDED_ROWS, ROWS
 from pipeline.markdown import markdown
@@ -30,7 +31,9 @@ FILES = ("published",)  # the setting whose folder holds the CSV files; its byte
 
 
 @stage_asset(
-    AssetPlan("harvest", writes=("records", "tombstones", "published_rows"), settings=FILES), kinds={"csv", "parquet"}
+    AssetPlan("harvest", writes=("records", "tombstones", "published_rows"), settings=FILES),
+    kinds={"csv", "parquet"},
+    deps=[source(PUBLISHED)],
 )
 def published_records(settings: Settings) -> Tables:
     """The records of the published rows. The files tell neither rights nor concepts, and nothing is withdrawn."""

@@ -9,6 +9,7 @@ from pydantic import Field
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan, Metadata
 from assets.evaluation import MODELS
+from assets.freshness import HALF_YEARLY
 from ml.registry.champion import best_contender, promote, read_contender, write_contender
 
 CHALLENGER = "challenger.json"
@@ -33,7 +34,7 @@ def challenger(results: pl.DataFrame, storage: Path, config: PromotionConfig) ->
     return {"challenger": {"row": best.baseline, "r_precision": best.score, "low": best.low, "high": best.high}}
 
 
-@stage_asset(AssetPlan("promotion", after=MODELS), kinds={"safetensors", "json"})
+@stage_asset(AssetPlan("promotion", after=MODELS), kinds={"safetensors", "json"}, freshness_policy=HALF_YEARLY)
 def champion(challenger: Path, storage: Path) -> Metadata:
     """A copy of the model in use, with the scores that it was promoted for."""
     best = read_contender(challenger / CHALLENGER)

@@ -7,6 +7,7 @@ import polars as pl
 from assets.curation import RIGHTS
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan, Metadata
+from assets.freshness import WEEKLY
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
 
@@ -16,6 +17,7 @@ STATED = ("release", "suites", *RIGHTS, "vocabulary.languages", "http.user_agent
 @stage_asset(
     AssetPlan("release", settings=STATED),
     kinds={"huggingface", "parquet"},
+    freshness_policy=WEEKLY,  # the candidate that a refresh makes
 )
 def release(
     dataset: Path,

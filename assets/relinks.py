@@ -9,6 +9,7 @@ from assets.engine.console import bar, patience, remark
 from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
 from assets.harvest import NETWORK_RETRY, europeana, source_version
+from assets.sources import EUROPEANA, GETTY, PUBLISHED, source
 from assets.vocabulary import ALIGNED, aligned
 from pipeline.http import HttpClient
 from pipeline.markdown import markdown
@@ -43,6 +44,7 @@ def _asked_of(project: Project) -> str:
     kinds={"europeana", "parquet"},
     pool="europeana",
     retry_policy=NETWORK_RETRY,
+    deps=[source(EUROPEANA), source(PUBLISHED)],
 )
 def relinks(fetches: Path, project: Project) -> Tables:
     """The record of each published row, by the address inside its thumbnail's URL, with its rights and concepts.
@@ -81,6 +83,7 @@ def relinks(fetches: Path, project: Project) -> Tables:
     kinds={"sparql", "polars"},
     pool="getty",
     retry_policy=NETWORK_RETRY,
+    deps=[source(GETTY), source(EUROPEANA)],
 )
 def relinked_concepts(relinks: pl.DataFrame, project: Project) -> Tables:
     """The concepts of the records behind the published rows, as those of a harvest."""

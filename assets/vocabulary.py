@@ -9,7 +9,9 @@ from assets.engine.asset_factory import stage_asset
 from assets.engine.console import patience
 from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
+from assets.freshness import WEEKLY
 from assets.harvest import NETWORK_RETRY, SETTINGS, europeana, source_version
+from assets.sources import EUROPEANA, GETTY, source
 from pipeline.harvest.bulk import concepts_in_pages
 from pipeline.http import HttpClient
 from pipeline.markdown import markdown
@@ -35,6 +37,8 @@ ALIGNED = ("concept_alignments", "unmapped_concepts", "concepts")
     kinds={"sparql", "polars"},
     pool="getty",
     retry_policy=NETWORK_RETRY,
+    freshness_policy=WEEKLY,
+    deps=[source(GETTY), source(EUROPEANA)],
 )
 def aligned_concepts(records: pl.DataFrame, project: Project) -> Tables:
     """AAT URIs count directly, Europeana's concepts through their exactMatch; obsolete ids are replaced.

@@ -181,10 +181,9 @@ def dev(
     ui_port: Annotated[int, typer.Option(help="Port of Dagster's web interface.", min=1, max=65535)] = 3000,
 ) -> None:
     """Start Dagster's web interface and daemon, and the local museum."""
-    import signal
-    import subprocess
     from contextlib import ExitStack
 
+    from assets.cli.dev import serve_dagster
     from assets.cli.museum import served_museum
 
     with ExitStack() as stack:
@@ -192,13 +191,7 @@ def dev(
             index_weights.fetch_where_asked_for()
             stack.enter_context(served_museum(port))
         console.print(f"  Dagster opens at http://127.0.0.1:{ui_port}")
-        quiet = "ignore:Function `dev_command` is superseded"  # by a command of another package
-        command = [sys.executable, "-W", quiet, "-m", "assets.cli.webserver", "dev", "-m", "assets.definitions"]
-        dagster = subprocess.Popen([*command, "-h", "127.0.0.1", "-p", str(ui_port)])  # noqa: S603
-        # The terminal sends Ctrl-C to Dagster too; SIGTERM reaches this process alone, and ends all of them.
-        signal.signal(signal.SIGTERM, lambda *_: dagster.send_signal(signal.SIGINT))
-        signal.signal(signal.SIGINT, lambda *_: None)
-        raise typer.Exit(dagster.wait())
+        raise typer.Exit(serve_dagster(ui_port))
 
 
 @app.command(

@@ -5,11 +5,9 @@ page that a browser shows could start runs. Further names, for a proxy or a forw
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from dagster._cli import dev
 from dagster_webserver import cli
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Scope
@@ -17,7 +15,6 @@ from starlette.types import ASGIApp, Scope
 from pipeline.web_gate import LOOPBACK_NAMES, PageGate, Refusal
 
 PAGE_HOSTS = "EUFCC_PAGE_HOSTS"  # comma-separated: `dagster.museum.example`
-WEBSERVER = "dagster_webserver"
 NOT_BY_GET = Refusal(405, "not_by_get", "GraphQL is answered to a POST of JSON alone.")
 
 
@@ -43,12 +40,7 @@ def refusal(scope: Scope) -> Refusal | None:
 
 
 def main() -> None:
-    """Serve the page as `dagster-webserver` does; `dev` as the first argument starts `dagster dev` with this page."""
-    if sys.argv[1:2] == ["dev"]:
-        sys.argv.pop(1)
-        dev.open_ipc_subprocess = _with_our_page  # type: ignore[assignment]
-        dev.dev_command()
-        return
+    """Serve the page as `dagster-webserver` does, with its options."""
     make = cli.create_app_from_workspace_process_context
 
     def make_gated(*arguments: Any, **named: Any) -> PageGate:
@@ -57,13 +49,6 @@ def main() -> None:
     cli.create_app_from_workspace_process_context = make_gated  # type: ignore[assignment]
     cli.main()
 
-
-def _with_our_page(command: list[str], **named: Any) -> Any:
-    """What `dagster dev` starts its processes with, with this module in place of Dagster's own page."""
-    return _open(["assets.cli.webserver" if part == WEBSERVER else part for part in command], **named)
-
-
-_open = dev.open_ipc_subprocess
 
 if __name__ == "__main__":
     main()

@@ -46,9 +46,7 @@ def execute(job: str, defs: dg.Definitions, **given: Any) -> dg.ExecuteInProcess
     """Run the job with the executor of the environment, and wait for it."""
     if os.environ.get(EXECUTOR, "in_process") == "in_process":
         return defs.resolve_job_def(job).execute_in_process(**given)
-    from dagster._core.definitions.reconstruct import ReconstructableRepository
-
-    elsewhere = ReconstructableRepository.for_module("assets.definitions", "defs").get_reconstructable_job(job)
+    elsewhere = dg.build_reconstructable_job("assets.definitions", "job_of", (job,))  # in the processes of its steps
     return dg.execute_job(elsewhere, **given)
 
 

@@ -9,12 +9,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES, NOT_FINISHED_STATUSES
 
 from pipeline.files import write_text
 from pipeline.home import default_home
 
 CONFIGURATION = Path(__file__).with_name("dagster.yaml")
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+NOT_FINISHED = [status for status in dg.DagsterRunStatus if status not in FINISHED]
 COMMAND = "eufcc/command"  # tag of a command's runs: the file that its process has locked
 
 
@@ -80,12 +81,12 @@ def _end_lost_runs(instance: dg.DagsterInstance, commands: Path) -> None:
             alive.add(_name(file))
         else:
             file.unlink(missing_ok=True)
-    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED)):
         command = run.tags.get(COMMAND, "")
         if command.startswith(_name(commands)) and command not in alive:
             instance.report_run_canceled(run, message="The command that this run belonged to was killed.")
     holders = instance.event_log_storage.get_concurrency_run_ids()
-    ended = instance.get_runs(dg.RunsFilter(run_ids=list(holders), statuses=FINISHED_STATUSES)) if holders else []
+    ended = instance.get_runs(dg.RunsFilter(run_ids=list(holders), statuses=FINISHED)) if holders else []
     for run in ended:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 

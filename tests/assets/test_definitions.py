@@ -15,7 +15,7 @@ from assets.engine.notes import SLICED, Made
 from pipeline.tables import TABLES
 
 GRAPH = defs.get_repository_def().asset_graph
-KEYS = sorted(GRAPH.get_all_asset_keys(), key=lambda key: key.to_user_string())
+KEYS = sorted(GRAPH.materializable_asset_keys, key=lambda key: key.to_user_string())
 NAMES = [key.to_user_string() for key in KEYS]
 STAGES = {
     "harvest", "vocabulary", "curation", "images", "features",
@@ -109,9 +109,34 @@ def test_only_network_steps_are_tried_again():
     assert retried == network
 
 
-def test_the_harvest_is_expected_to_be_fresh():
-    fresh = {name for name in NAMES if GRAPH.get(dg.AssetKey(name.split("/"))).freshness_policy is not None}
-    assert fresh == {"pages", "records", "tombstones"}
+def test_what_a_refresh_makes_and_the_champion_are_expected_to_be_fresh():
+    windows = {
+        name: policy.warn_window.to_timedelta().days
+        for name in NAMES
+        if (policy := GRAPH.get(dg.AssetKey(name.split("/"))).freshness_policy) is not None
+    }
+    weekly = ("pages", "records", "concepts", "concept_alignments", "unmapped_concepts", "release")
+    assert windows == {**dict.fromkeys(weekly, 8), "tombstones": 32, "champion": 183}
+
+
+def test_what_comes_from_outside_is_in_the_graph():
+    """Europeana, Getty, the image servers and the desk are external assets, and lead to the steps that ask them."""
+    outside = {
+        key.to_user_string(): GRAPH.get(key) for key in GRAPH.get_all_asset_keys() - GRAPH.materializable_asset_keys
+    }
+    leads_to = {name: {child.to_user_string() for child in node.child_keys} for name, node in outside.items()}
+    assert leads_to == {
+        "source/europeana": {"pages", "tombstones", "concepts", "concept_alignments", "unmapped_concepts"},
+        "source/getty": {"concepts", "concept_alignments", "unmapped_concepts"},
+        "source/providers": {"fetches", "images"},
+        "source/desk": {"cataloguer_decisions"},
+    }
+    for node in outside.values():
+        assert node.is_external
+        assert node.group_name == "sources"
+        assert node.owners == ["team:eufcc"]
+        assert node.kinds
+        assert len((node.description or "").split()) >= 6
 
 
 def test_only_cheap_pages_start_by_themselves():

@@ -1,11 +1,16 @@
-"""Dagster's own commands, from a shell that has DAGSTER_HOME and nothing else of ours."""
+"""Dagster's own commands, `dagster` and `dg`, from a shell that has DAGSTER_HOME and nothing else of ours."""
 
+import json
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from assets.engine.project import ROOT
@@ -48,6 +53,73 @@ def test_assets_are_listed_and_made(tmp_path: Path):
         "cataloguer_decisions",
         "corrections",
     ]
+
+
+def dg_command(*arguments: str, home: Path, **more: str) -> str:
+    """What `dg` prints in the folder of the project; it succeeded, and nothing warned."""
+    program = Path(sys.executable).with_name("dg")
+    activated = {"VIRTUAL_ENV": str(Path(sys.prefix)), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [program, *arguments],
+        env=shell(home, **activated, **more),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return output(process)
+
+
+def test_dg_checks_and_lists_the_definitions(tmp_path: Path):
+    home = dagster_home(tmp_path)
+    assert "All definitions loaded successfully." in dg_command("check", "defs", home=home)
+    said = dg_command("list", "defs", "--json", home=home)
+    listed = json.loads(said[said.index("{") :])
+    assets = {asset["asset_key"]: asset for asset in listed["assets"]}
+    assert {"pages", "records", "splits", "models/multilabel", "release", "source/europeana"} <= assets.keys()
+    assert assets["records"]["group_name"] == "harvest"
+    assert {job["name"] for job in listed["jobs"]} >= {"harvest", "dataset", "splits", "benchmark", "promote"}
+    assert {schedule["name"] for schedule in listed["schedules"]} == {
+        "weekly_refresh", "monthly_comparison", "monthly_tidying",
+    }  # fmt: skip
+
+
+def test_dg_launches_assets(tmp_path: Path):
+    home = dagster_home(tmp_path)
+    assert "RUN_SUCCESS" in dg_command("launch", "--assets", "cataloguer_decisions,corrections", home=home)
+    made = sorted(file.stem for file in storage_below(home).glob("*.parquet"))
+    assert made == ["cataloguer_decisions", "corrections"]
+
+
+@pytest.mark.long
+def test_dg_dev_serves_the_page_and_ends(tmp_path: Path):
+    home, port = dagster_home(tmp_path), free_port()
+    activated = {"VIRTUAL_ENV": str(Path(sys.prefix)), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [Path(sys.executable).with_name("dg"), "dev", "--host", "127.0.0.1", "--port", str(port)]
+    with (tmp_path / "dev.log").open("w") as log:
+        process = subprocess.Popen(command, env=shell(home, **activated), cwd=ROOT, stdout=log, stderr=log)
+        until = time.monotonic() + 180
+        try:
+            while not answers(port) and time.monotonic() < until:
+                time.sleep(1)
+            assert answers(port), (tmp_path / "dev.log").read_text()
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=90)
+    assert not answers(port)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.mark.long

@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from assets.cli import webserver
+from assets.cli import dev, webserver
 from assets.engine.project import ROOT
 from tests.ml.assistant.pages import CHROMIUM, FLAGS
 from tests.operations.services import end, free_port, wait_until_it_answers
@@ -244,15 +244,16 @@ def test_further_names_are_those_of_the_environment():
         assert TestClient(named, base_url="http://127.0.0.1").get("/", headers={"host": host}).status_code == status
 
 
-def test_dagster_dev_starts_our_page_and_nothing_else(monkeypatch: pytest.MonkeyPatch):
-    started: list[list[str]] = []
-    monkeypatch.setattr(webserver, "_open", lambda command, **named: started.append(command))
-    webserver._with_our_page([sys.executable, "-m", "dagster_webserver", "--port", "3000"])
-    webserver._with_our_page([sys.executable, "-m", "dagster._daemon", "run"])
-    assert started == [
-        [sys.executable, "-m", "assets.cli.webserver", "--port", "3000"],
-        [sys.executable, "-m", "dagster._daemon", "run"],
-    ]
+def test_eufcc_dev_starts_our_page_and_what_it_needs():
+    code, page, daemon = dev.commands(Path("/x/code.sock"), Path("/x/workspace.yaml"), 3000)
+    assert code[1:] == [
+        "code-server", "start", "-m", "assets.definitions",
+        "--socket", "/x/code.sock", "--location-name", "assets.definitions",
+    ]  # fmt: skip
+    assert page[1:3] == ["-m", "assets.cli.webserver"]
+    assert page[3:] == ["--workspace", "/x/workspace.yaml", "--host", "127.0.0.1", "--port", "3000"]
+    assert daemon[1:] == ["run", "--workspace", "/x/workspace.yaml"]
+    assert all(Path(command[0]).exists() for command in (code, page, daemon))
 
 
 def test_the_page_of_the_containers_is_behind_the_gate():

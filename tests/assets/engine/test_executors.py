@@ -1,9 +1,12 @@
 """Where steps run is configuration, and keys do not travel with them."""
 
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
-from assets.engine.executors import ExecutorError, executor_of, handed_on, needs_of
+from assets.definitions import defs
+from assets.engine.executors import ExecutorError, execute, executor_of, handed_on, needs_of
 from pipeline.settings import load
 
 
@@ -39,3 +42,10 @@ def test_a_step_elsewhere_is_given_settings_and_no_secrets():
         "PATH": "/bin",
     }
     assert handed_on(environ) == ["EUFCC_STORAGE", "MUSEUM"]
+
+
+def test_a_job_is_found_by_its_name_in_other_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EUFCC_EXECUTOR", "processes")
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        done = execute("tidy", defs, instance=instance, run_config={"ops": {"delete_old_runs": {"config": {}}}})
+    assert done.success
