@@ -1,5 +1,6 @@
 """`eufcc fetch-aat` stores the archive with its checksum, and prints how a run uses it."""
 
+import json
 import threading
 import zipfile
 from functools import partial
@@ -27,6 +28,7 @@ def test_the_archive_is_stored_with_its_checksum(tmp_path: Path):
         address = f"http://127.0.0.1:{server.server_port}/explicit.zip"
         given = ["fetch-aat", "--folder", str(tmp_path / "kept"), "--address", address]
         done = CliRunner().invoke(app, given)
+        told = json.loads(CliRunner().invoke(app, [*given, "--json"]).stdout)
         refused = CliRunner().invoke(app, [*given, "--sha256", "0" * 64])
         server.shutdown()
     assert done.exit_code == 0
@@ -34,3 +36,4 @@ def test_the_archive_is_stored_with_its_checksum(tmp_path: Path):
     assert note is not None
     assert isinstance(refused.exception, ArchiveError)
     assert note.address == address
+    assert (told["file"], told["sha256"]) == (str(tmp_path / "kept" / "explicit.zip"), note.sha256)
