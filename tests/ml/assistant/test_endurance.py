@@ -42,6 +42,7 @@ def fuzzed(rng: random.Random, paths: dict, image_id: str) -> tuple[str, str, di
     if rng.random() < 0.05:
         method = rng.choice(["PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE"])
     good = {"image_id": image_id, "tag_id": rng.choice(TAGS), "facet": "materials", "project_id": "softmax.materials"}
+    good |= {"factor": "1", "column": "0", "row": "0"}
     filled = re.sub(r"\{(\w+)\}", lambda m: good[m[1]] if rng.random() < 0.6 else quoted(rng.choice(ODD)), path)
     names = ["q", "lang", "limit", "offset", "who", "title", "model", "format", "machine", "queries", "prefix", "facet"]
     params = {name: rng.choice(ODD) for name in rng.sample(names, rng.randrange(4))}
