@@ -48,6 +48,7 @@ REASONS = {
     "decoder_died": "decoding it ended the decoding process",
     "too_much_memory": "decoding needed more than settings.images.decode_memory_mb",
     "flat": "one colour only",
+    "wrong_size": "a tile for the assistant's zoom in another size than was requested",
     "placeholder": "an icon in place of a picture",
 }
 

@@ -42,6 +42,7 @@ def named_files(section: type[BaseModel], name: str = "") -> Iterator[tuple[str,
 def test_the_settings_that_name_files_are_known():
     assert {name for name, _ in named_files(Settings)} == {
         "museum", "published", "vocabulary.dumps", "vocabulary.rules_file", "vocabulary.label_files",
+        "vocabulary.candidate_files",
         "curation.corrections_file", "images.takedown_file", "features.weights", "splits.previous",
     }  # fmt: skip
 

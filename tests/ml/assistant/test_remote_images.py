@@ -235,7 +235,11 @@ def elsewhere(tmp_path, drawn_vase, service, client):
             async def answer(request):
                 document = self.documents.get(request.url.path)
                 colour = request.url.path.strip("/").removesuffix(".jpg")
-                return JSONResponse(document) if document else Response(drawn_vase(colour), media_type="image/jpeg")
+                if document:
+                    return JSONResponse(document)
+                if colour == "nothing":  # an exception here would end connections that other requests are sent on
+                    return Response(status_code=404)
+                return Response(drawn_vase(colour), media_type="image/jpeg")
 
             self.serving = serving(Starlette(routes=[Route("/{path:path}", answer)]))
             http = HttpSettings(hosts={"*": self.serving.__enter__()})
