@@ -11,7 +11,17 @@ from assets.freshness import WEEKLY
 from pipeline.release.pack import ReleaseTables, write_release
 from pipeline.settings import Settings
 
-STATED = ("release", "suites", *RIGHTS, "vocabulary.languages", "http.user_agent", "profile", "source", "published")
+STATED = (
+    "release",
+    "suites.suites",
+    "suites.seed",
+    *RIGHTS,
+    "vocabulary.languages",
+    "http.user_agent",
+    "profile",
+    "source",
+    "published",
+)
 
 
 @stage_asset(

@@ -70,7 +70,7 @@ def demo(
     from assets.cli.museum import play_published, served_museum
 
     started = time.monotonic()
-    os.environ["EUFCC_PROFILE"] = "demo"
+    os.environ |= {"EUFCC_PROFILE": "demo", LINES: "1"}
     if published is not None:
         play_published(published)
     _say_where()
@@ -105,6 +105,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a job, and the jobs before it, with the profile in EUFCC_PROFILE."""
+    os.environ[LINES] = "1"
     if wait:
         os.environ[WAIT] = "1"
     if as_of is not None:
@@ -122,7 +123,6 @@ def _say_where() -> None:
 
 def _run(job: str, project: "Project", jobs: "Sequence[str]", *, yes: bool = False) -> None:
     """Run these jobs, which `job` needs today."""
-    os.environ[LINES] = "1"
     from assets.automation import RUNS, TAGS
     from assets.cli.upgrade import confirm
     from assets.definitions import defs
@@ -208,9 +208,6 @@ def assistant(context: typer.Context) -> None:
     is_told = "--storage" in context.args or context.args == ["user"]  # the latter lacks its command, and is told so
     storage = [] if is_told else ["--storage", str(current_project().storage)]
     raise typer.Exit(serve([*context.args, *storage]))
-
-
-CONFLICTS_SHOWN = 50
 
 
 @app.command(epilog="Example: eufcc decisions --model softmax")

@@ -44,15 +44,15 @@ class Exported(nn.Module):
         return tuple(scores[facet] for facet in self.facets)
 
 
-def export_onnx(model: Path, dataset: Path, file: Path) -> float:
+def export_onnx(network: Network, recipe: Recipe, tag_list: TagList, file: Path) -> float:
     """Write `file` (ONNX, any number of images) and return the largest difference from torch, in log probability.
 
-    Parity is asserted on random images with onnxruntime, for one image and for three. Raises ExportError.
+    The network is one that `load_row` gave. Parity is asserted on random images with onnxruntime, for one image and for
+    three. Raises ExportError.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ExportError(f"ONNX needs {', '.join(missing)}: install `eufcc[export]`, or leave ONNX out (--no-onnx).")
-    network, recipe, tag_list = load_row(model, dataset)
     exported = Exported(network, tuple(tag_list.facets)).eval()
     size = recipe.size
     with torch.inference_mode():
@@ -68,13 +68,13 @@ def export_onnx(model: Path, dataset: Path, file: Path) -> float:
         verbose=False,
     )
     if program is None:
-        raise ExportError(f"{model.name} could not be turned into ONNX.")
+        raise ExportError("The model could not be turned into ONNX.")
     file.parent.mkdir(parents=True, exist_ok=True)
     program.save(str(file), include_initializers=True)
     difference = max(parity(exported, file, n, size) for n in (1, 3))
     if not difference <= TOLERANCE:
         file.unlink()
-        raise ExportError(f"The ONNX file of {model.name} differs by {difference:.2g} from the model: not written.")
+        raise ExportError(f"The ONNX file differs by {difference:.2g} from the model: not written.")
     return difference
 
 
@@ -134,7 +134,7 @@ def write_model_release(
         write_json(described, new / "model.json")
         shutil.copyfile(dataset / "tag_list.json", new / "tag_list.json")
         write_json(preprocessing(recipe), new / "preprocessing.json")
-        difference = export_onnx(model, dataset, new / "model.onnx") if onnx else None
+        difference = export_onnx(network, recipe, tag_list, new / "model.onnx") if onnx else None
         card = model_card(described, network, recipe, results, difference, load().release)
         write_text(card, new / "README.md")
         if library_of(network, recipe) == "eufcc":

@@ -38,6 +38,7 @@ def model_card(
     """
     wanted = (described["baseline"], IGNORE_UNSEEN)
     rows = [r for r in results if (r["baseline"], r["policy"]) == wanted and r["metric"] in MAIN]
+    view = recipe.evaluation_view
     library, biased = library_of(network, recipe), getattr(network, "logit_bias", None) is not None
     heads = list(network.heads.values()) if isinstance(network, VisionModel) else []
     return render(
@@ -47,7 +48,7 @@ def model_card(
         library=library,
         probabilities=(heads[0] if heads else Multilabel if biased else Softmax).in_words,
         biased=biased,
-        inexact=recipe.evaluation_view.fit == "box",
+        inexact=view.fit == "box" or (library == "open_clip" and view.part != 1.0),  # open_clip knows no part
         results=rows,
         difference=difference,
         figure=lambda value: "–" if value is None else f"{value:.3g}",

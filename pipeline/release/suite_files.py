@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from pipeline import DATASET_SPLITS
@@ -53,10 +54,11 @@ def _told(
     for split in splits_of(suite, images, seed):
         everything = len(split.asked) == len(images.tag_ids)
         asked[split.name] = None if everything else images.tag_ids[split.asked].tolist()
-        used = set(split.train.tolist()) | set(split.test.tolist())
         for at in split.test.tolist():
             test[at].append(split.name)
-        for at in set(range(rows.height)) - used:
+        unused = np.ones(rows.height, bool)
+        unused[split.train] = unused[split.test] = False
+        for at in np.flatnonzero(unused).tolist():
             left_out[at].append(split.name)
     placed = rows.with_columns(
         pl.Series("test", test, dtype=pl.List(pl.String)), pl.Series("left_out", left_out, dtype=pl.List(pl.String))

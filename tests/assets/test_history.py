@@ -95,6 +95,7 @@ def test_splits_of_earlier_days_come_back_to_the_byte(tmp_path: Path):
     for one in (first, second, third):
         done = storage.eufcc("run", "splits", "--as-of", one[:12])
         assert done.returncode == 0, done.stderr
+        assert "✓ splits" in done.stderr
         assert f"the same to the byte as on that day: sha256 {one}" in done.stderr
         assert sha256_of(storage.again(one[:12])) == one
     today = datetime.now(UTC).strftime("%Y-%m-%d")

@@ -121,18 +121,18 @@ def test_the_command_exports_a_row_of_the_profile(model: Path, museum: Path, tmp
 def test_without_the_packages_of_onnx_the_export_says_so(model: Path, museum: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr(export, "find_spec", lambda name: None if name == "onnxscript" else True)
     with pytest.raises(export.ExportError, match=r"ONNX needs onnxscript: install `eufcc\[export\]`"):
-        export.export_onnx(model, museum, tmp_path / "model.onnx")
+        export.export_onnx(*load.load_row(model, museum), tmp_path / "model.onnx")
 
 
 @pytest.mark.long
 def test_an_export_that_answers_otherwise_is_not_written(model: Path, museum: Path, tmp_path: Path, monkeypatch):
-    _, chosen, tag_list = load.load_row(model, museum)
+    network, chosen, tag_list = load.load_row(model, museum)
     other = network_of(baseline("hsoftmax_nodes"), chosen, tag_list, None, 4)[0].eval()
-    export.export_onnx(model, museum, tmp_path / "model.onnx")
-    assert export.parity(export.Exported(other, tuple(tag_list.facets)), tmp_path / "model.onnx", 1, 64) > 1e-3
+    export.export_onnx(network, chosen, tag_list, tmp_path / "model.onnx")
+    assert export.parity(export.Exported(other, tuple(tag_list.facets)), tmp_path / "model.onnx", 1, chosen.size) > 1e-3
     monkeypatch.setattr(export, "parity", lambda *_: 0.5)
     with pytest.raises(export.ExportError, match=r"differs by 0\.5 from the model: not written"):
-        export.export_onnx(model, museum, tmp_path / "model.onnx")
+        export.export_onnx(network, chosen, tag_list, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
