@@ -55,7 +55,7 @@ def start(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
     else:
-        answers.print(screen(found))
+        answers.print(screen(found), soft_wrap=True)
 
 
 @app.command(epilog="Example: eufcc demo")
@@ -90,7 +90,7 @@ def demo(
     console.print(f"  {time.monotonic() - started:.0f} s, peak memory {max(usage):.1f} GB in the largest process")
     from assets.cli.standing import after_demo, steps_screen
 
-    console.print(steps_screen(after_demo(project.settings)))
+    console.print(steps_screen(after_demo(project.settings)), soft_wrap=True)
 
 
 @app.command(epilog="Example: eufcc run benchmark")

@@ -176,11 +176,7 @@ def _told(found: Standing) -> str:
     return f"{run.job} {run.state}{took}{began}"
 
 
-def steps_screen(steps: Sequence[NextStep]) -> Table:
-    """Next steps for the terminal, a line each."""
-    table = Table(box=None, padding=(0, 1), header_style="bold")
-    table.add_column("next", no_wrap=True)
-    table.add_column()
-    for one in steps:
-        table.add_row(Text(one.command), one.what)
-    return table
+def steps_screen(steps: Sequence[NextStep]) -> Group:
+    """Next steps for the terminal, to be printed with `soft_wrap`: a command must be whole, however long it is."""
+    lines = [part for one in steps for part in (Text(f"  {one.command}"), Text(f"      {one.what}"))]
+    return Group(Text(" next", "bold"), *lines)

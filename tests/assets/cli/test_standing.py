@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from assets.cli import standing as subject
 from assets.cli.app import app
 from assets.cli.output import print_json
+from assets.engine.console import Terminal
 from assets.engine.instance import NoHome, opened
 from assets.engine.project import Project
 from pipeline.settings import RENDERED_MUSEUM, demo, full
@@ -139,3 +140,12 @@ def test_json_has_no_nan_and_no_control_characters(capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out) == {"id": "a\x9b2J\u202e", "share": None, "run": {"command": "eufcc", "what": "ø"}}
+
+
+def test_a_command_is_whole_however_narrow_the_terminal_is(capsys):
+    command = f"EUFCC_PROFILE=official PUBLISHED=/{'long/' * 30}csvs .venv/bin/eufcc run benchmark"
+    console = Terminal(width=40)
+    console.print(
+        subject.steps_screen([subject.NextStep(command, "makes dataset, models, table and report")]), soft_wrap=True
+    )
+    assert command in capsys.readouterr().out.splitlines()[1]
