@@ -1,20 +1,24 @@
 // Adds images to the queue: files (chosen, dropped or pasted), images of the dataset, or images of another server.
-import { api } from "./api.js";
+import { api, newKey } from "./api.js";
 import { $, h } from "./dom.js";
 import { has, t, whole } from "./i18n.js";
 
+const NO_ANSWER = ["unreachable", "store_away"];
 const DAMAGED = ["broken_header", "truncated", "decode_failed", "decoder_died", "empty"];
 const UNSUPPORTED = ["svg", "html", "xml", "json", "pdf", "archive", "unsupported_format", "not_an_image", "polyglot"];
 const LARGE = ["too_many_pixels", "too_long", "too_much_memory", "decode_timeout"];
 
 export function reasonOf(error) {
-  if (["unreachable", "store_away"].includes(error.code)) return t("not_saved");
+  if (NO_ANSWER.includes(error.code)) return t("error.unreachable");
   if (DAMAGED.includes(error.code)) return t("error.damaged");
   if (UNSUPPORTED.includes(error.code)) return t("error.unsupported");
   if (LARGE.includes(error.code)) return t("error.too_many_pixels");
   if (has(`error.${error.code}`)) return t(`error.${error.code}`);
   return t("error.other", { message: error.message });
 }
+
+// The same, of a step that was to be saved.
+export const notSaved = (error) => (NO_ANSWER.includes(error.code) ? t("not_saved") : reasonOf(error));
 
 // `acts`: who(), added(images), say(text)
 export function startAdding(acts) {
@@ -24,7 +28,7 @@ export function startAdding(acts) {
   async function send(files) {
     if (!files.length) return;
     const dialog = $("dialog-add");
-    const batch = crypto.randomUUID();
+    const batch = newKey();
     const waiting = [...files];
     const images = [];
     let sent = 0;

@@ -48,6 +48,9 @@ async function once(method, address, headers, body) {
   return content;
 }
 
+// A key that no other step has. `crypto.randomUUID` is missing where a desk on another machine is reached by plain HTTP.
+export const newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+
 const query = (values) => new URLSearchParams(Object.entries(values).filter(([, v]) => v !== null && v !== undefined && v !== ""));
 
 export const api = {

@@ -79,7 +79,7 @@ export async function chooseQueue() {
   $("dialog-queue").showModal();
 }
 
-export function renderRanking() {
+function renderRanking() {
   const { ranking } = state;
   if (ranking && ranking.ranked < ranking.all) $("queue-note").textContent = t("ranked", { n: whole(ranking.ranked), all: whole(ranking.all) });
 }
@@ -103,6 +103,7 @@ export function startChoosing(show) {
       $("queue-note").textContent = reasonOf(error);
     }
   });
+  $("copy-link").hidden = !navigator.clipboard; // missing where a desk on another machine is reached by plain HTTP
   $("copy-link").addEventListener("click", async () => {
     await navigator.clipboard.writeText(location.href);
     $("queue-note").textContent = t("link_copied");

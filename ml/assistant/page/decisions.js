@@ -1,6 +1,6 @@
 // Sends decisions one after the other, each with the version of the image that it is based on.
-import { reasonOf } from "./adding.js";
-import { api } from "./api.js";
+import { notSaved } from "./adding.js";
+import { api, newKey } from "./api.js";
 import { $ } from "./dom.js";
 import { labelOf, t } from "./i18n.js";
 import { NOT_SIGNED_IN, signInAgain } from "./person.js";
@@ -13,7 +13,7 @@ let saving = Promise.resolve();
 export const allSaved = () => saving;
 
 const stepBody = () => ({
-  who: who(), version: state.annotation.version, key: crypto.randomUUID(), opened_at: state.openedAt, clicks: state.clicks, showing_id: state.showing?.showing_id ?? null,
+  who: who(), version: state.annotation.version, key: newKey(), opened_at: state.openedAt, clicks: state.clicks, showing_id: state.showing?.showing_id ?? null,
 });
 
 export function step(send, saidWhenDone) {
@@ -42,11 +42,11 @@ async function attempt(request, saidWhenDone, restart) {
       takeAnnotation(error.body.annotation);
       notice(conflictText(error.body), [[t("do_it_anyway"), restart]]);
     } else if (["unreachable", "store_away", "busy", "too_many_requests", "slow_body"].includes(error.code)) {
-      notice(reasonOf(error), [again]);
+      notice(notSaved(error), [again]);
     } else if (NOT_SIGNED_IN.includes(error.code)) {
-      notice(reasonOf(error), [[t("sign_in_again"), signInAgain, "stay"], again]);
+      notice(notSaved(error), [[t("sign_in_again"), signInAgain, "stay"], again]);
     } else if (error.code !== "nothing_to_undo") {
-      notice(reasonOf(error), []);
+      notice(notSaved(error), []);
     }
   }
 }

@@ -1,10 +1,11 @@
 // Many images at once: a grid of those added together or of those that look alike, and one decision on the chosen ones.
-import { reasonOf } from "./adding.js";
-import { api } from "./api.js";
+import { notSaved, reasonOf } from "./adding.js";
+import { api, newKey } from "./api.js";
 import { $, h } from "./dom.js";
 import { labelOf, t, whole } from "./i18n.js";
 import { openImage } from "./images.js";
 import { refreshQueue } from "./queue.js";
+import { notice } from "./stage.js";
 import { facetLabel, facets, state, who } from "./state.js";
 
 const MARKS = { accepted: "✓", implied: "✓", rejected: "✕", excluded: "✕" };
@@ -26,7 +27,8 @@ const option = (at) => $("grid").children[at];
 // Opens the grid for a tag, or for the first one of the current image.
 export function openGrid(node) {
   tags = offered(node);
-  if (!state.image || !tags.size) return;
+  if (!state.image) return;
+  if (!tags.size) return notice(t("grid_no_tag"), []);
   const labelled = [...tags.values()];
   $("grid-tag").replaceChildren(...facets().map((facet) => {
     const own = labelled.filter((each) => each.facet === facet);
@@ -128,7 +130,7 @@ function across() {
   return row < 0 ? images.length : row;
 }
 
-const body = (versions) => ({ who: who(), key: crypto.randomUUID(), opened_at: openedAt, clicks: state.clicks, images: versions });
+const body = (versions) => ({ who: who(), key: newKey(), opened_at: openedAt, clicks: state.clicks, images: versions });
 
 async function decide(action) {
   const on = images.filter((each) => chosen.has(each.image_id));
@@ -159,7 +161,7 @@ async function send(request) {
     changed = true;
     return answer;
   } catch (error) {
-    told(reasonOf(error));
+    told(notSaved(error));
     return null;
   }
 }
@@ -214,7 +216,7 @@ async function closed() {
   const [id, read] = [next, changed];
   next = null;
   changed = false;
-  if (read) await refreshQueue();
+  if (read) await refreshQueue(id ?? state.image?.image_id);
   if (id || (read && state.image)) await openImage(id ?? state.image.image_id, Boolean(id));
 }
 

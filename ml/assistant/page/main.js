@@ -80,12 +80,14 @@ function listen(search) {
   on("shortcuts", "click", () => $("dialog-shortcuts").showModal());
   on("single-keys", "change", () => remember("single_keys", singleKeys() ? "on" : "off"));
   on("theme", "click", switchTheme);
+  on("skip", "click", (event) => { event.preventDefault(); $("facets").focus(); }); // the address holds the place in the queue
   addEventListener("pointerdown", state.acts.clicked, { capture: true });
   addEventListener("keydown", onKey);
   addEventListener("unhandledrejection", tellRefusal);
   addEventListener("hashchange", async () => {
     const { image, queue } = placeInAddress();
-    if (JSON.stringify(queue) !== JSON.stringify(state.chosen)) await showQueue(queue, image);
+    const known = !image || state.queue.some((each) => each.image_id === image);
+    if (!known || JSON.stringify(queue) !== JSON.stringify(state.chosen)) await showQueue(queue, image);
     else if (image && image !== state.image?.image_id) openImage(image);
   });
 }
@@ -95,8 +97,7 @@ function tellRefusal(event) {
   const error = event.reason;
   if (!(error instanceof ApiError)) return;
   event.preventDefault();
-  const text = error.code === "unreachable" ? t("error.unreachable") : reasonOf(error);
-  notice(text, NOT_SIGNED_IN.includes(error.code) ? [[t("sign_in_again"), signInAgain, "stay"]] : []);
+  notice(reasonOf(error), NOT_SIGNED_IN.includes(error.code) ? [[t("sign_in_again"), signInAgain, "stay"]] : []);
 }
 
 // Opens a queue: at the image, otherwise at the first one that is to do.
@@ -148,7 +149,7 @@ async function start() {
 }
 
 async function added(images) {
-  await refreshQueue();
+  await refreshQueue(state.image?.image_id);
   learnGroups();
   say(t("added", { n: whole(images.length) }));
   if (!state.image || state.image.state !== "open") openImage(images[0].image_id);

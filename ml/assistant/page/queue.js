@@ -28,7 +28,7 @@ export function renderQueue() {
   const current = list.querySelector('[aria-current="true"]');
   current?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if (had) current?.focus({ preventScroll: true });
-  $("work").hidden = !state.image;
+  $("work").hidden = $("open-grid").hidden = !state.image;
   const chosen = Object.keys(state.chosen).length > 0;
   $("empty").hidden = Boolean(state.image) || state.queue.length > 0 || chosen;
   $("empty-queue").hidden = Boolean(state.image) || state.queue.length > 0 || !chosen;

@@ -1,6 +1,6 @@
 // The reviewer's page: tags on which two people differ, and how far they agree.
-import { reasonOf } from "./adding.js";
-import { api } from "./api.js";
+import { notSaved, reasonOf } from "./adding.js";
+import { api, newKey } from "./api.js";
 import { $, h } from "./dom.js";
 import { labelOf, number, t, translatePage, whole } from "./i18n.js";
 import { facetLabel, remember, remembered, state, usePreferences, who } from "./state.js";
@@ -20,15 +20,15 @@ function trouble(text) {
 async function settle(image, row, tag, accepted) {
   trouble("");
   try {
-    const body = { tag_id: tag.node.tag_id, accepted, number: tag.settled?.number ?? 0, key: crypto.randomUUID(), who: who() };
+    const body = { tag_id: tag.node.tag_id, accepted, number: tag.settled?.number ?? 0, key: newKey(), who: who() };
     const after = (await api.settle(image.image_id, body)).tag;
     row.replaceWith(tagRow(image, after));
     countOpen();
     say(t("settled_by", { who: after.settled.who, verdict: verdict(after.settled.accepted) }));
     (document.querySelector(".conflict:not(.is-settled) button") ?? $("settled")).focus();
   } catch (error) {
-    if (["settled", "no_conflict"].includes(error.code)) await load();
-    trouble(reasonOf(error));
+    if (["settled", "no_conflict"].includes(error.code)) await show();
+    trouble(notSaved(error));
   }
 }
 
@@ -85,6 +85,11 @@ async function load() {
   renderAgreement(answer.agreement);
 }
 
+async function show() {
+  trouble("");
+  await load().catch((error) => trouble(reasonOf(error)));
+}
+
 async function start() {
   [state.about] = await Promise.all([api.about(), usePreferences()]);
   translatePage();
@@ -92,8 +97,8 @@ async function start() {
   $("who").value = remembered("who");
   $("who").placeholder = t("anonymous");
   $("who").addEventListener("change", () => remember("who", $("who").value.trim()));
-  $("settled").addEventListener("change", load);
-  await load().catch((error) => trouble(reasonOf(error)));
+  $("settled").addEventListener("change", show);
+  await show();
   document.body.dataset.ready = "true";
 }
 

@@ -1,7 +1,7 @@
 // Why a tag may fit: its place in the hierarchy, and the pictures that carry it and look most like the current one.
 import { reasonOf } from "./adding.js";
 import { api } from "./api.js";
-import { h } from "./dom.js";
+import { $, h } from "./dom.js";
 import { labelOf, t, whole } from "./i18n.js";
 import { facetLabel, state } from "./state.js";
 
@@ -30,25 +30,29 @@ async function showNarrower(tag, list) {
 export function picturesOf(tag) {
   const compares = state.image && !state.image.blind && state.about.default_model;
   const gallery = h("div", { class: "gallery" });
-  const more = h("p", {});
-  const section = h("section", {}, h("h3", {}, t(compares ? "evidence" : "examples")), gallery, more);
-  (compares ? showNearest(tag, gallery, more) : showExamples(tag, gallery)).catch((error) => more.replaceChildren(h("span", { class: "quiet" }, reasonOf(error))));
-  return section;
+  const more = h("button", { type: "button", hidden: true, onclick: () => look() });
+  const look = () => (compares ? showNearest(tag, gallery, more) : showExamples(tag, gallery)).catch((error) => told(gallery, reasonOf(error)));
+  look();
+  return h("section", {}, h("h3", {}, t(compares ? "evidence" : "examples")), gallery, h("p", {}, more));
 }
+
+const told = (gallery, text) => gallery.replaceChildren(h("p", { class: "quiet" }, text));
 
 async function showExamples(tag, gallery) {
   const { images } = await api.examples(tag.tag_id);
+  if (!images.length) return told(gallery, t("no_examples"));
   gallery.replaceChildren(...images.map((image) => figure(`/api/examples/${image.image_id}`, altOf(tag, image.data_provider), image.data_provider)));
-  if (!images.length) gallery.append(h("p", { class: "quiet" }, t("no_examples")));
 }
 
 async function showNearest(tag, gallery, more) {
-  gallery.replaceChildren(h("p", { class: "quiet" }, t("evidence_looking")));
-  const found = await api.evidence(tag.tag_id, { image_id: state.image.image_id, model: document.getElementById("model").value || null });
+  told(gallery, t("evidence_looking"));
+  const found = await api.evidence(tag.tag_id, { image_id: state.image.image_id, model: $("model").value || null });
   const own = figure(`/api/images/${state.image.image_id}/thumbnail`, "", t("evidence_own"), "own");
-  gallery.replaceChildren(...(found.images.length ? [own, ...found.images.map((image) => nearest(tag, image))] : [h("p", { class: "quiet" }, t("evidence_none"))]));
+  if (found.images.length) gallery.replaceChildren(own, ...found.images.map((image) => nearest(tag, image)));
+  else told(gallery, t("evidence_none"));
   const left = found.all - found.seen;
-  more.replaceChildren(...(left > 0 ? [h("button", { type: "button", onclick: () => showNearest(tag, gallery, more) }, t("grid_compare", { n: whole(left) }))] : []));
+  more.hidden = left <= 0;
+  more.textContent = t("grid_compare", { n: whole(left) });
 }
 
 function nearest(tag, image) {

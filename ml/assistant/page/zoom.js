@@ -15,7 +15,8 @@ const LIGHT = { brightness: 100, contrast: 100 }; // percent
 
 let script = null; // the promise of the library
 let opened = null; // the promise of the viewer of the current image
-let viewer = null; // once its picture is in view
+let drawing = null; // that viewer
+let viewer = null; // the same, once its picture is in view
 let shown = null; // the id of the image that the frame shows
 let view = null; // what the server says of the picture: its size, its tiles
 
@@ -40,8 +41,8 @@ export function showPicture(image) {
 }
 
 function close() {
-  viewer?.destroy();
-  opened = viewer = view = shown = null;
+  drawing?.destroy();
+  opened = drawing = viewer = view = shown = null;
   $("viewer").replaceChildren();
   $("picture").classList.remove("behind");
   $("zoom-note").textContent = "";
@@ -49,8 +50,11 @@ function close() {
 
 // The viewer of the current image, opened when it is first needed; null if that did not work.
 function open() {
-  opened ??= start(shown).catch((error) => {
-    opened = null;
+  const id = shown;
+  opened ??= start(id).catch(() => {
+    if (id !== shown) return null;
+    drawing?.destroy();
+    opened = drawing = null;
     $("zoom-note").textContent = t("error.unreachable");
     return null;
   });
@@ -71,7 +75,8 @@ const keptOf = ({ width, height }) => ({ source: "picture", width, height, probl
 
 // The kept picture in the viewer, at once.
 async function draw(OpenSeadragon, id) {
-  const made = OpenSeadragon({
+  drawing?.destroy();
+  const made = drawing = OpenSeadragon({
     element: $("viewer"), tileSources: { type: "image", url: `/api/images/${id}/picture`, buildPyramid: false }, drawer: "canvas", tabIndex: -1,
     showNavigationControl: false, imageLoaderLimit: 4, tileRetryMax: 0,
     animationTime: matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : 0.4,
@@ -86,7 +91,7 @@ async function draw(OpenSeadragon, id) {
     if (event.scroll < 0 && made.viewport.getZoom() <= made.viewport.getMinZoom() * 1.001) Object.assign(event, { preventDefaultAction: true, preventDefault: false });
   });
   await new Promise((resolve, reject) => { made.addOnceHandler("tile-drawn", resolve); made.addOnceHandler("open-failed", reject); });
-  if (id !== shown) { made.destroy(); return null; }
+  if (made !== drawing) return null;
   viewer = made;
   $("picture").classList.add("behind");
   renderZoom();
@@ -125,19 +130,24 @@ async function refused(id, tiles, address) {
 // The picture with the most pixels in the viewer.
 const sharpest = () => viewer?.world.getItemAt(viewer.world.getItemCount() - 1);
 
+// The places that are read aloud are written only when they change: a movement draws many times.
+function write(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
 function renderNote() {
   const size = `${whole(view.width)} × ${whole(view.height)} px`;
   const same = view.width === state.image.width && view.height === state.image.height;
   const from = view.host ? t("zoom_from", { size, host: view.host }) : t("zoom_size", { size });
   const problem = view.problem && t("zoom_problem", { reason: FETCHING.test(view.problem.error) ? t("error.other_server") : reasonOf({ code: view.problem.error, message: view.problem.message }) });
-  $("zoom-note").textContent = [problem, same && !problem ? "" : from].filter(Boolean).join(" ");
+  write("zoom-note", [problem, same && !problem ? "" : from].filter(Boolean).join(" "));
 }
 
 // The scale of the picture, and which buttons can do something.
 export function renderZoom() {
   const port = viewer?.viewport;
   const scale = port && sharpest()?.viewportToImageZoom(port.getZoom());
-  $("zoom-level").textContent = scale ? new Intl.NumberFormat(currentLanguage(), { style: "percent" }).format(scale) : "";
+  write("zoom-level", scale ? new Intl.NumberFormat(currentLanguage(), { style: "percent" }).format(scale) : "");
   $("full").setAttribute("aria-pressed", String($("figure").classList.contains("full")));
   if (view?.factors || view?.problem) renderNote(); // the server has answered
 }
@@ -191,7 +201,7 @@ function toggleLight(on = $("light-panel").hidden) {
 }
 
 // The whole window: as the browser's full screen where it offers that. What is behind cannot be reached.
-export async function toggleFull(on = !$("figure").classList.contains("full")) {
+async function toggleFull(on = !$("figure").classList.contains("full")) {
   $("figure").classList.toggle("full", on);
   for (const each of [$("facets"), ...document.querySelectorAll(".top, .queue, .stage > :not(#figure), .skip, #notices")]) each.inert = on;
   if (on) await $("figure").requestFullscreen?.().catch(() => {}); // refused: the figure fills the window all the same

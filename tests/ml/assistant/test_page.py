@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from tests.ml.assistant.conftest import served
 from tests.ml.assistant.pages import COPPER, PORTRAITS, add, axe, item, saved
 
 pytestmark = pytest.mark.browser
+DIALOGS = {
+    "add": ".queue .add",
+    "queue": "#choose-queue",
+    "grid": "#open-grid",
+    "export": "#export",
+    "shortcuts": "#shortcuts",
+}
 
 
 def test_uploaded_images_come_with_highlighted_trees_and_closed_branches(open_page, pictures):
@@ -195,6 +203,32 @@ def test_a_tag_tells_its_path_and_its_address(open_page, pictures):
     assert page.evaluate("document.activeElement.dataset.key") == COPPER
 
 
+def test_the_link_past_the_header_leads_to_the_trees_and_keeps_the_place(open_page, pictures):
+    page = open_page()
+    add(page, pictures)
+    place = page.url
+    assert "#image=" in place
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#facets")).to_be_focused()
+    assert page.url == place
+
+
+def test_a_desk_on_another_machine_works_by_plain_http(browser, service, pictures):
+    with served(service, hosts=["desk.example"]) as address:
+        page = browser.new_page(locale="en-GB")
+        page.goto(address.replace("127.0.0.1", "desk.example"))
+        page.wait_for_selector("body[data-ready]")
+        assert not page.evaluate("isSecureContext")
+        add(page, pictures)
+        item(page, COPPER).locator(".yes").first.click()
+        saved(page)
+        page.click("#choose-queue")
+        expect(page.locator("#show-queue")).to_be_visible()
+        expect(page.locator("#copy-link")).to_be_hidden()  # the browser offers no clipboard here
+        page.close()
+
+
 def test_another_model_gives_other_suggestions(open_page, pictures):
     page = open_page()
     add(page, pictures[:1])
@@ -245,6 +279,11 @@ def test_axe_finds_no_violation(open_page, pictures, locale, scheme):
 
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_nothing_is_wider_than_a_small_screen(open_page, pictures, width):
-    page = open_page(viewport={"width": width, "height": 800})
+    page = open_page("nl-NL", viewport={"width": width, "height": 800})
     add(page, pictures)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for name, button in DIALOGS.items():
+        page.click(button)
+        dialog = page.locator(f"#dialog-{name}[open]")
+        assert dialog.evaluate("each => each.scrollWidth - each.clientWidth") <= 0, name
+        page.keyboard.press("Escape")

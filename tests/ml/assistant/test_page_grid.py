@@ -5,12 +5,15 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from ml.assistant.store import NewImage
 from tests.ml.assistant.conftest import vase_picture
 from tests.ml.assistant.pages import COPPER, axe, item
 
 pytestmark = pytest.mark.browser
 COLOURS = ("saddlebrown", "navy", "gold", "orange")
 FILES = [{"name": f"{colour}.jpg", "mimeType": "image/jpeg", "buffer": vase_picture(colour)} for colour in COLOURS]
+
+SMALL = vase_picture(size=(64, 64))
 
 
 def with_images(page: Page) -> Page:
@@ -75,3 +78,48 @@ def test_pictures_like_this_one_are_decided_by_mouse_and_a_colleagues_decision_i
     expect(page.locator("#grid .accepted")).to_have_count(4)
     page.click("#dialog-grid .close")
     expect(item(page, COPPER)).to_have_class(re.compile("accepted"))
+
+
+def test_pictures_keep_their_height_where_the_window_does_not_hold_them(open_page):
+    page = with_images(open_page(viewport={"width": 390, "height": 560}))
+    page.click("#open-grid")
+    expect(page.locator("#grid [role=option]")).to_have_count(4)
+    heights = page.locator("#grid [role=option]").evaluate_all("all => all.map((each) => each.offsetHeight)")
+    assert min(heights) > 105  # the picture's own height
+
+
+def test_the_grid_says_that_it_needs_a_tag(service, request):
+    service.blind_share = 1.0
+    page = request.getfixturevalue("open_page")()
+    expect(page.locator("#open-grid")).to_be_hidden()  # there is no image
+    page.set_input_files("#files", FILES[:1])
+    expect(page.locator("#model-note")).to_contain_text("No suggestions")
+    page.click("#open-grid")
+    expect(page.locator("#notices")).to_contain_text("Accept a tag for this image first")
+
+
+def test_the_place_in_a_long_queue_stays_when_the_grid_is_left_and_when_images_are_added(open_page, address, service):
+    ids = [service.store.add_image(NewImage(f"{n:064x}", 64, 64, batch="all")).image_id for n in range(205)]
+    for each in ids:
+        service.pictures.keep(each, SMALL)
+    page = open_page()
+    page.goto(f"{address}/#image={ids[203]}")
+    here = page.locator(f"#queue [aria-current=true]:has(img[src*='{ids[203]}'])")
+    expect(here).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type("copper")
+    page.wait_for_selector("#hits [role=option]")
+    page.keyboard.press("Enter")
+    page.keyboard.press("g")
+    expect(page.locator("#grid [role=option]").first).to_be_focused()
+    page.keyboard.press("Space")
+    page.keyboard.press("a")
+    expect(page.locator("#grid .accepted")).to_have_count(1)
+    with page.expect_response("**/api/queue?**"):
+        page.keyboard.press("Escape")
+    page.wait_for_selector("#trees:not([aria-busy])")
+    expect(here).to_have_count(1)
+    page.set_input_files("#files", FILES[:1])
+    expect(page.locator("#progress-text")).to_have_text("0 of 206 done")
+    expect(here).to_have_count(1)
+    expect(page.locator("#previous")).to_be_enabled()

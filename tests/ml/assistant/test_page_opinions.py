@@ -30,10 +30,14 @@ def press(page: Page, by_keyboard: bool, target) -> None:
 
 
 @pytest.mark.parametrize(
-    ("locale", "by_keyboard", "verdict"), [("en-GB", True, "does not apply"), ("fr-FR", False, "ne s'applique pas")]
+    ("locale", "by_keyboard", "verdict", "away"),
+    [
+        ("en-GB", True, "does not apply", "The server does not answer."),
+        ("fr-FR", False, "ne s'applique pas", "Le serveur ne répond pas."),
+    ],
 )
 def test_two_people_decide_apart_and_a_reviewer_settles(
-    browser, address, service, drawn_vase, locale, by_keyboard, verdict
+    browser, address, service, drawn_vase, locale, by_keyboard, verdict, away
 ):
     roles = {"Anna": "cataloguer", "Berta": "cataloguer", "Carla": "reviewer"}
     tokens = {name: make_token(service.store, name, role) for name, role in roles.items()}
@@ -80,6 +84,9 @@ def test_two_people_decide_apart_and_a_reviewer_settles(
     assert axe(carla) == []
     found = read_decisions(str(service.store.engine.url)).select("tag_id", "accepted", "who").rows()
     assert found == [(COPPER, False, "Carla")]
+    carla.context.set_offline(True)
+    carla.locator("#settled").check()
+    expect(carla.locator("#trouble")).to_have_text(away)
     carla.set_viewport_size({"width": 320, "height": 700})
     assert carla.evaluate("document.documentElement.scrollWidth") <= 320
     carla.context.close()

@@ -61,3 +61,7 @@ def test_why_is_asked_by_mouse_and_an_image_decided_here_counts(open_page, pictu
     dialog = page.locator("#dialog-tag")
     expect(dialog.locator(".gallery")).to_contain_text("vase saddlebrown.jpg")
     expect(dialog.locator(".gallery")).to_contain_text("decided at this desk")
+    page.keyboard.press("Escape")
+    page.route("**/evidence", lambda route: route.abort())
+    item(page, COPPER).locator(".about").first.click()
+    expect(dialog.locator(".gallery")).to_have_text("The server does not answer.")

@@ -10,6 +10,11 @@ from tests.ml.assistant.image_servers import other_museums, red
 from tests.ml.assistant.pages import add, axe
 
 pytestmark = pytest.mark.browser
+COUNT = """() => {
+  window.told = 0; // how often the note, which is read aloud, is written
+  const count = new MutationObserver((all) => { told += all.length; });
+  count.observe(document.querySelector("#zoom-note"), { childList: true });
+}"""
 LARGE = {"name": "scroll.jpg", "mimeType": "image/jpeg", "buffer": red(0, 6_000, 2_000)}
 
 
@@ -41,10 +46,13 @@ def test_a_picture_is_seen_closely_by_keyboard_alone(open_page):
     expect(page.locator("#zoom-note")).to_contain_text("Es mostra a 6.000 × 2.000 px")
     whole = part(page)
     assert whole["width"] >= 5_999
+    page.evaluate(COUNT)
     for _ in range(3):
         page.keyboard.press("+")
     page.keyboard.press("ArrowRight")
     close = part(page)
+    page.wait_for_timeout(100)  # some frames
+    assert page.evaluate("told") == 0
     assert close["width"] == pytest.approx(whole["width"] / 1.5**3, rel=0.01)
     assert close["x"] > whole["x"]
     page.keyboard.press("r")
@@ -155,6 +163,23 @@ def test_the_library_is_not_loaded_before_it_is_used_and_the_page_is_small(open_
     page.wait_for_selector("body[data-ready]")
     sizes = "performance.getEntriesByType('resource').map((entry) => entry.decodedBodySize)"
     assert sum(page.evaluate(sizes)) + len(page.content()) < 300_000
+
+
+def test_an_image_left_and_opened_again_while_the_library_loads_has_one_viewer(open_page, pictures):
+    page, held = open_page(), []
+    add(page, pictures)
+    page.route("**/openseadragon.min.js", lambda route: held.append(route))
+    page.keyboard.press("z")
+    page.keyboard.press("n")
+    expect(page.locator("#picture-title")).to_have_text(pictures[1]["name"])
+    page.keyboard.press("p")
+    expect(page.locator("#picture-title")).to_have_text(pictures[0]["name"])
+    page.keyboard.press("z")
+    held[0].continue_()
+    seen(page, "")
+    page.keyboard.press("+")
+    part_when(page, lambda each: each["width"] < 600)
+    expect(page.locator("#viewer .openseadragon-container")).to_have_count(1)
 
 
 def test_an_image_service_that_lies_leaves_the_kept_picture_and_a_sentence(service, request, tmp_path):
