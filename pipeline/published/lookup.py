@@ -111,7 +111,10 @@ class Lookup:
         elif page is None:
             self._stored.add({_key(kind, batch[0]): None})
         else:
-            self._stored.add(_to_store(kind, batch, sought, page))
+            stored = _to_store(kind, batch, sought, page)
+            self._stored.add(stored)
+            if rest := [address for address in batch if _key(kind, address) not in stored]:
+                self._ask(kind, rest)
 
     def _without_record(self, addresses: Iterable[str]) -> list[str]:
         """Those that no record has as it is written; not those that the search did not take."""
@@ -155,8 +158,10 @@ class Lookup:
         hits = [Hit(**hit) for answer in answers for hit in answer["hits"]]
         if not hits and (len(answers) < 2 or not all_told):
             return None
-        n = max(sum(answer["n"] for answer in answers), len(hits)) + len(linked)
-        return Answer([*hits, *linked], n)
+        known = {hit.record_id for hit in hits}  # a record may tell its picture to the search, and its views not
+        further = [hit for hit in linked if hit.record_id not in known]
+        n = max(sum(answer["n"] for answer in answers), len(hits)) + len(further)
+        return Answer([*hits, *further], n)
 
 
 def _key(kind: str, name: str) -> str:
@@ -179,7 +184,11 @@ def _question(kind: str, sought: Mapping[str, Sequence[str]]) -> dict[str, list[
 def _to_store(
     kind: str, batch: Sequence[str], sought: Mapping[str, Sequence[str]], page: Page
 ) -> dict[str, dict[str, Any]]:
-    """The answer of each address of a batch: hits, n, and the records that the search does not tell the address of."""
+    """The answer of each address of a batch: hits, n, and the records that the search does not tell the address of.
+
+    A record that the search tells one address of may have another of them as its view. So the addresses without a hit
+    have no answer where others have hits: they are to be asked for again, without those.
+    """
     hits: dict[str, dict[str, dict[str, Any]]] = {address: {} for address in batch}
     unclear: list[dict[str, Any]] = []
     for item in page.items:
@@ -194,9 +203,11 @@ def _to_store(
             unclear.append(record)
     alone = page.total if len(batch) == 1 and not unclear else 0
     stored: dict[str, dict[str, Any]] = {}
+    told_any = kind == OTHER and any(hits.values())
     for address, found in hits.items():
-        stored[_key(kind, address)] = {"hits": [*found.values()][:KEPT], "n": max(len(found), alone), "unclear": []}
-    stored[_key(kind, batch[0])]["unclear"] = unclear
+        if found or not told_any:
+            answer = {"hits": [*found.values()][:KEPT], "n": max(len(found), alone), "unclear": unclear}
+            stored[_key(kind, address)], unclear = answer, []  # the first has all that are unclear
     return stored
 
 

@@ -110,6 +110,18 @@ def test_every_case_has_its_status(museum_of, tmp_path: Path):
     assert KEY not in file.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("at_once", [1, 30])
+def test_a_record_that_moved_to_https_is_found_by_its_views_too_and_once(museum_of, tmp_path: Path, at_once: int):
+    front, back = "http://m.example/front.jpg", "http://m.example/back.jpg"
+    cases = {"front": (front, "isShownBy", "normalised"), "back": (back, "hasView", "normalised")}
+    secure = [address.replace("http", "https") for address in (front, back)]
+    with running(museum_of([record(1, secure[0], hasView=[secure[1]])])) as address:
+        table, _ = looked_up(address, rows_of(cases), tmp_path / "a.jsonl", addresses_per_search=at_once)
+    told = {row["record_id"]: (row["by"], row["spelling"]) for row in table.to_dicts()}
+    assert told == {name: case[1:] for name, case in cases.items()}
+    assert set(table.select("status", "europeana_id", "n_records").iter_rows()) == {("found", "/9/r00001", 1)}
+
+
 def test_pictures_that_could_not_be_had_are_counted_by_reason():
     rows = rows_of({name: CASES[name] for name in ("plain", "gone", "never")} | {"again": CASES["gone"]})
     assert lost_pictures(rows, fetches_of(rows)).rows() == [("placeholder", 2)]
