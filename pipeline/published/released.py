@@ -30,10 +30,12 @@ def release_published(
     """Write the release folder of the mended splits, `tables.splits`; returns the facts that its card states.
 
     `written` is PUBLISHED_ROWS, for the files in the published format.
-    `known` has the records whose rights are known (record_id), `open_` those that may be passed on, with what must be
-    said of them (record_id, europeana_id, rights_uri, attribution, landing_page). Other records are in no file of the
-    release but `splits.parquet`, which says why. Tags are counted again, and those without an image are left out.
+    `known` has the views whose rights are known (record_id, view), `open_` those that may be passed on, with what must
+    be said of them (record_id, view, europeana_id, rights_uri, attribution, landing_page); those of a view without a
+    picture do not count. Other records are in no file of the release but `splits.parquet`, which says why. Tags are
+    counted again, and those without an image are left out.
     """
+    known, open_ = (each.join(tables.splits, on=["record_id", "view"], how="semi") for each in (known, open_))
     splits = released_splits(tables.splits, known, open_)
     told = open_.select("record_id", *TOLD).unique("record_id", keep="first", maintain_order=True)
     records = tables.records.drop(TOLD, strict=False).join(told, on="record_id", how="left", maintain_order="left")

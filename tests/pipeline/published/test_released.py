@@ -28,6 +28,7 @@ WRITTEN = PUBLISHED_ROWS.empty()
 PDM = "http://creativecommons.org/publicdomain/mark/1.0/"
 NOTHING = pl.DataFrame(
     schema=dict.fromkeys(["record_id", "europeana_id", "rights_uri", "attribution", "landing_page"], pl.String)
+    | {"view": pl.Int16}
 )
 
 
@@ -60,6 +61,7 @@ def open_records(tables: PublishedTables, n: int) -> pl.DataFrame:
             "rights_uri": [PDM] * n,
             "attribution": [f"Said of {name}" for name in chosen],
             "landing_page": [None] * n,
+            "view": [0] * n,
         },
         schema=NOTHING.schema,
     )
@@ -73,8 +75,8 @@ def open_(tables) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def known(tables, open_) -> pl.DataFrame:
     """The open ones, and ten that are closed."""
-    closed = tables.records[1::2].head(10).select("record_id")
-    return pl.concat([open_.select("record_id"), closed])
+    closed = tables.records[1::2].head(10).select("record_id", view=pl.lit(0, pl.Int16))
+    return pl.concat([open_.select("record_id", "view"), closed])
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +139,18 @@ def test_the_release_is_whole_and_the_same_bytes_again(folder, museum, tables, k
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
     splits = SPLIT_TABLE.read(folder / "splits.parquet")
     assert invariants.records_in_two_splits(splits) == []
+
+
+def test_a_further_view_without_a_picture_opens_no_record_and_says_nothing_of_one(
+    folder, museum, tables, known, open_, tmp_path
+):
+    further = pl.lit(9, pl.Int16)
+    closed = known.join(open_, on="record_id", how="anti")["record_id"].to_list()
+    views = pl.concat([open_.with_columns(record_id=pl.Series(closed * 4)), open_])
+    views = views.with_columns(view=further, europeana_id=pl.lit("/8/another"))
+    all_known, all_open = pl.concat([views.select(known.columns), known]), pl.concat([views, open_])
+    release_published(museum.images, tables, WRITTEN, all_known, all_open, tmp_path / "release", SETTINGS)
+    assert (tmp_path / "release" / "SHA256SUMS").read_text() == (folder / "SHA256SUMS").read_text()
 
 
 @pytest.mark.filterwarnings("ignore")
