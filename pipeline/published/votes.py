@@ -1,6 +1,5 @@
 """Which AAT concept each published tag stands for, by the concepts of the records that state it."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ from pipeline.published.format import BETWEEN_LEVELS
 
 LEAST_SHARE = 0.5  # of the tag's records have the concept, and of the concept's records the tag, at least
 HIGH, MEDIUM = 0.5, 0.3  # lower ends of the 95 % interval of that share: four records of four, two of two
-Z = 1.96
 Tag = tuple[str, str]  # facet and tag id
 
 
@@ -40,13 +38,11 @@ class Votes:
     @property
     def low(self) -> float:
         """The lower end of the 95 % interval of the share of the tag's records that have the chosen concept."""
-        return _wilson_low(self.chosen.n, self.n) if self.chosen else 0.0
+        from scipy.stats import binomtest  # takes half a second
 
-    @property
-    def runner_up(self) -> Vote | None:
-        """The best concept beside the chosen one; without a chosen one the second best."""
-        others = [vote for vote in self.ranked if vote != self.chosen]
-        return next(iter(others if self.chosen else others[1:]), None)
+        if self.chosen is None:
+            return 0.0
+        return float(binomtest(self.chosen.n, self.n).proportion_ci(method="wilson").low)
 
 
 def votes_of(
@@ -131,12 +127,3 @@ def _best(votes: Sequence[Vote]) -> Vote | None:
 def _name(tag: Tag) -> str:
     """The last level of a tag's path."""
     return tag[1].removeprefix(f"{tag[0]}: ").rpartition(BETWEEN_LEVELS)[2]
-
-
-def _wilson_low(n: int, of: int) -> float:
-    """The lower end of Wilson's 95 % interval of a share."""
-    if of == 0:
-        return 0.0
-    share, weight = n / of, Z * Z / of
-    spread = Z * math.sqrt(share * (1 - share) / of + weight / (4 * of))
-    return (share + weight / 2 - spread) / (1 + weight)

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -15,10 +14,10 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from pipeline.files import beside, sync
+from pipeline.files import whole_folder
 from pipeline.sandbox.folder import MuseumError
 
-MARK = "rendered.json"  # written last; says what this folder was rendered from
+MARK = "rendered.json"  # says what this folder was rendered from
 MOST_PROCESSES = 4
 WORTH_PROCESSES = 200  # fewer images are drawn before another process has started
 FIXED_TIME = 1_767_225_600  # 2026-01-01, the files' date, so that Last-Modified is the same for everyone
@@ -37,19 +36,9 @@ def render_whole(folder: Path, made_from: Mapping[str, object], write: Callable[
             return
         if _mark_of(folder) is None and any(folder.iterdir()):
             raise MuseumError(f"{folder} holds files that were not rendered here; choose another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = beside(folder)
-    unfinished.mkdir()
-    try:
+    with whole_folder(folder) as unfinished:
         write(unfinished)
         (unfinished / MARK).write_text(json.dumps(wanted) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        unfinished.rename(folder)
-        sync(folder.parent)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
 
 
 def each_drawn(draw: Callable[[Thing], None], things: Sequence[Thing]) -> Iterator[None]:
