@@ -176,7 +176,8 @@ def _harvest_dumps(project: Project, keys: Sequence[str], folder: Path, mode: st
     """Harvest the collections out of the dumps, together; a refresh reads zips that have changed, and then all."""
     settings, place = project.settings, dumps(project)
     if mode == "refresh":
-        mode = "complete" if all(dumps_are_read(place, folder / key) for key in keys) else "again"
+        there = place.datasets()
+        mode = "complete" if all(dumps_are_read(there, folder / key) for key in keys) else "again"
     places = {key: _place_again(project, key) if mode == "again" else folder / key for key in keys}
     folders = {collection_of(key, settings): where for key, where in places.items()}
     rights = (*settings.curation.open_rights, *settings.curation.more_open_rights)
@@ -246,6 +247,6 @@ def source_version(project: Project) -> str:
         file = museum / name
         digest.update(f"{name} {content_hash(file) if file.exists() else 'none'}\n".encode())
     digest.update(f"media {content_hash(museum / 'media')}\n".encode())
-    for file in sorted(museum.glob("*.nt.gz")):
+    for file in sorted([*museum.glob("*.nt.gz"), *museum.glob("*.nt")]):
         digest.update(f"{file.name} {content_hash(file)}\n".encode())
     return digest.hexdigest()

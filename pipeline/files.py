@@ -1,5 +1,6 @@
 """Whole files and folders: written completely or not at all, hashed, and cleared of what a kill left behind."""
 
+import errno
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 
 # Where weight files are kept that were downloaded, for all projects of this user.
 WEIGHTS_CACHE = Path("~/.cache/eufcc/weights")
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of an OSError
 
 
 @contextmanager

@@ -7,8 +7,8 @@ import sqlite3
 import dagster as dg
 
 from assets.engine.code_units import OURS
+from pipeline.files import DISK_FULL
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 AGAIN = "then start the same run again: what was made before is intact."
 
@@ -46,7 +46,7 @@ def storage_trouble(error: BaseException) -> str | None:
     said = str(error).lower()
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
-        if error.errno in FULL:
+        if error.errno in DISK_FULL:
             return f"The disk is full or a file has reached its size limit{where}: make room, {AGAIN}"
         if error.errno in READ_ONLY:
             done = "read" if _is_unreadable(error.filename) else "written"

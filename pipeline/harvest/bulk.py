@@ -9,9 +9,7 @@ would be asked for.
 import json
 import os
 import shutil
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,7 +20,7 @@ from urllib.parse import urlencode
 from pipeline.files import sync
 from pipeline.harvest.chunks import Chunk
 from pipeline.harvest.dumps import Dataset, DumpPlace
-from pipeline.harvest.edm import TRIPLES, XML, EdmError, EdmRecord, read_edm
+from pipeline.harvest.edm import EdmError, EdmRecord, read_edm
 from pipeline.harvest.entities import EntityConcept, read_concept
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.europeana import EVERYTHING, FIRST_CURSOR, Page
@@ -30,11 +28,10 @@ from pipeline.harvest.items import normalised_rights
 from pipeline.harvest.keywords import Keywords, words_of
 from pipeline.harvest.pages import HarvestSummary, only_one
 from pipeline.harvest.store import Generation, collections_in, generations, page_files, read_body, write_page
-from pipeline.settings import OPEN_RIGHTS, HarvestSettings, HttpSettings
+from pipeline.harvest.zips import records_in
+from pipeline.settings import OPEN_RIGHTS, HarvestSettings
 
 JOURNAL = "datasets.jsonl"
-LARGEST_RECORD = HttpSettings().max_body_bytes
-DAMAGED_MEMBER = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
 Say = Callable[[str], None]
 
 
@@ -72,6 +69,11 @@ class _Target:
     def journal(self) -> Path:
         return self.generation.folder / JOURNAL
 
+    def needs(self, dataset: Dataset) -> bool:
+        """Whether the zip is still to be read, or has changed since a harvest that was stopped read it."""
+        read = self.done.get(dataset.name)
+        return not self.generation.complete and (read is None or read.version != dataset.version)
+
     def note(self, read: _Read) -> None:
         """Remember that a dataset was read, after its pages are on disk."""
         with self.journal.open("a", encoding="utf-8") as stream:
@@ -104,20 +106,21 @@ def harvest_dumps(
         if not datasets:
             raise HarvestError(f"There is no zip at {place.address}: set harvest.dumps to Europeana's folder XML.")
         targets = [_begun(place, name, folder, settings, open_rights) for name, folder in folders.items()]
-        reads = [_read_for_all(place, one, targets, settings, open_rights, say) for one in _missing(datasets, targets)]
+        missing = [one for one in datasets if any(target.needs(one) for target in targets)]
+        reads = [_read_for_all(place, one, targets, settings, open_rights, say) for one in missing]
         seconds = round(monotonic() - started, 2)
         finished = {name: _finished(target, datasets) for name, target in zip(folders, targets, strict=True)}
-    summaries = {name: _summary(one, len(reads), seconds) for name, one in finished.items()}
+    summaries = {name: HarvestSummary.of(one, requests=0, seconds=seconds) for name, one in finished.items()}
     return DumpHarvest(summaries, len(reads), sum(one.seen for one in reads), sum(one.damaged for one in reads))
 
 
-def dumps_are_read(place: DumpPlace, folder: Path) -> bool:
-    """Whether a collection's folder holds exactly these zips; False where the place does not tell their versions."""
+def dumps_are_read(datasets: Sequence[Dataset], folder: Path) -> bool:
+    """Whether a collection's folder holds exactly these zips; False where their place does not tell their versions."""
     found = generations(folder)
     if not found or not found[0].complete:
         return False
     read = {name: one.version for name, one in _journal(found[0].folder / JOURNAL).items()}
-    there = {dataset.name: dataset.version for dataset in place.datasets()}
+    there = {dataset.name: dataset.version for dataset in datasets}
     return read == there and all(there.values())
 
 
@@ -171,12 +174,6 @@ def _journal(file: Path) -> dict[str, _Read]:
     return {read.dataset: read for line in lines for read in [_Read(**json.loads(line))]}
 
 
-def _missing(datasets: Sequence[Dataset], targets: Sequence[_Target]) -> list[Dataset]:
-    """The zips that some collection has not read yet; a finished harvest is left as it is."""
-    unfinished = [target for target in targets if not target.generation.complete]
-    return [one for one in datasets if any(one.name not in target.done for target in unfinished)]
-
-
 def _read_for_all(
     place: DumpPlace,
     dataset: Dataset,
@@ -186,12 +183,12 @@ def _read_for_all(
     say: Say,
 ) -> _Read:
     """Read one zip for all collections that have not read it yet."""
-    waiting = [one for one in targets if not one.generation.complete and dataset.name not in one.done]
+    waiting = [target for target in targets if target.needs(dataset)]
     pages = [_Pages(target, dataset, settings.rows) for target in waiting]
     whole, wanted = _Read(dataset.name, dataset.version), _Selection(waiting, settings, open_rights)
     first, concepts = "", dict[str, dict[str, object]]()  # as its first record describes each
     with place.opened(dataset) as file:
-        for name, content in _records_in(file, dataset):
+        for name, content in records_in(file, dataset):
             whole.seen += 1
             try:
                 if isinstance(content, EdmError):
@@ -294,26 +291,6 @@ class _Pages:
         self._page, self._concepts = [], {}
 
 
-def _records_in(file: Path, dataset: Dataset) -> Iterator[tuple[str, bytes | EdmError]]:
-    """The files of a zip that are records by their names; in place of a damaged one's bytes, what is wrong with it."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = [one for one in archive.infolist() if PurePosixPath(one.filename).suffix in (*XML, *TRIPLES)]
-            if not members and archive.namelist():
-                raise HarvestError(f"{dataset.name}.zip holds no file in RDF/XML, N-Triples or Turtle.")
-            for member in members:
-                if member.file_size > LARGEST_RECORD:
-                    yield member.filename, EdmError(f"it has {member.file_size} bytes, which is not read")
-                    continue
-                try:
-                    content: bytes | EdmError = archive.read(member)
-                except DAMAGED_MEMBER as error:
-                    content = EdmError(f"it cannot be read ({error})")
-                yield member.filename, content
-    except (zipfile.BadZipFile, OSError) as error:
-        raise HarvestError(f"{dataset.name}.zip is damaged ({error}): fetch it again.", transient=True) from None
-
-
 def _finished(target: _Target, datasets: Sequence[Dataset]) -> Generation:
     """The harvest, complete: its chunks are the datasets that hold something of the collection."""
     if target.generation.complete:
@@ -328,16 +305,3 @@ def _finished(target: _Target, datasets: Sequence[Dataset]) -> Generation:
     chunks = tuple(Chunk(read.dataset, EVERYTHING, read.records) for read in reads if read.records)
     repeated = sum(read.repeated for read in reads)
     return replace(target.generation, chunks=chunks, total=received).finish(received, received, repeated)
-
-
-def _summary(generation: Generation, zips: int, seconds: float) -> HarvestSummary:
-    return HarvestSummary(
-        collection=generation.collection,
-        as_of=generation.as_of,
-        expected=generation.expected or 0,
-        received=generation.received or 0,
-        repeated=generation.repeated or 0,
-        chunks=len(generation.chunks),
-        requests=zips,
-        seconds=seconds,
-    )

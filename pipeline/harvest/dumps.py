@@ -7,20 +7,25 @@ at ftp://download.europeana.eu/dataset/ to anyone, without a key (dossier, secti
 import ftplib
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
+import tenacity
+
+from pipeline.allow_list import shown
+from pipeline.files import DISK_FULL
 from pipeline.harvest.errors import HarvestError
 from pipeline.http import mapped
 from pipeline.settings import HttpSettings
 from pipeline.single_requests import BLOCK, NoAnswer, download, text_of
 
 LINK = re.compile(r"""href=["'](?:\./)?([\w.-]+)\.zip["']""", re.IGNORECASE)
-FTP_TIMEOUT_S = 60.0
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,11 @@ class Dataset:
     size: int | None = None  # bytes
     version: str = ""
     modified: str | None = None  # UTC, ISO 8601
+
+    def __post_init__(self) -> None:
+        """Raises HarvestError for a name that is none: folders are named after it, and a server may say anything."""
+        if not self.name or self.name.startswith(".") or "/" in self.name:
+            raise HarvestError(f"The dumps list a dataset {self.name!r}, which is no name of one: check harvest.dumps.")
 
 
 class DumpPlace(Protocol):
@@ -58,7 +68,7 @@ def place_of_dumps(
         return FtpPlace(address, http, cache, say)
     if "://" in address:
         raise HarvestError(
-            f"harvest.dumps is {address!r}: it must be a folder, or begin with ftp://, http:// or https://."
+            f"harvest.dumps is {shown(address)!r}: it must be a folder, or begin with ftp://, http:// or https://."
         )
     return FolderPlace(Path(address).expanduser())
 
@@ -89,7 +99,7 @@ class FolderPlace:
         yield self.folder / f"{dataset.name}.zip"
 
 
-class _Fetched:
+class _Fetched(ABC):
     """A place whose zips are fetched into a cache, where a download that was cut off goes on, and then removed."""
 
     def __init__(self, address: str, http: HttpSettings, cache: Path, say: Callable[[str], None] | None) -> None:
@@ -111,21 +121,36 @@ class _Fetched:
         finally:
             file.unlink(missing_ok=True)
 
+    @abstractmethod
     def _fetch(self, dataset: Dataset, file: Path) -> None:
-        raise NotImplementedError
+        """Write what the file does not have yet of the zip."""
 
-    def _again(self, what: str, ask: Callable[[], object]) -> None:
-        """Call it up to `http.attempts` times, with longer and longer waits in between."""
-        for attempt in range(1, self._http.attempts + 1):
-            try:
-                ask()
-                return
-            except (NoAnswer, ftplib.Error, EOFError, OSError) as error:
-                if attempt == self._http.attempts:
-                    raise HarvestError(f"{what} was not had after {attempt} tries: {error}.", transient=True) from None
-                wait = min(self._http.backoff_cap_s, self._http.backoff_first_s * 2 ** (attempt - 1))
-                self._say(f"{what}: {error}; try {attempt + 1} of {self._http.attempts} in {wait:.0f} s")
-                time.sleep(wait)
+    def _again(self, what: str, ask: Callable[[], Answer]) -> Answer:
+        """What it gives, called up to `http.attempts` times, with longer and longer waits in between."""
+        attempts = self._http.attempts
+
+        def say(state: tenacity.RetryCallState) -> None:
+            error = state.outcome and state.outcome.exception()
+            wait = f"{state.upcoming_sleep:.0f} s"
+            self._say(f"{what}: {error}; try {state.attempt_number + 1} of {attempts} in {wait}")
+
+        tries = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_may_pass),
+            stop=tenacity.stop_after_attempt(attempts),
+            wait=tenacity.wait_exponential(self._http.backoff_first_s, self._http.backoff_cap_s),
+            before_sleep=say,
+        )
+        try:
+            return tries(ask)
+        except tenacity.RetryError as failed:
+            error = failed.last_attempt.exception()
+            raise HarvestError(f"{what} was not had after {attempts} tries: {error}.", transient=True) from None
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether it is of the network: a disk that is full does not get emptier by waiting."""
+    of_network = isinstance(error, NoAnswer | ftplib.Error | EOFError | OSError)
+    return of_network and getattr(error, "errno", None) not in DISK_FULL
 
 
 class WebPlace(_Fetched):
@@ -133,9 +158,8 @@ class WebPlace(_Fetched):
 
     def datasets(self) -> list[Dataset]:
         """The zips that the folder's page links to."""
-        page: list[str] = []
-        self._again(self.address, lambda: page.append(text_of(self._mapped("/"), self._http.read_timeout_s)))
-        names = sorted(set(LINK.findall(page[0])))
+        page = self._again(self.address, lambda: text_of(self._mapped("/"), self._http.read_timeout_s))
+        names = sorted(set(LINK.findall(page)))
         if not names:
             raise HarvestError(f"{self.address}/ links to no zip: set harvest.dumps to the folder that lists them.")
         return [Dataset(name) for name in names]
@@ -153,9 +177,7 @@ class FtpPlace(_Fetched):
 
     def datasets(self) -> list[Dataset]:
         """The zips of the folder, with size and time of change where the server tells them (RFC 3659)."""
-        found: list[list[Dataset]] = []
-        self._again(self.address, lambda: found.append(self._listed()))
-        return sorted(found[-1], key=lambda dataset: dataset.name)
+        return sorted(self._again(self.address, self._listed), key=lambda dataset: dataset.name)
 
     def _listed(self) -> list[Dataset]:
         with self._session() as ftp:
@@ -176,7 +198,7 @@ class FtpPlace(_Fetched):
     @contextmanager
     def _session(self) -> Iterator[ftplib.FTP]:
         url = urlsplit(self.address)
-        with ftplib.FTP(timeout=FTP_TIMEOUT_S) as ftp:  # noqa: S321
+        with ftplib.FTP(timeout=self._http.read_timeout_s) as ftp:  # noqa: S321
             ftp.connect(url.hostname or "", url.port or ftplib.FTP_PORT)
             ftp.login()
             ftp.voidcmd("TYPE I")

@@ -18,7 +18,8 @@ def fold(text: str) -> str:
     """Lower case without accents, as the search engine compares words."""
     if text.isascii():
         return text.lower()
-    return ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    # Folded once more at the end: NFKD makes capitals of ™, ᴬ and the like, which have no small form themselves.
+    return ACCENTS.sub("", unicodedata.normalize("NFKD", text.casefold())).casefold()
 
 
 def words(text: str) -> list[str]:

@@ -32,8 +32,22 @@ class HarvestSummary:
     received: int  # distinct records received
     repeated: int  # items that came more than once
     chunks: int
-    requests: int  # searches of this run; 0 when everything was there
+    requests: int  # searches of this run; 0 when everything was there, or came from the dumps
     seconds: float
+
+    @classmethod
+    def of(cls, harvest: Generation, requests: int, seconds: float) -> "HarvestSummary":
+        """What a complete harvest says of itself, and what this run took."""
+        return cls(
+            collection=harvest.collection,
+            as_of=harvest.as_of,
+            expected=harvest.expected or 0,
+            received=harvest.received or 0,
+            repeated=harvest.repeated or 0,
+            chunks=len(harvest.chunks),
+            requests=requests,
+            seconds=seconds,
+        )
 
     def metadata(self) -> dict[str, int | float | str]:
         """For Dagster's page of the asset."""
@@ -101,16 +115,7 @@ def walk_generation(
             expected=sum(chunk.expected for chunk in walked),
             repeated=sum(chunk.repeated for chunk in walked),
         )
-    return HarvestSummary(
-        collection=collection,
-        as_of=generation.as_of,
-        expected=generation.expected or 0,
-        received=generation.received or 0,
-        repeated=generation.repeated or 0,
-        chunks=len(generation.chunks),
-        requests=requests,
-        seconds=round(clock.now() - started, 2),
-    )
+    return HarvestSummary.of(generation, requests, round(clock.now() - started, 2))
 
 
 def _planned(

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from assets.checks import CHECKS
 from assets.engine.project import Project, current_project
 from assets.engine.retention import OTHERS, delete_other_pages
-from assets.harvest import PARTITIONS, europeana, pages, records, told_of_others, tombstones
+from assets.harvest import PARTITIONS, europeana, pages, records, source_version, told_of_others, tombstones
 from assets.partitions import collection_key
 from assets.vocabulary import aligned_concepts
 from pipeline.files import sha256_of
@@ -169,6 +169,15 @@ def test_the_dumps_take_the_place_of_the_api(
     )
     assert done.success
     assert pl.read_parquet(of_dumps.path("tombstones")).is_empty()
+
+
+@pytest.mark.parametrize("name", ["further.nt.gz", "further.nt"])
+def test_another_thesaurus_in_the_museum_is_another_source(settings: Settings, tmp_path: Path, name: str):
+    (tmp_path / "museum").mkdir()
+    project = Project(settings.model_copy(update={"museum": tmp_path / "museum"}), tmp_path / "storage")
+    before = source_version(project)
+    (tmp_path / "museum" / name).write_bytes(b"1")
+    assert source_version(project) != before
 
 
 def test_getty_away_is_a_warning_and_getty_back_is_asked_again(

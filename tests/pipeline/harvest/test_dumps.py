@@ -1,8 +1,12 @@
 """The weekly dumps give the records that the API gives, from a folder or a server, whatever is damaged or cut off."""
 
+import errno
+import io
 import json
 import os
 import shutil
+import tempfile
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipeline.harvest import zips
 from pipeline.harvest.bulk import DumpHarvest, concepts_in_pages, dumps_are_read, harvest_dumps, is_open
-from pipeline.harvest.dumps import FolderPlace, place_of_dumps
+from pipeline.harvest.dumps import Dataset, FolderPlace, place_of_dumps
 from pipeline.harvest.edm import EdmError, read_edm
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.items import row_of_item
@@ -124,6 +129,7 @@ def test_a_web_server_gives_the_same(address: str, from_dumps: Path, tmp_path: P
     http = HTTP.model_copy(update={"hosts": {"*": address}})
     place = place_of_dumps(f"https://download.europeana.eu/dataset/{form}", http, tmp_path / "cache")
     done = bulk(place, tmp_path / "pages")
+    assert {one.requests for one in done.summaries.values()} == {0}  # nothing was searched for
     assert_frame_equal(rows(tmp_path / "pages"), rows(from_dumps))
     assert list((tmp_path / "cache").iterdir()) == []  # no zip is kept
     request = records_from_pages(tmp_path / "pages")["request"][0]
@@ -196,16 +202,31 @@ def test_a_stopped_harvest_goes_on_at_the_zip_it_was_at(mirror: Path, from_dumps
     assert_frame_equal(rows(tmp_path), rows(from_dumps))
 
 
+def test_a_zip_that_has_changed_while_a_harvest_was_stopped_is_read_again(
+    mirror: Path, from_dumps: Path, tmp_path: Path
+):
+    copy = Path(shutil.copytree(mirror, tmp_path / "copy"))
+    with pytest.raises(Stopped):
+        bulk(StoppingPlace(copy, 2), tmp_path / "pages")
+    names = [file.stem for file in sorted(copy.glob("*.zip"))]
+    os.utime(copy / f"{names[0]}.zip", (1, 1))
+    rest = StoppingPlace(copy, -1)
+    bulk(rest, tmp_path / "pages")
+    assert rest.read == [names[0], *names[2:]]
+    assert_frame_equal(rows(tmp_path / "pages"), rows(from_dumps))
+    assert dumps_are_read(rest.datasets(), tmp_path / "pages" / "c0")
+
+
 def test_a_whole_harvest_reads_nothing_again_and_knows_when_a_zip_has_changed(mirror: Path, tmp_path: Path):
     copy = Path(shutil.copytree(mirror, tmp_path / "copy"))
     bulk(FolderPlace(copy), tmp_path / "pages")
     again = bulk(FolderPlace(copy), tmp_path / "pages")
     assert (again.zips, again.seen) == (0, 0)
     folder = tmp_path / "pages" / "c0"
-    assert dumps_are_read(FolderPlace(copy), folder)
+    assert dumps_are_read(FolderPlace(copy).datasets(), folder)
     one = next(copy.glob("*.zip"))
     os.utime(one, (one.stat().st_mtime + 7, one.stat().st_mtime + 7))
-    assert not dumps_are_read(FolderPlace(copy), folder)
+    assert not dumps_are_read(FolderPlace(copy).datasets(), folder)
 
 
 def test_pages_of_the_api_make_way_and_walks_go_on_over_pages_of_dumps(
@@ -260,6 +281,97 @@ def test_a_damaged_zip_is_an_error(mirror: Path, tmp_path: Path, cut: int):
         bulk(FolderPlace(copy), tmp_path / "pages")
 
 
+def a_zip(packed: int = zipfile.ZIP_DEFLATED) -> bytearray:
+    """Four members with other names than ASCII, none of them a record."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", packed) as archive:
+        for number in range(4):
+            archive.writestr(f"é{number}.xml", b"<rdf>IMAGE &#65;" + b"creativecommons.org/licenses/by/" * 9)
+    return bytearray(content.getvalue())
+
+
+def told_of(content: bytes) -> str:
+    """What is said of a mirror with this zip, which is never a traceback."""
+    with tempfile.TemporaryDirectory() as place:
+        mirror, settings = Path(place) / "XML", SETTINGS.model_copy(update={"collections": ("*",)})
+        mirror.mkdir()
+        (mirror / "1.zip").write_bytes(content)
+        with pytest.raises(HarvestError) as error:
+            bulk(FolderPlace(mirror), Path(place) / "pages", settings)
+    return str(error.value)
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), min_size=1, max_size=3))
+def test_any_damage_to_a_zip_is_told(changes: list[tuple[int, int]]):
+    content = a_zip()
+    for at, byte in changes:
+        content[at % len(content)] = byte
+    assert told_of(content).endswith((": fetch it again.", "`harvest.max_missing_share`.", "in settings."))
+
+
+@pytest.mark.parametrize("where", ["the directory", "a member"])
+def test_damage_to_a_name_in_a_zip_is_told(where: str):
+    content, name = a_zip(), "é1".encode()
+    at = content.rfind(name) if where == "the directory" else content.find(name)
+    content[at] = 0xFF
+    assert "can't decode byte 0xff" in told_of(content) or where == "a member"
+
+
+def test_a_zip_of_a_version_to_come_is_told():
+    content = a_zip()
+    content[content.find(b"PK\x01\x02") + 6] = 200
+    assert told_of(content) == "1.zip is damaged (zip file version 20.0): fetch it again."
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_that_zipfile_reads_without_a_limit_are_left_out(packed: int):
+    assert "é0.xml: it is compressed in another way than the files of a dump" in told_of(a_zip(packed))
+
+
+def test_a_member_that_states_too_small_a_size_takes_no_memory(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(zips, "LARGEST_RECORD", 10_000)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("0.xml", "1.xml"):
+            archive.writestr(name, b" " * 10_000_000)
+    bomb = content.getvalue().replace((10_000_000).to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    tracemalloc.start()
+    assert "0.xml: it cannot be read" in told_of(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../../pages", "/etc", ".hidden"])
+def test_a_dataset_is_not_named_as_a_folder_elsewhere(name: str):
+    with pytest.raises(HarvestError, match="is no name of one"):
+        Dataset(name)
+
+
+@pytest.mark.parametrize("unknown", [(), ("MLSD",)])
+def test_a_server_cannot_name_a_folder_that_is_emptied(mirror: Path, tmp_path: Path, unknown: tuple[str, ...]):
+    """A dataset's folder is emptied before its zip is read: `..` would be that of all collections."""
+    copy = Path(shutil.copytree(mirror, tmp_path / "served" / "XML"))
+    shutil.copy(min(copy.glob("*.zip")), copy / "...zip")
+    (tmp_path / "pages" / "c0" / "kept").mkdir(parents=True)
+    with ftp_server(copy.parent, unknown) as server:
+        for place in (place_of_dumps(f"{server.address}/XML", HTTP, tmp_path / "cache"), FolderPlace(copy)):
+            with pytest.raises(HarvestError, match=r"a dataset '\.\.', which is no name of one"):
+                bulk(place, tmp_path / "pages")
+    assert (tmp_path / "pages" / "c0" / "kept").is_dir()
+
+
+def test_a_full_disk_is_no_fault_of_the_server(mirror: Path, tmp_path: Path):
+    """What is written to /dev/full finds no room; waiting for the server would not help."""
+    said: list[str] = []
+    (tmp_path / "cache").mkdir()
+    for file in mirror.glob("*.zip"):
+        (tmp_path / "cache" / f"{file.name}.part").symlink_to("/dev/full")
+    with ftp_server(mirror.parent) as server, pytest.raises(OSError, match="No space left") as error:
+        bulk(place_of_dumps(f"{server.address}/XML", HTTP, tmp_path / "cache", said.append), tmp_path / "pages")
+    assert error.value.errno == errno.ENOSPC
+    assert said == []
+
+
 @pytest.mark.parametrize(
     ("update", "said"),
     [
@@ -278,6 +390,7 @@ def test_what_dumps_cannot_answer_is_said(mirror: Path, tmp_path: Path, update: 
     ("address", "said"),
     [
         ("gopher://a/b", "it must be a folder, or begin with"),
+        ("sftp://me:secret@a/b", "it must be a folder, or begin with"),
         ("https://me:secret@a.example/XML", "holds a user name"),
         ("/no/such/folder", "There is no folder"),
     ],
@@ -336,6 +449,10 @@ def test_folding_is_idempotent_and_finds_every_word_of_a_text(text: str):
     found = words_of([text])
     if found and "".join(sorted(found)).isalnum():
         assert Keywords(" ".join(sorted(found)), HarvestSettings()).found_in(found)
+
+
+def test_letters_that_are_written_small_as_capitals_are_folded_too():
+    assert words_of(["Kodak™ № 5", "ᴬ"]) == {"kodaktm", "no", "5", "a"}
 
 
 def test_keywords_are_whole_words_without_accents_in_any_order():
