@@ -51,8 +51,7 @@ class RateLimit:
     reset_s: float
 
 
-_POLICY = re.compile(r'"?(?P<name>[\w-]*)"?\s*;(?P<parameters>[^,]*)')
-_ITEM = re.compile(r'"?[\w-]*"?\s*;(?P<parameters>[^,]*)')
+_ITEM = re.compile(r'"?(?P<name>[\w-]*)"?\s*;(?P<parameters>[^,]*)')
 
 
 def read_rate_limit(header: str | None) -> RateLimit | None:
@@ -91,9 +90,9 @@ def read_rate_policy(policy: str | None, limit: str | None = None) -> RatePolicy
     None when it is absent or of another form. Of several policies the one with the fewest requests an hour counts.
     """
     found = []
-    for item in _POLICY.finditer(policy or ""):
+    for item in _ITEM.finditer(policy or ""):
         values = dict(re.findall(r"\b([qw])=([0-9]{1,9})\b", item["parameters"]))
-        if {"q", "w"} <= values.keys() and int(values["w"]) > 0:
+        if int(values.get("q", 0)) > 0 and int(values.get("w", 0)) > 0:
             found.append(RatePolicy(item["name"], int(values["q"]), float(values["w"])))
     narrowest = min(found, key=lambda one: one.per_hour, default=None)
     left = read_rate_limit(limit)

@@ -281,9 +281,9 @@ def plan(as_json: AsJson = False) -> None:
     if project.settings.harvest.dumps:
         estimate, told = dumps_to_read(dumps(project)), "The dumps need no key."
     else:
-        client = europeana(project)
-        estimate = dry_run(client, project.settings.harvest)
-        told = told_limit(client.allowed, client.http.clock.now())
+        with europeana(project) as client:
+            estimate = dry_run(client, project.settings.harvest)
+            told = told_limit(client.allowed, client.http.clock.now())
     if as_json:
         print_json(estimate.to_dicts())
     else:

@@ -59,7 +59,7 @@ def upload(folder: Path, planned: Upload, token: str, *, public: bool, message: 
     Files that the folder no longer has are deleted there: what was withdrawn must not stay. Raises PublishError.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HTTPError  # of the hub's own client
 
     api = HfApi(endpoint=planned.hub, token=token)
     name, kind = planned.repository, planned.kind
@@ -69,7 +69,7 @@ def upload(folder: Path, planned: Upload, token: str, *, public: bool, message: 
             repo_id=name, repo_type=kind, folder_path=folder, commit_message=message, delete_patterns="*"
         )
         return done.commit_url
-    except (HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
+    except (HTTPError, OSError, ValueError, RuntimeError) as error:
         response = getattr(error, "response", None)
         reason = f"status {response.status_code}" if response is not None else type(error).__name__
         advice = "check that HF_TOKEN may write there" if reason.endswith(("401", "403")) else "try again later"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from pydantic import Field
 
+from assets.engine.instance import FINISHED
 from assets.engine.keep_days import KEEP_DAYS, MOST_DAYS
 from assets.engine.locks import hold
 from assets.engine.project import Project, size_of
@@ -49,8 +50,7 @@ def tidy(instance: dg.DagsterInstance, age: timedelta) -> list[str]:
     """Delete the runs older than `age`, except the latest of every asset; returns the ids of the deleted runs."""
     latest = [instance.get_latest_materialization_event(key) for key in instance.all_asset_keys()]
     last = {event.run_id for event in latest if event}
-    ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    old = instance.get_run_records(dg.RunsFilter(statuses=ended, updated_before=datetime.now(UTC) - age))
+    old = instance.get_run_records(dg.RunsFilter(statuses=FINISHED, updated_before=datetime.now(UTC) - age))
     ids = [record.dagster_run.run_id for record in old if record.dagster_run.run_id not in last]
     for run_id in ids:
         instance.delete_run(run_id)

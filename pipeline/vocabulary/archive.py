@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pipeline.files import sha256_of, whole_file, write_json
 from pipeline.single_requests import NoAnswer, download
@@ -41,19 +42,21 @@ def fetch_archive(
 
     Raises ArchiveError.
     """
+    parts = urlsplit(address)
+    told = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # a mirror's password is not kept
     file = folder.expanduser() / address.rpartition("/")[2]
     try:
         with whole_file(file) as temporary:
             with temporary.open("wb") as out:
                 download(address, out)
-            _check_members(temporary, address)
+            _check_members(temporary, told)
             found = sha256_of(temporary)
             if sha256 is not None and found != sha256.lower():
-                raise ArchiveError(f"{address} has the checksum {found}, not {sha256}: nothing was stored.")
-            note = Fetched(address, today().isoformat(), found, temporary.stat().st_size)
+                raise ArchiveError(f"{told} has the checksum {found}, not {sha256}: nothing was stored.")
+            note = Fetched(told, today().isoformat(), found, temporary.stat().st_size)
     except NoAnswer as error:
         todo = "Try again later, or fetch it with another program and name it in vocabulary.dumps."
-        raise ArchiveError(f"{address} was not had ({error.kind}). {todo}") from None
+        raise ArchiveError(f"{told} was not had ({error.kind}). {todo}") from None
     write_json(asdict(note), note_of(file))
     return file, note
 

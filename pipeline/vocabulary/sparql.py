@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from SPARQLWrapper import JSON, QueryResult, SPARQLWrapper
 from SPARQLWrapper.SmartWrapper import Bindings, Value
 
+from pipeline.allow_list import shown
 from pipeline.http import HttpClient, Response
 
 __all__ = ["LITERALS", "Value", "select"]
@@ -39,11 +40,11 @@ def select(http: HttpClient, endpoint: str, query: str, columns: Sequence[str]) 
 def checked_form(endpoint: str, query: str) -> dict[str, str]:
     """The form that carries the query. Raises ValueError as `select` does."""
     if urlsplit(endpoint).scheme not in ("http", "https"):
-        raise ValueError(f"The SPARQL endpoint {endpoint!r} is no web address; it must begin with https://.")
+        raise ValueError(f"The SPARQL endpoint {shown(endpoint)!r} is no web address; it must begin with https://.")
     wrapper = SPARQLWrapper(endpoint)
     wrapper.setQuery(query)
     if not wrapper.isSparqlQueryRequest():
-        raise ValueError(f"Only queries are sent to {endpoint}; this would change something: {query!r}")
+        raise ValueError(f"Only queries are sent to {shown(endpoint)}; this would change something: {query!r}")
     return {"query": query}
 
 

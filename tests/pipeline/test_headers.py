@@ -111,6 +111,7 @@ def test_there_is_one_place_for_it(what: str, pattern: str, places: set[str]):
         ('"project";q=10000;w=3600', None, RatePolicy("project", 10_000, 3600)),
         ("burst;q=10;w=1, personal;q=1000;w=3600", None, RatePolicy("personal", 1000, 3600)),
         ('"personal";q=1000;w=0', None, None),
+        ('"personal";q=0;w=3600', None, None),  # hours are counted by it: a limit of none is no figure
         ("1000 an hour", '"personal";r=998;t=60', None),
         (None, None, None),
     ],
@@ -122,4 +123,4 @@ def test_the_stated_limit(policy: str | None, limit: str | None, read: RatePolic
 @given(st.text(max_size=80))
 def test_a_limit_in_any_form_is_read_or_not_there(text: str):
     policy = read_rate_policy(text, text)
-    assert policy is None or policy.per_hour >= 0
+    assert policy is None or policy.per_hour > 0

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -377,8 +378,8 @@ def test_tables_are_on_stdout_and_keep_their_brackets(eufcc, monkeypatch):
     rows = pl.DataFrame({"name": ["[red] a", "[/x] :art:"], "value": [0.5, 1234.0]})
     monkeypatch.setattr("ml.assistant.decision_impact.decision_impact", lambda *_: ("[bold] key", rows))
     monkeypatch.setattr("pipeline.harvest.plan.dry_run", lambda *_: rows)
-    http = SimpleNamespace(clock=SystemClock())
-    monkeypatch.setattr("assets.harvest.europeana", lambda _: SimpleNamespace(allowed=None, http=http))
+    client = SimpleNamespace(allowed=None, http=SimpleNamespace(clock=SystemClock()))
+    monkeypatch.setattr("assets.harvest.europeana", lambda _: nullcontext(client))
     for command, shown in (
         ("decisions", ["[bold] key", "0.5", "1.23e+03"]),
         ("plan", ["0.50", "1,234.00", "The server states no limit."]),

@@ -92,6 +92,13 @@ def test_a_token_that_may_not_write_is_one_sentence_without_it(hub: Hub, release
     assert hub.refused == 1
 
 
+def test_a_hub_that_is_not_there_is_one_sentence(hub: Hub, release: Path, monkeypatch):
+    monkeypatch.setenv(publish.ENDPOINT, "http://127.0.0.1:9")
+    done = published(release, "museum/drawn", "--upload")
+    assert isinstance(done.exception, publish.PublishError)
+    assert "did not take the upload (ConnectError): try again later" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("repository", "changed", "said"),
     [

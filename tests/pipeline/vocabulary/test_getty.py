@@ -104,6 +104,16 @@ def test_what_would_change_something_is_not_sent():
 
 
 @pytest.mark.parametrize(
+    ("endpoint", "query"),
+    [("ftp://me:secret@a.example/sparql", "ask {}"), ("https://me:secret@a.example/sparql", "clear all")],
+)
+def test_a_refused_endpoint_is_named_without_its_password(endpoint: str, query: str):
+    with pytest.raises(ValueError, match=r"a\.example") as error:
+        checked_form(endpoint, query)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"<html>Service temporarily degraded</html>",

@@ -246,6 +246,16 @@ def test_the_archive_is_fetched_with_its_checksum_and_read(served, thesaurus_fil
     assert fetch_archive(tmp_path / "cache", address, note.sha256.upper())[1].sha256 == note.sha256
 
 
+def test_a_mirrors_password_is_neither_kept_nor_told(served, thesaurus_file, tmp_path: Path):
+    folder, address = served
+    an_archive(folder / "explicit.zip", thesaurus_file)
+    with_password = address.replace("://", "://me:secret@")
+    assert fetch_archive(tmp_path / "cache", with_password)[1].address == address
+    with pytest.raises(ArchiveError, match="has the checksum") as error:
+        fetch_archive(tmp_path / "cache", with_password, "0" * 64)
+    assert "secret" not in str(error.value) + note_of(tmp_path / "cache" / "explicit.zip").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("leave_out", "sha256", "said"),
     [
