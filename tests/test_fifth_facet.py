@@ -103,43 +103,6 @@ print(json.dumps({
 }))
 """
 
-# The published files with a fifth column: written, read, scored. argv: a run's storage, where to write, older files.
-WITH_COLUMN = """
-import json, sys
-from pathlib import Path
-
-from ml.assistant.exports.exported import ExportedImage, ExportedTag
-from ml.assistant.exports.published_csv import as_csv
-from ml.assistant.vocabulary import Vocabulary, read_tag_list
-from ml.dataset.open import load_dataset
-from pipeline.published.format import as_published, read_official_splits, tag_map, write_published
-from pipeline.published.tables import as_tables
-from pipeline.tables import TABLES
-
-storage, out, older = map(Path, sys.argv[1:])
-splits, records, record_tags, tags = (
-    TABLES[name].read(storage / f"{name}.parquet") for name in ("splits", "records", "record_tags", "tags")
-)
-written = as_published(splits, records, record_tags, tags, language="en")
-write_published(written, out / "first")
-read, keys = read_official_splits(out / "first"), ["split", "row", "facet", "position"]
-write_published(read, out / "second")
-back = as_tables(read)
-order, terms = read_tag_list(storage / "dataset" / "tag_list.json")
-vocabulary = Vocabulary(terms, list(order))
-tag = ExportedTag(vocabulary.terms["300900042"], "human", "anna")
-image = ExportedImage("0" * 64, "", "/1/0001", None, None, (tag,))
-print(json.dumps({
-    "same": read.stated.sort(keys).equals(written.stated.sort(keys)) and read.rows.sort(keys[:2]).equals(written.rows),
-    "paths": sorted(row["path"] for row in tag_map(tags, "en") if row["facet"] == "techniques"),
-    "tags": back.tags.filter(facet="techniques").height,
-    "pairs": [each.filter(facet="techniques", stated=True).height for each in (record_tags, back.record_tags)],
-    "scored": [len(load_dataset(out / "first").facets["techniques"]), len(order["techniques"])],
-    "csv": as_csv([image], vocabulary, "en"),
-    "older": load_dataset(older).tag_list_hash,
-}))
-"""
-
 
 def run(tree: Path, *arguments: object) -> str:
     """Python in the copy, and nothing of this tree on its path; returns what it printed."""
@@ -273,7 +236,7 @@ def test_without_a_published_name_the_published_files_lack_the_facet_and_the_car
 
 def test_with_a_published_name_the_facet_has_a_column_at_the_end(five: Path, published: Path, tmp_path: Path):
     other = copy_tree(tmp_path / "tree", RECORD + PUBLISHED)
-    told = json.loads(run(other, "-c", WITH_COLUMN, five, tmp_path, published))
+    told = json.loads(run(other, "-m", "tests.support.fifth_column", five, tmp_path, published))
     first = (tmp_path / "first" / "train.csv").read_text()
     assert first.splitlines()[0] == ",".join([*COLUMNS, "techniques.hierarchy"])
     assert "engraving | line engraving" in first
