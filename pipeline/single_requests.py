@@ -41,11 +41,16 @@ def post_json(address: str, content: Mapping[str, Any], timeout_s: float) -> int
 
 
 def text_of(address: str, timeout_s: float) -> str:
-    """The text at an address, of at most LONGEST_PAGE bytes. Raises NoAnswer, for HTTP errors too."""
+    """The text at an address. Raises NoAnswer, for HTTP errors and for more than LONGEST_PAGE bytes too."""
+    content = bytearray()
     try:
         with requests.get(address, timeout=timeout_s, stream=True) as response:
             response.raise_for_status()
-            return next(response.iter_content(LONGEST_PAGE), b"").decode("utf-8", "replace")
+            for block in response.iter_content(BLOCK):  # a server that sends chunks gives them one by one
+                content += block
+                if len(content) > LONGEST_PAGE:
+                    raise requests.RequestException(f"a page of more than {LONGEST_PAGE} bytes")
+            return content.decode("utf-8", "replace")
     except requests.RequestException as error:
         raise NoAnswer(error) from None
 

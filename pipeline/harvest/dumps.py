@@ -9,7 +9,7 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -189,7 +189,9 @@ class FtpPlace(_Fetched):
 
     def _fetch(self, dataset: Dataset, file: Path) -> None:
         with file.open("ab") as out, self._session() as ftp:
-            size = ftp.size(f"{dataset.name}.zip")
+            size = None
+            with suppress(ftplib.error_perm):  # not told by an older server
+                size = ftp.size(f"{dataset.name}.zip")
             if size is not None and out.tell() > size:  # of another week
                 out.truncate(0)
             if out.tell() != size:

@@ -69,6 +69,8 @@ def _page(http: HttpClient, url: str) -> dict[str, Any]:
         answer = response.json()
         if not isinstance(answer, dict) or answer.get("type") not in ("OrderedCollection", "OrderedCollectionPage"):
             raise ValueError("no collection of Activity Streams")
+        if not isinstance(answer.get("orderedItems") or [], list):
+            raise ValueError("a page of Activity Streams whose items are no list")
         read.append(answer)
 
     http.get(url, headers=ACCEPT, check=check, redirects=True)

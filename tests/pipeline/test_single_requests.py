@@ -5,12 +5,15 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
-from pipeline.single_requests import NoAnswer, download, post_json, status_of
+from pipeline import single_requests
+from pipeline.single_requests import NoAnswer, download, post_json, status_of, text_of
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB: more than one block
+CHUNKS = (b"one ", b"two ", "drüber".encode())
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -21,6 +24,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, CONTENT)
         elif self.path == "/cut":
             self._answer(200, CONTENT[:-1], **{"Content-Length": str(len(CONTENT))})
+        elif self.path == "/ranges":
+            begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+            self._answer(206 if begin < len(CONTENT) else 416, CONTENT[begin:])
+        elif self.path == "/chunks":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*CHUNKS, b"")))
         else:
             self._answer(404, b"nothing here")
 
@@ -69,6 +78,33 @@ def test_a_file_arrives_whole(server: str):
 def test_an_error_or_half_a_file_is_no_download(server: str, path: str):
     with pytest.raises(NoAnswer):
         download(f"{server}/{path}", io.BytesIO())
+
+
+@pytest.mark.parametrize("path", ["ranges", "file"])
+def test_a_download_goes_on_where_the_server_lets_it_and_begins_anew_elsewhere(server: str, tmp_path: Path, path: str):
+    file = tmp_path / "part"
+    file.write_bytes(CONTENT[:1000])
+    with file.open("ab") as out:
+        download(f"{server}/{path}", out, begin=1000)
+    assert file.read_bytes() == CONTENT
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_anew(server: str, tmp_path: Path):
+    file = tmp_path / "part"
+    file.write_bytes(CONTENT + b"of another week")
+    with file.open("ab") as out, pytest.raises(NoAnswer):
+        download(f"{server}/ranges", out, begin=out.tell())
+    assert file.read_bytes() == b""
+
+
+def test_a_page_in_chunks_is_read_to_its_end(server: str):
+    assert text_of(f"{server}/chunks", 5) == "one two drüber"
+
+
+def test_a_page_that_is_too_long_is_no_answer(server: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(single_requests, "LONGEST_PAGE", 13)
+    with pytest.raises(NoAnswer, match="a page of more than 13 bytes"):
+        text_of(f"{server}/chunks", 5)
 
 
 def test_nobody_there_is_told_by_kind_without_the_address(silent: str):

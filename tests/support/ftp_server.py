@@ -78,6 +78,9 @@ class _Session(socketserver.StreamRequestHandler):
         self.send("".join(f"{file.name}\r\n" for file in sorted(self.file("").iterdir())).encode())
 
     def do_retr(self, name: str) -> None:
+        if not self.file(name).is_file():
+            self.say("550 no such file")
+            return
         content, self.rest = self.file(name).read_bytes()[self.rest :], 0
         if self.server.cut_after is not None:
             content, self.server.cut_after = content[: self.server.cut_after], None

@@ -137,7 +137,7 @@ def test_a_web_server_gives_the_same(address: str, from_dumps: Path, tmp_path: P
     assert done.damaged == 0
 
 
-@pytest.mark.parametrize("unknown", [(), ("MLSD",)])
+@pytest.mark.parametrize("unknown", [(), ("MLSD",), ("MLSD", "SIZE")])
 def test_an_ftp_server_gives_the_same(mirror: Path, from_dumps: Path, tmp_path: Path, unknown: tuple[str, ...]):
     with ftp_server(mirror.parent, unknown) as server:
         place = place_of_dumps(f"{server.address}/XML", HTTP, tmp_path / "cache")
@@ -153,6 +153,16 @@ def test_a_download_that_was_cut_off_goes_on(mirror: Path, from_dumps: Path, tmp
         bulk(place_of_dumps(f"{server.address}/XML", HTTP, tmp_path / "cache"), tmp_path / "pages")
     assert "REST 1000" in server.commands
     assert_frame_equal(rows(tmp_path / "pages"), rows(from_dumps))
+
+
+def test_a_zip_that_is_not_there_is_told(mirror: Path, tmp_path: Path):
+    with ftp_server(mirror.parent) as server:
+        place = place_of_dumps(f"{server.address}/XML", HTTP, tmp_path / "cache")
+        with (
+            pytest.raises(HarvestError, match=r"XML/gone\.zip was not had after 3 tries: 550"),
+            place.opened(Dataset("gone")),
+        ):
+            pass
 
 
 def test_a_server_that_is_not_there_is_told_and_may_come_back(tmp_path: Path):

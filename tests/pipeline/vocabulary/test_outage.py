@@ -195,12 +195,21 @@ def test_the_stream_says_what_is_asked_again_and_age_does_not(endpoint, tmp_path
     assert stream.read == ["activity-stream", "3"]  # it goes back to where it was read last
 
 
-def test_without_the_stream_the_age_counts(endpoint, tmp_path: Path):
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"html": "<h1>Service temporarily degraded</h1>"},
+        {"json": ["no collection"]},
+        {"json": {"type": "OrderedCollectionPage", "orderedItems": 5}},
+    ],
+    ids=["a page about the outage", "a list", "a number"],
+)
+def test_without_the_stream_the_age_counts(endpoint, tmp_path: Path, said: dict):
     source(endpoint, tmp_path).concepts(ALL)
 
     def no_stream(request: httpx.Request) -> httpx.Response:
         if request.url.host == "data.getty.edu":
-            return httpx.Response(200, html="<h1>Service temporarily degraded</h1>")
+            return httpx.Response(200, **said)
         return endpoint(request)
 
     n = len(endpoint.requests)
