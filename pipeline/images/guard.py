@@ -5,6 +5,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -13,6 +14,7 @@ import httpcore
 import httpx
 
 from pipeline.addresses import Network, in_any, is_public
+from pipeline.images.kept_connections import ClosedMeanwhile, KeptConnection
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
@@ -89,8 +91,11 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         *first, last = await self._checked(host, port)
         for address in first:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-        return await self._network.connect_tcp(last, port, timeout, local_address, socket_options)
+                return await self._connected(address, port, timeout, local_address, socket_options)
+        return await self._connected(last, port, timeout, local_address, socket_options)
+
+    async def _connected(self, *to: Any) -> httpcore.AsyncNetworkStream:
+        return KeptConnection(await self._network.connect_tcp(*to))
 
     async def sleep(self, seconds: float) -> None:
         """Sleeps; part of httpcore's interface."""
@@ -109,7 +114,10 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """An httpx transport over small connection pools; every connection goes through GuardedBackend."""
+    """An httpx transport over small connection pools; every connection goes through GuardedBackend.
+
+    A GET whose kept connection the server closed without an answer is sent once more, on a new connection.
+    """
 
     def __init__(
         self,
@@ -119,30 +127,30 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         hosts: Mapping[str, str] | None = None,
         resolver: Resolver = resolve,
     ) -> None:
-        ssl_context = httpx.create_ssl_context(trust_env=False)
-        backend = GuardedBackend(allowed, map(_host_and_port, (hosts or {}).values()), resolver)
+        pool = partial(
+            httpcore.AsyncConnectionPool,
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            keepalive_expiry=15.0,
+            network_backend=GuardedBackend(allowed, map(_host_and_port, (hosts or {}).values()), resolver),
+        )
         self._pools = [
-            httpcore.AsyncConnectionPool(
-                ssl_context=ssl_context,
-                max_connections=POOLED,
-                max_keepalive_connections=POOLED,
-                keepalive_expiry=15.0,
-                network_backend=backend,
-            )
-            for _ in range(-(-connections // POOLED))
+            pool(max_connections=POOLED, max_keepalive_connections=POOLED) for _ in range(-(-connections // POOLED))
         ]
+        self._new_connections = pool(max_connections=connections, max_keepalive_connections=0)
         self._busy = [0] * len(self._pools)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends the request without following redirects."""
         asked = request.url
         url = httpcore.URL(scheme=asked.raw_scheme, host=asked.raw_host, port=asked.port, target=asked.raw_path)
+        sent = httpcore.Request(request.method, url, headers=request.headers.raw, extensions=request.extensions)
         chosen = self._least_busy(asked.raw_host)
         self._busy[chosen] += 1
         try:
-            response = await self._pools[chosen].handle_async_request(
-                httpcore.Request(request.method, url, headers=request.headers.raw, extensions=request.extensions)
-            )
+            try:
+                response = await self._pools[chosen].handle_async_request(sent)
+            except ClosedMeanwhile:  # the Downloader sends GETs only, which may be sent again
+                response = await self._new_connections.handle_async_request(sent)
         except BaseException:
             self._busy[chosen] -= 1
             raise
@@ -160,7 +168,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Closes all connections."""
-        for pool in self._pools:
+        for pool in (*self._pools, self._new_connections):
             await pool.aclose()
 
 
