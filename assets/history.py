@@ -20,8 +20,8 @@ from assets.engine.retention import AS_OF
 from assets.splits import PREVIOUS, benchmark_splits
 from pipeline.files import sha256_of
 from pipeline.history import SHORT, HistoryError, SplitSet, add, find, page_files, restore, split_sets
-from pipeline.images.fetch import taken_down
 from pipeline.images.slices import slice_names
+from pipeline.images.takedowns import taken_down
 from pipeline.images.wanted import wanted_images
 from pipeline.parquet import ROWS_PER_GROUP, write_parquet
 from pipeline.settings import Settings

@@ -17,8 +17,9 @@ from assets.engine.project import Project, current_project
 from assets.harvest import NETWORK_RETRY, SETTINGS, source_version
 from assets.partitions import slices_backfill
 from assets.sources import PROVIDERS, source
-from pipeline.images.fetch import fetch_images, idle_takedowns
+from pipeline.images.fetch import fetch_images
 from pipeline.images.slices import in_slice, slice_names
+from pipeline.images.takedowns import idle_takedowns
 from pipeline.images.wanted import wanted_images
 from pipeline.tables import FETCHES
 

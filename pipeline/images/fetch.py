@@ -18,12 +18,11 @@ from pipeline.images.guard import GuardedTransport, Resolver, resolve
 from pipeline.images.ledger import Fetch, Ledger
 from pipeline.images.schedule import Outages, Schedule
 from pipeline.images.shards import Target, write_shards
+from pipeline.images.takedowns import idle_takedowns, without_taken_down
 from pipeline.images.verify import Limits, Picture, Rejected
 from pipeline.images.wanted import WANTED, may_answer_with_icon
 from pipeline.settings import HttpSettings, ImageSettings
 from pipeline.tables import FETCHES
-from pipeline.text_files import read_lines
-from pipeline.texts import record_id
 from pipeline.waits import SILENT_S, Patience
 
 # Europeana's icons for a missing picture: image, sound, text, video, 3D (Thumbnail API, version 2).
@@ -89,7 +88,7 @@ def fetch_images(
     ledger = Ledger(folder / "cache" / "images.sqlite", _recipe(settings))
     try:
         idle = idle_takedowns(wanted, settings.takedown_file)
-        wanted = _without_taken_down(wanted, ledger, settings.takedown_file)
+        wanted = without_taken_down(wanted, ledger, settings.takedown_file)
         options = {"retry_now": retry_now, "refresh": refresh}
         run = _Run(wanted, ledger, settings, http, **options, progress=progress, patience=patience or Patience())
         run_async(run.fetch(folder / "cache" / "incoming", resolver))
@@ -340,37 +339,6 @@ def _recipe(settings: ImageSettings) -> dict[str, object]:
     """Everything that determines the bytes of a stored picture."""
     names = ("short_side", "min_short_side", "jpeg_quality", "max_pixels")
     return {"version": PICTURE_VERSION, **{name: getattr(settings, name) for name in names}}
-
-
-def _without_taken_down(wanted: pl.DataFrame, ledger: Ledger, file: Path | None) -> pl.DataFrame:
-    """The rows that may be fetched; the pictures of the others are deleted."""
-    ledger.put_back()
-    listed = taken_down(file)
-    names = ("record_id", "url", "fallback_url")
-    down = pl.any_horizontal(pl.col(name).is_in(list(listed)).fill_null(False) for name in names)
-    stays, goes = wanted.filter(~down), wanted.filter(down)
-    urls, still_wanted = (
-        {*rows["url"].to_list(), *rows["fallback_url"].drop_nulls().to_list()} for rows in (goes, stays)
-    )
-    ledger.take_down(sorted(urls - still_wanted))
-    return stays
-
-
-def taken_down(file: Path | None) -> dict[str, str]:
-    """The record ids and URLs that must not be fetched, each with the line of the take-down list that names it.
-
-    A line is a record's id, an address of the record, or the URL of an image. Raises TextFileError.
-    """
-    lines = read_lines(file) if file is not None else []
-    return {name: line for line in lines for name in (line, record_id(line)) if name is not None}
-
-
-def idle_takedowns(wanted: pl.DataFrame, file: Path | None) -> tuple[str, ...]:
-    """The lines of the take-down list that name neither a record nor a URL of the wanted images, in order."""
-    listed = taken_down(file)
-    names = {*wanted["record_id"], *wanted["url"], *wanted["fallback_url"].drop_nulls()}
-    met = {line for name, line in listed.items() if name in names}
-    return tuple(line for line in dict.fromkeys(listed.values()) if line not in met)
 
 
 def _usable(wanted: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:

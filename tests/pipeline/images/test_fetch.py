@@ -17,7 +17,6 @@ from starlette.responses import Response, StreamingResponse
 from pipeline.files import sha256_of
 from pipeline.http_errors import NoFirstAnswer
 from pipeline.images import fetch as fetch_module
-from pipeline.images.wanted import thumbnail_urls, wanted_images
 from pipeline.tables import FETCHES, IMAGES
 from pipeline.waits import Patience
 from tests.pipeline.images.pictures import REJECTED, jpeg
@@ -147,29 +146,6 @@ def test_opt_outs_are_honoured(fetch, provider, headers, reason):
 def test_what_is_not_an_opt_out_for_us_is_none(fetch, provider, headers):
     provider.answers["/x.jpg"] = Response(jpeg(), headers=headers)
     assert fetch([("/a/1", f"{A}/x.jpg", None)]).usable == 1
-
-
-def test_what_was_taken_down_is_not_asked_for_and_forgotten(fetch, provider, tmp_path):
-    provider.answers.update({f"/{n}.jpg": Response(jpeg(n)) for n in range(3)})
-    rows = [(f"/a/{n}", f"{A}/{n}.jpg", None) for n in range(3)]
-    fetch(rows)
-    down = tmp_path / "down.txt"
-    down.write_text(f"# asked for by the museum\n/a/0\n{A}/1.jpg\n")
-    assert fetch(rows, takedown_file=down).reasons == {"taken_down": 2}
-    assert images_of(tmp_path)["record_id"].to_list() == ["/a/2"]
-    stored = b"".join(file.read_bytes() for file in (tmp_path / "images").iterdir())
-    assert hashlib.sha256(jpeg(0)).hexdigest().encode() not in stored
-    assert fetch(rows).usable == 3  # taken off the list: asked for again
-
-
-@pytest.mark.parametrize("name", ["/7/a", "https://www.europeana.eu/nl/item/7/a?q=x", "data.europeana.eu/item/7/a"])
-def test_a_line_of_the_takedown_list_is_obeyed_with_a_mark_or_as_an_address(fetch, provider, tmp_path, name):
-    provider.answers.update({f"/{n}.jpg": Response(jpeg(ord(n))) for n in "ab"})
-    down = tmp_path / "down.txt"
-    down.write_bytes(b"\xef\xbb\xbf" + f"{name}\r\n/7/unknown\r\n".encode())
-    summary = fetch([(f"/7/{n}", f"{A}/{n}.jpg", None) for n in "ab"], takedown_file=down)
-    assert provider.asked == {"/b.jpg": 1}, "what was taken down was asked for"
-    assert (summary.usable, summary.idle_takedowns) == (1, ("/7/unknown",))
 
 
 def test_the_fallback_is_asked_when_the_first_address_has_nothing(fetch, provider, tmp_path):
@@ -379,23 +355,3 @@ def test_a_fallback_that_older_rules_refused_is_asked_again(fetch, provider, mon
     monkeypatch.setattr(fetch_module, "REFUSAL_RULES", fetch_module.REFUSAL_RULES + 1)
     provider.answers["/small.jpg"] = Response(jpeg())
     assert fetch(rows).usable == 1
-
-
-def test_the_addresses_of_a_thumbnail():
-    preview = (
-        "https://api.europeana.eu/thumbnail/v2/url.json"
-        "?uri=http%3A%2F%2Fwww.mimo-db.eu%2Fmedia%2FUEDIN%2FIMAGE%2F0032195c.jpg&type=IMAGE"
-    )
-    # the md5 is the Knowledge Base's own example
-    third = "https://api.europeana.eu/thumbnail/v3/400/820911931db3ccb20e1b7a022ee6dd33"
-    assert thumbnail_urls(preview) == [third, preview]
-    records = pl.DataFrame(
-        {
-            "record_id": ["/b/1", "/a/1", "/c/1"],
-            "image_url": ["http://x.example/b.jpg", None, None],
-            "thumbnail_url": [preview, preview, None],
-        },
-        schema={"record_id": pl.String, "image_url": pl.String, "thumbnail_url": pl.String},
-    )
-    assert wanted_images(records, "thumbnail").rows() == [("/a/1", 0, third, preview), ("/b/1", 0, third, preview)]
-    assert wanted_images(records, "original").rows()[1] == ("/b/1", 0, "http://x.example/b.jpg", third)
