@@ -30,7 +30,7 @@ class AssistantLimits:
     kept_pixels: int = 100_000_000  # of that larger picture: 20,000 x 5,000 px take about 30 MB; 0 keeps none
     max_tile_bytes: int = 4_000_000  # of a tile from another server: 1,024 x 1,024 px in PNG
     tile_timeout_s: float = 20.0  # for a tile from another server: a person waits for it
-    tiles_at_once: int = 4  # requested from other servers at the same time, and as many more wait for each
+    tiles_at_once: int = 4  # requested from other servers at the same time; others wait so long, then get a 503
     model_short_side: int = _IMAGES.short_side  # what the models were trained on
     suggested_per_facet: int = 10  # paper: top 10 highlighted
     most_examples: int = 6

@@ -108,18 +108,17 @@ class RemoteImages:
         addresses = list(dict.fromkeys(filter(None, map(str.strip, address.splitlines()))))
         if len(addresses) > MOST_DOCUMENTS:
             raise NotFetched("too_many", f"These are more than {MOST_DOCUMENTS} addresses. Add them in parts.")
-        if addresses and all(map(record_id, addresses)):
-            records = [await asyncio.to_thread(self._of_record, str(record_id(each))) for each in addresses]
-            return Found(records)
         try:
             async with asyncio.timeout(FINDING_S):
+                if addresses and all(map(record_id, addresses)):
+                    return Found([await asyncio.to_thread(self._of_record, str(record_id(each))) for each in addresses])
                 pictures = list(dict.fromkeys(await self._pictures_at(addresses, start + self._max_images)))
-                if not pictures:
-                    raise NotFetched("no_manifest", "There is no IIIF manifest with images at this address.")
                 chosen = pictures[start : start + self._max_images]
+                if not chosen:
+                    raise NotFetched("no_manifest", "There is no IIIF manifest with images at this address.")
                 infos = await self._infos(picture.service for picture in chosen)
         except TimeoutError as error:
-            raise NotFetched("timeout", f"Reading the manifest took more than {FINDING_S} seconds.") from error
+            raise NotFetched("timeout", f"Reading the address took more than {FINDING_S} seconds.") from error
         left = max(0, len(pictures) - start - self._max_images)
         return Found([_remote_image(picture, infos) for picture in chosen], left)
 

@@ -99,7 +99,8 @@ class Zoom:
         kept = await asyncio.to_thread(self._pictures.tile, row.image_id, *place)
         if kept is not None or remote is None:
             return kept
-        base = base_in(await asyncio.to_thread(original, row))
+        known = self._services.get(row.image_id)
+        base = known.base if isinstance(known, TileService) else base_in(await asyncio.to_thread(original, row))
         if base is None:
             return None
         service = await self._service(row, base, remote)
@@ -119,21 +120,26 @@ class Zoom:
             raise self._given_up(row.image_id, "wrong_tile", message) from error
 
     async def _service(self, row: sa.Row, base: str, remote: RemoteImages) -> TileService:
-        """The tiles of the image's service, which is asked once. Raises NotFetched."""
+        """The tiles of the image's service, which is not asked again once it has answered. Raises NotFetched, Busy."""
         known = self._services.get(row.image_id)
-        if isinstance(known, NotFetched):
-            raise known
         if known is None:
-            try:
-                known = tile_service(await remote.info(base), base)
-            except NoTiles as error:
-                message = f"The image service at {_host(base)} cannot be used: {error}."
-                raise self._given_up(row.image_id, "no_tiles", message) from error
-            if not _same_shape(row, known.width, known.height):
-                message = f"{_host(base)} describes a picture of another shape, {known.width} x {known.height} px."
-                raise self._given_up(row.image_id, "another_picture", message)
-            self._remember(row.image_id, known)
+            async with self._place():
+                known = self._services.get(row.image_id) or await self._described(row, base, remote)
+        if isinstance(known, NotFetched):
+            raise NotFetched(known.code, str(known))
         return known
+
+    async def _described(self, row: sa.Row, base: str, remote: RemoteImages) -> TileService:
+        try:
+            service = tile_service(await remote.info(base), base)
+        except NoTiles as error:
+            message = f"The image service at {_host(base)} cannot be used: {error}."
+            raise self._given_up(row.image_id, "no_tiles", message) from error
+        if not _same_shape(row, service.width, service.height):
+            message = f"{_host(base)} describes a picture of another shape, {service.width} x {service.height} px."
+            raise self._given_up(row.image_id, "another_picture", message)
+        self._remember(row.image_id, service)
+        return service
 
     def _may_be_larger(self, row: sa.Row) -> bool:
         """Whether the provider may have a larger picture than the one that is kept."""
@@ -141,10 +147,12 @@ class Zoom:
         return bool(self._limits.kept_pixels) and shrunk
 
     def _given_up(self, image_id: str, code: str, message: str) -> NotFetched:
-        """The reason why the image's service is not asked again until the next start."""
-        reason = NotFetched(code, message)
-        self._remember(image_id, reason)
-        return reason
+        """The reason why the image's service is not asked again until the next start.
+
+        What is remembered is never raised: an exception keeps the frames that it went through, with bytes of tiles.
+        """
+        self._remember(image_id, NotFetched(code, message))
+        return NotFetched(code, message)
 
     def _remember(self, image_id: str, service: TileService | NotFetched) -> None:
         self._services[image_id] = service

@@ -24,10 +24,14 @@ TILES = [{"width": 512, "scaleFactors": [1, 2, 4, 8, 16, 32]}]
 
 
 class ImageServer:
-    """Pictures that get redder from left to right. `asked` lists the regions that were requested."""
+    """Pictures that get redder from left to right.
+
+    `asked` lists the regions that were requested, `described` counts the descriptions, each given after `pause_s`.
+    """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.described, self.pause_s = 0, 0.0
         self.app = Starlette(
             routes=[Route("/iiif/{name}/info.json", self.info), Route("/iiif/{name}/{request:path}", self.image)]
         )
@@ -35,6 +39,8 @@ class ImageServer:
     def info(self, request: Request) -> Response:
         """The description; `shapeless` says another size than it has, `mute` says nothing, `static` is of level 0."""
         name = request.path_params["name"]
+        self.described += 1
+        time.sleep(self.pause_s)
         if name == "mute":
             return JSONResponse({"error": "gone"}, 404)
         width, height = (9_000, 9_000) if name == "shapeless" else SIZES.get(name, SIZES["scroll"])

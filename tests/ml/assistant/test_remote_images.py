@@ -180,6 +180,29 @@ async def test_a_bad_address_is_a_sentence(remote_images, path, code):
 
 
 @pytest.mark.anyio
+async def test_a_long_list_of_records_ends_in_time(remote_images, monkeypatch):
+    def slow(record_id: str) -> RemoteImage:
+        time.sleep(0.1)
+        return RemoteImage(record_id)
+
+    monkeypatch.setattr("ml.assistant.remote_images.FINDING_S", 0.3)
+    monkeypatch.setattr(remote_images, "_of_record", slow)
+    async with remote_images:
+        assert len((await remote_images.find("/1/a")).images) == 1
+        with pytest.raises(NotFetched) as refused:
+            await remote_images.find("\n".join(f"/1/{number}" for number in range(20)))
+    assert refused.value.code == "timeout"
+
+
+@pytest.mark.anyio
+async def test_behind_the_last_image_of_a_manifest_there_is_none(remote_images):
+    async with remote_images:
+        with pytest.raises(NotFetched) as refused:
+            await remote_images.find("https://iiif.example/manifest", start=2)
+    assert refused.value.code == "no_manifest"
+
+
+@pytest.mark.anyio
 async def test_a_redirect_is_followed_and_checked(remote_images):
     async with remote_images:
         assert (await remote_images.fetch("https://iiif.example/moved")).startswith(b"\xff\xd8\xff")

@@ -4,6 +4,7 @@ import io
 import itertools
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -128,7 +129,7 @@ def test_a_picture_of_an_image_service_is_seen_by_its_tiles_of_which_only_those_
 
 
 @pytest.mark.parametrize("name", ["liar", "page", "flood"])
-def test_a_service_that_lies_about_its_tiles_is_named_and_asked_no_more(client, museums, name):
+def test_a_service_that_lies_about_its_tiles_is_named_and_asked_no_more(client, service, museums, name):
     museum, add = museums
     image_id = add(name)
     assert zoom(client, image_id)["source"] == "service"
@@ -141,6 +142,17 @@ def test_a_service_that_lies_about_its_tiles_is_named_and_asked_no_more(client, 
     described = zoom(client, image_id)
     assert (described["source"], described["width"]) == ("picture", 1_024)
     assert described["problem"] == answers[0].json()
+    remembered = service.zoom._services[image_id]
+    assert (remembered.__traceback__, remembered.__context__) == (None, None), "the frames of a request are kept"
+
+
+def test_many_tiles_at_once_ask_for_the_description_of_a_service_a_few_times_at_most(client, service, museums):
+    museum, add = museums
+    image_id, museum.pause_s = add("scroll"), 0.2
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda row: client.get(f"/api/images/{image_id}/tiles/1/{row}/0"), range(16)))
+    assert [answer.status_code for answer in answers] == [200] * 16
+    assert museum.described <= service.limits.tiles_at_once
 
 
 @pytest.mark.parametrize(("name", "error"), [("shapeless", "another_picture"), ("mute", "http_404")])
