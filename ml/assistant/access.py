@@ -64,8 +64,12 @@ class Access:
         return TOKEN_EXPIRED if state == "expired" else TOKEN_REVOKED
 
     def _of_header(self, request: Request) -> Person | Refusal:
-        """The person whom the proxy names. The header counts from a trusted proxy only, and never without a name."""
-        name = _as_utf8(request.headers.get(self._user_header or "", "").strip())
+        """The person whom the proxy names. The header counts from a trusted proxy only, and never without a name.
+
+        Of two such headers, a visitor may have sent one: neither counts.
+        """
+        names = request.headers.getlist(self._user_header or "")
+        name = _as_utf8(names[0].strip()) if len(names) == 1 else ""
         if not NAME.fullmatch(name) or not getattr(request.state, "from_proxy", False):
             return NOT_SIGNED_IN
         named = self._people.of_name(name) if self._people is not None else None

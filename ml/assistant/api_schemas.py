@@ -170,10 +170,6 @@ def suggestions(
     return {"facets": answer, "nodes": nodes_with_paths(vocabulary, shown)}
 
 
-def _of_ten(calibration: Calibration | None, score: float) -> int | None:
-    return None if calibration is None else round(10 * calibration.share(score))
-
-
 def hit(vocabulary: Vocabulary, match: Hit) -> dict[str, Any]:
     """A search result: the tag, the label that matched, and the path to it."""
     path = vocabulary.path(match.term.tag_id)

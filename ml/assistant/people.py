@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from ml.assistant.schema import tokens
 from ml.assistant.store import Store, StoreError
@@ -113,7 +114,7 @@ class People:
                 self._read_at = self._clock()  # meanwhile the other requests go on with what is known
             try:
                 await asyncio.to_thread(self.read)
-            except BaseException:
+            except SQLAlchemyError:
                 self._read_at = None
                 raise
 

@@ -1,14 +1,13 @@
 """`eufcc assistant user add|list|revoke`: the named tokens of the people at the desk."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from ml.assistant.decisions import DATABASE
+from ml.assistant.decisions import DATABASE, database_of
 from ml.assistant.people import DAYS, ROLES, TokenError, list_tokens, make_token, revoke_tokens
 from ml.assistant.store import DatabaseError, Store
 
@@ -16,9 +15,8 @@ from ml.assistant.store import DatabaseError, Store
 def main(arguments: Sequence[str]) -> int:
     """Make, list or revoke tokens. Returns 1, with one sentence on stderr, if that is not possible."""
     options = _parser().parse_args(arguments)
-    database = options.database or os.environ.get(DATABASE)
     try:
-        with closing(Store(database or f"sqlite:///{options.storage / 'assistant' / 'assistant.sqlite'}")) as store:
+        with closing(Store(options.database or database_of(options.storage))) as store:
             options.run(store, options)
     except (TokenError, DatabaseError) as error:
         print(f"error: {error}", file=sys.stderr)

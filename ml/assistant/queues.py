@@ -103,9 +103,7 @@ def groups(store: Store) -> dict[str, list[dict[str, Any]]]:
     with store.engine.connect() as connection:
         for name, column in GROUPS.items():
             n_open = sa.func.sum(sa.case((images.c.state == "open", 1), else_=0)).label("open")
-            told = [
-                sa.func.min(images.c[each]).label(each) for each in ("collection", "source", "added_by", "added_at")
-            ]
+            told = [sa.func.min(images.c[each]).label(each) for each in TOLD]
             query = sa.select(column.label("key"), n_open, sa.func.count().label("all"), *told)
             query = query.where(column != "", images.c.second_of.is_(None))
             latest = query.group_by(column).order_by(sa.func.max(images.c.position).desc()).limit(MOST_GROUPS)

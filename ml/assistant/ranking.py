@@ -47,6 +47,7 @@ class Ranking:
         """Rank what is not ranked yet, in the background."""
         if self._models.default is not None and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._rank_all())
+            self._task.add_done_callback(_log_failure)
 
     async def stop(self) -> None:
         """End the work in the background."""
@@ -57,14 +58,11 @@ class Ranking:
     async def _rank_all(self) -> None:
         model = self._models.default
         assert model is not None
-        try:
-            while waiting := await asyncio.to_thread(self._unranked, self._models.infos[model].name):
-                for row in waiting:
-                    while not self._is_idle():
-                        await asyncio.sleep(PATIENCE_S)
-                    await self._rank(row, model)
-        except Exception:
-            log.exception("The images of the queue could not be ranked; asking for the order again tries again.")
+        while waiting := await asyncio.to_thread(self._unranked, self._models.infos[model].name):
+            for row in waiting:
+                while not self._is_idle():
+                    await asyncio.sleep(PATIENCE_S)
+                await self._rank(row, model)
 
     def _unranked(self, name: str) -> list[sa.Row]:
         known = (rankings.c.image_id == images.c.image_id) & (rankings.c.model == name)
@@ -104,6 +102,12 @@ class Ranking:
                 connection.execute(sa.insert(rankings).values(values))
         except IntegrityError:
             log.debug("Another process has ranked %s.", values["image_id"])
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        again = "asking for the order again tries again"
+        log.error("The images of the queue could not be ranked; %s.", again, exc_info=error)
 
 
 def margin(facets: Mapping[str, FacetSuggestions], worth: dict[str, Calibration] | None) -> float | None:

@@ -183,6 +183,14 @@ def test_a_proxys_header_counts_from_the_trusted_proxy_with_its_token_only(
     assert answer.get("person", answer.get("error")) == expected
 
 
+def test_of_two_headers_with_a_name_neither_counts(service):
+    """A proxy that adds its header behind that of the visitor."""
+    names = [("x-remote-user", "Eve, as the visitor says"), ("x-remote-user", "Anna, as the proxy says")]
+    with served(service, proxies=["127.0.0.1"], token=SHARED, user_header="x-remote-user") as address:
+        answer = httpx.get(f"{address}/api/about", headers=[*names, ("authorization", f"Bearer {SHARED}")])
+    assert (answer.status_code, answer.json()["error"]) == (401, "not_signed_in")
+
+
 def test_without_the_option_no_header_names_anyone(service):
     with served(service, proxies=["127.0.0.1"], token=SHARED) as address:
         answer = httpx.get(f"{address}/api/about", headers=bearer(SHARED) | {"x-remote-user": "Anna"}).json()

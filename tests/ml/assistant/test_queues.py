@@ -195,6 +195,21 @@ def test_ranking_goes_on_where_a_picture_is_gone(client, several, service):
     assert ranked(client, "new_tags")["ranking"] == {"ranked": 3, "all": 3}
 
 
+def test_a_ranking_that_fails_is_logged_and_tried_again_when_the_order_is_asked_for_again(
+    client, several, service, caplog
+):
+    file = service.pictures.file(several[0])
+    whole = file.read_bytes()
+    file.write_bytes(b"damaged")
+    client.get("/api/queue?order=uncertain")
+    wait_until = time.monotonic() + 10
+    while "could not be ranked" not in caplog.text and time.monotonic() < wait_until:
+        time.sleep(0.02)
+    assert "UnidentifiedImageError" in caplog.text
+    file.write_bytes(whole)
+    assert ranked(client, "uncertain")["ranking"] == {"ranked": 3, "all": 3}
+
+
 def test_stopping_a_ranking_leaves_nothing_running(service):
     async def start_and_stop():
         async with service:
