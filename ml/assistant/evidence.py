@@ -1,6 +1,6 @@
 """Why a tag may fit: the pictures that carry it and look most like this one, with their source and rights."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,14 @@ class TaggedPictures:
     def __init__(self, store: Store, pictures: Pictures, examples: DatasetImages | None, records: Path | None):
         self._store, self._pictures, self._examples, self._records = store, pictures, examples, records
 
-    def readers(self, tag_id: str, but: str, most: int) -> dict[str, Reader]:
-        """The pictures by id, without the image itself: at most so many of each kind, providers in turn."""
+    def readers(self, tag_id: str, but: Collection[str], most: int) -> dict[str, Reader]:
+        """The pictures by id, without those of `but`: at most so many of each kind, providers in turn."""
         decided = self._decided(tag_id, most)
         found: dict[str, Reader] = {image_id: self._pictures.file(image_id).read_bytes for image_id in decided}
         if self._examples is not None:
             for image_id in self._examples.of_tag(tag_id, most):
                 found.setdefault(image_id, self._reader_of_example(image_id))
-        found.pop(but, None)
-        return found
+        return {image_id: read for image_id, read in found.items() if image_id not in but}
 
     def _reader_of_example(self, image_id: str) -> Reader:
         examples = self._examples

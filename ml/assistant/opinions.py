@@ -119,6 +119,7 @@ def compare(store: Store, vocabulary: Vocabulary) -> int:
     for pair in pairs:
         found = list(_compared(store, pair, vocabulary))
         with store.writing() as connection:
+            _lock(connection, pair.image_id)
             for table in (ratings, comparisons):
                 connection.execute(sa.delete(table).where(table.c.image_id == pair.image_id))
             connection.execute(sa.insert(comparisons).values(pair[:3]))
@@ -200,6 +201,7 @@ def settle(store: Store, image_id: str, tag_id: str, accepted: bool, who: str, n
     """Settle a tag. `number`: that of the settlement which the reviewer saw, 0 for none. Raises Settled."""
     row = {"image_id": image_id, "tag_id": tag_id, "number": number + 1, "accepted": accepted, "who": who, "key": key}
     with store.writing() as connection:
+        _lock(connection, image_id)
         if connection.execute(sa.select(settlements).where(settlements.c.key == key)).first():
             return
         of_tag = (settlements.c.image_id == image_id) & (settlements.c.tag_id == tag_id)
@@ -207,6 +209,12 @@ def settle(store: Store, image_id: str, tag_id: str, accepted: bool, who: str, n
         if last != number:
             raise Settled("Someone else has settled this tag meanwhile.")
         connection.execute(sa.insert(settlements).values(row | {"at": store.clock()}))
+
+
+def _lock(connection: sa.Connection, image_id: str) -> None:
+    """Let the transactions on the opinions on an image take turns; in SQLite all that write do."""
+    this_image = sa.select(images.c.image_id).where(images.c.image_id == image_id)
+    connection.execute(this_image.with_for_update(key_share=True))
 
 
 def people_of(store: Store, image_ids: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -17,6 +17,7 @@ from ml.assistant.evidence import TaggedPictures
 from ml.assistant.likeness import Likeness, Reader, Vector
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.models import Models, UnknownModel
+from ml.assistant.opinions import compare
 from ml.assistant.people import People
 from ml.assistant.pictures import Pictures, for_model
 from ml.assistant.ranking import Ranking
@@ -86,6 +87,7 @@ class AssistantService:
             await self._stack.enter_async_context(self.remote_images)
         self._places = asyncio.Semaphore(self.limits.decoders)
         self._decoders = await self._stack.enter_async_context(self.limits.new_decoders())
+        await asyncio.to_thread(compare, self.store, self.vocabulary)  # opinions finished just before a crash
         if self.models.default is not None:
             self._model_thread.submit(self.models.get, None)  # loads the default model early
         return self

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
-from ml.assistant.api.common import ServiceDep
+from ml.assistant.api.common import PersonDep, ServiceDep
+from ml.assistant.api.opinions import check_blind
 from ml.assistant.api_schemas import Language
 from ml.assistant.current_decisions import Decision
 from ml.assistant.exports.edm import as_edm
@@ -39,6 +40,7 @@ FORMATS: dict[Format, tuple[str, str, Writer]] = {
 @router.get("/export", response_class=Response)
 async def export(
     service: ServiceDep,
+    person: PersonDep,
     format: Annotated[Format, Query()] = "csv",
     lang: Language = "ca",
     image_id: Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")] = None,
@@ -46,8 +48,11 @@ async def export(
 ) -> Response:
     """The accepted tags of one image or of all images, with their AAT URIs and their origin: human or machine.
 
+    The two opinions on one image are kept apart, as in `GET /api/images/{image_id}`.
     With `machine`, also suggestions that the default model is sure of and nobody decided on; none for blind images.
     """
+    if image_id is not None:
+        await run_in_threadpool(check_blind, image_id, service, person)
     decided = await run_in_threadpool(counted_decisions, service.store, image_id)
     if image_id is None:
         rows = await run_in_threadpool(service.store.queue)

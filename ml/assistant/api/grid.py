@@ -12,7 +12,7 @@ from ml.assistant import api_schemas
 from ml.assistant.api.common import PersonDep, Refused, ServiceDep, signed, term_of
 from ml.assistant.api_schemas import ActBody, Body, TagId
 from ml.assistant.likeness import likeness
-from ml.assistant.opinions import kept_apart
+from ml.assistant.opinions import compare, kept_apart
 from ml.assistant.people import Person
 from ml.assistant.schema import images
 from ml.assistant.service import AssistantService
@@ -89,13 +89,14 @@ def decide(body: DecideBody, service: ServiceDep, person: PersonDep) -> dict[str
     """Accept or reject a tag on all these images; each decision is logged by itself."""
     term_of(service, body.tag_id)
     act = _act(body, service, person)
-    return _answer(decide_together(service.store, body.images, body.tag_id, body.action, act, service.vocabulary))
+    outcome = decide_together(service.store, body.images, body.tag_id, body.action, act, service.vocabulary)
+    return _answer(service, outcome)
 
 
 @router.post("/undo")
 def undo(body: TogetherBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Take back the latest step of all these images, where nothing has been decided since."""
-    return _answer(undo_together(service.store, body.images, _act(body, service, person)))
+    return _answer(service, undo_together(service.store, body.images, _act(body, service, person)))
 
 
 def _act(body: TogetherBody, service: AssistantService, person: Person) -> Act:
@@ -104,7 +105,8 @@ def _act(body: TogetherBody, service: AssistantService, person: Person) -> Act:
     return body.act(signed(person, body.who))
 
 
-def _answer(outcome: Outcome) -> dict[str, Any]:
+def _answer(service: AssistantService, outcome: Outcome) -> dict[str, Any]:
+    compare(service.store, service.vocabulary)  # images of which two opinions are done may be among them
     problems = [{"image_id": image_id, **_told(error)} for image_id, error in outcome.problems.items()]
     return {"saved": outcome.saved, "unchanged": outcome.unchanged, "problems": problems}
 

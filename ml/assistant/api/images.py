@@ -5,20 +5,21 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from ml.assistant import api_schemas
 from ml.assistant.api.common import PersonDep, Refused, ServiceDep, body_of, signed, term_of
+from ml.assistant.api.opinions import BLIND, OWN
 from ml.assistant.api.queues import QueueDep
 from ml.assistant.api_schemas import ImageId, Text, Who
-from ml.assistant.opinions import compare, open_opinion
+from ml.assistant.opinions import compare
 from ml.assistant.people import Person
 from ml.assistant.refusals import BUSY, Busy
 from ml.assistant.remote_images import NotFetched, RemoteImage
 from ml.assistant.service import READING_OTHERS, AssistantService, Shown
-from ml.assistant.store import Act
+from ml.assistant.store import Act, Annotation
 from pipeline.images.verify import Rejected
 
 router = APIRouter(prefix="/api", tags=["images"])
@@ -114,24 +115,6 @@ def _code_of(error: NotFetched | Rejected | Busy) -> str:
     return error.code if isinstance(error, NotFetched) else error.reason
 
 
-def check_blind(image_id: ImageId, service: ServiceDep, person: PersonDep) -> None:
-    """Keep the two opinions on an image apart. Raises Refused (403).
-
-    Who gives a second opinion sees the first when theirs is done; a second opinion is seen by its person and reviewers.
-    """
-    if person.name is None:  # whoever asks could type another name
-        return
-    row = service.store.image(image_id)
-    if row.second_of is None:
-        if open_opinion(service.store, image_id, person.name):
-            raise Refused(403, "opinion_open", "You are giving a second opinion on this image. Finish it first.")
-    elif row.added_by != person.name and not person.may("reviewer"):
-        raise Refused(403, "opinion_of_another", "This is the second opinion of another person.")
-
-
-BLIND = [Depends(check_blind)]
-
-
 @router.get("/images/{image_id}", dependencies=BLIND)
 def one(image_id: ImageId, service: ServiceDep) -> dict[str, Any]:
     """An image of the queue with its decisions."""
@@ -161,7 +144,7 @@ async def suggestions(image_id: ImageId, service: ServiceDep, model: Model = Non
     return await _suggestions(service, image_id, model, service.suggestions)
 
 
-@router.post("/images/{image_id}/suggestions", tags=["suggestions"])
+@router.post("/images/{image_id}/suggestions", dependencies=OWN, tags=["suggestions"])
 async def show(image_id: ImageId, service: ServiceDep, model: Model = None) -> dict[str, Any]:
     """The same for a cataloguer: that they were shown is logged, and decisions name the `showing_id`."""
     return await _suggestions(service, image_id, model, service.show)
@@ -179,32 +162,35 @@ async def _suggestions(
     return named | api_schemas.suggestions(shown.facets, service.vocabulary, worth)
 
 
-@router.post("/images/{image_id}/decisions", dependencies=BLIND)
+@router.post("/images/{image_id}/decisions", dependencies=OWN)
 def decide(image_id: ImageId, body: api_schemas.DecisionBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Accept or reject a tag, or withdraw the decision on it. The answer comes after the commit."""
     term_of(service, body.tag_id)
     after = service.store.decide(image_id, body.tag_id, body.action, _act(body, person), service.vocabulary)
-    return {"annotation": api_schemas.annotation(service.vocabulary, after)}
+    return _after(service, after)
 
 
-@router.post("/images/{image_id}/undo", dependencies=BLIND)
+@router.post("/images/{image_id}/undo", dependencies=OWN)
 def undo(image_id: ImageId, body: api_schemas.ActBody, service: ServiceDep, person: PersonDep) -> dict[str, Any]:
     """Take back the latest step on the image."""
-    after = service.store.undo(image_id, _act(body, person))
-    return {"annotation": api_schemas.annotation(service.vocabulary, after)}
+    return _after(service, service.store.undo(image_id, _act(body, person)))
 
 
-@router.post("/images/{image_id}/state", dependencies=BLIND)
+@router.post("/images/{image_id}/state", dependencies=OWN)
 def move(
     image_id: ImageId, body: api_schemas.StateBody, service: ServiceDep, person: PersonDep, queue: QueueDep
 ) -> dict[str, Any]:
     """Mark the image as done, skip it, or reopen it. The progress is that of the queue in the address."""
     act = _act(body, person)
-    after = service.store.move(image_id, body.kind, act)
-    if body.kind == "done":
+    after = _after(service, service.store.move(image_id, body.kind, act))
+    return after | {"progress": queue.progress(service.store, act.who)}
+
+
+def _after(service: AssistantService, annotation: Annotation) -> dict[str, Any]:
+    """The decisions after a step. Two opinions are compared when both are done, and again when one changes then."""
+    if annotation.state == "done":
         compare(service.store, service.vocabulary)
-    progress = queue.progress(service.store, act.who)
-    return {"annotation": api_schemas.annotation(service.vocabulary, after), "progress": progress}
+    return {"annotation": api_schemas.annotation(service.vocabulary, annotation)}
 
 
 def _act(body: api_schemas.ActBody, person: Person) -> Act:

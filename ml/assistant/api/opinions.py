@@ -1,21 +1,59 @@
 """Second opinions: beginning them, where they differ from the first, and what a reviewer settles."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from ml.assistant import api_schemas
 from ml.assistant.agreement import agreement_of
 from ml.assistant.api.common import PersonDep, Refused, ServiceDep, require, signed
 from ml.assistant.api_schemas import Body, ImageId, Key, TagId, Who
-from ml.assistant.opinions import Conflict, begin_opinions, compare, people_of, read_conflicts, read_ratings, settle
+from ml.assistant.opinions import (
+    Conflict,
+    begin_opinions,
+    open_opinion,
+    people_of,
+    read_conflicts,
+    read_ratings,
+    read_settlements,
+    settle,
+)
+from ml.assistant.people import Person
 from ml.assistant.service import AssistantService
 
 router = APIRouter(prefix="/api", tags=["second opinions"])
 MOST_IMAGES = 50  # with conflicts, in one answer
+
+
+def check_blind(image_id: ImageId, service: ServiceDep, person: PersonDep) -> None:
+    """Keep the two opinions on an image apart. Raises Refused (403).
+
+    Who gives a second opinion sees the first when theirs is done; a second opinion is seen by its person and reviewers.
+    """
+    _check(image_id, service, person, may_see=person.may("reviewer"))
+
+
+def check_own(image_id: ImageId, service: ServiceDep, person: PersonDep) -> None:
+    """The same for what a log keeps: a second opinion is given by its person alone. Raises Refused (403)."""
+    _check(image_id, service, person, may_see=False)
+
+
+def _check(image_id: str, service: AssistantService, person: Person, *, may_see: bool) -> None:
+    if person.name is None:  # whoever asks could type another name
+        return
+    row = service.store.image(image_id)
+    if row.second_of is None:
+        if open_opinion(service.store, image_id, person.name):
+            raise Refused(403, "opinion_open", "You are giving a second opinion on this image. Finish it first.")
+    elif row.added_by != person.name and not may_see:
+        raise Refused(403, "opinion_of_another", "This is the second opinion of another person.")
+
+
+BLIND, OWN = [Depends(check_blind)], [Depends(check_own)]
 
 
 class OpinionsBody(Body):
@@ -50,7 +88,6 @@ def conflicts(
 ) -> dict[str, Any]:
     """Where two people differ, for reviewers: by image, and how far they agree over all and in each facet."""
     require(person, "reviewer")
-    compare(service.store, service.vocabulary)
     found = read_conflicts(service.store)
     chosen = [each for each in found if settled or each.settled is None]
     by_image = [(image, list(rows)) for image, rows in groupby(chosen, lambda each: each.rating.image_id)]
@@ -85,13 +122,10 @@ def settle_tag(image_id: ImageId, body: SettlementBody, service: ServiceDep, per
     """Settle a tag on which two people differ. The last settlement counts; all are kept."""
     require(person, "reviewer")
     who = signed(person, body.who)
-    found = [each for each in read_conflicts(service.store) if each.rating.image_id == image_id]
-    if body.tag_id not in {each.rating.tag_id for each in found}:
+    of_tag = (image_id, body.tag_id)
+    conflicts = read_conflicts(service.store)
+    found = next((each for each in conflicts if (each.rating.image_id, each.rating.tag_id) == of_tag), None)
+    if found is None:
         raise Refused(404, "no_conflict", "Two people do not differ on this tag of the image, or no longer.")
     settle(service.store, image_id, body.tag_id, body.accepted, who, body.number, body.key)
-    (after,) = [each for each in read_conflicts(service.store) if _is(each, image_id, body.tag_id)]
-    return {"tag": _of_tag(service, after)}
-
-
-def _is(conflict: Conflict, image_id: str, tag_id: str) -> bool:
-    return (conflict.rating.image_id, conflict.rating.tag_id) == (image_id, tag_id)
+    return {"tag": _of_tag(service, replace(found, settled=read_settlements(service.store)[of_tag]))}

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from fastapi.testclient import TestClient
 
 from ml.assistant.app import create_app
 from ml.assistant.limits import AssistantLimits
+from ml.assistant.opinions import Settled, begin_opinions, compare, read_conflicts, settle
 from ml.assistant.store import Act, Conflict, NewImage, Store
 from ml.assistant.vocabulary import Term, Vocabulary
 
@@ -214,6 +216,30 @@ def test_the_store_works_the_same_on_postgresql(postgres, vocabulary):
     paths = Vocabulary([Term(path, "object_types", in_model=True)])
     assert store.decide(image, path, "accept", Act("anna", 3, "key-path"), paths).verdicts[path] == "accepted"
     store.close()
+
+
+def test_opinions_are_compared_and_settled_by_many_at_once_on_postgresql(postgres, vocabulary):
+    with closing(Store(postgres)) as store, ThreadPoolExecutor(8) as pool:
+        image = store.add_image(NewImage("a" * 64, 640, 480)).image_id
+        store.move(image, "done", Act("anna", 0, "key-anna"))
+        (second,) = begin_opinions(store, "berta", 1)
+        store.decide(second, TAGS[0], "accept", Act("berta", 0, "key-berta"), vocabulary)
+        for number in range(12):
+            store.move(second, "done", Act("berta", 1 + number, f"key-done-{number}"))
+            list(pool.map(lambda _: compare(store, vocabulary), range(8)))
+            assert [each.rating.tag_id for each in read_conflicts(store)] == [TAGS[0]]
+            key = f"key-settled-{number}"
+            list(pool.map(lambda who, n=number, key=key: settle(store, image, TAGS[0], True, who, n, key), "ABCDEFGH"))
+            assert read_conflicts(store)[0].settled.number == number + 1  # one request, sent again and again
+
+        def settled(who: str) -> bool:
+            try:
+                settle(store, image, TAGS[0], False, who, 12, f"key-of-{who}")
+            except Settled:
+                return False
+            return True
+
+        assert sum(pool.map(settled, "ABCDEFGH")) == 1
 
 
 def test_twenty_clients_for_a_minute_without_an_error_and_nothing_lost(tmp_path, drawn_vase):

@@ -226,3 +226,87 @@ def test_a_reviewer_settles_what_differs_and_two_reviewers_do_not_overwrite_each
 def test_an_image_added_again_keeps_both_opinions(store, image_id, differing):
     store.add_image(NewImage(image_id, 1, 1))
     assert len(read_ratings(store)) == 3
+
+
+def test_other_images_do_not_tell_the_first_opinion_as_evidence(service, people, drawn_vase):
+    """Berta has to second the image that Anna tagged; the evidence for the same tag on another image leaves it out."""
+    with desk(service) as client:
+        image, other = (
+            client.post("/api/images", content=drawn_vase(colour), headers=people["anna"]).json()["image"]["image_id"]
+            for colour in ("navy", "blue")
+        )
+        step = body(0, tag_id=BRONZE, action="accept")
+        client.post(f"/api/images/{image}/decisions", json=step, headers=people["anna"])
+        client.post(f"/api/images/{image}/state", json=body(1, kind="done"), headers=people["anna"])
+        client.post("/api/opinions", json={"count": 1}, headers=people["berta"])
+        evidence = {
+            who: client.post(f"/api/tags/{BRONZE}/evidence", json={"image_id": other}, headers=people[who]).json()
+            for who in ("eva", "berta")
+        }
+    assert [each["image_id"] for each in evidence["eva"]["images"]] == [image]
+    assert evidence["berta"] == {"images": [], "seen": 0, "all": 0}
+
+
+def test_the_exports_of_one_image_keep_its_opinions_apart(service, people, image_id, decided):
+    with desk(service) as client:
+        status = {
+            (who, at): client.get(f"/api/export?image_id={at}", headers=people[who]).status_code
+            for who in ("anna", "berta", "carla")
+            for at in (image_id, decided)
+        }
+    assert status == {
+        ("anna", image_id): 200, ("anna", decided): 403,
+        ("berta", image_id): 403, ("berta", decided): 200,
+        ("carla", image_id): 200, ("carla", decided): 200,
+    }  # fmt: skip
+
+
+def test_a_reviewer_sees_a_second_opinion_and_decides_nothing_in_it(service, store, people, decided):
+    with desk(service) as client:
+        send = lambda what, **values: client.post(  # noqa: E731
+            f"/api/images/{decided}/{what}", json=body(0, **values), headers=people["carla"]
+        )
+        assert client.get(f"/api/images/{decided}", headers=people["carla"]).status_code == 200
+        answers = [send("decisions", tag_id=SILVER, action="accept"), send("undo"), send("state", kind="done")]
+        answers.append(client.post(f"/api/images/{decided}/suggestions", headers=people["carla"]))
+    assert [answer.json()["error"] for answer in answers] == ["opinion_of_another"] * 4
+    assert store.log(decided) == []
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "in the grid"])
+def test_what_changes_after_both_are_done_is_compared_at_once(service, store, people, image_id, differing, together):
+    """Anna takes silver too, without reopening the image: training takes it, though no reviewer has looked since."""
+    with desk(service) as client:
+        step = body(3, tag_id=SILVER, action="accept")
+        path = f"/api/images/{image_id}/decisions"
+        if together:
+            path, step = "/api/grid/decisions", step | {"images": {image_id: 3}}
+        assert client.post(path, json=step, headers=people["anna"]).status_code == 200
+    assert [each.tag_id for each in read_ratings(store) if each.first and each.second] == [BRONZE, SILVER]
+    assert read_conflicts(store) == []
+
+
+def test_opinions_that_were_finished_just_before_a_crash_are_compared_at_the_start(
+    service, store, people, decided, act, vocabulary
+):
+    store.decide(decided, SILVER, "accept", act(0, who="berta"), vocabulary)
+    store.move(decided, "done", act(1, who="berta"))
+    with desk(service) as client:
+        assert client.get("/api/conflicts", headers=people["carla"]).json()["open"] == 2
+
+
+def test_a_settlement_is_answered_also_where_an_opinion_is_reopened_just_then(
+    service, store, people, image_id, differing, act, monkeypatch
+):
+    def settled_and_reopened(*arguments):
+        settle(*arguments)
+        store.move(image_id, "reopen", act(3))
+
+    monkeypatch.setattr("ml.assistant.api.opinions.settle", settled_and_reopened)
+    with desk(service) as client:
+        answer = client.post(
+            f"/api/images/{image_id}/settlements",
+            json={"tag_id": SILVER, "accepted": True, "key": "key-0000000b"},
+            headers=people["carla"],
+        )
+    assert answer.json()["tag"]["settled"]["who"] == "carla"
