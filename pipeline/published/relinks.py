@@ -56,12 +56,16 @@ def lost_pictures(rows: pl.DataFrame, fetches: pl.DataFrame) -> pl.DataFrame:
 
 
 def may_be_passed_on(relinks: pl.DataFrame, open_rights: Iterable[str]) -> pl.DataFrame:
-    """The rows of `relinks` whose records are known and all have open rights (the rule of curation, `not_open`)."""
+    """The rows of `relinks` whose records all are known and have open rights (the rule of curation, `not_open`).
+
+    Of a picture in more than KEPT records some are not known.
+    """
     prefixes = tuple(map(bare_rights, open_rights))
     distinct = relinks["all_rights"].explode().drop_nulls().unique().to_list()
     closed = [uri for uri in distinct if not bare_rights(uri).startswith(prefixes)]
     rights = pl.col("all_rights").list
-    return relinks.filter((rights.len() > 0) & ~rights.eval(pl.element().is_in(closed)).list.any())
+    known = pl.col("n_records") <= pl.col("other_ids").list.len() + 1
+    return relinks.filter(known & (rights.len() > 0) & ~rights.eval(pl.element().is_in(closed)).list.any())
 
 
 def _status(address: str | None, answer: Answer | None, is_gone: bool) -> str:

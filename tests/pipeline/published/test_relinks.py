@@ -103,7 +103,8 @@ def test_every_case_has_its_status(museum_of, tmp_path: Path):
     assert told["plain"]["attribution"] == f"Thing 0. Museum A. CC BY 4.0 ({OPEN})"
     assert RELINKS.write(table, tmp_path / "relinks.parquet")
     open_ = may_be_passed_on(table, OPEN_RIGHTS)["record_id"].to_list()
-    assert open_ == ["encoded", "everywhere", "https", "object", "odd", "plain", "view"]
+    # not "everywhere": of its 130 records only 20 are known
+    assert open_ == ["encoded", "https", "object", "odd", "plain", "view"]
     assert dict(counts_of(table).select("status", "rows").iter_rows()) == Counter(case[1] for case in CASES.values())
     # one search, halved for the picture that 130 records have, one for the rest, one record
     assert lookup.requests < 15
