@@ -5,6 +5,8 @@ those of several members).
 """
 
 import io
+import lzma
+import zipfile
 import zlib
 from collections.abc import Iterator
 from itertools import chain
@@ -19,6 +21,8 @@ MOST_MEMBERS = 10_000  # BGZF has one per 64 KB; where more bytes are allowed, m
 LEAST_OF_A_MEMBER = 16_384  # decoded bytes, on average, of more members than that
 WINDOW = 1 << 16  # bytes decoded at a time, because what follows a member is copied
 PIECE = 1 << 16  # decoded bytes that are held at a time, so that a bomb inside a bomb is never held as a whole
+# What zipfile raises for damage, in names too, and as RuntimeError for what it cannot read, such as encrypted members.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, UnicodeDecodeError)
 MOST_CODINGS = 4  # an application, a cache and a proxy may each compress; more is an attack
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
-from zipfile import BadZipFile
 
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +16,7 @@ from rich.text import Text
 from assets.engine.project import Project
 from assets.engine.webhook import WEBHOOK
 from pipeline.allow_list import NotAllowed, check_allowed, shown
+from pipeline.encodings import DAMAGED_ZIP
 from pipeline.files import sha256_of
 from pipeline.harvest.dumps import place_of_dumps
 from pipeline.harvest.errors import HarvestError
@@ -158,7 +158,7 @@ def _age_of_dumps(settings: Settings) -> Finding:
     for dump in settings.vocabulary.dumps:
         try:
             days = age_in_days(dump, current_day())
-        except (BadZipFile, OSError) as error:
+        except (*DAMAGED_ZIP, OSError) as error:
             return Finding("Getty", MISSING, f"{dump} cannot be read ({error})", FETCH_AGAIN)
         note, oldest = read_note(dump), max(oldest, days)
         if note is not None and sha256_of(dump) != note.sha256:

@@ -1,10 +1,10 @@
 """The records in a zip of the weekly dumps, read one at a time, within limits, whatever is damaged."""
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from pipeline.encodings import DAMAGED_ZIP
 from pipeline.harvest.dumps import Dataset
 from pipeline.harvest.edm import TRIPLES, XML, EdmError
 from pipeline.harvest.errors import HarvestError
@@ -12,8 +12,6 @@ from pipeline.settings import HttpSettings
 
 LARGEST_RECORD = HttpSettings().max_body_bytes
 PACKED_AS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads others too, but without a limit
-# What zipfile raises for damage, in names too, and as RuntimeError for what it cannot read, such as encrypted members.
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeDecodeError)
 
 
 def records_in(file: Path, dataset: Dataset) -> Iterator[tuple[str, bytes | EdmError]]:
@@ -28,7 +26,7 @@ def records_in(file: Path, dataset: Dataset) -> Iterator[tuple[str, bytes | EdmE
                 raise HarvestError(f"{dataset.name}.zip holds no file in RDF/XML, N-Triples or Turtle.")
             for member in members:
                 yield member.filename, _content(archive, member)
-    except (*DAMAGED, OSError) as error:
+    except (*DAMAGED_ZIP, OSError) as error:
         raise HarvestError(f"{dataset.name}.zip is damaged ({error}): fetch it again.", transient=True) from None
 
 
@@ -40,5 +38,5 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes | EdmEr
     try:
         with archive.open(member) as stream:
             return stream.read(LARGEST_RECORD)  # with a limit: a bomb states a smaller size than it has
-    except DAMAGED as error:
+    except DAMAGED_ZIP as error:
         return EdmError(f"it cannot be read ({error})")

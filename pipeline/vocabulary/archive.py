@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pipeline.encodings import DAMAGED_ZIP
 from pipeline.files import sha256_of, whole_file, write_json
 from pipeline.single_requests import NoAnswer, download
 from pipeline.vocabulary.cache import current_day
@@ -85,7 +86,7 @@ def _check_members(file: Path, address: str) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             names = [name.lower() for name in archive.namelist()]
-    except zipfile.BadZipFile:
+    except DAMAGED_ZIP:
         raise ArchiveError(f"{address} gives no zip, but perhaps a page about an outage: try again later.") from None
     if missing := [part for part in NEEDED if not any(part in name for name in names)]:
         raise ArchiveError(f"{address} holds no {', '.join(missing)}: it is not the archive of the AAT that it was.")

@@ -1,7 +1,6 @@
 """The AAT out of local files: N-Triples, plain or gzipped, or Getty's archive explicit.zip."""
 
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import IO, cast
 import polars as pl
 import pyoxigraph as ox
 
-from pipeline.encodings import CappedReader, EncodingError, TooLong
+from pipeline.encodings import DAMAGED_ZIP, CappedReader, EncodingError, TooLong
 from pipeline.settings import VocabularySettings
 from pipeline.vocabulary import subjects
 from pipeline.vocabulary.identifiers import AAT, checked_ids
@@ -110,7 +109,7 @@ def _read_triples(
         raise DumpError(
             f"{name} has {error}, which is not read; fetch it again, or raise vocabulary.max_dump_bytes."
         ) from error
-    except (EncodingError, OSError, zlib.error, zipfile.BadZipFile, RuntimeError, MemoryError) as error:
+    except (EncodingError, OSError, *DAMAGED_ZIP, MemoryError) as error:
         raise DumpError(f"{name} is damaged ({error}); fetch it again.") from error
 
 
@@ -147,8 +146,7 @@ def _streams(path: Path, limit: int) -> Iterator[tuple[str, IO[bytes]]]:
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (*DAMAGED_ZIP, OSError) as error:
         raise DumpError(f"{path.name} is damaged ({error}); fetch it again.") from error
-    with archive:
-        yield archive

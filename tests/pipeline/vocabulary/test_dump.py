@@ -84,6 +84,22 @@ def test_a_damaged_archive_is_told(tmp_path, thesaurus_file, name):
         DumpSource([file]).concepts([])
 
 
+@pytest.mark.parametrize(
+    ("mark", "at", "byte"),
+    [(b"PK\x03\x04", 0, 0), (b"PK\x01\x02", 6, 200), (b"PK\x01\x02", 46, 0xFF), (b"PK\x01\x02", 8, 1)],
+    ids=["a member's header", "a version to come", "a name", "encrypted"],
+)
+def test_damage_in_an_archive_is_told_wherever_it_is(tmp_path, thesaurus_file, mark: bytes, at: int, byte: int):
+    file = tmp_path / "explicit.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("é.nt", thesaurus_file.read_bytes())
+    content = bytearray(file.read_bytes())
+    content[content.find(mark) + at] = byte
+    file.write_bytes(content)
+    with pytest.raises(DumpError, match=r"explicit\.zip is damaged .*; fetch it again"):
+        DumpSource([file]).concepts([])
+
+
 def test_a_missing_dump_is_told(tmp_path):
     with pytest.raises(DumpError, match="does not exist"):
         DumpSource([tmp_path / "none.nt"]).concepts([])

@@ -269,6 +269,7 @@ def test_a_mirrors_password_is_neither_kept_nor_told(served, thesaurus_file, tmp
     ("leave_out", "sha256", "said"),
     [
         (None, None, "gives no zip, but perhaps a page about an outage"),
+        ("a version to come", None, "gives no zip"),
         ("AATOut_2Terms.nt", None, "holds no terms"),
         ("", "0" * 64, "has the checksum [0-9a-f]{64}, not 0000"),
     ],
@@ -279,6 +280,10 @@ def test_what_is_no_archive_is_not_stored(served, thesaurus_file, tmp_path: Path
         (folder / "explicit.zip").write_text("<h1>Service temporarily degraded</h1>")
     else:
         an_archive(folder / "explicit.zip", thesaurus_file, leave_out)
+    if leave_out == "a version to come":
+        content = bytearray((folder / "explicit.zip").read_bytes())
+        content[content.find(b"PK\x01\x02") + 6] = 200
+        (folder / "explicit.zip").write_bytes(content)
     with pytest.raises(ArchiveError, match=said):
         fetch_archive(tmp_path / "cache", address, sha256)
     assert list((tmp_path / "cache").iterdir()) == []
