@@ -58,9 +58,12 @@ def test_it_ends_with_the_table_and_the_report(first: tuple[Path, subprocess.Com
 
 
 def test_it_says_what_to_do_next(museum: Path, first: tuple[Path, subprocess.CompletedProcess[str]]):
-    lines = [line.strip() for line in first[1].stderr.splitlines()]
-    steps = [line.partition("  ")[0] for line in lines[lines.index("next") + 1 :] if line]
-    assert [re.sub(r"\S*/eufcc", "eufcc", step) for step in steps] == [
+    lines = first[1].stderr.splitlines()
+    after = [line for line in lines[lines.index(" next") + 1 :] if line]
+    commands, meanings = after[::2], after[1::2]
+    assert len(commands) == len(meanings)
+    assert all(line.startswith("      ") for line in meanings)
+    assert [re.sub(r"\S*/eufcc", "eufcc", line.strip()) for line in commands] == [
         f"MUSEUM={museum} eufcc assistant",
         f"MUSEUM={museum} eufcc export multilabel",
         "MUSEUM=path/to/museum eufcc demo",
