@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.linalg import blas, eigvalsh, lapack
+from scipy.linalg import blas, lapack
 from threadpoolctl import threadpool_limits
 
 ROWS_PER_BLOCK = 4_096  # a block in float64 is 64 MB at d = 2048
@@ -144,7 +144,7 @@ def _sum_of_roots(symmetric: np.ndarray) -> float:
     """The sum of the square roots of a positive semidefinite matrix's eigenvalues; those below 0 count as 0."""
     if symmetric.size == 0:
         return 0.0
-    values = eigvalsh(symmetric, lower=True, driver="evr", check_finite=False, overwrite_a=True)
+    values = np.linalg.eigvalsh(symmetric)  # from its lower triangle; that of scipy keeps the GIL
     return float(np.sqrt(values.clip(0.0)).sum())
 
 
