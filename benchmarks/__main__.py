@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NO_BENCHMARK = {"__init__", "__main__", "loss_size", "page", "peer"}
+NO_BENCHMARK = {"__init__", "__main__", "cataloguers", "first_paint", "loss_size", "page", "peer", "served"}
 
 
 def names() -> list[str]:

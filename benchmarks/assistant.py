@@ -4,19 +4,11 @@ import argparse
 import hashlib
 import io
 import json
-import os
 import random
 import resource
-import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +16,13 @@ import httpx
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks.cataloguers import add_images, twenty
+from benchmarks.first_paint import first_paint
+from benchmarks.served import ROOT, Served, serving
 from pipeline import FACETS
 
-ROOT = Path(__file__).parents[1]
 PAPER_TAGS = (910, 276, 33, 8)  # paper: tags per facet, in the order of its table 1
 MEMBERS = ("multilabel", "softmax", "clip_1_tag_prompt")
-CLIENTS = 20
 
 
 def photograph(seed: int, side: int = 1_000) -> bytes:
@@ -80,59 +73,6 @@ def _tag(tag_id: str) -> dict[str, Any]:
     return {"tag_id": tag_id, "label": tag_id} | flat
 
 
-@dataclass(frozen=True)
-class Served:
-    """A running assistant: its address and its process."""
-
-    address: str
-    pid: int
-
-    def cpu_s(self) -> float:
-        """CPU seconds of the assistant and its decoder processes, which hardly depend on other load."""
-        family = {self.pid, *_children(self.pid)}
-        ticks = [sum(map(int, _stat(pid)[11:13])) for pid in family]
-        return sum(ticks) / os.sysconf("SC_CLK_TCK")
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on; see proc(5)."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _children(pid: int) -> list[int]:
-    own = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for file in own for child in file.read_text().split()]
-
-
-@contextmanager
-def serving(storage: Path, *options: str, folder: Path | None = None) -> Iterator[Served]:
-    """The real command on a free port, with a temporary store unless a folder is given."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    temporary = Path(tempfile.mkdtemp())
-    command = [sys.executable, "-m", "ml.assistant", "--storage", storage, "--folder", folder or temporary]
-    command += ["--port", str(port)]
-    server = subprocess.Popen(
-        [*map(str, command), *options], cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "2"}
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(3_000):
-            try:
-                httpx.get(f"{address}/api/about")
-                break
-            except httpx.TransportError:
-                if server.poll() is not None:
-                    raise RuntimeError("the assistant did not start") from None
-                time.sleep(0.1)
-        yield Served(address, server.pid)
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(temporary)
-
-
 def suggest_ms(assistant: Served, model: str | None, n: int) -> tuple[np.ndarray, float]:
     """Milliseconds of successive POST /api/suggest, each with another picture, and mean CPU milliseconds."""
     pictures = [photograph(seed) for seed in range(min(n, 20))]
@@ -174,34 +114,6 @@ def search_ms(address: str, n: int) -> tuple[np.ndarray, int]:
     return np.array(times[:n]), size
 
 
-def twenty_clients(address: str, seconds: float) -> tuple[int, int]:
-    """Requests and errors of twenty cataloguers who upload, ask for suggestions, search and decide."""
-    end = time.monotonic() + seconds
-
-    def cataloguer(number: int) -> tuple[int, int]:
-        asked = errors = 0
-        with httpx.Client(base_url=address, headers={"x-assistant": "1"}, timeout=60) as client:
-            while time.monotonic() < end:
-                sent = client.post("/api/images?who=x", content=photograph(1_000 * number + asked, 600))
-                image = sent.json()["image"]["image_id"]
-                shown = client.post(f"/api/images/{image}/suggestions")
-                facets = shown.json().get("facets", {})
-                answers = [sent, shown, client.get("/api/search?q=por&lang=ca")]
-                tags = [tag["tag_id"] for of_facet in facets.values() for tag in of_facet["tags"][:2]]
-                for version, tag in enumerate(tags):
-                    body = {"who": f"c{number}", "version": version, "key": f"{image[:40]}-{version}", "tag_id": tag}
-                    answers.append(client.post(f"/api/images/{image}/decisions", json=body | {"action": "accept"}))
-                kept = client.get(f"/api/images/{image}").json()["annotation"]
-                asked += len(answers) + 1
-                errors += sum(answer.status_code >= 400 for answer in answers) + (kept["version"] != len(tags))
-                time.sleep(0.5)
-        return asked, errors
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        outcomes = list(pool.map(cataloguer, range(CLIENTS)))
-    return sum(asked for asked, _ in outcomes), sum(errors for _, errors in outcomes)
-
-
 def main() -> None:
     """Print one JSON line; `ours_s` is the 95th percentile of one suggestion."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -210,7 +122,8 @@ def main() -> None:
         "--thesaurus", type=Path, nargs="*", help="dumps of the whole AAT (default: those in ../shared)"
     )
     parser.add_argument("--n", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--images", type=int, default=400, help="in the queue of the twenty cataloguers")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each of their three phases")
     parser.add_argument("--full-size", action="store_true", help="also the full-size ensemble, with random weights")
     asked = parser.parse_args()
     storage = asked.storage or next(iter(sorted(ROOT.glob("dagster_home/storage/demo-*/models"))), ROOT / "none").parent
@@ -221,8 +134,11 @@ def main() -> None:
     with serving(storage) as assistant:
         suggested, cpu = suggest_ms(assistant, "ensemble_ml_s_clip", asked.n)
         notes.append(f"ensemble_ml_s_clip of the demo: {spread(suggested, cpu)}")
-        requests, errors = twenty_clients(assistant.address, asked.seconds)
-        notes.append(f"{CLIENTS} clients for {asked.seconds:g} s: {requests} requests, {errors} errors")
+    pictures = [photograph(seed, 600) for seed in range(asked.images)]
+    found = twenty(serving, storage, pictures, asked.seconds)
+    with tempfile.TemporaryDirectory() as folder, serving(storage, folder=Path(folder)) as assistant:
+        add_images(assistant.address, pictures[:20])
+        painted = first_paint(assistant.address)
     with serving(storage, *(("--thesaurus", *map(str, dumps)) if dumps else ())) as assistant:
         before = assistant.cpu_s()
         searched, size = search_ms(assistant.address, 1_000)
@@ -241,6 +157,8 @@ def main() -> None:
         "ratio": None,
         "ours_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10),
         "peer_rss_mb": None,
+        "twenty_cataloguers": found,
+        "first_visit_by_3g": painted,
         "note": "; ".join(notes),
     }
     print(json.dumps(row))

@@ -18,19 +18,16 @@ import httpx
 import polars as pl
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.assistant import serving
+from benchmarks.served import CHROMIUM, FLAGS, ROOT, serving
 from pipeline import FACETS
 from pipeline.sandbox.catalogue import DISCIPLINES, MATERIALS, SUBJECTS
 from pipeline.sandbox.items import record_id_of
 from pipeline.sandbox.plan import Holding, holdings
 from pipeline.settings import RENDERED_MUSEUM
 
-ROOT = Path(__file__).parents[1]
 TRAINED = ("multilabel", "softmax")  # the rows with heads, which learn from negatives
 ROWS = (*TRAINED, "clip_1_tag_prompt", "ensemble_ml_s_clip")
 SHOWN = "ensemble_ml_s_clip"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def true_tags() -> dict[str, set[str]]:

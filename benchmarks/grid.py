@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.assistant import serving
-from benchmarks.decisions import CHROMIUM, FLAGS, ROOT
+from benchmarks.served import CHROMIUM, FLAGS, ROOT, serving
 from pipeline import FACETS
 from pipeline.files import write_json
 

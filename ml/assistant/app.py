@@ -27,7 +27,7 @@ from ml.assistant.api import (
 )
 from ml.assistant.api.common import PersonDep, ServiceDep
 from ml.assistant.api.errors import HANDLERS
-from ml.assistant.middleware import AccessMiddleware
+from ml.assistant.middleware import AccessMiddleware, CompressedPage
 from ml.assistant.service import AssistantService
 from ml.assistant.vocabulary import LANGUAGES
 from pipeline.facets import FACET_OF
@@ -68,6 +68,7 @@ def create_app(
     for module in (*of_page, exports, iiif, annif, reconcile):
         app.include_router(module.router)
     _serve_page(app)
+    app.add_middleware(CompressedPage)
     app.add_middleware(AccessMiddleware, limits=service.limits, refusals=service.refusals, access=access, hosts=hosts)
     return app
 

@@ -6,9 +6,9 @@ let english = {};
 
 export async function useLanguage(code) {
   language = LANGUAGES.includes(code) ? code : "en";
-  for (const each of new Set([language, "en"])) {
-    if (!words[each]) words[each] = await (await fetch(`/page/i18n/${each}.json`)).json();
-  }
+  await Promise.all([...new Set([language, "en"])].map(async (each) => {
+    words[each] ??= await (await fetch(`/page/i18n/${each}.json`)).json();
+  }));
   english = words.en;
   document.documentElement.lang = language;
 }
