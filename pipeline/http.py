@@ -1,18 +1,25 @@
 """The HTTP client for every server: timeouts, retries, rate limits, a host map, redaction and typed errors."""
 
 import secrets as randomness
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import httpx
 import tenacity
 
-from pipeline.deadline import Deadline
+from pipeline.connections import (
+    AddressError,
+    Answer,
+    Client,
+    ConnectionFailure,
+    Deadline,
+    Transport,
+    check_address,
+    with_query,
+)
 from pipeline.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
 from pipeline.headers import AnswerHeaders
 from pipeline.http_errors import GaveUp, HttpError, NoFirstAnswer, Refused, Unreachable, WrongKey
@@ -65,7 +72,7 @@ class Response:
 
 @dataclass(frozen=True)
 class _Request:
-    """What is asked; `body` are httpx's arguments for it."""
+    """What is asked; `body` as pipeline/connections takes it."""
 
     method: str
     url: str
@@ -118,7 +125,7 @@ class HttpClient:
         *,
         secrets: Sequence[str] = (),
         budgets: Path | None = None,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
         clock: Clock | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -130,23 +137,9 @@ class HttpClient:
         self._secrets: list[str] = []
         self._jitter = randomness.SystemRandom()  # for waits alone; no data depends on it
         self._learn(secrets)
-        self._client = httpx.Client(
-            transport=transport,
-            timeout=httpx.Timeout(
-                settings.read_timeout_s, connect=settings.connect_timeout_s, pool=settings.total_timeout_s
-            ),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
-            headers={"User-Agent": settings.user_agent, "Accept-Encoding": ACCEPT_ENCODING},
-            cookies=CookieJar(
-                DefaultCookiePolicy(allowed_domains=[])
-            ),  # none: one answer must not spoil other requests
-            follow_redirects=False,
-            trust_env=transport is None,
-            # A proxy of the environment is for the world outside, not for an address the host map names.
-            mounts={f"all://{urlsplit(address).hostname}": None for address in settings.hosts.values()},
-        )
         self._deadline = Deadline(self.clock.now)
-        self._deadline.guard(self._client)
+        headers = {"User-Agent": settings.user_agent, "Accept-Encoding": ACCEPT_ENCODING}
+        self._client = Client(settings, self._deadline, headers, transport)
 
     def __enter__(self) -> "HttpClient":
         return self
@@ -176,7 +169,7 @@ class HttpClient:
         `check` reads the body; where it raises one of OTHER_FORM, the body is broken and the request is retried.
         Raises Unreachable, GaveUp, WrongKey or Refused.
         """
-        full = str(httpx.URL(url, params=params)) if params else url
+        full = with_query(url, params) if params else url
         return self._followed(_Request("GET", full, dict(headers or {}), {}, check), redirects)
 
     def post(
@@ -206,8 +199,8 @@ class HttpClient:
         try:
             target = urljoin(response.url, response.headers.location or "")
             leaves = _origin(target) != _origin(response.url)
-            httpx.URL(target)
-        except (ValueError, httpx.InvalidURL) as error:
+            check_address(target)
+        except ValueError as error:
             sentence = self._sentence(response.url, f"redirects to an address that cannot be read ({error})")
             raise Refused(response.status, None, sentence) from None
         if not redirects or (request.keys and leaves):
@@ -286,37 +279,34 @@ class HttpClient:
         self._deadline.start(longest)
         try:
             headers = {**request.headers, **original}
-            built = self._client.build_request(request.method, address, headers=headers, **request.body)
             with self._patience.answering(server, now + longest):
-                answer = self._client.send(built, stream=True)
+                answer = self._client.send(request.method, address, headers, request.body)
             self._patience.answered(server)
             self._deadline.start(now + self.settings.total_timeout_s - self.clock.now())
-            said = AnswerHeaders(answer.headers.raw)
             try:
-                content = self._body(answer, said)
+                content = self._body(answer)
             finally:
                 answer.close()
-        except httpx.TransportError as error:
+        except ConnectionFailure as error:
             raise _TryAgain(self.redact(f"{type(error).__name__} {error}".strip()), answered=False) from None
         except EncodingError as error:
             raise _TryAgain(f"a body that is not encoded as it says ({error})", answered=True) from None
         except UnknownEncoding as error:
             text = f"answers in a coding that is not read ({str(error)[:LONGEST_QUOTE]})"
-            raise Refused(answer.status_code, None, self._sentence(url, text)) from None
+            raise Refused(answer.status, None, self._sentence(url, text)) from None
         except TooLong:
             text = f"answers with more than {most} bytes"
-            raise Refused(answer.status_code, None, self._sentence(url, text)) from None
-        except (httpx.InvalidURL, UnicodeError) as error:
+            raise Refused(answer.status, None, self._sentence(url, text)) from None
+        except AddressError as error:
             raise Refused(0, None, self._sentence(url, f"cannot be asked: {error}")) from None
-        return Response(url, answer.status_code, said, content, self.settings.max_json_values)
+        return Response(url, answer.status, answer.headers, content, self.settings.max_json_values)
 
-    def _body(self, answer: httpx.Response, said: AnswerHeaders) -> bytes:
+    def _body(self, answer: Answer) -> bytes:
         """The decompressed body. Raises EncodingError, UnknownEncoding, TooLong, and _TryAgain after the deadline."""
         most = self.settings.max_body_bytes
-        decoder, content = BodyDecoder(said.content_encoding, most), bytearray()
-        chunks: Iterable[bytes] = cast(httpx.SyncByteStream, answer.stream)
+        decoder, content = BodyDecoder(answer.headers.content_encoding, most), bytearray()
         received = False  # a redirect, for example, may name a coding and have no body
-        for chunk in chunks:
+        for chunk in answer.chunks():
             received = received or bool(chunk)
             for piece in decoder.pieces(chunk):
                 content += piece

@@ -149,9 +149,10 @@ def test_the_definitions_load_without_torch():
     assert answer.stdout.split() == ["False", "False"]
 
 
-# Runs ask servers through two clients that keep limits, one for APIs and one for images; single requests have a third.
+# Runs ask servers through pipeline/connections, and it alone knows the libraries; single requests have a client of
+# their own, and SPARQLWrapper judges queries and reads answers.
+CONNECTIONS = "pipeline.connections"
 CLIENTS = {
-    "httpx": {"pipeline.http", "pipeline.deadline", "pipeline.images.download", "pipeline.images.guard"},
     "requests": {"pipeline.single_requests"},
     "SPARQLWrapper": {"pipeline.vocabulary.sparql"},
     "pytorch_fid": {"ml.features.extractors"},
@@ -163,7 +164,33 @@ def test_a_client_has_one_place(package: str):
     assert {module for module in modules() if package in packages_of(module)} == CLIENTS[package]
 
 
-def test_sparqlwrapper_is_called_by_public_names_only():
-    tree = ast.parse(modules()["pipeline.vocabulary.sparql"].read_text(encoding="utf-8"))
-    private = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("_")}
+@pytest.mark.parametrize("package", ["httpx", "httpcore"])
+def test_only_the_connections_know_httpx(package: str):
+    users = {module for module in modules() if package in packages_of(module)}
+    assert users
+    assert {module.removesuffix(f".{module.rpartition('.')[2]}") for module in users} == {CONNECTIONS}
+
+
+def test_the_connections_have_one_front():
+    """Others import the package itself, none of its modules."""
+    inside = {module for module in modules() if module.startswith(f"{CONNECTIONS}.")}
+    others = {module: imports()[module] & inside for module in modules() if module not in {*inside, CONNECTIONS}}
+    assert {module: names for module, names in others.items() if names} == {}
+
+
+CALLERS = [module for module in modules() if module.startswith(CONNECTIONS)]
+
+
+@pytest.mark.parametrize("module", [*CALLERS, "pipeline.single_requests", "pipeline.vocabulary.sparql"])
+def test_a_client_is_called_by_public_names_only(module: str):
+    """What begins with an underscore is the module's own: `self._name`."""
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    private = {
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__")
+        if ast.unparse(node.value) != "self"
+    }
     assert private == set()
+    imported = {name for name in imported_names(modules()[module]) if name.partition(".")[0] not in PACKAGES}
+    assert {name for name in imported if any(part.startswith("_") for part in name.split("."))} == set()

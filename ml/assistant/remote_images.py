@@ -15,7 +15,7 @@ from ml.assistant.limits import AssistantLimits
 from pipeline.harvest.europeana import EuropeanaClient, Record, names_of, organisations_of, values_of
 from pipeline.http import HttpClient, HttpError
 from pipeline.images.download import Downloaded, Downloader, Refusal, Trouble
-from pipeline.images.guard import GuardedTransport
+from pipeline.images.guard import guarded_client
 from pipeline.settings import HarvestSettings, HttpSettings, ImageSettings
 from pipeline.texts import loads, record_id
 
@@ -87,12 +87,12 @@ class RemoteImages:
 
     async def __aenter__(self) -> "RemoteImages":
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._transport = GuardedTransport(
+        self._client = guarded_client(
             connections=CONNECTIONS, allowed=self._images.allowed_addresses, hosts=self._http.hosts
         )
         self._one_parser = asyncio.Lock()  # parsing holds Python's lock, and with it up all other visitors
         self._stack = AsyncExitStack()
-        self._stack.push_async_callback(self._transport.aclose)
+        self._stack.push_async_callback(self._client.aclose)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -195,7 +195,7 @@ class RemoteImages:
         return await self._download(url, self._tiles)
 
     async def _download(self, url: str, limits: ImageSettings, **options: str) -> bytes:
-        downloader = Downloader(self._transport, limits, self._http, self._folder, **options)
+        downloader = Downloader(self._client, limits, self._http, self._folder, **options)
         try:
             downloaded = await downloader.download(url)
         except (Refusal, Trouble) as error:

@@ -3,36 +3,27 @@
 import asyncio
 import hashlib
 import re
-import ssl
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import quote, urljoin
 
-import httpcore
-import httpx
-
+from pipeline.connections import AsyncAnswer, AsyncClient, ConnectionFailure, Cookies, kind_of
 from pipeline.encodings import BodyDecoder, EncodingError, TooLong, UnknownEncoding
-from pipeline.headers import PRINTABLE, AnswerHeaders, validator
+from pipeline.headers import validator
 from pipeline.http import mapped
 from pipeline.images.decoders import Content
-from pipeline.images.guard import CannotResolve, Forbidden, GuardedTransport, check_url
+from pipeline.images.guard import CannotResolve, Forbidden, check_url
 from pipeline.settings import HttpSettings, ImageSettings
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Worth trying again; every other status of 400 and above is final. 425 is "too early".
 TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
-NETWORK_ERRORS = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    httpcore.UnsupportedProtocol,
-)
+NOT_CONNECTED = frozenset({"connect_timeout", "connect_failed", "tls_failed"})
 SUCCESS = frozenset({200, 203})  # 203: a proxy has passed the picture on (RFC 9110, section 15.3.4)
 CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 HOST = re.compile(r"[^/?#]*")
-LONGEST_COOKIES = 8_000  # characters of the header
 ALLOWED_IN_URLS = "%:/?#[]@!$&'()*+,;=-._~\"<>\\^`{|}"
 SHORT_ANSWER = 16_384  # a shorter error page is read to its end, so that the connection can be reused
 IMAGE_TYPES = "image/jpeg,image/png,image/webp,image/tiff,image/gif;q=0.9,image/*;q=0.8"
@@ -70,23 +61,26 @@ class Downloaded:
 
 
 class Downloader:
-    """Downloads URLs through the guarded transport."""
+    """Downloads URLs through a guarded client."""
 
     def __init__(
         self,
-        transport: GuardedTransport,
+        client: AsyncClient,
         images: ImageSettings,
         http: HttpSettings,
         incoming: Path,
         *,
         accept: str = IMAGE_TYPES,
     ) -> None:
-        self._transport = transport
+        self._client = client
         self._images = images
         self._hosts = http.hosts
         self._incoming = incoming
         self._headers = {"User-Agent": http.user_agent, "Accept": accept, "Accept-Encoding": "identity"}
-        self._timeout = httpx.Timeout(http.read_timeout_s, connect=http.connect_timeout_s).as_dict()
+        self._timeouts = {
+            "connect": http.connect_timeout_s,
+            **dict.fromkeys(("read", "write", "pool"), http.read_timeout_s),
+        }
         self.requests = 0
 
     async def download(self, url: str, *, etag: str | None = None, last_modified: str | None = None) -> Downloaded:
@@ -99,39 +93,38 @@ class Downloader:
         try:
             async with asyncio.timeout(self._images.timeout_s):
                 return await self._follow(url, headers)
-        except (Forbidden, OSError, *NETWORK_ERRORS) as error:  # TimeoutError and CannotResolve are OSErrors
+        except (Forbidden, OSError, *ConnectionFailure) as error:  # TimeoutError and CannotResolve are OSErrors
             raise _typed(error) from error
-        except (ValueError, ArithmeticError, LookupError, httpx.InvalidURL) as error:
+        except (ValueError, ArithmeticError, LookupError) as error:
             # A header that none of the parsers foresaw: one answer never ends a run.
             raise Refusal("broken_answer") from error
 
     async def _follow(self, url: str, headers: dict[str, str]) -> Downloaded:
-        cookies = httpx.Cookies()  # only for this image and its redirects
+        cookies = Cookies()  # only for this image and its redirects
         for _ in range(self._images.redirects + 1):
             url = quoted(url)
             check_url(url)
-            response = await self._ask(url, headers | cookie_header(cookies, url))
-            said = AnswerHeaders(response.headers.raw)
+            answer = await self._ask(url, headers | cookies.header(url))
             try:
-                if response.status_code not in SUCCESS:
-                    await _read_short(response, said)
-                if response.status_code in REDIRECTS and said.location is not None:
-                    keep_cookies(cookies, url, said)
-                    url = redirected(url, said.location)
+                if answer.status not in SUCCESS:
+                    await _read_short(answer)
+                if answer.status in REDIRECTS and answer.headers.location is not None:
+                    cookies.keep(url, answer.headers)
+                    url = redirected(url, answer.headers.location)
                     continue
-                return await self._receive(response, said)
+                return await self._receive(answer)
             finally:
-                await response.aclose()
+                await answer.aclose()
         raise Refusal("too_many_redirects")
 
-    async def _ask(self, url: str, headers: dict[str, str]) -> httpx.Response:
+    async def _ask(self, url: str, headers: dict[str, str]) -> AsyncAnswer:
         call, original = mapped(url, self._hosts)
         self.requests += 1
-        request = httpx.Request("GET", call, headers=original | headers, extensions={"timeout": self._timeout})
-        return await self._transport.handle_async_request(request)
+        return await self._client.get(call, original | headers, self._timeouts)
 
-    async def _receive(self, response: httpx.Response, said: AnswerHeaders) -> Downloaded:
-        status, validators = response.status_code, (said.etag, said.last_modified)
+    async def _receive(self, answer: AsyncAnswer) -> Downloaded:
+        status, said = answer.status, answer.headers
+        validators = (said.etag, said.last_modified)
         if said.opt_out is not None:
             raise Refusal(f"opt_out_{said.opt_out}")
         if status == 304:
@@ -144,7 +137,7 @@ class Downloader:
             raise Refusal("too_large", status)
         body = _Body(self._images.max_bytes, said.content_encoding, self._incoming)
         try:
-            async for chunk in response.aiter_raw():
+            async for chunk in answer.chunks():
                 body.add(chunk)
             return Downloaded(status, body.content(), body.size, body.sha256, *validators)
         except BaseException:
@@ -152,10 +145,10 @@ class Downloader:
             raise
 
 
-async def _read_short(response: httpx.Response, said: AnswerHeaders) -> None:
+async def _read_short(answer: AsyncAnswer) -> None:
     """Reads a short body that is not needed to its end."""
-    if 0 < said.content_length <= SHORT_ANSWER:
-        async for _ in response.aiter_raw():
+    if 0 < answer.headers.content_length <= SHORT_ANSWER:
+        async for _ in answer.chunks():
             pass
 
 
@@ -240,37 +233,11 @@ def redirected(url: str, location: str) -> str:
         raise Forbidden("bad_url", str(error)) from error
 
 
-def keep_cookies(cookies: httpx.Cookies, url: str, said: AnswerHeaders) -> None:
-    """Adds the cookies that a redirect sets; those of a wrong domain or form are left out (RFC 6265, section 5.3)."""
-    given = [("set-cookie", line) for line in said.cookies]
-    if given:
-        cookies.extract_cookies(httpx.Response(302, headers=given, request=httpx.Request("GET", url)))
-
-
-def cookie_header(cookies: httpx.Cookies, url: str) -> dict[str, str]:
-    """The Cookie header for a URL, if there are cookies for it."""
-    if not cookies.jar:
-        return {}
-    request = httpx.Request("GET", url)
-    cookies.set_cookie_header(request)
-    value = request.headers.get("cookie", "")
-    return {"Cookie": value} if PRINTABLE.fullmatch(value) and len(value) <= LONGEST_COOKIES else {}
-
-
 def _typed(error: Exception) -> Refusal | Trouble:
     """What a network error means for the URL."""
     if isinstance(error, Forbidden):
         return Refusal(error.reason)
     if isinstance(error, CannotResolve):
         return Trouble("dns_failed", unreachable=True)
-    if isinstance(error, httpcore.ConnectTimeout):
-        return Trouble("connect_timeout", unreachable=True)
-    if isinstance(error, TimeoutError | httpcore.TimeoutException):
-        return Trouble("timeout")
-    if isinstance(error, httpcore.ConnectError):
-        tls = "ssl" in str(error).lower() or isinstance(error.__cause__, ssl.SSLError)
-        return Trouble("tls_failed" if tls else "connect_failed", unreachable=True)
-    if isinstance(error, httpcore.ProtocolError):
-        short = "without sending complete" in str(error) or "incomplete" in str(error).lower()
-        return Trouble("truncated_body" if short else "broken_answer")
-    return Trouble("connection_lost")
+    kind = kind_of(error)
+    return Trouble(kind, unreachable=kind in NOT_CONNECTED)

@@ -14,7 +14,7 @@ import polars as pl
 from pipeline.http_errors import NoFirstAnswer
 from pipeline.images.decoders import Decoders
 from pipeline.images.download import Downloaded, Downloader, Refusal, Trouble
-from pipeline.images.guard import GuardedTransport, Resolver, resolve
+from pipeline.images.guard import Resolver, guarded_client, resolve
 from pipeline.images.ledger import Fetch, Ledger
 from pipeline.images.schedule import Outages, Schedule
 from pipeline.images.shards import Target, write_shards
@@ -167,10 +167,10 @@ class _Run:
             left_over.unlink()
         images = self._settings
         limits = Limits(images.short_side, images.min_short_side, images.jpeg_quality, images.max_pixels)
-        transport = GuardedTransport(
+        client = guarded_client(
             connections=images.connections, allowed=images.allowed_addresses, hosts=self._http.hosts, resolver=resolver
         )
-        self._downloader = Downloader(transport, images, self._http, incoming)
+        self._downloader = Downloader(client, images, self._http, incoming)
         decoders = Decoders(
             limits, count=images.decoders, timeout_s=images.decode_timeout_s, memory_mb=images.decode_memory_mb
         )
@@ -178,7 +178,7 @@ class _Run:
             async with decoders as self._decoders:
                 await self._schedule.run(self._one)
         finally:
-            await transport.aclose()
+            await client.aclose()
             self._ledger.commit()
             self.requests = self._downloader.requests
 

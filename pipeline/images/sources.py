@@ -9,7 +9,7 @@ import polars as pl
 
 from pipeline.images.download import Downloader, Refusal, Trouble
 from pipeline.images.fetch import run_async
-from pipeline.images.guard import GuardedTransport
+from pipeline.images.guard import guarded_client
 from pipeline.settings import HttpSettings, ImageSettings
 
 SAMPLE = 24  # images requested again
@@ -59,11 +59,11 @@ def check_sources(
 
 async def _hashes(urls: list[str], settings: ImageSettings, http: HttpSettings) -> dict[str, str]:
     """The sha256 of what the URLs serve, without those that serve nothing within PATIENCE_S."""
-    transport = GuardedTransport(connections=AT_ONCE, allowed=settings.allowed_addresses, hosts=http.hosts)
+    client = guarded_client(connections=AT_ONCE, allowed=settings.allowed_addresses, hosts=http.hosts)
     hashes: dict[str, str] = {}
     turns = asyncio.Semaphore(AT_ONCE)
     with tempfile.TemporaryDirectory() as incoming:
-        downloader = Downloader(transport, settings, http, Path(incoming))
+        downloader = Downloader(client, settings, http, Path(incoming))
 
         async def ask(url: str) -> None:
             async with turns:
@@ -80,5 +80,5 @@ async def _hashes(urls: list[str], settings: ImageSettings, http: HttpSettings) 
         except TimeoutError:
             return hashes  # of those that have answered
         finally:
-            await transport.aclose()
+            await client.aclose()
     return hashes

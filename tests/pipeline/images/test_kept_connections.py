@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.images.download import Downloader, Trouble
-from pipeline.images.guard import GuardedTransport
+from pipeline.images.guard import guarded_client
 from pipeline.settings import HttpSettings, ImageSettings
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"
@@ -77,8 +77,8 @@ def downloads(server: Closing, folder: Path, count: int, *, at_once: bool = Fals
     async def run() -> tuple[list[str], int]:
         http = HttpSettings(hosts={"*": f"http://127.0.0.1:{server.server_address[1]}"})
         images = ImageSettings(allowed_addresses=("127.0.0.0/8",), timeout_s=5)
-        transport = GuardedTransport(connections=4, allowed=images.allowed_addresses, hosts=http.hosts)
-        downloader = Downloader(transport, images, http, folder)
+        client = guarded_client(connections=4, allowed=images.allowed_addresses, hosts=http.hosts)
+        downloader = Downloader(client, images, http, folder)
 
         async def one() -> str:
             try:
@@ -91,7 +91,7 @@ def downloads(server: Closing, folder: Path, count: int, *, at_once: bool = Fals
                 return [*await asyncio.gather(*(one() for _ in range(count))), await one()], downloader.requests
             return [await one() for _ in range(count + 1)], downloader.requests
         finally:
-            await transport.aclose()
+            await client.aclose()
 
     return asyncio.run(run())
 

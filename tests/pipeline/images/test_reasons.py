@@ -12,15 +12,15 @@ RAISED = ("Refusal", "Trouble", "Rejected", "Forbidden")
 
 
 def given() -> set[str]:
-    """Every text in `pipeline/images` that is a reason by where it stands."""
+    """Every text that is a reason by where it stands, in `pipeline/images` and where connections fail."""
     texts: set[str] = set(OTHER_CONTENT)
-    for file in sorted((ROOT / "pipeline" / "images").rglob("*.py")):
+    for file in (*sorted((ROOT / "pipeline" / "images").rglob("*.py")), ROOT / "pipeline/connections/failures.py"):
         if file.name == "reasons.py":
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") in RAISED and node.args:
                 texts |= {each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant)}
-            if isinstance(node, ast.FunctionDef) and node.name == "_what_else":
+            if isinstance(node, ast.FunctionDef) and node.name in ("_what_else", "kind_of"):
                 returned = [each for each in ast.walk(node) if isinstance(each, ast.Return)]
                 texts |= {
                     c.value

@@ -1,4 +1,4 @@
-"""A deadline for whole exchanges of httpx's synchronous client: its own timeouts are per read.
+"""A deadline for whole exchanges: the timeouts of httpx and httpcore are for one read.
 
 A server that sends a byte now and then, in the headers too, would hold a thread for as long as it likes.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpcore
-import httpx
 
 
 class Deadline:
@@ -35,17 +34,12 @@ class Deadline:
             raise httpcore.TimeoutException("the whole answer took too long")
         return timeout if left == float("inf") else min(left, timeout or left)
 
-    def guard(self, client: httpx.Client) -> None:
-        """Make every connection of the client end at the deadline, through proxies too."""
-        for transport in (client._transport, *client._mounts.values()):
-            if isinstance(transport, httpx.HTTPTransport):
-                # httpx takes no backend; httpcore, below it, does.
-                transport._pool._network_backend = _Backend(transport._pool._network_backend, self)
 
+class DeadlineBackend(httpcore.NetworkBackend):
+    """Connections that end at the deadline."""
 
-class _Backend(httpcore.NetworkBackend):
-    def __init__(self, inner: httpcore.NetworkBackend, deadline: Deadline) -> None:
-        self._inner, self._deadline = inner, deadline
+    def __init__(self, deadline: Deadline) -> None:
+        self._inner, self._deadline = httpcore.SyncBackend(), deadline
 
     def connect_tcp(
         self,
@@ -55,6 +49,7 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
+        """Connects as httpcore does, within what is left."""
         within = self._deadline.within(timeout)
         return _Stream(self._inner.connect_tcp(host, port, within, local_address, socket_options), self._deadline)
 
