@@ -18,6 +18,7 @@ from ml.evaluation.tells import CANNOT_TELL, TELLS
 from ml.report.results import SPLIT_TITLES, ordered_baselines, title
 from pipeline import TEST_SPLITS
 from pipeline.facets import ALL_FACETS, FACET_OF
+from pipeline.plots import svg
 from pipeline.tables import IGNORE_UNSEEN
 
 MOST_BARS = 40  # providers in one chart
@@ -28,11 +29,12 @@ SIZES = (10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000,
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart of the page: its title and Plotly's description of it."""
+    """One chart of the page: its title, Plotly's description of it, and the same figure for paper."""
 
     name: str
     title: str
     json: Markup
+    svg: Markup
     height: int
 
 
@@ -44,7 +46,8 @@ def page_chart(name: str, figure: go.Figure | None) -> Chart | None:
     for axes in (figure.update_xaxes, figure.update_yaxes):
         axes(dtick="D2", selector={"type": "log"})  # 1, 2, 5, 10: nine labels a decade would overlap
     text = figure.to_json().replace("</", "<\\/")
-    return Chart(name, figure.layout.title.text or "", Markup(text), int(figure.layout.height or 450))  # noqa: S704
+    drawn = Markup(svg(figure))  # noqa: S704
+    return Chart(name, figure.layout.title.text or "", Markup(text), drawn, int(figure.layout.height or 450))  # noqa: S704
 
 
 def _points(trace: Any) -> Sequence[Any]:
@@ -228,7 +231,7 @@ def ranking_chart(distances: pl.DataFrame) -> go.Figure:
         )
     order = {"categoryorder": "array", "categoryarray": known["data_provider"].to_list()}
     return figure.update_layout(
-        xaxis_title="Fréchet distance to the whole", yaxis=order, height=170 + 22 * known.height
+        xaxis_title="Fréchet distance to the whole", yaxis=order, height=170 + 22 * known.height, barmode="overlay"
     )
 
 

@@ -10,14 +10,16 @@ import polars as pl
 from pipeline.curation import statistics
 from pipeline.files import write_text
 from pipeline.markdown import markdown
+from pipeline.plots import svg
 from pipeline.templates import render
 
 
 def write_page(file: Path, figures: Mapping[str, go.Figure], title: str, words: str) -> None:
-    """Write every figure below another, with plotly.js inside; the same figures give the same bytes."""
+    """Write every figure below another, as SVG and with plotly.js inside; the same figures give the same bytes."""
     page = render(
         Path(__file__).with_name("statistics.html"),
         figures=figures,
+        svg=svg,
         title=title,
         words=words,
         plotly=plotly.offline.get_plotlyjs(),

@@ -1,4 +1,4 @@
-// Draws each chart when it comes near the screen, in the colours of the reader's theme.
+// Draws each chart in place of its still picture when it comes near the screen, in the colours of the reader's theme.
 (() => {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const colours = () => {
@@ -37,22 +37,23 @@
     const narrow = element.clientWidth < NARROW ? { tickvals: names, ticktext: names.map(cut) } : {};
     return Object.assign({}, layout, { yaxis: Object.assign({}, layout.yaxis, { title: undefined }, narrow) });
   };
-  const draw = (element, width) => {
+  const draw = (element) => {
     const { data, layout } = JSON.parse(document.getElementById(element.dataset.figure).textContent);
+    element.parentElement.classList.add("drawn");
     element.style.minHeight = "";
-    const shown = Object.assign(themed(shortened(element, data, layout)), fitted(element, data, layout), width ? { width } : {});
+    const shown = Object.assign(themed(shortened(element, data, layout)), fitted(element, data, layout));
     Plotly.react(element, inked(data), shown, { responsive: true, displaylogo: false, displayModeBar: false });
   };
   const charts = [...document.querySelectorAll(".chart")];
   const drawn = new Set();
   const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting && !drawn.has(entry.target)) { drawn.add(entry.target); draw(entry.target); }
+    for (const { isIntersecting, target } of entries) {
+      const chart = target.querySelector(".chart");
+      if (isIntersecting && !drawn.has(chart)) { drawn.add(chart); draw(chart); }
+    }
   }, { rootMargin: "400px" });
-  charts.forEach((chart) => observer.observe(chart));
+  charts.forEach((chart) => observer.observe(chart.parentElement));
   dark.addEventListener("change", () => drawn.forEach((chart) => draw(chart)));
+  // Paper shows all of the page; the still pictures stand for the charts.
   window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
-  // Paper is narrower than most screens, and a chart has its size before the page is laid out for it.
-  const PAPER = 680;
-  window.addEventListener("beforeprint", () => charts.forEach((chart) => { drawn.add(chart); draw(chart, PAPER); }));
-  window.addEventListener("afterprint", () => charts.forEach((chart) => draw(chart)));
 })();

@@ -37,10 +37,11 @@ def open_report(report: Path) -> Iterator[Callable[..., Page]]:
 
 
 def draw_all(page: Page) -> None:
-    """Charts draw when they come near the screen, and before printing."""
-    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    drawn = "document.querySelectorAll('.chart svg.main-svg:first-child').length"
-    page.wait_for_function(f"document.querySelectorAll('.chart').length === {drawn}")
+    """Charts draw when they come near the screen."""
+    page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    for chart in page.locator("figure:has(.chart)").all():
+        chart.scroll_into_view_if_needed()
+        chart.locator(".chart svg.main-svg").first.wait_for()
 
 
 @pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.long), "dark"])
@@ -89,7 +90,7 @@ def test_it_is_read_by_keyboard(open_report):
 
 def test_the_dark_page_is_dark_and_its_charts_follow(open_report):
     page = open_report(DESKTOP, "dark")
-    page.locator(".chart").first.scroll_into_view_if_needed()
+    page.locator("figure:has(.chart)").first.scroll_into_view_if_needed()
     page.wait_for_selector(".chart .xtick text")
     ink = page.evaluate("getComputedStyle(document.body).color")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 23, 26)"
