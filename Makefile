@@ -53,6 +53,14 @@ endif
 soak: setup .venv/installed-long ## the demo under kill -9, ten seeds in a row; SEEDS=3 for fewer (needs Debian's postgresql, and root)
 	@.venv/bin/python -m tests.operations.soak --seeds $(or $(SEEDS),10)
 
+.PHONY: rehearsal
+rehearsal: setup ## a run of the paper's size over a made-up Europeana, measured, killed and refreshed; SIZE=20000 for less
+	@.venv/bin/python -m tests.rehearsal --size $(or $(SIZE),346324) --folder $(or $(FOLDER),dagster_home/rehearsal-$(or $(SIZE),346324))
+
+.PHONY: rehearsal-page
+rehearsal-page: setup ## the table of docs/scaling.md from what the rehearsal measured
+	@.venv/bin/python -m tests.rehearsal --page --size $(or $(SIZE),346324) --folder $(or $(FOLDER),dagster_home/rehearsal-$(or $(SIZE),346324))
+
 .PHONY: test-long
 test-long: setup browser .venv/installed-long ## kills, fuzzing, other engines, other machines
 	@.venv/bin/python -m pytest --long -m long

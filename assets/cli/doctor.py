@@ -31,9 +31,11 @@ from pipeline.waits import Patience
 
 OK, MISSING, WARNING = "ok", "missing", "warning"
 SIGNS = {OK: Text("✓", "green"), MISSING: Text("✗", "red"), WARNING: Text("!", "yellow")}
-# The demo's storage is below 1 GB. The full run keeps 346,324 images of 30 kB four times (ledger, shards, dataset,
-# release), the scores of twelve rows for 1,227 tags, features and models.
-NEEDED_GB = {"demo": 2.0, "full": 80.0}
+DEMO_GB = 2.0  # its storage is below 1 GB
+PAPER_RECORDS = 346_324
+COPIES = 4  # of each image: ledger, shards, dataset, release
+OTHER_BYTES_A_RECORD = 40_000  # vectors of 2,048 numbers, and scores of twelve rows for 1,227 tags
+MODELS_GB = 10.0  # of the twelve rows, with the largest checkpoint beside them
 ANSWER_S = 5.0
 FETCH_AGAIN = "Get it again: eufcc fetch-aat"
 
@@ -93,10 +95,19 @@ def _storage(project: Project) -> Iterator[Finding]:
 
 
 def _disk(project: Project) -> Finding:
-    needed = NEEDED_GB[project.settings.profile]
+    needed = needed_gb(project.settings)
     free = shutil.disk_usage(_existing(project.storage)).free / 1e9
     said = f"{free:,.0f} GB free, about {needed:,.0f} GB needed"
     return _finding("disk", free >= needed, said, "Make room, or set EUFCC_STORAGE to a folder on a larger disk.")
+
+
+def needed_gb(settings: Settings, records: int = PAPER_RECORDS) -> float:
+    """How much disk a run of so many records fills."""
+    if settings.profile == "demo":
+        return DEMO_GB
+    harvest = settings.harvest
+    a_record = COPIES * harvest.image_bytes_per_record + harvest.page_bytes_per_record + OTHER_BYTES_A_RECORD
+    return records * a_record / 1e9 + MODELS_GB
 
 
 def _key(settings: Settings, environ: Mapping[str, str]) -> Finding:

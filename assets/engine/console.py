@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
 from pipeline.terminal import one_line, printable
@@ -70,12 +70,11 @@ def patience() -> Patience:
 
 
 def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
-    """A callback (done, of) that draws a progress bar; None outside the command line."""
-    if not os.environ.get(LINES):
+    """A callback (done, of) that draws a progress bar with the time left; None outside a command in a terminal."""
+    if not os.environ.get(LINES) or not console.is_terminal:
         return None
-    progress = Progress(
-        TextColumn("  " + what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), console=console, transient=True
-    )
+    columns = (TextColumn("  " + what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True)
     task = progress.add_task(what, total=None)
     progress.start()
 

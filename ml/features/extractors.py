@@ -70,6 +70,22 @@ def random_inception(weights: Path | None) -> nn.Module:
     return nn.Sequential(nn.InstanceNorm2d(3), *stem, nn.AdaptiveAvgPool2d(4), nn.Flatten())
 
 
+def random_small(weights: Path | None) -> nn.Module:
+    """Two seeded random layers averaged over 4 x 4 fields: 2,048 numbers, as many as Inception's, at little cost.
+
+    For rehearsals of the paper's size, where the length of the vectors counts and not what they say.
+    """
+    del weights  # there are none
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        first, second = nn.Conv2d(3, 32, 7, stride=4), nn.Conv2d(32, 128, 3)
+        for layer in (first, second):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return nn.Sequential(
+        nn.InstanceNorm2d(3), first, nn.ReLU(), second, nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten()
+    )
+
+
 def published(backbone: str, size: int, weights: Path | None) -> nn.Module:
     """A network of ml/models/architectures.py without its classifier; raises WeightsError."""
     return build(backbone_card(BACKBONES[backbone]), weights, size)[0]
@@ -85,7 +101,12 @@ def squeezenet(weights: Path | None) -> nn.Module:
     return nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-BUILDERS = {"inception": inception, "squeezenet": squeezenet, "random-inception": random_inception}
+BUILDERS = {
+    "inception": inception,
+    "squeezenet": squeezenet,
+    "random-inception": random_inception,
+    "random-small": random_small,
+}
 DESCRIBED = tomllib.loads(Path(__file__).with_name("extractors.toml").read_text(encoding="utf-8"))
 
 

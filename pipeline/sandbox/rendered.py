@@ -41,16 +41,18 @@ def render_whole(folder: Path, made_from: Mapping[str, object], write: Callable[
         (unfinished / MARK).write_text(json.dumps(wanted) + "\n", encoding="utf-8")
 
 
-def each_drawn(draw: Callable[[Thing], None], things: Sequence[Thing]) -> Iterator[None]:
-    """Draw each of the things, by several processes when they are many."""
+def each_drawn(
+    draw: Callable[[Thing], None], things: Sequence[Thing], *, worth: int = WORTH_PROCESSES, chunk: int = 16
+) -> Iterator[None]:
+    """Draw each of the things, by several processes when they are at least `worth`, `chunk` of them at a time."""
     processes = min(MOST_PROCESSES, os.cpu_count() or 1)
-    if processes == 1 or len(things) < WORTH_PROCESSES:
+    if processes == 1 or len(things) < worth:
         yield from map(draw, things)
         return
     # spawn and not fork: whoever calls this may have threads, whose locks a fork would keep for ever
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
     try:
-        yield from pool.map(draw, things, chunksize=16)
+        yield from pool.map(draw, things, chunksize=chunk)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -84,7 +84,7 @@ def test_a_variable_that_says_no_leaves_downloads_allowed(bare: Path):
 
 
 def test_what_is_there_is_not_missed(bare: Path, address: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "NEEDED_GB", {"full": 0.0})
+    monkeypatch.setattr(doctor, "needed_gb", lambda settings: 0.0)
     monkeypatch.setattr("ml.models.weights.CACHE", bare / "weights")
     (bare / "weights").mkdir()
     (bare / "weights" / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"")
@@ -172,7 +172,7 @@ def test_storage_that_cannot_be_written_is_named(bare: Path, monkeypatch: pytest
 
 
 def test_a_full_disk_is_named(bare: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "NEEDED_GB", {"full": 1e9})
+    monkeypatch.setattr(doctor, "needed_gb", lambda settings: 1e9)
     assert states(Project(settings("http://127.0.0.1:9"), bare), {})["disk"] == MISSING
 
 
