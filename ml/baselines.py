@@ -149,6 +149,41 @@ class Ensemble(Baseline):
         return any(baseline(member).reads_title for member in self.members)
 
 
+TEXT_ENCODERS = {"full": "minilm", "demo_index": "minilm"}  # by base recipe; hashed pieces of words in the others
+AVERAGE = 0.97  # ours: of the moving average, whose horizon is then 33 steps
+
+
+@dataclass(frozen=True)
+class One(Baseline):
+    """One image network in one pass: heads for known tags, a head on the tags' texts, and a memory.
+
+    Each field switches a part; docs/experiments/one-model.md says what each is worth.
+    """
+
+    softmax: bool = True  # a softmax head beside the multi-label one
+    teachers: tuple[str, ...] = ("ensemble_ml_s", "ensemble_ml_s_clip")  # whose probabilities are targets in training
+    average: bool = True  # a moving average of the weights is kept in place of the last ones
+    memory: bool = True  # the most similar training images and decisions
+    texts: bool = True  # a head on embeddings of the tags' texts
+    k: int = 20  # images of the memory that vote, as in Nearest
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts whose scores are mixed."""
+        further = {"softmax": self.softmax, "texts": self.texts, "memory": self.memory}
+        return ("multilabel", *(part for part, wanted in further.items() if wanted))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The teachers, and their members, whose networks look at the training images."""
+        members = (member for teacher in self.teachers for member in baseline(teacher).needs)
+        return tuple(dict.fromkeys((*members, *self.teachers)))
+
+    def recipe_changes(self, base: str) -> Mapping[str, Any]:
+        """The encoder of the tags' texts, and the moving average."""
+        return {"text_encoder": TEXT_ENCODERS.get(base)} | ({"ema_decay": AVERAGE} if self.average else {})
+
+
 # A published network is shown pictures as its publisher says, whatever size the profile's own network has.
 OWN_INPUT: dict[str, Any] = {"pretrained": True, "image_size": None, "eval_part": None, "cache_px": None}
 LORA_LR = 1e-3  # ours: adapters begin at zero, and stand a higher rate than the network they change
@@ -208,7 +243,16 @@ MODERN_ROWS: tuple[Baseline, ...] = (
     Title("title_neighbours"),
     Ensemble("ensemble_ml_title", ("multilabel", "title_neighbours")),
 )
-ALL_ROWS = PAPER_ROWS + FURTHER_ROWS + MODERN_ROWS
+# One network in place of the ensembles, and without each of its parts (docs/experiments/one-model.md): run by name.
+ONE_ROWS: tuple[Baseline, ...] = (
+    One("one"),
+    One("one_without_softmax", softmax=False),
+    One("one_without_teachers", teachers=()),
+    One("one_without_average", average=False),
+    One("one_without_memory", memory=False),
+    One("one_without_texts", texts=False),
+)
+ALL_ROWS = PAPER_ROWS + FURTHER_ROWS + MODERN_ROWS + ONE_ROWS
 BASELINES: dict[str, Baseline] = {row.key: row for row in ALL_ROWS}
 # Rows that stand in every table and are no models: ml/evaluation/reference.py scores them.
 PRIOR, PROVIDER, ORACLE = "label_prior", "provider_alone", "oracle"

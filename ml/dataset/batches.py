@@ -27,8 +27,8 @@ class Images(Dataset[dict[str, torch.Tensor]]):
 
     `image`: uint8, (n, size, size, 3), or the activations that a frozen network made of it. `closed`: bool, (n, tags),
     the tags of all facets side by side, with those above them. `sampled_tag`: int64, (n, facets), one random closed tag
-    per facet, -1 where the image has none. `provider`: int64, (n,), index into `split.provider_names`. `rejected`: bool
-    as `closed`, the tags that people rejected; only where the split has any.
+    per facet, -1 where the image has none. `provider`: int64, (n,), index into `split.provider_names`. `group`: int64,
+    (n,), `split.group_keys`. `rejected`: bool as `closed`, the tags that people rejected; only where the split has any.
     """
 
     def __init__(self, split: ImageSplit, tag_list: TagList, view: View, seed: int = 0) -> None:
@@ -47,8 +47,9 @@ class Images(Dataset[dict[str, torch.Tensor]]):
         """A whole batch at once; what a draw gives does not depend on the other draws."""
         generators = [self.rng(draw) for draw in draws]
         rows = [draw.image for draw in draws]
-        provider = torch.from_numpy(self.split.provider_index[rows])
-        return {"image": self._inputs(rows, generators), "provider": provider} | self._targets(rows, generators)
+        of_images = {"provider": self.split.provider_index[rows], "group": self.split.group_keys[rows]}
+        described = {name: torch.from_numpy(values) for name, values in of_images.items()}
+        return {"image": self._inputs(rows, generators)} | described | self._targets(rows, generators)
 
     def rng(self, draw: Draw) -> random.Random:
         """The generator of one draw, the same on every machine."""

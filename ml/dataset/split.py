@@ -50,6 +50,14 @@ class ImageSplit(SplitImages):
         index = {name: number for number, name in enumerate(self.provider_names)}
         return np.array([index[name] for name in self.providers], np.int64)
 
+    @cached_property
+    def group_keys(self) -> NDArray[np.int64]:
+        """For each image a number of its group, the same in every split; -1 where groups are not known."""
+        if not self.groups:
+            return np.full(len(self), -1, np.int64)
+        digests = (hashlib.sha256(group.encode()).digest() for group in self.groups)
+        return np.array([int.from_bytes(digest[:8]) >> 1 for digest in digests], np.int64)
+
     def closed_tags(self, facet: str, image: int) -> NDArray[np.int64]:
         """Positions of the image's scored tags in a facet, ancestors included; empty when it has none."""
         offsets, values = self.tags[facet]

@@ -2,63 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ml.baselines import Ensemble
 from ml.dataset.prediction_files import Scores, read_predictions
 from ml.experiments.fit import Job, Splits, keep_scores
+from ml.models.calibration import Scale, fit_scale
 from ml.training import checkpoints
 from ml.training.device import Device
 from ml.training.progress import Progress
 from pipeline import EVALUATED_SPLITS
 from pipeline.files import write_json
 
-Matrix = NDArray[np.float32]
-STEPS = 50  # Newton steps at most; a dozen suffice
 SUMMED = ("parameters_m", "gflop_per_image", "ms_per_image", "training_s")  # costs of the members, added up
-
-
-@dataclass(frozen=True)
-class Scale:
-    """P(tag is right | score) = sigmoid(slope * score + intercept), for one row and one facet."""
-
-    slope: float
-    intercept: float
-
-    def logit(self, scores: Matrix) -> NDArray[np.float64]:
-        """The score as log-odds."""
-        return self.slope * scores.astype(np.float64) + self.intercept
-
-
-def fit_scale(scores: Matrix, relevant: NDArray[np.bool_]) -> Scale:
-    """Platt scaling (1999): a logistic regression of relevance on one row's log-scores, over the annotated images.
-
-    Newton's method with Platt's smoothed targets; the slope is kept positive, so that no row's ranking changes.
-    """
-    annotated = relevant.any(1)
-    x, y = scores[annotated].astype(np.float64).ravel(), relevant[annotated].ravel()
-    if not y.any() or y.all() or x.std() == 0:
-        return Scale(1.0, 0.0)
-    centre, spread = x.mean(), x.std()
-    z = (x - centre) / spread
-    n_true = y.sum()
-    target = np.where(y, (n_true + 1) / (n_true + 2), 1 / (len(y) - n_true + 2))
-    design = np.stack([z, np.ones_like(z)])
-    weights = np.array([1.0, np.log(target.mean() / (1 - target.mean()))])
-    for _ in range(STEPS):
-        p = 1 / (1 + np.exp(-weights @ design))
-        gradient = design @ (p - target) + 1e-6 * weights
-        hessian = (design * (p * (1 - p))) @ design.T + 1e-6 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        weights = weights - step / max(1.0, float(np.abs(step).max()))
-        if np.abs(step).max() < 1e-9:
-            break
-    slope = max(float(weights[0]), 1e-3) / spread
-    return Scale(slope, float(weights[1]) - slope * centre)
 
 
 def combine(members: Sequence[Scores], scales: Sequence[Mapping[str, Scale]], facets: Sequence[str]) -> Scores:

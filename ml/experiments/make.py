@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ml.baselines import Baseline, Clip, Ensemble, Neighbours, Title, Vision
+from ml.baselines import Baseline, Clip, Ensemble, Neighbours, One, Title, Vision
 from ml.dataset.batches import Images
 from ml.dataset.tag_list import TagList
 from ml.experiments.build import clip_network, vision_network
 from ml.experiments.ensemble import make_ensemble
 from ml.experiments.fit import Job, Splits, finish, fit
 from ml.experiments.neighbours import make_neighbours, neighbours_network
+from ml.experiments.one import make_one, one_network
 from ml.experiments.title import make_title
 from ml.experiments.wise_ft import mix_weights
 from ml.models.card import NetworkCard, TextInput
@@ -68,6 +69,7 @@ KINDS: dict[type[Baseline], Kind] = {
     Neighbours: Kind(make_neighbours, neighbours_network),
     Title: Kind(make_title),
     Ensemble: Kind(make_ensemble),
+    One: Kind(make_one, one_network),
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ml.dataset.tag_list import TagList
@@ -30,13 +30,7 @@ class NeighboursNetwork(Network):
         self.sizes = [len(tags) for tags in tag_list.facets.values()]
         self.register_buffer("features", torch.zeros(0, tower.width))
         self.register_buffer("closed", torch.zeros(0, sum(self.sizes), dtype=torch.bool))
-        self.register_load_state_dict_pre_hook(self._make_room)
-
-    @staticmethod
-    def _make_room(network: "NeighboursNetwork", tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
-        for name in ("features", "closed"):  # how many images there are, only the stored tensors know
-            if prefix + name in tensors:
-                setattr(network, name, torch.empty_like(tensors[prefix + name]))
+        self.register_load_state_dict_pre_hook(make_room)
 
     def forward(self, batch: Batch) -> Tensor:
         """Features of unit length, images x width."""
@@ -48,19 +42,40 @@ class NeighboursNetwork(Network):
         return dict(zip(self.facets, voted, strict=True))
 
 
-def votes(queries: Tensor, features: Tensor, closed: Tensor, sizes: Sequence[int], k: int) -> list[Tensor]:
+def make_room(module: nn.Module, tensors: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Before stored tensors are loaded: buffers of their sizes, as only they know how many images are remembered."""
+    for name, _buffer in module.named_buffers(recurse=False):
+        if prefix + name in tensors:
+            setattr(module, name, torch.empty_like(tensors[prefix + name]))
+
+
+def votes(
+    queries: Tensor, features: Tensor, closed: Tensor, sizes: Sequence[int], k: int, apart: Tensor | None = None
+) -> list[Tensor]:
     """Natural log of each tag's share of the votes of the `k` nearest, queries x tags, for each facet.
 
     `queries` and `features` have unit length; `closed` holds the tags of all facets side by side, `sizes` how many
-    each facet has.
+    each facet has. `apart` (queries x images, bool) are images that a query may not see: they count nowhere.
     """
-    similarity, nearest = (queries @ features.T).topk(min(k, len(features)))
+    cosines = queries @ features.T
+    if apart is not None:
+        cosines = cosines.masked_fill(apart, -torch.inf)
+    similarity, nearest = cosines.topk(min(k, len(features)))
     weight = (similarity / TEMPERATURE).softmax(1)
+    if apart is not None:
+        weight = weight.nan_to_num(0.0)  # of a query that may see no image
     shares = []
     for own in closed.split(list(sizes), dim=1):
         annotated = own.any(1)
         voters = (weight * annotated[nearest]).sum(1, keepdim=True) + PRIOR
-        prior = own.sum(0) / annotated.sum().clamp(min=1)
-        voted = (weight[:, :, None] * own[nearest]).sum(1) + PRIOR * prior
+        voted = (weight[:, :, None] * own[nearest]).sum(1) + PRIOR * _frequencies(own, annotated, apart)
         shares.append((voted / voters).clamp(min=LEAST).log())
     return shares
+
+
+def _frequencies(own: Tensor, annotated: Tensor, apart: Tensor | None) -> Tensor:
+    """The share of the annotated images that have each tag; with `apart` for every query, queries x tags."""
+    if apart is None:
+        return own.sum(0) / annotated.sum().clamp(min=1)
+    seen = (~apart).float()
+    return seen @ own.float() / (seen @ annotated.float()).clamp(min=1)[:, None]

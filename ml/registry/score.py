@@ -11,7 +11,8 @@ from torch.nn.functional import normalize
 
 from ml.dataset.prediction_files import Scores
 from ml.dataset.transforms import shrunk
-from ml.experiments.ensemble import Scale, combine
+from ml.experiments.ensemble import combine
+from ml.models.calibration import Scale
 from ml.models.network import Batch, Network
 from ml.registry.load import load_description, load_row
 from ml.training.device import on_device

@@ -1,6 +1,5 @@
 """The rows of the suites: heads on stored features, in closed form or by a short training, beside four references."""
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -8,11 +7,10 @@ import numpy as np
 from scipy.linalg import solve
 
 from ml.evaluation.ridge import fit_ridge
+from ml.models.tag_texts import hashed_pieces
 from ml.suites.task import Scores, Task, principal_components
 
 NEIGHBOURS = 10
-TEXT_WIDTH = 512  # hashed pieces of a label
-PIECES = (3, 4, 5)  # letters of a piece
 CEILING_FOLDS = 5
 
 
@@ -59,7 +57,7 @@ def nearest(task: Task) -> Scores:
 
 def text(task: Task) -> Scores:
     """Pictures are mapped to the words of the tags' labels, so that a new tag is ranked by its words."""
-    return _by_description(task, {name: described(facet.texts) for name, facet in task.collection.facets.items()})
+    return _by_description(task, {name: hashed_pieces(facet.texts) for name, facet in task.collection.facets.items()})
 
 
 def hierarchy(task: Task) -> Scores:
@@ -84,16 +82,6 @@ def _by_description(task: Task, descriptions: Mapping[str, np.ndarray]) -> Score
         return test @ (weights @ solve(small, known, assume_a="pos")) @ of_tags.T + 1e-6 * y.mean(0)
 
     return of_facets(task, score)
-
-
-def described(texts: tuple[str, ...]) -> np.ndarray:
-    """Each text as its hashed pieces of three to five letters, unit length: float32 (texts, TEXT_WIDTH)."""
-    vectors = np.zeros((len(texts), TEXT_WIDTH), np.float32)
-    for number, words in enumerate(texts):
-        padded = f" {words.lower()} "
-        pieces = [padded[at : at + size] for size in PIECES for at in range(len(padded) - size + 1)]
-        np.add.at(vectors[number], [zlib.crc32(piece.encode()) % TEXT_WIDTH for piece in pieces], 1)
-    return _unit(vectors)
 
 
 def label_prior(task: Task) -> Scores:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml.models.tag_texts import hashed_pieces
 from ml.suites import run
 from ml.suites.measures import NOT_RANKED, auroc, average_precision
-from ml.suites.rows import ROWS, SuiteRow, described
+from ml.suites.rows import ROWS, SuiteRow
 from ml.suites.run import SuiteError, plan_cells, run_id, run_suites
 from ml.suites.task import Task, principal_components
 from pipeline.settings import SUITES, SuiteSettings
@@ -172,5 +173,5 @@ def test_components_are_uncorrelated_and_fitted_on_training_images_alone():
 
 
 def test_words_that_share_pieces_are_alike():
-    bowls, bowl, chairs = described(("bowls (vessels)", "bowl", "chairs"))
+    bowls, bowl, chairs = hashed_pieces(("bowls (vessels)", "bowl", "chairs"))
     assert bowls @ bowl > 2 * (bowls @ chairs)
