@@ -113,8 +113,9 @@ def jackknife_interval(
 
     `without` and `weights` are beside the units (units,), weights summing to 1 and 0 for a unit that does not count.
     The degrees of freedom are those of the effective number of units (Kish 1965), 1 / sum of squared weights: with a
-    few large units the spread is known badly, however many small ones there are. Of the methods compared in
-    docs/experiments/intervals-over-providers.md it is the one that holds the truth in 93 to 97 % of cases.
+    few large units the spread is known badly, however many small ones there are. Where the units are skewed, the end on
+    the side of their long tail is moved out by the first term of Hall's expansion (1992, section 3.3); the other end
+    stays. docs/experiments/intervals-over-providers.md has the methods compared, and how often each holds the truth.
     """
     counted = weights > 0
     n, effective = int(counted.sum()), 1 / max(float((weights**2).sum()), 1e-300)
@@ -122,7 +123,15 @@ def jackknife_interval(
         return np.nan, np.nan
     error = np.sqrt((n - 1) / n * ((without[counted] - value) ** 2).sum())
     width = float(stats.t.ppf((1 + confidence) / 2, effective - 1) * error)
-    return value - width, value + width
+    further = float(error * _skewness(-without[counted]) * (1 + 2 * stats.norm.ppf((1 + confidence) / 2) ** 2) / 6)
+    return value - width + min(further, 0.0), value + width + max(further, 0.0)
+
+
+def _skewness(influence: np.ndarray) -> float:
+    """The skewness of what each unit adds, by the root of their number; 0 where all add the same."""
+    centred = influence - influence.mean()
+    squares = float((centred**2).sum())
+    return float((centred**3).sum()) / squares**1.5 if squares > 0 else 0.0
 
 
 def unit_weights(counts: np.ndarray) -> np.ndarray:

@@ -9,14 +9,21 @@ from ml.evaluation.intervals import interval, jackknife_interval, leave_one_out
 
 PROVIDERS = (3, 4, 6, 12, 30, 358)
 SPREADS = (0.0, 0.5, 1.0, 1.5)  # of the logarithm of the providers' sizes
-MEANS = ("symmetric", "skewed", "larger is better")
+# The mean and the standard deviation of the providers' own means, which have a beta distribution.
+MEANS = {
+    "symmetric": (0.5, 0.2),
+    "skewed": (0.2, 0.15),
+    "larger is better": (0.5, 0.2),
+    "rare": (0.08, 0.08),
+    "all or nothing": (0.5, 0.4),
+}
 SEED = 19
 
 
 def providers(n: int, spread: float, kind: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Images of n providers, and how many of them are right."""
     images = np.maximum(5, np.round(30 * np.exp(spread * generator.standard_normal(n)))).astype(int)
-    centre, deviation = (0.2, 0.15) if kind == "skewed" else (0.5, 0.2)
+    centre, deviation = MEANS[kind]
     weight = centre * (1 - centre) / deviation**2 - 1
     chance = generator.beta(centre * weight, (1 - centre) * weight, n)
     if kind == "larger is better":
@@ -26,7 +33,7 @@ def providers(n: int, spread: float, kind: str, generator: np.random.Generator) 
 
 def held(n: int, spread: float, kind: str, simulations: int, seed: int = SEED, bootstrap: bool = False) -> float:
     """The share of simulated tests of n providers whose 95 % interval holds the truth."""
-    generator = np.random.default_rng([seed, n, int(10 * spread), MEANS.index(kind), bootstrap])
+    generator = np.random.default_rng([seed, n, int(10 * spread), list(MEANS).index(kind), bootstrap])
     images, right = providers(1_000_000, spread, kind, generator)
     truth, inside = right.sum() / images.sum(), 0
     for _ in range(simulations):
