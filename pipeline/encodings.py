@@ -23,6 +23,7 @@ WINDOW = 1 << 16  # bytes decoded at a time, because what follows a member is co
 PIECE = 1 << 16  # decoded bytes that are held at a time, so that a bomb inside a bomb is never held as a whole
 # What zipfile raises for damage, in names too, and as RuntimeError for what it cannot read, such as encrypted members.
 DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, UnicodeDecodeError)
+PACKED_AS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile undoes others too, but without a limit
 MOST_CODINGS = 4  # an application, a cache and a proxy may each compress; more is an attack
 
 

@@ -4,14 +4,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pipeline.encodings import DAMAGED_ZIP
+from pipeline.encodings import DAMAGED_ZIP, PACKED_AS
 from pipeline.harvest.dumps import Dataset
 from pipeline.harvest.edm import TRIPLES, XML, EdmError
 from pipeline.harvest.errors import HarvestError
 from pipeline.settings import HttpSettings
 
 LARGEST_RECORD = HttpSettings().max_body_bytes
-PACKED_AS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile reads others too, but without a limit
 
 
 def records_in(file: Path, dataset: Dataset) -> Iterator[tuple[str, bytes | EdmError]]:

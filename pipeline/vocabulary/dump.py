@@ -10,11 +10,11 @@ from typing import IO, cast
 import polars as pl
 import pyoxigraph as ox
 
-from pipeline.encodings import DAMAGED_ZIP, CappedReader, EncodingError, TooLong
+from pipeline.encodings import DAMAGED_ZIP, PACKED_AS, CappedReader, EncodingError, TooLong
 from pipeline.settings import VocabularySettings
 from pipeline.vocabulary import subjects
-from pipeline.vocabulary.identifiers import AAT, checked_ids
-from pipeline.vocabulary.subjects import Subject, concept_rows, with_ancestors
+from pipeline.vocabulary.identifiers import AAT
+from pipeline.vocabulary.subjects import Subject, concept_rows
 
 # Members of explicit.zip that hold nothing we read, though most of its bytes (dossier, section 1).
 _UNREAD_MEMBERS = ("source", "contrib", "revision", "alignment", "associative", "semantic", "ordered", "sameas")
@@ -37,18 +37,8 @@ class DumpSource:
 
     @cached_property
     def subjects(self) -> dict[str, Subject]:
-        """Every subject of the dumps, by id."""
+        """Every subject of the dumps, by id. Raises DumpError for an unreadable file."""
         return read_dumps(self.paths, self._max_bytes)
-
-    def concepts(self, ids: Sequence[str]) -> pl.DataFrame:
-        """Rows of `concepts` for these ids, everything above them and what replaces them; unknown ids have no row.
-
-        Raises NotAnAatId for a malformed id, DumpError for an unreadable file.
-        """
-        known = self.subjects  # read also for no ids, so that a damaged dump is always told
-        return concept_rows(
-            with_ancestors(checked_ids(ids), lambda asked: {each: known[each] for each in asked if each in known})
-        )
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Subject]:
         """These subjects alone; those that the dumps do not know are left out."""
@@ -134,10 +124,13 @@ def _streams(path: Path, limit: int) -> Iterator[tuple[str, IO[bytes]]]:
         raise DumpError(f"The AAT dump {path} does not exist; name another, or leave it out to ask Getty's endpoint.")
     if path.suffix == ".zip":
         with _archive(path) as archive:
-            for member in sorted(archive.namelist()):
-                if member.endswith(".nt") and not any(word in member.lower() for word in _UNREAD_MEMBERS):
+            for member in sorted(archive.infolist(), key=lambda one: one.filename):
+                name = member.filename
+                if name.endswith(".nt") and not any(word in name.lower() for word in _UNREAD_MEMBERS):
+                    if member.compress_type not in PACKED_AS:
+                        raise DumpError(f"{path.name}/{name} is not compressed by deflate: unpack it, and name that.")
                     with CappedReader(archive.open(member), limit) as stream:
-                        yield f"{path.name}/{member}", cast(IO[bytes], stream)
+                        yield f"{path.name}/{name}", cast(IO[bytes], stream)
     else:
         with CappedReader(path.open("rb"), limit, "gzip" if path.suffix == ".gz" else "identity") as plain:
             yield path.name, cast(IO[bytes], plain)

@@ -18,6 +18,7 @@ from pipeline.settings import HttpSettings, VocabularySettings
 from pipeline.tables import CONCEPT_ALIGNMENTS, FETCHES, RECORDS, SPLIT_TABLE, TAGS, UNMAPPED_CONCEPTS
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.getty import GettySource
+from pipeline.vocabulary.source import DumpThenEndpoint
 from tests.assets.recorded import Recorded, answering
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,7 @@ def test_the_endpoint_and_the_whole_dump_say_the_same(recorded: Recorded, shared
         asked = GettySource(http, VocabularySettings(), tmp_path).concepts(recorded.ids)
         http.close()
     assert asked.height > len(recorded.ids) > 50
-    assert_frame_equal(asked, DumpSource(dumps).concepts(recorded.ids))
+    assert_frame_equal(asked, DumpThenEndpoint(DumpSource(dumps), None).concepts(recorded.ids))
 
 
 def test_each_request_is_made_once(storage: Path, recorded: Recorded):

@@ -31,6 +31,7 @@ from pipeline.vocabulary.align import Alignment, align_concepts
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.getty import GettySource
 from pipeline.vocabulary.labels import read_label_files
+from pipeline.vocabulary.source import DumpThenEndpoint
 from tests.conftest import SHARED
 from tests.pipeline.harvest.conftest import client_of
 from tests.pipeline.images.pictures import jpeg
@@ -237,7 +238,9 @@ def aligned(
 ) -> Alignment:
     """One record that states these URIs, aligned."""
     records = RECORDS.frame([{"record_id": "/1/a", "concept_uris": [], "type_uris": uris, "subject_uris": []}])
-    return align_concepts(records, entities, DumpSource([thesaurus]), VocabularySettings(), cache)
+    return align_concepts(
+        records, entities, DumpThenEndpoint(DumpSource([thesaurus]), None), VocabularySettings(), cache
+    )
 
 
 def empty_thesaurus(folder: Path) -> Path:

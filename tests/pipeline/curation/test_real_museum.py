@@ -10,6 +10,7 @@ from pipeline.tables import CORRECTIONS, RECORDS, TOMBSTONES
 from pipeline.vocabulary.align import align_concepts
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.facets import load_rules
+from pipeline.vocabulary.source import DumpThenEndpoint
 
 pytestmark = pytest.mark.shared
 
@@ -44,7 +45,7 @@ def museum(shared, tmp_path_factory):
     entities = {
         europeana_concept(each.uri): each for each in read_concepts([json.loads(line) for line in lines if line])
     }
-    dump = DumpSource([folder / "aat_subset.nt.gz", folder / "aat_types_inferred.nt.gz"])
+    dump = DumpThenEndpoint(DumpSource([folder / "aat_subset.nt.gz", folder / "aat_types_inferred.nt.gz"]), None)
     rules = load_rules(settings.vocabulary.rules_file)
     aligned = align_concepts(
         records,

@@ -19,6 +19,7 @@ from pipeline.tables import RECORDS
 from pipeline.vocabulary.align import align_concepts
 from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.getty import GettySource
+from pipeline.vocabulary.source import DumpThenEndpoint
 from tests.pipeline.harvest.conftest import SmallEuropeana, client_of, item
 from tests.pipeline.mutations import mutated_json
 from tests.support.examples import examples
@@ -141,7 +142,8 @@ def test_odd_spellings_of_the_aat_reach_their_concept_and_bare_numbers_only_wher
     }
     row = row_of_item(given)
     records = RECORDS.frame([{name: row[name] for name in ("record_id", "concept_uris", "type_uris", "subject_uris")}])
-    aligned = align_concepts(records, lambda uris: [], DumpSource([thesaurus]), VocabularySettings(), tmp_path)
+    source = DumpThenEndpoint(DumpSource([thesaurus]), None)
+    aligned = align_concepts(records, lambda uris: [], source, VocabularySettings(), tmp_path)
     assert aligned.concept_alignments["concept_id"].to_list() == ["300010957", "300015637"]
     assert aligned.unmapped_concepts["uri"].to_list() == ["300099999"]
 

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.tables import CONCEPTS
 from pipeline.vocabulary.dump import DumpSource
+from pipeline.vocabulary.source import DumpThenEndpoint
 
 # Portraits below a guide term below visual works below a facet; bronze below metal; an obsolete term; German labels
 # with a note; one subject whose texts are plain literals; one parent that only explicit.zip would state.
@@ -50,9 +51,9 @@ def thesaurus_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def small(thesaurus_file: Path) -> DumpSource:
-    """The small thesaurus as a source."""
-    return DumpSource([thesaurus_file])
+def small(thesaurus_file: Path) -> DumpThenEndpoint:
+    """The small thesaurus as a source, without an endpoint."""
+    return DumpThenEndpoint(DumpSource([thesaurus_file]), None)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Dumps of the AAT: plain, gzipped, Getty's archive; damaged ones."""
 
 import gzip
+import tracemalloc
 import zipfile
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_broken_statement_is_told_with_its_line(tmp_path):
     file = tmp_path / "broken.nt"
     file.write_text("<http://a.example/1> <http://a.example/p> <http://a.example/2> .\n<http://a.example/1> oops .\n")
     with pytest.raises(DumpError, match=r"broken\.nt: line 2 is not an N-Triples statement"):
-        DumpSource([file]).concepts([])
+        DumpSource([file]).subjects  # noqa: B018
 
 
 @pytest.mark.parametrize("name", ["cut.nt.gz", "cut.zip"])
@@ -81,7 +82,7 @@ def test_a_damaged_archive_is_told(tmp_path, thesaurus_file, name):
     file = tmp_path / name
     file.write_bytes(gzip.compress(thesaurus_file.read_bytes())[:-20])
     with pytest.raises(DumpError, match=rf"{name} is damaged"):
-        DumpSource([file]).concepts([])
+        DumpSource([file]).subjects  # noqa: B018
 
 
 @pytest.mark.parametrize(
@@ -97,11 +98,25 @@ def test_damage_in_an_archive_is_told_wherever_it_is(tmp_path, thesaurus_file, m
     content[content.find(mark) + at] = byte
     file.write_bytes(content)
     with pytest.raises(DumpError, match=r"explicit\.zip is damaged .*; fetch it again"):
-        DumpSource([file]).concepts([])
+        DumpSource([file]).subjects  # noqa: B018
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+def test_what_cannot_be_unpacked_within_a_limit_is_not_read(tmp_path, packed: int):
+    """A few kB of bzip2 are many MB in one piece, before anyone can count them."""
+    file = tmp_path / "explicit.zip"
+    with zipfile.ZipFile(file, "w", packed) as archive:
+        archive.writestr("AATOut_1Subjects.nt", b"#" * 12_000_000 + b"\n")
+    assert file.stat().st_size < 20_000
+    tracemalloc.start()
+    with pytest.raises(DumpError, match=r"explicit\.zip/AATOut_1Subjects\.nt is not compressed by deflate"):
+        DumpSource([file]).subjects  # noqa: B018
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
 
 
 def test_a_missing_dump_is_told(tmp_path):
     with pytest.raises(DumpError, match="does not exist"):
-        DumpSource([tmp_path / "none.nt"]).concepts([])
+        DumpSource([tmp_path / "none.nt"]).subjects  # noqa: B018
     with pytest.raises(DumpError, match="No dump"):
         DumpSource([])

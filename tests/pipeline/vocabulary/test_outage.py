@@ -250,7 +250,7 @@ def test_the_archive_is_fetched_with_its_checksum_and_read(served, thesaurus_fil
     file, note = fetch_archive(tmp_path / "cache", address, today=lambda: date(2026, 11, 30))
     assert read_note(file) == note
     assert (note.fetched_on, note.size) == ("2026-11-30", file.stat().st_size)
-    assert DumpSource([file]).concepts(ALL).equals(small.concepts(ALL))
+    assert DumpSource([file]).all_concepts().equals(small.all_concepts())
     assert age_in_days(file, date(2026, 11, 30)) == 121
     assert fetch_archive(tmp_path / "cache", address, note.sha256.upper())[1].sha256 == note.sha256
 
