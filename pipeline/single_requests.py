@@ -4,9 +4,12 @@ What is asked for in the thousands goes through pipeline/http.py, which repeats 
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import requests
+
+from pipeline.headers import validator
 
 CONNECT_S, READ_S = 10, 60  # of a download; the same as in HttpSettings
 BLOCK = 1 << 20  # bytes that are held at a time of a download
@@ -55,21 +58,47 @@ def text_of(address: str, timeout_s: float) -> str:
         raise NoAnswer(error) from None
 
 
-def download(address: str, out: BinaryIO, begin: int = 0) -> None:
-    """Write what is at the address into an open file; raises NoAnswer (for HTTP errors too) and OSError.
-
-    With `begin`, the file holds so many bytes already, and the rest is asked for; it is begun anew where the server
-    sends everything, or says that there are no more bytes.
-    """
-    asked = {"Range": f"bytes={begin}-", "Accept-Encoding": "identity"} if begin else None
+def download(address: str, out: BinaryIO) -> None:
+    """Write what is at the address into an open file; raises NoAnswer (for HTTP errors too) and OSError."""
     try:
-        with requests.get(address, stream=True, timeout=(CONNECT_S, READ_S), headers=asked) as response:
-            if begin and response.status_code == RANGE_NOT_THERE:
-                out.truncate(0)
+        with requests.get(address, stream=True, timeout=(CONNECT_S, READ_S)) as response:
             response.raise_for_status()
-            if begin and response.status_code != PARTIAL:
-                out.truncate(0)
             for block in response.iter_content(BLOCK):
                 out.write(block)
     except requests.RequestException as error:
         raise NoAnswer(error) from None
+
+
+def download_on(address: str, file: Path) -> None:
+    """Download into a file, from where an earlier call was cut off; raises NoAnswer and OSError.
+
+    It goes on only while the server has the same file: the note beside the file holds the ETag or the date of change
+    that the first answer had, and the rest is asked for with If-Range (RFC 9110, section 13.1.5). Without one, and
+    where the server sends everything or says that there are no more bytes, the file is begun anew.
+    """
+    note = file.with_name(f"{file.name}.validator")
+    kept = note.read_text(encoding="ascii") if note.exists() else ""
+    begin = file.stat().st_size if kept and file.exists() else 0
+    asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-", "If-Range": kept} if begin else {})
+    try:
+        with requests.get(address, stream=True, timeout=(CONNECT_S, READ_S), headers=asked) as response:
+            if response.status_code == RANGE_NOT_THERE:
+                note.unlink(missing_ok=True)
+            response.raise_for_status()
+            goes_on = begin > 0 and response.status_code == PARTIAL
+            if not goes_on:
+                note.unlink(missing_ok=True)  # first: bytes of another file must not be beside this one's validator
+            with file.open("ab" if goes_on else "wb") as out:
+                if not goes_on and (same := _validator(response.headers)):
+                    note.write_text(same, encoding="ascii")
+                for block in response.iter_content(BLOCK):
+                    out.write(block)
+    except requests.RequestException as error:
+        raise NoAnswer(error) from None
+    note.unlink(missing_ok=True)
+
+
+def _validator(headers: Mapping[str, str]) -> str | None:
+    """What names this state of a file: a strong ETag, else the date of its last change."""
+    tag = headers.get("ETag", "")
+    return validator(tag if tag and not tag.startswith("W/") else headers.get("Last-Modified"))

@@ -22,7 +22,7 @@ from pipeline.files import DISK_FULL
 from pipeline.harvest.errors import HarvestError
 from pipeline.http import mapped
 from pipeline.settings import HttpSettings
-from pipeline.single_requests import BLOCK, NoAnswer, download, text_of
+from pipeline.single_requests import BLOCK, NoAnswer, download_on, text_of
 
 LINK = re.compile(r"""href=["'](?:\./)?([\w.-]+)\.zip["']""", re.IGNORECASE)
 Answer = TypeVar("Answer")
@@ -119,7 +119,8 @@ class _Fetched(ABC):
         try:
             yield file
         finally:
-            file.unlink(missing_ok=True)
+            for left in (file, file.with_name(f"{file.name}.validator")):
+                left.unlink(missing_ok=True)
 
     @abstractmethod
     def _fetch(self, dataset: Dataset, file: Path) -> None:
@@ -165,8 +166,7 @@ class WebPlace(_Fetched):
         return [Dataset(name) for name in names]
 
     def _fetch(self, dataset: Dataset, file: Path) -> None:
-        with file.open("ab") as out:
-            download(self._mapped(f"/{dataset.name}.zip"), out, begin=out.tell())
+        download_on(self._mapped(f"/{dataset.name}.zip"), file)
 
     def _mapped(self, path: str) -> str:
         return mapped(self.address + path, self._http.hosts)[0]
@@ -188,7 +188,12 @@ class FtpPlace(_Fetched):
         return [_dataset_of(name[:-4], known.get("size"), known.get("modify", "")) for name, known in facts]
 
     def _fetch(self, dataset: Dataset, file: Path) -> None:
+        note = file.with_name(f"{file.name}.validator")
+        begun = note.read_text(encoding="utf-8") if note.exists() else ""
         with file.open("ab") as out, self._session() as ftp:
+            if out.tell() and (not begun or begun != dataset.version):
+                out.truncate(0)  # of another week, or not known to be of this one
+            note.write_text(dataset.version, encoding="utf-8")
             size = None
             with suppress(ftplib.error_perm):  # not told by an older server
                 size = ftp.size(f"{dataset.name}.zip")

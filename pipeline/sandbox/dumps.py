@@ -4,6 +4,7 @@
 download.europeana.eu there is one file a record, named after its local id. `NT` in place of `XML` gives N-Triples.
 """
 
+import hashlib
 import io
 import zipfile
 import zlib
@@ -42,17 +43,18 @@ class DumpServer:
         return HTMLResponse(f"<html><body><pre>\n{links}</pre></body></html>")
 
     async def dataset(self, request: Request) -> Response:
-        """A zip, or the part of it that a Range header asks for."""
+        """A zip, or the part of it that a Range header asks for while it is still the one that If-Range names."""
         form, name = request.path_params["form"], request.path_params["name"].removesuffix(".zip")
         positions = datasets(self.museum).get(name) if form in SUFFIXES else None
         if positions is None:
             return Response("Not Found", 404, media_type="text/plain")
         content = zipped(self.museum, positions, form)
         begin = request.headers.get("range", "").removeprefix("bytes=").removesuffix("-")
-        if begin.isdecimal() and 0 < int(begin) < len(content):
+        same = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+        if begin.isdecimal() and 0 < int(begin) < len(content) and request.headers.get("if-range") == same["ETag"]:
             span = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-            return Response(content[int(begin) :], 206, {"Content-Range": span}, "application/zip")
-        return Response(content, media_type="application/zip")
+            return Response(content[int(begin) :], 206, same | {"Content-Range": span}, "application/zip")
+        return Response(content, headers=same, media_type="application/zip")
 
 
 def datasets(museum: Museum) -> Mapping[str, list[int]]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import single_requests
-from pipeline.single_requests import NoAnswer, download, post_json, status_of, text_of
+from pipeline.single_requests import NoAnswer, download, download_on, post_json, status_of, text_of
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB: more than one block
+CUT = 3 << 19  # bytes of CONTENT before the connection ends: a block and a half
+STATES: dict[str, list[tuple[dict[str, str], bytes]]] = {"/state": []}  # headers and content, one an answer
 CHUNKS = (b"one ", b"two ", "drüber".encode())
 
 
@@ -24,14 +26,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, CONTENT)
         elif self.path == "/cut":
             self._answer(200, CONTENT[:-1], **{"Content-Length": str(len(CONTENT))})
-        elif self.path == "/ranges":
-            begin = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-            self._answer(206 if begin < len(CONTENT) else 416, CONTENT[begin:])
+        elif self.path in STATES:
+            self._state(self.headers.get("Range", "").removeprefix("bytes=").removesuffix("-"))
         elif self.path == "/chunks":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             self.wfile.write(b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (*CHUNKS, b"")))
         else:
             self._answer(404, b"nothing here")
+
+    def _state(self, begin: str) -> None:
+        """A file whose first answer is cut off; what comes then is the rest, where it is still the same one."""
+        headers, content = STATES[self.path].pop(0)
+        same = self.headers.get("If-Range") in headers.values()
+        if not begin:
+            length = {"Content-Length": str(len(content))}
+            self._answer(200, content[:CUT] if STATES[self.path] else content, **headers, **length)
+        elif int(begin) >= len(content):
+            self._answer(416, b"")
+        elif same:
+            self._answer(206, content[int(begin) :], **headers)
+        else:
+            self._answer(200, content, **headers)
 
     def do_POST(self) -> None:
         posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -80,21 +95,52 @@ def test_an_error_or_half_a_file_is_no_download(server: str, path: str):
         download(f"{server}/{path}", io.BytesIO())
 
 
-@pytest.mark.parametrize("path", ["ranges", "file"])
-def test_a_download_goes_on_where_the_server_lets_it_and_begins_anew_elsewhere(server: str, tmp_path: Path, path: str):
+TAG, OTHER_TAG = {"ETag": '"monday"'}, {"ETag": '"sunday"'}
+DATE, OTHER_DATE = {"Last-Modified": "Mon, 30 Nov 2026"}, {"Last-Modified": "Sun, 29 Nov 2026"}
+WEAK, NEITHER = {"ETag": 'W/"monday"'}, {"Server": "old"}
+LATER = CONTENT[::-1]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "content", "asked"),
+    [
+        (TAG, TAG, CONTENT, True),
+        (TAG, OTHER_TAG, LATER, True),
+        (DATE, DATE, CONTENT, True),
+        (DATE, OTHER_DATE, LATER, True),
+        (WEAK, WEAK, LATER, False),
+        (NEITHER, NEITHER, LATER, False),
+    ],
+    ids=["same tag", "other tag", "same date", "other date", "weak tag", "neither"],
+)
+def test_a_download_goes_on_only_in_the_file_that_it_began(
+    server: str, tmp_path: Path, before: dict[str, str], after: dict[str, str], content: bytes, asked: bool
+):
+    """Without If-Range, a file that changed in between would be glued to the beginning of the one before."""
     file = tmp_path / "part"
-    file.write_bytes(CONTENT[:1000])
-    with file.open("ab") as out:
-        download(f"{server}/{path}", out, begin=1000)
-    assert file.read_bytes() == CONTENT
+    STATES["/state"] = [(before, CONTENT), (after, content)]
+    with pytest.raises(NoAnswer):
+        download_on(f"{server}/state", file)
+    assert file.read_bytes() == CONTENT[: single_requests.BLOCK]
+    assert (tmp_path / "part.validator").exists() == asked
+    download_on(f"{server}/state", file)
+    assert file.read_bytes() == content
+    assert [each.name for each in tmp_path.iterdir()] == ["part"]
 
 
-def test_a_part_that_is_longer_than_the_file_is_begun_anew(server: str, tmp_path: Path):
+def test_a_part_without_a_note_or_longer_than_the_file_is_begun_anew(server: str, tmp_path: Path):
     file = tmp_path / "part"
     file.write_bytes(CONTENT + b"of another week")
-    with file.open("ab") as out, pytest.raises(NoAnswer):
-        download(f"{server}/ranges", out, begin=out.tell())
-    assert file.read_bytes() == b""
+    STATES["/state"] = [(TAG, CONTENT)]
+    download_on(f"{server}/state", file)
+    assert file.read_bytes() == CONTENT
+    file.write_bytes(CONTENT + b"of another week")
+    (tmp_path / "part.validator").write_text(TAG["ETag"])
+    STATES["/state"] = [(TAG, CONTENT), (TAG, CONTENT)]
+    with pytest.raises(NoAnswer):
+        download_on(f"{server}/state", file)
+    download_on(f"{server}/state", file)
+    assert file.read_bytes() == CONTENT
 
 
 def test_a_page_in_chunks_is_read_to_its_end(server: str):
