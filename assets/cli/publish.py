@@ -14,6 +14,7 @@ from pipeline.allow_list import check_allowed
 app = typer.Typer()
 HUB = "https://huggingface.co"
 ENDPOINT, TOKEN = "HF_ENDPOINT", "HF_TOKEN"  # huggingface_hub's own variables
+LONGEST_QUOTE = 300  # characters of what the hub's client says
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
@@ -69,11 +70,21 @@ def upload(folder: Path, planned: Upload, token: str, *, public: bool, message: 
             repo_id=name, repo_type=kind, folder_path=folder, commit_message=message, delete_patterns="*"
         )
         return done.commit_url
-    except (HTTPError, OSError, ValueError, RuntimeError) as error:
-        response = getattr(error, "response", None)
-        reason = f"status {response.status_code}" if response is not None else type(error).__name__
-        advice = "check that HF_TOKEN may write there" if reason.endswith(("401", "403")) else "try again later"
-        raise PublishError(f"{planned.address} did not take the upload ({reason}): {advice}.") from None
+    except (HTTPError, OSError) as error:
+        raise _not_taken(planned, error) from None
+    except RuntimeError as error:  # so the client says that one file was not sent; its cause says why
+        raise _not_taken(planned, error.__cause__ or error) from None
+    except ValueError as error:  # and so that the hub refuses the card or the name, or answers in another form
+        said = " ".join(str(error).replace(token, "REDACTED").split())[:LONGEST_QUOTE]
+        raise PublishError(f"{planned.address} did not take the upload: {said}") from None
+
+
+def _not_taken(planned: Upload, error: BaseException) -> PublishError:
+    """What failed, and what to do, without the text of the error, which may hold the address of a token."""
+    response = getattr(error, "response", None)
+    reason = f"status {response.status_code}" if response is not None else type(error).__name__
+    advice = "check that HF_TOKEN may write there" if reason.endswith(("401", "403")) else "try again later"
+    return PublishError(f"{planned.address} did not take the upload ({reason}): {advice}.")
 
 
 @app.command(epilog="Example: eufcc publish storage/release owner/name --upload")

@@ -75,7 +75,7 @@ def standing(project: Project) -> Standing:
     except NoHome:
         latest, known = None, False
     return Standing(
-        profile=project.settings.profile,
+        profile=profile_of(project.settings),
         source=project.settings.source,
         storage=project.storage,
         last_run=latest,
@@ -84,6 +84,11 @@ def standing(project: Project) -> Standing:
         steps=len(steps),
         next=tuple(next_steps(project.settings, n_due, len(steps))),
     )
+
+
+def profile_of(settings: Settings) -> str:
+    """The profile as EUFCC_PROFILE names it; `official` has the settings of another one."""
+    return settings.profile if settings.published is None else "official"
 
 
 def last_run(place: Path) -> LastRun | None:

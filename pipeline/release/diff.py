@@ -88,8 +88,28 @@ def _columns_of(file: Path, columns: list[str], most_rows: int, limits: LimitSet
     except TableError as error:
         raise DatasetError(f"{file} cannot be compared: {error}.") from error
     schema = _schema(file)
+    for name in columns:
+        _check_type(file, name, schema.field(name).type)
     empty = pa.schema([schema.field(name) for name in columns]).empty_table()
     return pl.DataFrame(pa.Table.from_batches(batches) if batches else empty)
+
+
+def _check_type(file: Path, name: str, kind: pa.DataType) -> None:
+    """Raises DatasetError for a column of another type than a release has."""
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    is_number, is_text = pa.types.is_integer(kind), _is_text(kind)
+    if name == "view":
+        wanted, right = "whole numbers", is_number
+    elif name in _tag_columns(list(FACETS)):
+        wanted, right = "lists of texts", listed and _is_text(kind.value_type)
+    else:
+        wanted, right = "texts", is_text
+    if not right:
+        raise DatasetError(f"{file} cannot be compared: its column {name} holds {kind}; a release has {wanted} there.")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _tag_columns(facets: list[str]) -> list[str]:

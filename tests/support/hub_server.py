@@ -20,11 +20,13 @@ class Hub:
         self.blobs: dict[str, bytes] = {}  # LFS objects by sha256
         self.commits: list[tuple[str, str]] = []  # repository and message
         self.refused = 0
+        self.card_errors: list[str] = []  # what it objects to in a card
+        self.blob_status = 200  # of storing a file
         path = "/api/{kind}/{owner}/{name}"
         self.app = Starlette(
             routes=[
                 Route("/api/repos/create", self.create, methods=["POST"]),
-                Route("/api/validate-yaml", lambda _: JSONResponse({"errors": [], "warnings": []}), methods=["POST"]),
+                Route("/api/validate-yaml", self.validate, methods=["POST"]),
                 Route(f"{path}/preupload/main", self.preupload, methods=["POST"]),
                 Route(f"{path}/commit/main", self.commit, methods=["POST"]),
                 Route(f"{path}/tree/main", self.tree),
@@ -61,6 +63,10 @@ class Hub:
         files = [{"rfilename": name} for name in self._files(request)]
         return JSONResponse({"id": f"{where['owner']}/{where['name']}", "sha": "0" * 40, "siblings": files})
 
+    async def validate(self, request: Request) -> Response:
+        errors = [{"message": message} for message in self.card_errors]
+        return JSONResponse({"errors": errors, "warnings": []}, 400 if errors else 200)
+
     async def tree(self, request: Request) -> Response:
         entries = [
             {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
@@ -88,6 +94,8 @@ class Hub:
 
     async def put_blob(self, request: Request) -> Response:
         data = await request.body()
+        if self.blob_status != 200:
+            return Response(status_code=self.blob_status)
         self.blobs[request.path_params["sha256"]] = data
         return Response()
 

@@ -99,11 +99,26 @@ def test_a_hub_that_is_not_there_is_one_sentence(hub: Hub, release: Path, monkey
     assert "did not take the upload (ConnectError): try again later" in str(done.exception)
 
 
+def test_a_card_that_the_hub_objects_to_is_told_in_its_words(hub: Hub, release: Path):
+    hub.card_errors.append('"license" must be one of the known ones')
+    done = published(release, "museum/drawn", "--upload")
+    assert isinstance(done.exception, publish.PublishError)
+    assert '"license" must be one of the known ones' in str(done.exception)
+    assert "try again later" not in str(done.exception)
+
+
+def test_a_file_that_may_not_be_stored_is_told_by_its_status(hub: Hub, release: Path):
+    hub.blob_status = 403
+    done = published(release, "museum/drawn", "--upload")
+    assert "did not take the upload (status 403): check that HF_TOKEN may write there." in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("repository", "changed", "said"),
     [
         ("name", False, "write owner/name"),
         ("museum/../other", False, "write owner/name"),
+        ("museum/drawn..again", False, "Cannot have -- or .. in repo_id"),
         ("museum/drawn", True, "data/train-0.parquet has changed"),
     ],
 )

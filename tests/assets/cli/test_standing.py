@@ -16,7 +16,7 @@ from assets.cli.output import print_json
 from assets.engine.console import Terminal
 from assets.engine.instance import NoHome, opened
 from assets.engine.project import Project
-from pipeline.settings import RENDERED_MUSEUM, demo, full
+from pipeline.settings import RENDERED_MUSEUM, demo, full, official
 
 COMMANDS = typer.main.get_command(app)
 assert isinstance(COMMANDS, TyperGroup)
@@ -79,6 +79,14 @@ def test_the_next_steps_follow_from_what_is_due(home: Path, due: int, commands: 
     rows = settings.benchmark.model_copy(update={"rows": ("multilabel", "softmax")})
     settings = settings.model_copy(update={"benchmark": rows})
     assert [one.command for one in subject.next_steps(settings, due, 33)] == commands
+
+
+@pytest.mark.parametrize("museum", [None, RENDERED_MUSEUM], ids=["full", "demo"])
+def test_the_published_files_are_the_profile_official(home: Path, tmp_path: Path, museum: Path | None):
+    settings = official(tmp_path / "csvs", demo(museum, None) if museum else None)
+    found = subject.standing(Project(settings, tmp_path / "storage"))
+    assert (found.profile, found.source) == ("official", "published-csvs")
+    assert all("EUFCC_PROFILE=official" in one.command or "--published" in one.command for one in found.next)
 
 
 def test_a_museum_of_ones_own_stays_in_the_commands(home: Path, tmp_path: Path):

@@ -319,6 +319,24 @@ def test_a_diff_tells_each_kind_of_change(release: Path, museum, tmp_path: Path)
     assert release_diff(release, release).sentence() == "0 added, 0 withdrawn, 0 changed, 0 relabelled, 0 moved"
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("view", pl.lit("1"), "its column view holds large_string; a release has whole numbers there"),
+        ("materials", pl.lit("300010900"), "its column materials holds large_string; a release has lists of texts"),
+        ("materials", pl.lit([1]), r"its column materials holds large_list<.*int64>; a release has lists of texts"),
+        ("title", pl.lit(3.5), "its column title holds double; a release has texts there"),
+    ],
+    ids=["view", "text for tags", "numbers for tags", "title"],
+)
+def test_a_release_with_a_column_of_another_type_is_told(release, tmp_path, column, values, said):
+    copied = Path(shutil.copytree(release, tmp_path / "release"))
+    file = sorted((copied / "data").glob("*.parquet"))[-1]
+    pl.read_parquet(file).with_columns(values.alias(column)).write_parquet(file)
+    with pytest.raises(DatasetError, match=rf"{file.name} cannot be compared: {said}"):
+        release_diff(release, copied)
+
+
 @pytest.mark.parametrize("position", [0, -1], ids=["the first", "the last"])
 def test_a_release_with_a_file_that_is_not_parquet_is_told_by_its_name(release, tmp_path, position):
     copied = Path(shutil.copytree(release, tmp_path / "release"))
