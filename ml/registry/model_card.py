@@ -13,12 +13,15 @@ from ml.models.network import Network
 from ml.models.vision import VisionModel
 from ml.registry.libraries import Library, library_of
 from ml.training.recipe import Recipe
+from pipeline import DATASET_SPLITS
+from pipeline.facets import FACET_OF
 from pipeline.settings import ReleaseSettings
 from pipeline.tables import IGNORE_UNSEEN
 from pipeline.templates import render
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-MAIN = ("r_precision", "acc_at_1", "acc_at_10", "avg_rank_position")  # on the card
+MAIN = {"r_precision": "R-Precision", "acc_at_1": "Acc@1", "acc_at_10": "Acc@10", "avg_rank_position": "Rank"}  # shown
+MEAN = "mean"
 OWN_LICENCE = "apache-2.0"  # of weights that started at random: this project's
 HUB = "huggingface.co/"
 
@@ -48,11 +51,38 @@ def model_card(
         library=library,
         probabilities=(heads[0] if heads else Multilabel if biased else Softmax).in_words,
         biased=biased,
-        inexact=view.fit == "box" or (library == "open_clip" and view.part != 1.0),  # open_clip knows no part
-        results=rows,
+        inexact=library in ("timm", "open_clip")
+        and (view.fit == "box" or (library == "open_clip" and view.part != 1.0)),  # open_clip knows no part
+        metrics=MAIN.values(),
+        figures=figures(rows),
         difference=difference,
-        figure=lambda value: "–" if value is None else f"{value:.3g}",
     )
+
+
+def figures(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """The cells of the card's table: a line for each test and facet, the mean last."""
+    order = [*FACET_OF, MEAN]
+    found = {(row["split"], row["facet"], row["metric"]): row for row in rows}
+    known = sorted({key[:2] for key in found}, key=lambda key: (DATASET_SPLITS.index(key[0]), order.index(key[1])))
+    lines = []
+    for split, facet in known:
+        of_metrics = [found.get((split, facet, metric)) for metric in MAIN]
+        images = next(row["n"] for row in of_metrics if row)
+        told = "" if facet == MEAN else f"{images:,}"  # of the mean, the images of all facets together
+        lines.append([split.replace("_", " "), _named(facet), *map(_cell, of_metrics), told])
+    return lines
+
+
+def _named(facet: str) -> str:
+    return "mean of the facets" if facet == MEAN else FACET_OF[facet].title.lower()
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    """A figure, with its interval where it has one."""
+    if row is None or row["value"] is None:
+        return "–"
+    ends = "" if row["low"] is None else f" ({row['low']:.3g} to {row['high']:.3g})"
+    return f"{row['value']:.3g}{ends}"
 
 
 def metadata(
@@ -64,7 +94,7 @@ def metadata(
 ) -> ModelCardData:
     """What the hub reads: library, licence of the weights, what they started from, dataset, figures."""
     repository = card.weights.source.removeprefix(HUB) if card.weights and card.weights.source.startswith(HUB) else None
-    figures = [
+    measured = [
         EvalResult(
             task_type="image-classification",
             dataset_type=release.repository or "eufcc",
@@ -73,7 +103,7 @@ def metadata(
             dataset_split=row["split"],
             dataset_revision=described["split_hash"],
             metric_type=row["metric"],
-            metric_name=f"{row['metric']} ({row['facet'].replace('_', ' ')})",
+            metric_name=f"{MAIN[row['metric']]} ({_named(row['facet'])})",
             metric_value=row["value"],
         )
         for row in rows
@@ -86,7 +116,7 @@ def metadata(
         datasets=[release.repository] if release.repository else None,
         base_model=repository,
         model_name=f"EUFCC {described['baseline']}",
-        eval_results=figures or None,
+        eval_results=measured or None,
         **_licence(card),
     )
 

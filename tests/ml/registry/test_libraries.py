@@ -128,15 +128,16 @@ def test_low_rank_adapters_are_merged(made: Made, museum: Path, picture: Image.I
 
 def test_the_card_says_licence_start_and_figures(made: Made, museum: Path, tmp_path: Path):
     model = made("multilabel", {"backbone": "test_convnext.r160_in1k"}, "card")
-    row = {"baseline": "multilabel", "split": "outer_test", "facet": "mean", "metric": "r_precision"}
+    row = {"baseline": "multilabel", "split": "outer_test", "facet": "classifications", "metric": "r_precision"}
     row |= {"policy": "ignore_unseen", "value": 0.51234, "low": None, "high": None, "n": 1234}
     folder = export.write_model_release(model, museum, [row], tmp_path / "exported", onnx=False)
     data = ModelCard.load(folder / "README.md").data
     assert (data.license, data.base_model) == ("apache-2.0", "timm/test_convnext.r160_in1k")
     (figure,) = data.eval_results
     assert (figure.metric_type, figure.metric_value, figure.dataset_split) == ("r_precision", 0.51234, "outer_test")
+    assert figure.metric_name == "R-Precision (disciplines)"
     assert json.loads((folder / "config.json").read_text())["pretrained_cfg"]["license"] == "Apache-2.0"
-    assert "| outer test | mean | r_precision | 0.512 | – to – | 1,234 |" in (folder / "README.md").read_text()
+    assert "| outer test | disciplines | 0.512 | – | – | – | 1,234 |" in (folder / "README.md").read_text()
 
 
 def test_a_licence_without_a_name_on_the_hub_is_linked(made: Made, museum: Path, tmp_path: Path):
