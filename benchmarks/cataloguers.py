@@ -68,6 +68,7 @@ class Cataloguer:
 
     def work(self, images: list[str]) -> None:
         """One image after the other, until the time is over."""
+        self._pause((0, sum(LOOKS)))  # people do not begin in the same second
         with self._http:
             for position, image_id in enumerate(itertools.cycle(images)):
                 if self._until():

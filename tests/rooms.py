@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "ml.suites": ("ml.evaluation", "ml.models", "ml.dataset"),
     "ml.registry": (*BELOW_REGISTRY, "ml.evaluation"),
     "ml.report": ("ml.evaluation", "ml.suites", "ml.dataset", "ml.baselines"),
-    "ml.assistant": ("ml.registry", "ml.dataset"),
+    "ml.assistant": ("ml.registry", "ml.dataset", "ml.features"),
     "assets.engine": (),
     "assets": ("assets.engine", "ml"),
     "assets.cli": ("assets", "ml"),

@@ -8,6 +8,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from ml.assistant.limits import AssistantLimits
 from ml.assistant.remote_images import RemoteImages
 from ml.assistant.service import AssistantService
 from ml.assistant.store import DatabaseError, Store
+from ml.assistant.stored_features import stored_features
 from ml.assistant.trained import ModelError, find_models, start_with
 from ml.assistant.vocabulary import (
     Term,
@@ -111,6 +113,7 @@ def make_service(options: argparse.Namespace) -> AssistantService:
         folder=folder,
         dataset=dataset,
         records=storage / "records.parquet",
+        stored=partial(stored_features, storage / "features", folder, load_settings().features),
         remote_images=None if options.no_fetch else _remote_images(folder),
         blind_share=options.blind_share,
         blind_seed=options.seed,

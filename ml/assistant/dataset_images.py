@@ -50,8 +50,8 @@ class DatasetImages:
                 by_tag[tag].append(image_id)
         return by_tag
 
-    def of_tag(self, tag_id: str, most: int) -> list[str]:
-        """Ids of images with the tag, from different providers where possible, in a fixed order."""
+    def of_tag(self, tag_id: str, most: int | None) -> list[str]:
+        """Ids of images with the tag, from different providers where possible, in a fixed order; None: of all."""
         by_provider: defaultdict[str, list[str]] = defaultdict(list)
         for image_id in self._by_tag.get(tag_id, []):
             by_provider[self.locations[image_id].data_provider].append(image_id)

@@ -25,14 +25,17 @@ class TaggedPictures:
     def __init__(self, store: Store, pictures: Pictures, examples: DatasetImages | None, records: Path | None):
         self._store, self._pictures, self._examples, self._records = store, pictures, examples, records
 
-    def readers(self, tag_id: str, but: Collection[str], most: int) -> dict[str, Reader]:
-        """The pictures by id, without those of `but`: at most so many of each kind, providers in turn."""
-        decided = self._decided(tag_id, most)
-        found: dict[str, Reader] = {image_id: self._pictures.file(image_id).read_bytes for image_id in decided}
-        if self._examples is not None:
-            for image_id in self._examples.of_tag(tag_id, most):
-                found.setdefault(image_id, self._reader_of_example(image_id))
-        return {image_id: read for image_id, read in found.items() if image_id not in but}
+    def training(self, tag_id: str, but: Collection[str], most: int | None = None) -> dict[str, Reader]:
+        """The training images by id, without those of `but`: at most so many, providers in turn."""
+        if self._examples is None:
+            return {}
+        found = self._examples.of_tag(tag_id, most)
+        return {image_id: self._reader_of_example(image_id) for image_id in found if image_id not in but}
+
+    def decided(self, tag_id: str, but: Collection[str], most: int) -> dict[str, Reader]:
+        """The images on which people accepted the tag, the latest first, at most so many; without those of `but`."""
+        found = self._decided(tag_id, most)
+        return {image_id: self._pictures.file(image_id).read_bytes for image_id in found if image_id not in but}
 
     def _reader_of_example(self, image_id: str) -> Reader:
         examples = self._examples

@@ -26,6 +26,13 @@ class Models:
         self._loaders = loaders
         self._loaded: dict[str, Suggester] = {}
 
+    def info(self, key: str | None) -> ModelInfo:
+        """What is known of a model, without a key of the default one. Raises UnknownModel."""
+        info = self.infos.get(key or self.default or "")
+        if info is None:
+            raise UnknownModel(f"There is no model {key!r}." if key else "There is no trained model.")
+        return info
+
     def get(self, key: str | None) -> Suggester:
         """The model, loaded. Raises UnknownModel."""
         key = key or self.default

@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from ml.assistant.dataset_images import DatasetImages, DescribedRecord, describe
 from ml.assistant.evidence import TaggedPictures
 from ml.assistant.likeness import Likeness, Reader, Vector
 from ml.assistant.limits import AssistantLimits
-from ml.assistant.models import Models, UnknownModel
+from ml.assistant.models import Models
+from ml.assistant.nearest_tagged import Nearest, nearest_by_model, nearest_stored
 from ml.assistant.opinions import compare
 from ml.assistant.people import People
 from ml.assistant.pictures import Pictures, for_model
@@ -25,6 +27,7 @@ from ml.assistant.refusals import Busy, Refusals
 from ml.assistant.remote_images import OTHER_SIZE, NotFetched, RemoteImage, RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
+from ml.assistant.stored_features import NotDescribed, StoredFeatures
 from ml.assistant.suggest import FacetSuggestions, ModelInfo
 from ml.assistant.vocabulary import Vocabulary
 from ml.assistant.zoom import Zoom
@@ -32,6 +35,7 @@ from pipeline.images.decoders import Content, Decoders
 from pipeline.images.verify import Picture, Rejected
 
 Result = TypeVar("Result")
+STORED = "stored features"  # in the place of a model's key: pictures described as those of the `features` table
 READING_OTHERS = "Other pictures are being read. Try again in a moment."
 
 
@@ -56,6 +60,7 @@ class AssistantService:
         folder: Path,
         dataset: Path | None = None,
         records: Path | None = None,
+        stored: Callable[[], StoredFeatures | None] = lambda: None,
         limits: AssistantLimits | None = None,
         remote_images: RemoteImages | None = None,
         blind_share: float = 0.0,
@@ -71,6 +76,7 @@ class AssistantService:
         self.blind_share, self.blind_seed = blind_share, blind_seed
         self.remote_images = remote_images  # None: no other server is ever asked
         self.tagged = TaggedPictures(store, self.pictures, self.examples, records)
+        self._open_stored = stored  # may take seconds, so in a thread
         self.likeness = Likeness(folder / "features.sqlite", self._features)
         self.zoom = Zoom(self.pictures, self._a_decoder, self.limits)
         self.refusals = Refusals()
@@ -87,6 +93,7 @@ class AssistantService:
             await self._stack.enter_async_context(self.remote_images)
         self._places = asyncio.Semaphore(self.limits.decoders)
         self._decoders = await self._stack.enter_async_context(self.limits.new_decoders())
+        self._stored = asyncio.create_task(asyncio.to_thread(self._open_stored))
         await asyncio.to_thread(compare, self.store, self.vocabulary)  # opinions finished just before a crash
         if self.models.default is not None:
             self._model_thread.submit(self.models.get, None)  # loads the default model early
@@ -94,6 +101,7 @@ class AssistantService:
 
     async def __aexit__(self, *_: object) -> None:
         await self.ranking.stop()
+        await asyncio.wait({self._stored})
         await self._stack.aclose()
 
     def in_work(self) -> dict[str, int]:
@@ -210,17 +218,35 @@ class AssistantService:
 
     async def features_of(self, pictures: Mapping[str, Reader], model: str | None) -> dict[str, Vector]:
         """What a model makes of pictures, of as many as take no longer than the limit. Raises Busy, UnknownModel."""
-        info = self.models.infos.get(model or self.models.default or "")
-        if info is None:
-            raise UnknownModel(f"There is no model {model!r}.")
+        info = self.models.info(model)
         return await self.likeness.features(pictures, info.key, info.name, budget_s=self.limits.comparing_s)
 
     async def _features(self, image_id: str, jpeg: bytes, model: str) -> Vector:
         return await self._at_model(self._features_now, image_id, jpeg, model)
 
     def _features_now(self, image_id: str, jpeg: bytes, model: str) -> Vector:
+        if model == STORED and (stored := self._stored.result()) is not None:
+            return stored.described(jpeg)
         with for_model(jpeg, self.limits.model_short_side) as picture:
             return self.models.get(model).features(picture)
+
+    async def nearest(self, image_id: str, tag_id: str, but: Collection[str], model: str | None) -> Nearest | None:
+        """The pictures with the tag that look most like an image, without those of `but`.
+
+        None if the image's own picture is missing. Raises Busy, UnknownModel.
+        """
+        info, limits = self.models.info(model), self.limits
+        own = self.pictures.file(image_id).read_bytes
+        decided = await asyncio.to_thread(self.tagged.decided, tag_id, but, limits.compared_per_tag)
+        stored = await asyncio.shield(self._stored)
+        training = await asyncio.to_thread(self.tagged.training, tag_id, but) if stored is not None else {}
+        if stored is not None and any(each in stored for each in training):
+            described = partial(self.likeness.features, model=STORED, name=stored.name, budget_s=limits.comparing_s)
+            with suppress(NotDescribed):  # the network is not on this machine, which was logged
+                return await nearest_stored(image_id, own, training, decided, stored, described, limits)
+        training = await asyncio.to_thread(self.tagged.training, tag_id, but, limits.compared_per_tag)
+        features_of = partial(self.features_of, model=info.key)
+        return await nearest_by_model(image_id, own, decided | training, features_of, limits)
 
     async def _at_model(self, run: Callable[..., Result], *arguments: Any) -> Result:
         """Runs a function in the model's thread. Raises Busy."""

@@ -97,7 +97,7 @@ def _extract(
     progress: Callable[[int, int], None] | None,
 ) -> int:
     """Bring the shards up to date; returns how many images were described."""
-    recipe, count = _recipe(extractor, settings), 0
+    recipe, count = recipe_of(extractor, settings), 0
     network: nn.Module | None = None  # built when a shard needs it
     known: dict[str, np.ndarray] | None = None  # read when a shard needs it, before any is written
     remove_left_overs(target, {shard.name for shard, _ in work})
@@ -186,7 +186,7 @@ def resized(data: bytes, size: int, interpolation: str = "bicubic") -> torch.Ten
     return interpolate(planes, (size, size), mode=interpolation, antialias=True, align_corners=False)[0].clamp_(0, 1)
 
 
-def _recipe(extractor: Extractor, settings: "FeatureSettings") -> str:
+def recipe_of(extractor: Extractor, settings: "FeatureSettings") -> str:
     """A hash of what decides the vector of an image."""
     recipe = {"extractor": extractor.name, "image_size": settings.image_size or extractor.image_size, "version": 2}
     if extractor.input.interpolation != "bicubic":  # as all were resized before: their vectors stay valid

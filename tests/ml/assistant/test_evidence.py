@@ -1,8 +1,12 @@
 """Why a tag: the nearest pictures that carry it, with source and rights."""
 
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from ml.assistant.app import create_app
 from ml.assistant.service import AssistantService
+from ml.assistant.stored_features import NotDescribed, StoredFeatures
 from tests.ml.assistant.conftest import vase_picture
 from tests.ml.assistant.copper_vases import COPPER, RIGHTS, copper_desk
 
@@ -44,6 +48,45 @@ def test_images_on_which_people_accepted_the_tag_count_too(client, uploaded):
     assert (decided["title"], decided["holder"], decided["rights"]) == ("sienna.jpg", None, None)
     client.post(f"/api/images/{other['image_id']}/undo", json={"who": "anna", "version": 1, "key": "key-00000003"})
     assert "decided" not in [each["kind"] for each in evidence(client, uploaded)["images"]]
+
+
+def page_client(service) -> TestClient:
+    return TestClient(create_app(service), base_url="http://127.0.0.1:8760", headers={"x-assistant": "1"})
+
+
+def stored_colours(service, n: int) -> StoredFeatures:
+    """The dataset with `n` more copper vases, and the stored vectors of all its images; the last one is most alike."""
+    more = [f"{number:064x}" for number in range(n)]
+    first = next(iter(service.examples.locations.values()))
+    service.examples.locations |= dict.fromkeys(more, first)
+    known = list(service.examples.locations)
+    angles = np.linspace(0.1, 1.5, len(known))[::-1]
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
+    return StoredFeatures(known, vectors, lambda jpeg: np.array([1.0, 0.0]), "test")
+
+
+def test_all_training_images_with_the_tag_are_compared_by_the_stored_features(service):
+    service._open_stored = lambda: stored
+    stored = stored_colours(service, 200)
+    with page_client(service) as client:
+        own = client.post("/api/images?who=anna", content=vase_picture()).json()["image"]["image_id"]
+        found = evidence(client, own)
+    assert (found["seen"], found["all"]) == (203, 203)  # at most 64 before
+    assert [each["image_id"] for each in found["images"]] == [f"{number:064x}" for number in range(199, 193, -1)]
+    assert found["images"][0]["likeness"] == pytest.approx(np.cos(0.1), abs=1e-3)
+
+
+def test_where_a_picture_cannot_be_described_as_the_stored_ones_the_model_compares(service):
+    def refuse(jpeg: bytes):
+        raise NotDescribed("no weights")
+
+    stored = stored_colours(service, 0)
+    stored._describe = refuse
+    service._open_stored = lambda: stored
+    with page_client(service) as client:
+        own = client.post("/api/images?who=anna", content=vase_picture()).json()["image"]["image_id"]
+        found = evidence(client, own)
+    assert [each["holder"] for each in found["images"]] == ["City Museum", "Museum of gold", "Museum of navy"]
 
 
 def test_nothing_speaks_for_a_tag_on_an_image_that_is_decided_blind(client, service):
