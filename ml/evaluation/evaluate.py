@@ -278,7 +278,7 @@ def _facet_metrics(scored: Scored, tags: FacetTags, settings: EvaluationSettings
         [scores.names[n] for n in kept] + [(name, IGNORE_UNSEEN) for name in (*pair_names, "calibration_error")],
         np.hstack([per_image.sums, per_pair.sums]),
         np.hstack([per_image.counts, per_pair.counts]),
-        _calibration_gaps(scored, tags.facet, units, settings),
+        calibration_gaps(scored, tags.facet, units, settings),
         np.array([*images, images[0]]),
     )
 
@@ -342,7 +342,7 @@ def _estimates(tables: Sequence[_FacetMetrics], split: str, settings: Evaluation
     return estimates
 
 
-def _calibration_gaps(scored: Scored, facet: str, units: np.ndarray, settings: EvaluationSettings) -> np.ndarray | None:
+def calibration_gaps(scored: Scored, facet: str, units: np.ndarray, settings: EvaluationSettings) -> np.ndarray | None:
     """Per unit and bin, best score minus right answer, summed over images; None where scores are no probabilities.
 
     Guo et al. 2017: images fall into bins of equal width by the best tag's score; the expected calibration error is
