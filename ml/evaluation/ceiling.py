@@ -35,7 +35,7 @@ def probe_ceiling(
     """R-Precision of a linear probe trained inside the test by folds that divide no group; NaN without two groups.
 
     `vectors` (n, d) are features of the images, `groups` (n,) their groups. The mean over `settings.probe_repeats`
-    divisions into `settings.probe_folds` folds.
+    divisions into `settings.probe_folds` folds; more than `settings.probe_repeated_up_to` images are divided once.
     """
     known = np.flatnonzero(np.diff(relevance.starts) > 0)
     present = np.unique(relevance.tags)
@@ -43,7 +43,7 @@ def probe_ceiling(
         return float("nan")
     x, y = vectors[known].astype(np.float64), relevance.dense(n_tags)[np.ix_(known, present)]
     found = []
-    for repeat in range(settings.probe_repeats):
+    for repeat in range(settings.probe_repeats if len(known) <= settings.probe_repeated_up_to else 1):
         folds = whole_groups(groups[known], settings.probe_folds, settings.seed + repeat)
         scores = np.full((len(relevance), n_tags), -np.inf, np.float32)
         for fold in np.unique(folds):
@@ -67,8 +67,7 @@ def probe_scores(vectors: np.ndarray, train_vectors: np.ndarray, train: Relevanc
     known = np.flatnonzero(np.diff(train.starts) > 0)
     if not len(known):
         return np.zeros((len(vectors), n_tags))
-    fitted = fit_ridge(train_vectors[known], train.dense(n_tags)[known])
-    return fitted.predict(vectors.astype(np.float64))
+    return fit_ridge(train_vectors[known], train.dense(n_tags)[known]).predict(vectors.astype(np.float64))
 
 
 def whole_groups(groups: np.ndarray, n_folds: int, seed: int) -> np.ndarray:

@@ -134,3 +134,30 @@ def test_near_duplicates_do_not_raise_the_ceiling():
 def test_one_group_has_no_ceiling():
     vectors, right = seen(10, 3, 0.1)
     assert np.isnan(probe_ceiling(vectors, right, 3, np.zeros(10, int), EvaluationSettings()))
+
+
+def test_a_large_test_is_divided_once():
+    """Each division of the paper's tests costs minutes, and chance in it moves the figure in the fourth digit."""
+    generator = np.random.default_rng(5)
+    vectors, right = (
+        generator.normal(size=(120, 6)),
+        Relevance.from_lists([[int(t)] for t in generator.integers(0, 3, 120)]),
+    )
+    groups = np.arange(120)
+    once = probe_ceiling(vectors, right, 3, groups, EvaluationSettings(probe_repeats=1))
+    several = EvaluationSettings(probe_repeats=4)
+    assert probe_ceiling(vectors, right, 3, groups, several) != once
+    assert probe_ceiling(vectors, right, 3, groups, several.model_copy(update={"probe_repeated_up_to": 119})) == once
+
+
+@pytest.mark.parametrize("shape", [(400, 12), (60, 90)], ids=["more rows", "more columns"])
+def test_the_penalty_of_many_rows_is_judged_on_some(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch):
+    generator = np.random.default_rng(6)
+    x = generator.normal(size=shape)
+    y = x @ generator.normal(size=(shape[1], 4)) + generator.normal(size=(shape[0], 4))
+    by_all = fit_ridge(x, y)
+    monkeypatch.setattr("ml.evaluation.ridge.MOST_JUDGED", 40)
+    by_some = fit_ridge(x, y)
+    chosen = [np.linalg.norm(fitted.weights) for fitted in (by_all, by_some)]
+    assert chosen[1] == pytest.approx(chosen[0], rel=0.3)
+    assert np.corrcoef(by_all.predict(x).ravel(), by_some.predict(x).ravel())[0, 1] > 0.95
