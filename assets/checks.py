@@ -14,8 +14,7 @@ from ml.evaluation.tells import CANNOT_TELL, TELLS, WEAK
 from ml.registry.champion import read_contender, worse
 from pipeline import FACETS
 from pipeline.facets import FACET_OF
-from pipeline.images.slices import in_slice
-from pipeline.images.wanted import wanted_images
+from pipeline.images.slices import wanted_in_slice
 from pipeline.release.pack import verify_checksums
 from pipeline.splits.invariants import (
     broken,
@@ -150,9 +149,9 @@ def no_excluded_provider_is_left(project: Project) -> list[str]:
 @check("images", after=("selected_records",))
 def images_were_fetched(project: Project) -> Iterator[str]:
     """At least half of the wanted images were fetched. Fewer mean an outage."""
-    rows = wanted_images(table(project, "selected_records"), project.settings.harvest.image_source)
+    rows, source = table(project, "selected_records"), project.settings.harvest.image_source
     fetched = [folder.name for folder in sorted(project.here("images").iterdir())]  # others may not be fetched yet
-    wanted = sum(in_slice(rows, name).height for name in fetched)
+    wanted = sum(wanted_in_slice(rows, source, name)[1].height for name in fetched)
     usable = IMAGES.read(project.here("images"), ["image_id"]).height
     if usable == 0 or usable < 0.5 * wanted:
         yield f"{usable:,} usable images of {wanted:,} wanted: check the reasons in fetches, then try again."

@@ -18,9 +18,8 @@ from assets.harvest import NETWORK_RETRY, SETTINGS, source_version
 from assets.partitions import slices_backfill
 from assets.sources import PROVIDERS, source
 from pipeline.images.fetch import fetch_images
-from pipeline.images.slices import in_slice, slice_names
+from pipeline.images.slices import slice_names, wanted_in_slice
 from pipeline.images.takedowns import idle_takedowns
-from pipeline.images.wanted import wanted_images
 from pipeline.tables import FETCHES
 
 # What decides which pictures are stored, and how; not how many are fetched at once, or how long we wait.
@@ -76,8 +75,7 @@ def fetched_images(
             if not other.name.endswith(slice_name[3:]):
                 shutil.rmtree(other)
     ledger = storage / "cache" / "images" / slice_name
-    everything = wanted_images(selected_records, settings.harvest.image_source)
-    wanted = in_slice(everything, slice_name)
+    everything, wanted = wanted_in_slice(selected_records, settings.harvest.image_source, slice_name)
     options: dict[str, Any] = {"refresh": config.refresh, "retry_now": config.retry_now}
     options |= {"shards": storage / "images" / slice_name, "progress": bar(f"images {slice_name}", "URLs")}
     options["patience"] = patience()

@@ -4,6 +4,8 @@ import hashlib
 
 import polars as pl
 
+from pipeline.images.wanted import ImageSource, wanted_images
+
 
 def slice_names(count: int) -> list[str]:
     """`000-of-004` to `003-of-004`: the name includes the count, so that slices of different counts are never mixed."""
@@ -16,7 +18,19 @@ def slice_of(url: str, count: int) -> str:
     return f"{int.from_bytes(digest[:8], 'big') % count:03d}-of-{count:03d}"
 
 
-def in_slice(wanted: pl.DataFrame, name: str) -> pl.DataFrame:
-    """The rows of the `wanted` table in the slice `name`."""
-    count = int(name.rpartition("-")[2])
-    return wanted.filter(pl.Series([slice_of(url, count) == name for url in wanted["url"]], dtype=pl.Boolean))
+_divided: list[tuple[pl.DataFrame, tuple[ImageSource, int], pl.DataFrame, dict[str, pl.DataFrame]]] = []
+
+
+def wanted_in_slice(records: pl.DataFrame, source: ImageSource, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The `wanted` table of the records, and its rows in the slice `name`.
+
+    A run asks for slice after slice of the same table: it is divided once, and kept until another table is given.
+    """
+    asked = (source, int(name.rpartition("-")[2]))
+    if not _divided or _divided[0][0] is not records or _divided[0][1] != asked:
+        wanted = wanted_images(records, source)
+        names = pl.Series("slice", [slice_of(url, asked[1]) for url in wanted["url"]], dtype=pl.String)
+        parts = wanted.with_columns(names).partition_by("slice", include_key=False, as_dict=True)
+        _divided[:] = [(records, asked, wanted, {str(key[0]): part for key, part in parts.items()})]
+    _, _, wanted, by_name = _divided[0]
+    return wanted, by_name.get(name, wanted.clear())

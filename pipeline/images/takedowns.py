@@ -34,7 +34,8 @@ def taken_down(file: Path | None) -> dict[str, str]:
 
 def idle_takedowns(wanted: pl.DataFrame, file: Path | None) -> tuple[str, ...]:
     """The lines of the take-down list that name neither a record nor a URL of the wanted images, in order."""
-    listed = taken_down(file)
+    if not (listed := taken_down(file)):
+        return ()
     names = {*wanted["record_id"], *wanted["url"], *wanted["fallback_url"].drop_nulls()}
     met = {line for name, line in listed.items() if name in names}
     return tuple(line for line in dict.fromkeys(listed.values()) if line not in met)

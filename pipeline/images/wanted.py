@@ -6,11 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 
+ImageSource = Literal["thumbnail", "original"]
 WANTED = pl.Schema({"record_id": pl.String, "view": pl.Int16, "url": pl.String, "fallback_url": pl.String})
 THUMBNAIL_HOST = "https://api.europeana.eu"
 
 
-def wanted_images(records: pl.DataFrame, image_source: Literal["thumbnail", "original"]) -> pl.DataFrame:
+def wanted_images(records: pl.DataFrame, image_source: ImageSource) -> pl.DataFrame:
     """One row per record with an image: columns record_id, view, url, fallback_url (or null), sorted by record.
 
     `thumbnail` uses the Thumbnail API, version 3 first, because it answers 404 where version 2 sends an icon;

@@ -137,7 +137,7 @@ def run(rehearsal: Rehearsal) -> dict[str, Any]:
     """One run of the job graph, undisturbed; where it was stopped, it goes on."""
     samples = rehearsal.folder / "run.samples"
     with served(rehearsal) as address:
-        command = [*EUFCC, "run", "benchmark"]
+        command = [*EUFCC, "run", "benchmark", "--yes"]
         if code := watched(command, rehearsal.environment("run", address), samples, address):
             raise RehearsalError(f"The run failed (exit code {code}); start the rehearsal again to go on.")
     hashes = final_hashes(rehearsal.storage("run"))
@@ -174,7 +174,7 @@ def killed(rehearsal: Rehearsal) -> dict[str, Any]:
     with served(rehearsal) as address:
         given = rehearsal.environment("killed", address)
         for _ in range(len(wanted) + 1):
-            code = watched([*EUFCC, "run", "benchmark"], given, samples, address, look)
+            code = watched([*EUFCC, "run", "benchmark", "--yes"], given, samples, address, look)
             if code >= 0:
                 break
     if code:

@@ -174,11 +174,10 @@ def _unit_vectors(column: pl.Series, places: np.ndarray) -> np.ndarray:
 
     The mean is subtracted first, since it tells nothing about a single picture.
     """
-    stored = column.explode().to_numpy().reshape(len(column), -1)
-    vectors = np.empty((len(places), stored.shape[1]), np.float32)
+    vectors = np.empty((len(places), len(column[0])), np.float32)
     blocks = [slice(start, start + BLOCK) for start in range(0, len(places), BLOCK)]
     for block in blocks:
-        vectors[block] = stored[places[block]]
+        vectors[block] = column.gather(places[block]).explode().to_numpy().reshape(-1, vectors.shape[1])
     if len(vectors) >= CENTRED_FROM:
         vectors -= vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     for block in blocks:
