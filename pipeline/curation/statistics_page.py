@@ -20,11 +20,17 @@ def write_page(file: Path, figures: Mapping[str, go.Figure], title: str, words: 
         Path(__file__).with_name("statistics.html"),
         figures=figures,
         svg=svg,
+        untitled=_untitled,
         title=title,
         words=words,
         plotly=plotly.offline.get_plotlyjs(),
     )
     write_text(page, file)
+
+
+def _untitled(figure: go.Figure) -> go.Figure:
+    """The figure without its title, which stands above it on the page."""
+    return go.Figure(figure).update_layout(title=None, margin={"t": 20})
 
 
 def small_tables(

@@ -1,6 +1,7 @@
 """The dataset in numbers and figures."""
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -95,7 +96,9 @@ def test_the_page_holds_every_figure_and_is_the_same_twice(tables, tmp_path):
     for name in ("one.html", "two.html"):
         write_page(tmp_path / name, drawn, "The dataset in figures", "3 images & 3 tags.")
     page = (tmp_path / "one.html").read_text(encoding="utf-8")
-    assert [name for name in drawn if page.count(f'<figure id="{name}">') != 1] == []
+    assert [name for name in drawn if page.count(f'<section id="{name}">') != 1] == []
+    assert len(re.findall('<div class="static"[^>]*><svg ', page)) == len(drawn)  # for paper, without script
+    assert ">rank of the tag in its facet</text>" in page
     assert {"items_per_provider", "images_per_tag", "sunburst_materials", "sunburst_subjects"} <= set(drawn)
     assert "3 images &amp; 3 tags." in page
     assert (tmp_path / "two.html").read_text(encoding="utf-8") == page
