@@ -4,11 +4,16 @@ import fcntl
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import sqlalchemy
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
 
 from pipeline.files import write_text
 from pipeline.home import default_home
@@ -51,6 +56,7 @@ def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
     already exists`). Dagster does not notice either when a command is killed: its run would keep its slot in a pool
     (`gpu`, `providers` …), and the next command would wait forever. Raises NoHome.
     """
+    _share_engines()
     if home == default_home():
         _furnish(home)
     if not _is_there(home):
@@ -71,6 +77,28 @@ def opened(home: Path) -> Iterator[tuple[dg.DagsterInstance, dict[str, str]]]:
             instance = stack.enter_context(dg.DagsterInstance.from_config(str(home)))
             _end_lost_runs(instance, commands)
         yield instance, {COMMAND: _name(mine)}
+
+
+@cache
+def _share_engines() -> None:
+    """Give each SQLite database of Dagster one engine for the whole process.
+
+    Dagster makes a new one for each event that it stores and for each question, and a new engine compiles every
+    statement again. Its engines keep no connection, so they may be shared by threads and forked processes.
+    """
+    for module in (sqlite_event_log, sqlite_run_storage):
+        module.create_engine = _once_each(module.create_engine)  # type: ignore[attr-defined]
+
+
+def _once_each(create_engine: Callable[..., sqlalchemy.Engine]) -> Callable[..., sqlalchemy.Engine]:
+    engines: dict[str, sqlalchemy.Engine] = {}
+
+    def engine(address: str, **options: Any) -> sqlalchemy.Engine:
+        if address not in engines:
+            engines[address] = create_engine(address, **options)
+        return engines[address]
+
+    return engine
 
 
 def _end_lost_runs(instance: dg.DagsterInstance, commands: Path) -> None:

@@ -24,6 +24,12 @@ KEY = "cAnary/kEy+42="  # every spelling of it differs: raw, in URLs, in base64
 WRONG_KEY = "cAnary/kEy+43="
 AAT = "http://vocab.getty.edu/aat/"
 CLOSED = "http://127.0.0.1:9"  # the discard port: nobody listens there
+# Dagster keeps in its database what any library logs, down to each header that arrives.
+EVERY_LOG = """
+python_logs:
+  managed_python_loggers: [root]
+  python_log_level: DEBUG
+"""
 
 
 class Runs:
@@ -116,7 +122,8 @@ def runs(museum: Path, address: str, tmp_path_factory: pytest.TempPathFactory) -
             return {"name": name, "arguments": ["demo", *options], "environment": {"MUSEUM": str(folder)}}
 
         def run(name: str, job: str, environment: dict[str, str], **like: str) -> dict[str, Any]:
-            return {"name": name, "arguments": ["run", job], "environment": environment, **like}
+            made = {"name": name, "arguments": ["run", job], "environment": environment}
+            return {**made, "configuration": EVERY_LOG, **like}
 
         no_sparql = {**here, "https://vocab.getty.edu": CLOSED}
         capped = {"HARVEST__MAX_RECORDS_PER_COLLECTION": 20}

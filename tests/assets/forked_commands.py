@@ -2,7 +2,8 @@
 
 `python forked_commands.py FOLDER JSON`: a list of steps made one after the other, each a list of runs made side by
 side, each `{"name": …, "arguments": […], "environment": {…}}`. A run's home is FOLDER/<name>, a copy of FOLDER/<like>
-where it names one; its output goes to FOLDER/<name>.out and .err, its exit code to FOLDER/<name>.code.
+where it names one, else an empty one with our dagster.yaml and what `configuration` adds to it; its output goes to
+FOLDER/<name>.out and .err, its exit code to FOLDER/<name>.code.
 """
 
 import json
@@ -13,23 +14,21 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-# Dagster keeps in its database what any library logs, down to each header that arrives.
-EVERY_LOG = """
-python_logs:
-  managed_python_loggers: [root]
-  python_log_level: DEBUG
-"""
-
 
 def main(folder: Path, steps: list[list[dict[str, Any]]]) -> int:
     """Make the runs; nothing that reads settings is imported before their processes part."""
+    import alembic.command  # noqa: F401
     import dagster  # noqa: F401
     import plotly.graph_objects  # noqa: F401
     import polars  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import SPARQLWrapper  # noqa: F401
+    import sqlalchemy.dialects.sqlite  # noqa: F401
 
     import pipeline.curation.curate
+    import pipeline.harvest.dumps
+    import pipeline.images.fetch
+    import pipeline.release.pack
     import pipeline.vocabulary.source  # noqa: F401
 
     for step in steps:
@@ -48,7 +47,7 @@ def start(folder: Path, run: dict[str, Any]) -> int:
     else:
         home.mkdir()
         ours = (Path(__file__).parents[2] / "dagster_home" / "dagster.yaml").read_text(encoding="utf-8")
-        (home / "dagster.yaml").write_text(ours + EVERY_LOG, encoding="utf-8")
+        (home / "dagster.yaml").write_text(ours + run.get("configuration", ""), encoding="utf-8")
     child = os.fork()
     if child:
         return child

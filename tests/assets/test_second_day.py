@@ -17,7 +17,12 @@ from tests.support.museum_server import running
 
 pytestmark = pytest.mark.xdist_group("second_day")  # one worker makes all runs
 FILES = {"IMAGES__TAKEDOWN_FILE": "down.txt", "CURATION__CORRECTIONS_FILE": "corrections.csv"}
-SMALL = {"HARVEST__COLLECTIONS": ["*"], "CURATION__MIN_IMAGES_PER_TAG": 2, "IMAGES__SLICES": 2}
+SMALL = {
+    "HARVEST__COLLECTIONS": ["*"],
+    "CURATION__MIN_IMAGES_PER_TAG": 2,
+    "IMAGES__SLICES": 2,
+    "FEATURES__IMAGE_SIZE": 75,
+}
 
 
 def test_the_bytes_of_a_named_file_count(days: "Days"):

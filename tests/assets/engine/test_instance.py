@@ -82,6 +82,18 @@ def test_a_killed_command_gives_back_its_place_in_a_pool(home: Path):
         os.close(end)
 
 
+def test_each_database_of_an_instance_has_one_engine(home: Path):
+    """Dagster made one per event, and each compiled its statements anew."""
+    with opened(home) as (instance, _):
+        storages = (instance.run_storage.connect, instance.event_log_storage.index_connection)
+        engines = []
+        for connect in storages * 2:
+            with connect() as connection:
+                engines.append(connection.engine)
+    assert engines[:2] == engines[2:]
+    assert len({str(engine.url) for engine in engines}) == 2
+
+
 def test_runs_of_other_machines_and_of_the_daemon_are_left_alone(home: Path):
     with opened(home) as (instance, _):
         for tags in ({}, {COMMAND: "another:/home/commands/17-ab"}):

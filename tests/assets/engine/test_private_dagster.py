@@ -21,6 +21,14 @@ WHY = {
         "assets.engine.run_config",
         "What the error above carries its description in.",
     ),
+    "dagster._core.storage.event_log.sqlite.sqlite_event_log": (
+        "assets.engine.instance",
+        "It makes an SQLAlchemy engine for each event, and has no option to keep one.",
+    ),
+    "dagster._core.storage.runs.sqlite.sqlite_run_storage": (
+        "assets.engine.instance",
+        "As above, for each question about runs.",
+    ),
     "dagster._core.execution.plan.execute_step._build_data_version_tags": (
         "assets.engine.reports",
         "An AssetMaterialization of an asset that the run did not select has no public way to name its data version.",
