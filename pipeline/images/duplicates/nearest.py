@@ -6,18 +6,19 @@ the norm of what remains is one number more: the product of two such short vecto
 """
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Generator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Lock
 
 import numpy as np
 from numba import njit
 from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits
 
 from pipeline.compiled import BARE, compiled, inner
 
 BLOCK = 1024  # rows compared with as many others at a time: 4 MB of products stay in the cache
-FEW, MANY = 256, 512  # leading directions of the matrix product, and of the second bound where the first is not enough
+FEW, MANY = 384, 640  # leading directions of the matrix product, and of the second bound where the first is not enough
 SAMPLE = 20_000  # vectors that the directions are computed from; the neighbours are the same for any directions
 TRIED = 2_000  # vectors whose pairs tell how many the first bound leaves
 MOST_LEFT = 0.3  # share of pairs; where the bound leaves more, the plain product takes less time
@@ -38,20 +39,33 @@ def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float) -> np.nd
     short = _short_vectors(vectors, count, at_least)
     first = vectors if short is None else short[:, : FEW + 1]
     second = NONE if short is None else short
-    workers = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(workers) as threads:
-        for one, other in _blocks(len(vectors)):
+    blocks, lock = _blocks(len(vectors)), Lock()
+
+    def compare() -> None:
+        while True:
+            with lock:
+                one, other = next(blocks, (None, None))
+            if one is None or other is None:
+                return
             products, bounds = first[one] @ first[other].T, second
             tried = products[::TRIED_ROWS] >= np.minimum(cosines[one, -1:][::TRIED_ROWS], cosines[other, -1])
             if short is not None and tried.mean() > PLAIN_FROM:
                 products, bounds = vectors[one] @ vectors[other].T, NONE
-            edges = np.linspace(0, len(products), workers + 1).astype(int)
-            places = (one.start, other.start)
-            looks = [
-                threads.submit(_reached, products, *part, *places, bounds, vectors, cosines) for part in pairwise(edges)
-            ]
-            for look in looks:
-                _insert_pairs(*look.result(), cosines, rows)  # type: ignore[call-arg]  # mypy cannot unpack it
+            # Another thread may raise what has to be beaten meanwhile: then some pairs more come back, none is missed.
+            pairs, found = _reached(products, one.start, other.start, bounds, vectors, cosines)
+            with lock:
+                _insert_pairs(pairs, found, cosines, rows)
+
+    workers = len(os.sched_getaffinity(0))
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as threads:
+        comparing = [threads.submit(compare) for _ in range(workers)]
+        try:
+            wait(comparing, return_when=FIRST_EXCEPTION)
+        finally:
+            with lock:
+                blocks.close()  # after an error or Ctrl-C no thread begins another block
+        for thread in comparing:
+            thread.result()
     return _pairs(rows)
 
 
@@ -80,7 +94,7 @@ def _pairs(rows: np.ndarray) -> np.ndarray:
     return np.stack([keys // n, keys % n], axis=1) if n else np.empty((0, 2), np.int64)
 
 
-def _blocks(n: int) -> Iterator[tuple[slice, slice]]:
+def _blocks(n: int) -> Generator[tuple[slice, slice], None, None]:
     """Every pair of blocks once, a block with itself included; all rows have met about as many others at any time."""
     starts = range(0, n, BLOCK)
     for apart in starts:
@@ -128,23 +142,27 @@ def _product(one, other):
 
 
 @compiled
-def _reached(products, start, end, first_row, first_other, short, vectors, cosines):
+def _reached(products, first_row, first_other, short, vectors, cosines):
     """The pairs that rank among the nearest of either row so far, and their cosines: int64 [m, 2] and float32 [m].
 
-    `products` bounds the cosines of a block of rows, of which `start` to `end` are looked at, with a block of others.
+    `products` bounds the cosines of a block of rows with a block of others, which begin at these rows.
     """
     pairs, found, n_found = np.empty((BLOCK, 2), np.int64), np.empty(BLOCK, np.float32), 0
-    last = cosines.shape[1] - 1
-    for place in range(start, end):
-        row = first_row + place
+    last, width = cosines.shape[1] - 1, products.shape[1]
+    others_beat, left = np.empty(width, np.float32), np.empty(width + 1, np.int64)
+    for other_place in range(width):
+        others_beat[other_place] = cosines[first_other + other_place, last]
+    for place in range(len(products)):
+        row, n_left = first_row + place, 0
         beaten = cosines[row, last]
-        for other_place in range(max(0, row + 1 - first_other), products.shape[1]):
-            other = first_other + other_place
-            to_beat = min(beaten, cosines[other, last])
-            bound = products[place, other_place] + SLACK
-            if bound < to_beat:
-                continue
+        for other_place in range(max(0, row + 1 - first_other), width):  # without a branch, so most pairs cost little
+            left[n_left] = other_place
+            n_left += products[place, other_place] + SLACK >= min(beaten, others_beat[other_place])
+        for number in range(n_left):
+            other = first_other + left[number]
+            to_beat = min(beaten, others_beat[left[number]])
             if len(short) > 0:
+                bound = products[place, left[number]] + SLACK
                 further = _product(short[row, FEW + 1 :], short[other, FEW + 1 :])
                 if bound - short[row, FEW] * short[other, FEW] + further < to_beat:
                     continue

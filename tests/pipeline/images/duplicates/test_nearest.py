@@ -51,10 +51,10 @@ def cosines(vectors):
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0])
-@pytest.mark.parametrize("at_least", [-1.0, 0.3])
+@pytest.mark.parametrize("at_least", [-1.0, 0.1])
 def test_the_bounds_lose_nothing(monkeypatch, decay: float, at_least: float):
     monkeypatch.setattr(nearest, "TRIED", 50)
-    vectors = vectors_of(1500, 600, 1, decay=decay)
+    vectors = vectors_of(1500, 1000, 1, decay=decay)
     products = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
     assert (nearest._short_vectors(vectors, 5, at_least) is None) == (decay == 0.0)
     assert as_set(nearest_by_cosine(vectors, 5, at_least)) == slow(products, 5, at_least)
@@ -80,9 +80,9 @@ def test_hashes_are_compared_by_their_bits(drawn, count, seed):
 
 
 def test_a_bound_is_never_below_the_cosine():
-    vectors = vectors_of(200, 600, 2, decay=0.8)
+    vectors = vectors_of(200, 700, 2, decay=0.8)
     random = np.random.default_rng(0)
-    directions = np.linalg.qr(random.standard_normal((600, nearest.MANY)))[0].astype(np.float32)
+    directions = np.linalg.qr(random.standard_normal((700, nearest.MANY)))[0].astype(np.float32)
     short = nearest._shortened(vectors, directions)
     exact = vectors.astype(np.float64) @ vectors.T
     first = short[:, : nearest.FEW + 1] @ short[:, : nearest.FEW + 1].T
@@ -91,3 +91,19 @@ def test_a_bound_is_never_below_the_cosine():
     assert (first >= exact - nearest.SLACK).all()
     assert (second >= exact - nearest.SLACK).all()
     assert second.sum() < first.sum()
+
+
+def test_an_error_in_one_thread_ends_the_others_after_their_block(monkeypatch):
+    asked = []
+
+    def first_fails(products, *given):
+        asked.append(products.shape)
+        if len(asked) == 1:
+            raise MemoryError
+        return np.empty((0, 2), np.int64), np.empty(0, np.float32)
+
+    monkeypatch.setattr(nearest, "_reached", first_fails)
+    monkeypatch.setattr(nearest, "BLOCK", 8)
+    with pytest.raises(MemoryError):
+        nearest_by_cosine(vectors_of(4000, 8, 3, decay=0.5), 5, 0.2)
+    assert len(asked) < 10_000  # of 125,250
