@@ -97,4 +97,4 @@ def test_a_head_that_drips_for_ever_ends_at_the_deadline(monkeypatch, through_pr
         began = time.monotonic()
         with HttpClient(settings) as http, pytest.raises(Unreachable, match=r"took too long|timed out"):
             http.get("http://api.example/x")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 3.5  # dripped to its end, it takes four seconds
