@@ -46,4 +46,4 @@ def decision_impact(storage: Path, model: str | None = None) -> tuple[str, pl.Da
         raise ModelError(f"There is no trained model `{key}`. The trained models are: {', '.join(models.infos)}.")
     pictures = Pictures(storage / "assistant" / "pictures", AssistantLimits())
     decisions = read_decisions(database_of(storage))
-    return key, summary(rank_again(decisions, models.get(key), lambda image: pictures.file(image).read_bytes()))
+    return key, summary(rank_again(decisions, models.get(key), pictures.read))

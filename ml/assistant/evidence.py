@@ -1,6 +1,7 @@
 """Why a tag may fit: the pictures that carry it and look most like this one, with their source and rights."""
 
 from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class TaggedPictures:
     def decided(self, tag_id: str, but: Collection[str], most: int) -> dict[str, Reader]:
         """The images on which people accepted the tag, the latest first, at most so many; without those of `but`."""
         found = self._decided(tag_id, most)
-        return {image_id: self._pictures.file(image_id).read_bytes for image_id in found if image_id not in but}
+        return {image_id: partial(self._pictures.read, image_id) for image_id in found if image_id not in but}
 
     def _reader_of_example(self, image_id: str) -> Reader:
         examples = self._examples

@@ -17,6 +17,10 @@ from pipeline.images.verify import encoded, shrunk
 IMAGE_ID = re.compile(r"[0-9a-f]{64}")
 
 
+class NoPicture(FileNotFoundError):
+    """The file of a picture is missing in the assistant's folder."""
+
+
 class Pictures:
     """A folder of re-encoded pictures and their thumbnails. Only ids, which are hashes, become paths."""
 
@@ -40,6 +44,16 @@ class Pictures:
     def thumbnail(self, image_id: str) -> Path:
         """The path of its thumbnail. Raises ValueError for an id that is not a sha256."""
         return self._path(image_id, ".small.jpg")
+
+    def read(self, image_id: str) -> bytes:
+        """The picture as JPEG. Raises NoPicture."""
+        return self.there(self.file(image_id)).read_bytes()
+
+    def there(self, file: Path) -> Path:
+        """The path of a picture or thumbnail that is there. Raises NoPicture."""
+        if not file.exists():
+            raise NoPicture("The picture of this image is missing in the assistant's folder.")
+        return file
 
     def keep_tiles(self, image_id: str, archive: bytes) -> None:
         """Write the tiles of the largest picture to disk."""

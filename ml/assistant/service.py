@@ -236,7 +236,7 @@ class AssistantService:
         None if the image's own picture is missing. Raises Busy, UnknownModel.
         """
         info, limits = self.models.info(model), self.limits
-        own = self.pictures.file(image_id).read_bytes
+        own = partial(self.pictures.read, image_id)
         decided = await asyncio.to_thread(self.tagged.decided, tag_id, but, limits.compared_per_tag)
         stored = await asyncio.shield(self._stored)
         training = await asyncio.to_thread(self.tagged.training, tag_id, but) if stored is not None else {}
@@ -267,14 +267,14 @@ class AssistantService:
         return suggester.info, facets
 
     async def suggestions(self, image_id: str, model: str | None = None) -> Shown:
-        """The suggestions for an image of the queue; nothing is logged. Raises NoSuchImage, Busy."""
+        """The suggestions for an image of the queue; nothing is logged. Raises NoSuchImage, NoPicture, Busy."""
         picture = (await asyncio.to_thread(self.store.pictured, image_id)).image_id
-        jpeg = await asyncio.to_thread(self.pictures.file(picture).read_bytes)
+        jpeg = await asyncio.to_thread(self.pictures.read, picture)
         info, facets = await self.suggest(picture, jpeg, model=model)
         return Shown(info, None, facets)
 
     async def show(self, image_id: str, model: str | None = None) -> Shown:
-        """The suggestions for an image of the queue, logged as shown. Raises NoSuchImage, Busy."""
+        """The suggestions for an image of the queue, logged as shown. Raises NoSuchImage, NoPicture, Busy."""
         found = await self.suggestions(image_id, model)
         shown = {facet: suggestions.tags for facet, suggestions in found.facets.items()}
         showing_id = await asyncio.to_thread(self.store.record_showing, image_id, found.model.name, shown)

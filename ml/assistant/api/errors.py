@@ -15,6 +15,7 @@ from ml.assistant import api_schemas
 from ml.assistant.api.common import Refused
 from ml.assistant.models import UnknownModel
 from ml.assistant.opinions import NothingToSecond, Settled
+from ml.assistant.pictures import NoPicture
 from ml.assistant.refusals import BUSY, STORE_AWAY, Busy
 from ml.assistant.remote_images import NotFetched
 from ml.assistant.store import Conflict, NoSuchImage, NothingToUndo
@@ -79,6 +80,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     Refused: lambda _, error: _answer(error.status, error.code, error.message, **error.more),
     NotFetched: lambda _, error: _answer(422, error.code, str(error)),
     NoSuchImage: _own_message(404, "no_such_image"),
+    NoPicture: _own_message(404, "no_picture"),
     UnknownModel: _own_message(404, "no_such_model"),
     NothingToSecond: _own_message(409, "nothing_to_second"),
     Settled: _own_message(409, "settled"),

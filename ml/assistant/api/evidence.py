@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from pydantic import StringConstraints
 
-from ml.assistant.api.common import PersonDep, Refused, ServiceDep, term_of
+from ml.assistant.api.common import PersonDep, ServiceDep, term_of
 from ml.assistant.api_schemas import Body, TagIdInPath
 from ml.assistant.opinions import kept_apart
+from ml.assistant.pictures import NoPicture
 
 router = APIRouter(prefix="/api", tags=["suggestions"])
 
@@ -35,7 +36,7 @@ async def evidence(tag_id: TagIdInPath, body: EvidenceBody, service: ServiceDep,
     hidden = await run_in_threadpool(kept_apart, service.store, person.name) if person.name else set()
     found = await service.nearest(row.image_id, tag_id, {row.image_id, *hidden}, body.model)
     if found is None:
-        raise Refused(404, "no_such_image", "The picture of this image is missing in the assistant's folder.")
+        raise NoPicture("The picture of this image is missing in the assistant's folder.")
     described = await run_in_threadpool(service.tagged.described, found.cosines)
     shown = [each | {"likeness": found.cosines[each["image_id"]]} for each in described]
     return {"images": shown, "seen": found.seen, "all": found.all}

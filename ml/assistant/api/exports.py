@@ -1,5 +1,6 @@
 """Downloads of the accepted tags."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Annotated, Literal
 
@@ -18,10 +19,12 @@ from ml.assistant.exports.linked_art import as_linked_art
 from ml.assistant.exports.published_csv import as_csv
 from ml.assistant.exports.system_csv import as_collectiveaccess, as_omeka_s
 from ml.assistant.exports.web_annotations import as_web_annotations
+from ml.assistant.pictures import NoPicture
 from ml.assistant.service import AssistantService
 from ml.assistant.settled import counted_decisions
 from ml.assistant.vocabulary import Vocabulary
 
+log = logging.getLogger(__name__)
 router = APIRouter(prefix="/api", tags=["export"])
 Format = Literal["csv", "edm", "webannotation", "lido", "linkedart", "omeka", "collectiveaccess"]
 Writer = Callable[[Iterable[ExportedImage], Vocabulary, str], str]
@@ -81,10 +84,17 @@ async def exported(service: AssistantService, row: sa.Row, lines: list[Decision]
 
 
 async def _sure(service: AssistantService, image_id: str, decided: set[str]) -> list[ExportedTag]:
-    """Suggestions at or above their facet's threshold, without decided tags and tags below a rejected one."""
+    """Suggestions at or above their facet's threshold, without decided tags and tags below a rejected one.
+
+    None for an image whose picture is missing: what people decided on it is exported all the same.
+    """
     vocabulary, verdicts = service.vocabulary, service.store.annotation(image_id).verdicts
     rejected = {tag for tag, verdict in verdicts.items() if verdict == "rejected"}
-    shown = await service.suggestions(image_id)
+    try:
+        shown = await service.suggestions(image_id)
+    except NoPicture as error:
+        log.warning("No suggestions for %s are exported: %s", image_id, error)
+        return []
     return [
         ExportedTag(vocabulary.terms[tag], "machine", model=shown.model.key, score=score)
         for suggestions in shown.facets.values()

@@ -1,6 +1,7 @@
 """Many images at once: those of a batch or those that look alike, and one decision on all that are chosen."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from ml.assistant.api_schemas import ActBody, Body, TagId
 from ml.assistant.likeness import likeness
 from ml.assistant.opinions import compare, kept_apart
 from ml.assistant.people import Person
+from ml.assistant.pictures import NoPicture
 from ml.assistant.schema import images
 from ml.assistant.service import AssistantService
 from ml.assistant.store import Act, Conflict, NoSuchImage, NothingToUndo
@@ -147,10 +149,10 @@ async def _alike(
     if service.models.default is None:
         raise Refused(404, "no_such_model", "There is no trained model, so pictures cannot be compared.")
     order = dict.fromkeys([one.image_id, *everything])
-    pictures = {image_id: service.pictures.file(image_id).read_bytes for image_id in order}
+    pictures = {image_id: partial(service.pictures.read, image_id) for image_id in order}
     features = await service.features_of(pictures, model)
     if one.image_id not in features:
-        raise Refused(404, "no_such_image", "The picture of this image is missing in the assistant's folder.")
+        raise NoPicture("The picture of this image is missing in the assistant's folder.")
     others = {image_id: vector for image_id, vector in features.items() if image_id in everything}
     alike = await asyncio.to_thread(likeness, features[one.image_id], others)
     itself = {one.image_id: alike[one.image_id]} if one.image_id in alike else {}

@@ -1,6 +1,7 @@
 """The queue of images: adding them, suggestions for them, decisions on them."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -128,14 +129,18 @@ def one(image_id: ImageId, service: ServiceDep) -> dict[str, Any]:
 def picture_of(image_id: ImageId, service: ServiceDep) -> FileResponse:
     """The picture, re-encoded as JPEG."""
     picture = service.store.pictured(image_id).image_id
-    return FileResponse(service.pictures.file(picture), media_type="image/jpeg", headers=IMMUTABLE)
+    return _jpeg(service, service.pictures.file(picture))
 
 
 @router.get("/images/{image_id}/thumbnail", response_class=FileResponse)
 def thumbnail_of(image_id: ImageId, service: ServiceDep) -> FileResponse:
     """The thumbnail of the picture."""
     picture = service.store.pictured(image_id).image_id
-    return FileResponse(service.pictures.thumbnail(picture), media_type="image/jpeg", headers=IMMUTABLE)
+    return _jpeg(service, service.pictures.thumbnail(picture))
+
+
+def _jpeg(service: AssistantService, file: Path) -> FileResponse:
+    return FileResponse(service.pictures.there(file), media_type="image/jpeg", headers=IMMUTABLE)
 
 
 @router.get("/images/{image_id}/suggestions", tags=["suggestions"])

@@ -68,7 +68,7 @@ function onKey(event) {
 function listen(search) {
   const on = (id, kind, run) => $(id).addEventListener(kind, run);
   on("undo", "click", undo);
-  on("done", "click", () => finish(state.image.state === "open" ? "done" : "reopen"));
+  on("done", "click", () => finish(state.image.state === "done" ? "reopen" : "done"));
   on("skip-image", "click", () => finish("skip"));
   on("previous", "click", () => neighbour(-1));
   on("next", "click", () => neighbour(1));

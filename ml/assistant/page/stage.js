@@ -43,7 +43,7 @@ export function renderActs() {
   $("previous").disabled = at <= 0;
   $("next").disabled = at < 0 || at >= state.queue.length - 1;
   $("undo").disabled = !state.annotation?.can_undo;
-  $("done").textContent = state.image?.state === "open" ? t("done") : t("reopen");
+  $("done").textContent = state.image?.state === "done" ? t("reopen") : t("done");
   $("skip-image").hidden = state.image?.state !== "open";
 }
 

@@ -152,14 +152,6 @@ export function renderZoom() {
   if (view?.factors || view?.problem) renderNote(); // the server has answered
 }
 
-// Which part of the picture is in view, in its pixels; null before it is seen closely.
-export function partInView() {
-  const item = sharpest();
-  if (!item) return null;
-  const { x, y, width, height } = item.viewportToImageRectangle(viewer.viewport.getBounds());
-  return { x, y, width, height, degrees: viewer.viewport.getRotation() };
-}
-
 async function act(run) {
   const found = viewer ?? (await open());
   if (!found) return;

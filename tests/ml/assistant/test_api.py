@@ -3,6 +3,7 @@
 import hashlib
 from urllib.parse import quote
 
+import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
@@ -243,3 +244,23 @@ def test_tags_of_the_published_files_are_asked_for_and_decided_by_their_paths(tm
             assert client.post(f"/api/images/{image_id}/decisions", json={**decision, "tag_id": odd}).status_code == 422
     with store.engine.connect() as connection:
         assert connection.execute(sa.select(decisions.c.tag_id)).scalars().all() == [chair]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "picture"),
+        ("GET", "thumbnail"),
+        ("GET", "suggestions"),
+        ("POST", "suggestions"),
+    ],
+)
+def test_a_picture_that_is_missing_on_the_disk_is_told_in_a_sentence(client, service, uploaded, method, path):
+    for file in (service.pictures.file(uploaded), service.pictures.thumbnail(uploaded)):
+        file.unlink()
+    answer = client.request(method, f"/api/images/{uploaded}/{path}")
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "no_picture"
+    assert answer.json()["message"] == "The picture of this image is missing in the assistant's folder."
+    assert client.get(f"/api/images/{uploaded}").status_code == 200  # its decisions are still there
+    assert client.get("/api/export?machine=true").status_code == 200

@@ -68,7 +68,7 @@ def test_a_picture_whose_file_is_missing_is_not_compared(client, service, batch)
     assert "blue" not in [image["title"] for image in found["images"]]
     assert (found["seen"], found["all"]) == (4, 5)
     body = {"image_id": batch["blue"], "of": "like", "tag_id": COPPER}
-    assert client.post("/api/grid", json=body).json()["error"] == "no_such_image"
+    assert client.post("/api/grid", json=body).json()["error"] == "no_picture"
 
 
 def test_images_decided_blind_are_in_no_grid(client, service, batch):

@@ -76,3 +76,21 @@ def test_a_person_signs_in_decides_under_their_name_and_loses_nothing_when_the_t
     page.get_by_role("button", name=sign_out).click()
     expect(page.get_by_role("button", name=sign_in)).to_be_visible()
     context.close()
+
+
+@pytest.mark.parametrize(
+    ("locale", "said"),
+    [("en-GB", "This page is for the admins of this desk."), ("nl-NL", "Deze pagina is voor de beheerder.")],
+)
+def test_the_status_page_says_who_may_see_it(browser, address, service, locale, said):
+    token = make_token(service.store, "Anna", "reviewer")
+    service.people.read()
+    context = browser.new_context(locale=locale)
+    context.add_cookies([{"name": "assistant_token", "value": token, "url": address}])
+    page = context.new_page()
+    page.goto(f"{address}/page/status.html")
+    expect(page.locator("#status-note")).to_contain_text(said)
+    expect(page.locator("#counts")).to_be_hidden()
+    expect(page.get_by_role("link")).to_be_visible()  # back to the desk
+    assert axe(page) == []
+    context.close()

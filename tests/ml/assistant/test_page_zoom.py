@@ -15,12 +15,19 @@ COUNT = """() => {
   const count = new MutationObserver((all) => { told += all.length; });
   count.observe(document.querySelector("#zoom-note"), { childList: true });
 }"""
+PART = """() => {
+  const viewer = globalThis.OpenSeadragon?.getViewer("viewer");
+  const item = viewer?.world.getItemAt(viewer.world.getItemCount() - 1);
+  if (!item) return null;
+  const { x, y, width, height } = item.viewportToImageRectangle(viewer.viewport.getBounds());
+  return { x, y, width, height, degrees: viewer.viewport.getRotation() };
+}"""
 LARGE = {"name": "scroll.jpg", "mimeType": "image/jpeg", "buffer": red(0, 6_000, 2_000)}
 
 
 def part(page: Page) -> dict:
     """The part of the picture in view, in its pixels."""
-    return page.evaluate("import('/page/zoom.js').then((module) => module.partInView())")
+    return page.evaluate(PART)
 
 
 def part_when(page: Page, holds: Callable[[dict], bool]) -> dict:
