@@ -229,7 +229,7 @@ class SuiteSettings(Section):
 
     seed: int = 340  # ours
     suites: dict[str, Suite] = SUITES  # ours
-    rows: tuple[str, ...] = ()  # ours: keys of ml/suites/rows.py; none named: all
+    rows: tuple[str, ...] = ()  # ours: keys of ml/suites/rows.py; none named: all but those run by name
     dimensions: int = Field(default=256, ge=1)  # ours: principal components of the features that the heads see
     least_of_each: int = Field(default=3, ge=1)  # ours: images with, and without, a tag that an AUROC needs
 

@@ -8,6 +8,7 @@ from scipy.linalg import solve
 
 from ml.evaluation.ridge import fit_ridge
 from ml.models.tag_texts import hashed_pieces
+from ml.suites.one import descriptions, mixture
 from ml.suites.task import Scores, Task, principal_components
 
 NEIGHBOURS = 10
@@ -21,6 +22,7 @@ class SuiteRow:
     scores: Callable[[Task], Scores]
     ranks_new: bool = False
     reference: bool = False  # it looks at no picture, or at the test itself
+    by_name: bool = False  # it is run only where the settings name it
 
 
 def of_facets(task: Task, score: Callable[[np.ndarray, np.ndarray, np.ndarray, str], np.ndarray]) -> Scores:
@@ -84,6 +86,11 @@ def _by_description(task: Task, descriptions: Mapping[str, np.ndarray]) -> Score
     return of_facets(task, score)
 
 
+def by_texts(encoder: str | None) -> Callable[[Task], Scores]:
+    """As `text`, by vectors of label and path; `encoder` as in `ml.models.tag_texts.text_vectors`."""
+    return lambda task: _by_description(task, descriptions(task, encoder))
+
+
 def label_prior(task: Task) -> Scores:
     """Every tag by its number of training images."""
     n = len(task.split.test)
@@ -144,6 +151,15 @@ def trained(head: str, *, class_weights: bool = False) -> Callable[[Task], Score
     return scores
 
 
+HEADS_ALONE = {"multilabel": trained("multilabel"), "softmax": trained("softmax")}
+
+
+def one(encoder: str | None) -> Callable[[Task], Scores]:
+    """The parts of the benchmark's row `one`, without its teachers and its moving average."""
+    parts = HEADS_ALONE | {"texts": by_texts(encoder), "memory": nearest}
+    return mixture(parts, frozenset({"texts"}), chosen=True)
+
+
 ROWS: dict[str, SuiteRow] = {
     "multilabel": SuiteRow(trained("multilabel")),
     "softmax": SuiteRow(trained("softmax")),
@@ -158,7 +174,14 @@ ROWS: dict[str, SuiteRow] = {
     "provider": SuiteRow(provider, reference=True),
     "constant": SuiteRow(constant, ranks_new=True, reference=True),
     "ceiling": SuiteRow(ceiling, ranks_new=True, reference=True),
+    "ensemble_ml_s": SuiteRow(mixture(HEADS_ALONE, frozenset(), chosen=False), by_name=True),
+    "ensemble_ml_s_text": SuiteRow(
+        mixture(HEADS_ALONE | {"text": text}, frozenset({"text"}), chosen=False), ranks_new=True, by_name=True
+    ),
+    "one": SuiteRow(one("minilm"), ranks_new=True, by_name=True),
+    "one_pieces": SuiteRow(one(None), ranks_new=True, by_name=True),
 }
+DEFAULT_ROWS = tuple(name for name, row in ROWS.items() if not row.by_name)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import polars as pl
 
 from ml.suites.collection import Collection
 from ml.suites.measures import MEASURES
-from ml.suites.rows import ROWS
+from ml.suites.rows import DEFAULT_ROWS, ROWS
 from ml.suites.task import Task
 from pipeline.files import write_json
 from pipeline.settings import SuiteSettings
@@ -88,7 +88,7 @@ def plan_cells(collection: Collection, settings: SuiteSettings) -> list[Cell]:
                 digest = _digest(split)
                 splits.setdefault(digest, split)
                 asked.setdefault(digest, []).append((name, split.name, suite.measure))
-    rows = settings.rows or tuple(ROWS)
+    rows = settings.rows or DEFAULT_ROWS
     return [Cell(row, split, tuple(asked[digest])) for digest, split in splits.items() for row in rows]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ml.models.tag_texts import hashed_pieces
 from ml.suites import run
 from ml.suites.measures import NOT_RANKED, auroc, average_precision
-from ml.suites.rows import ROWS, SuiteRow
+from ml.suites.rows import DEFAULT_ROWS, ROWS, SuiteRow
 from ml.suites.run import SuiteError, plan_cells, run_id, run_suites
 from ml.suites.task import Task, principal_components
 from pipeline.settings import SUITES, SuiteSettings
@@ -43,7 +43,7 @@ def value(results: pl.DataFrame, **cell: str) -> float:
 
 def test_every_row_is_measured_by_every_suite(results):
     cells = set(results.select("suite", "baseline").unique().iter_rows())
-    assert cells == set(product(QUICK.suites, ROWS))
+    assert cells == set(product(QUICK.suites, DEFAULT_ROWS))
 
 
 def test_trained_rows_see_what_the_features_show_and_references_do_not(results):
@@ -67,7 +67,7 @@ def test_nobody_knows_the_museum_within_a_museum(results):
 def test_rows_that_cannot_rank_new_tags_have_a_reason_instead_of_a_figure(results):
     new = results.filter((pl.col("suite") == "new_tags") | (pl.col("split") == "0 images a tag"))
     assert new.height
-    for row in ROWS:
+    for row in DEFAULT_ROWS:
         part = new.filter(baseline=row)
         if ROWS[row].ranks_new:
             assert part["value"].null_count() == 0
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_from_its_finished_cells(collection, results, tmp_p
                 raise KeyboardInterrupt
             return row.scores(task)
 
-        return SuiteRow(scores, row.ranks_new, row.reference)
+        return SuiteRow(scores, row.ranks_new, row.reference, row.by_name)
 
     monkeypatch.setattr(run, "ROWS", {name: counted(name, row) for name, row in ROWS.items()})
     with pytest.raises(KeyboardInterrupt):
