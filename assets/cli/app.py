@@ -326,9 +326,9 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except Exception as error:
-        from assets.engine.failure_messages import is_ours, storage_trouble
+        from assets.engine.failure_messages import is_ours, machine_trouble
 
-        sentence = str(error) if is_ours(error) else storage_trouble(error)
+        sentence = str(error) if is_ours(error) else machine_trouble(error)
         if sentence is None:
             raise
         complain(sentence)

@@ -15,7 +15,7 @@ from assets.engine.asset_metadata import asset_spec, key_of, result_of
 from assets.engine.builtin_checks import check_results, check_specs
 from assets.engine.console import say
 from assets.engine.executors import needs_of
-from assets.engine.failure_messages import is_ours, storage_trouble
+from assets.engine.failure_messages import is_ours, machine_trouble
 from assets.engine.locks import hold
 from assets.engine.notes import joined
 from assets.engine.plan import AssetPlan, Step, part_of, stored
@@ -111,5 +111,5 @@ def failures() -> Iterator[None]:
     except Exception as error:
         if is_ours(error):
             raise dg.Failure(str(error), allow_retries=getattr(error, "transient", False)) from None
-        sentence = storage_trouble(error) or f"{type(error).__name__}: {error}"
+        sentence = machine_trouble(error) or f"{type(error).__name__}: {error}"
         raise dg.Failure(sentence, allow_retries=False) from error

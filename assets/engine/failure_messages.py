@@ -1,8 +1,9 @@
-"""What failed, in one sentence: steps and checks of a run, and the disk when it is full, read-only or damaged."""
+"""What failed, in one sentence: steps and checks of a run, the disk when it is full or damaged, and the memory."""
 
 import errno
 import os
 import sqlite3
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -10,6 +11,8 @@ from assets.engine.code_units import OURS
 from pipeline.files import DISK_FULL
 
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+# What libraries say in a RuntimeError where memory, or the limit on it, has been used up.
+NO_MEMORY = ("can't allocate memory", "can't start new thread")
 AGAIN = "then start the same run again: what was made before is intact."
 
 
@@ -41,9 +44,20 @@ def is_ours(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in OURS
 
 
-def storage_trouble(error: BaseException) -> str | None:
-    """A message when the error, or one of its causes, comes from the disk; else None."""
+def killed_message(steps: Sequence[str]) -> str:
+    """What to say of a run whose process is gone; `steps` are those that it had begun and not ended."""
+    where = f" in {', '.join(steps)}" if steps else ""
+    return (
+        f"The last run was killed{where}; if nobody did so, the machine was out of memory. What was made before is"
+        " intact, and this run goes on from there."
+    )
+
+
+def machine_trouble(error: BaseException) -> str | None:
+    """A message when the error, or one of its causes, comes from the disk or the memory; else None."""
     said = str(error).lower()
+    if _is_out_of_memory(error, said):
+        return f"The memory is used up ({error}): give this step more, or end what else runs, {AGAIN}"
     if isinstance(error, OSError):
         where = f" ({error.filename})" if error.filename else ""
         if error.errno in DISK_FULL:
@@ -59,7 +73,14 @@ def storage_trouble(error: BaseException) -> str | None:
         if "readonly" in said or "unable to open" in said:
             return f"The storage cannot be written ({error}): correct its rights or mount, {AGAIN}"
     cause = error.__cause__ or error.__context__
-    return storage_trouble(cause) if cause is not None else None
+    return machine_trouble(cause) if cause is not None else None
+
+
+def _is_out_of_memory(error: BaseException, said: str) -> bool:
+    """Whether memory was refused: numpy's and Arrow's errors are MemoryErrors, torch's is a RuntimeError."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(one in said for one in NO_MEMORY))
 
 
 def _is_unreadable(filename: object) -> bool:

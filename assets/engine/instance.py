@@ -15,6 +15,8 @@ import sqlalchemy
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.runs.sqlite import sqlite_run_storage
 
+from assets.engine.console import remark
+from assets.engine.failure_messages import killed_message
 from pipeline.files import write_text
 from pipeline.home import default_home
 
@@ -112,11 +114,23 @@ def _end_lost_runs(instance: dg.DagsterInstance, commands: Path) -> None:
     for run in instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED)):
         command = run.tags.get(COMMAND, "")
         if command.startswith(_name(commands)) and command not in alive:
-            instance.report_run_canceled(run, message="The command that this run belonged to was killed.")
+            message = killed_message(_unfinished_steps(instance, run.run_id))
+            instance.report_run_canceled(run, message=message)
+            remark(message)
     holders = instance.event_log_storage.get_concurrency_run_ids()
     ended = instance.get_runs(dg.RunsFilter(run_ids=list(holders), statuses=FINISHED)) if holders else []
     for run in ended:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _unfinished_steps(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """The steps that a run began and did not end, without `make_` before their names."""
+    ends = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
+    began = dict.fromkeys(
+        event.step_key or "" for event in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)
+    )
+    ended = {event.step_key for event in instance.all_logs(run_id, of_type=ends)}
+    return [step.removeprefix("make_") for step in began if step not in ended]
 
 
 def _name(place: Path) -> str:

@@ -20,7 +20,7 @@ NOBODY = 65_534
 AS_NOBODY = f"""
 import os, sys
 from pathlib import Path
-from assets.engine.failure_messages import storage_trouble
+from assets.engine.failure_messages import machine_trouble
 from assets.engine.instance import NoHome, opened
 from pipeline.files import sha256_of
 from tests.operations.test_trouble import run, tombstones
@@ -39,7 +39,7 @@ except NoHome as error:
 try:
     sha256_of(place / "secret")
 except OSError as error:
-    print(storage_trouble(error))
+    print(machine_trouble(error))
 """
 
 

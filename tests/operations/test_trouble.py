@@ -14,7 +14,9 @@ from pathlib import Path
 import dagster as dg
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
+import torch
 
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan
@@ -75,6 +77,53 @@ def disk(place: Path, megabytes: int) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", place], check=True)
+
+
+HUNGRY = """
+import resource, sys
+from pathlib import Path
+import dagster as dg
+from assets.cli.app import _failure
+from assets.engine.project import Project
+from pipeline.settings import full
+from tests.operations.test_trouble import hungry, stored, tombstones
+
+storage = Path(sys.argv[1])
+assert dg.materialize([tombstones(1_000)], resources={"project": Project(full(), storage)}).success
+used = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize:"))
+resource.setrlimit(resource.RLIMIT_AS, ((used + 500_000) * 1024,) * 2)  # as `ulimit -v`
+done = dg.materialize([hungry(sys.argv[2])], resources={"project": Project(full(), storage)}, raise_on_error=False)
+print(*filter(None, map(_failure, done.all_events)), stored(storage), sep="|")
+"""
+
+
+def hungry(library: str) -> dg.AssetsDefinition:
+    """A table that is made with 4 GB of memory."""
+
+    def tombstones() -> pl.DataFrame:
+        """What the library is asked for, and nothing of it."""
+        if library == "numpy":
+            np.ones(500_000_000)
+        elif library == "arrow":
+            pa.allocate_buffer(4_000_000_000)
+        else:
+            torch.ones(500_000_000, dtype=torch.float64)
+        return pl.DataFrame()
+
+    return stage_asset(AssetPlan("harvest", code=(), outside=lambda project: library))(tombstones)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("library", ["numpy", "arrow", "torch"])
+def test_memory_that_ends(library: str, tmp_path: Path):
+    """One sentence names the stage, and the table of before is whole."""
+    command = [sys.executable, "-c", HUNGRY, tmp_path / "storage", library]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    sentence, rows = done.stdout.strip().split("|")
+    assert sentence.startswith("tombstones: The memory is used up (")
+    assert sentence.endswith("then start the same run again: what was made before is intact.")
+    assert rows == "1000"
 
 
 def test_a_full_disk(tmp_path: Path):

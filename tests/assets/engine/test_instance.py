@@ -56,7 +56,9 @@ def training() -> None:
     waits()
 
 
-def test_a_killed_command_gives_back_its_place_in_a_pool(home: Path):
+def test_a_killed_command_gives_back_its_place_in_a_pool(home: Path, monkeypatch, capsys):
+    """And the next one says in which step it was killed: nobody else tells of a machine without memory."""
+    monkeypatch.setenv("EUFCC_LINES", "1")
     told, ready = os.pipe()
     child = os.fork()
     if child == 0:
@@ -73,6 +75,8 @@ def test_a_killed_command_gives_back_its_place_in_a_pool(home: Path):
     assert ends_of([child]) == [-signal.SIGKILL]
     with opened(home) as (instance, mine):
         assert instance.get_runs()[0].status is dg.DagsterRunStatus.CANCELED
+        said = " ".join(capsys.readouterr().err.split())
+        assert "The last run was killed in waits; if nobody did so, the machine was out of memory." in said
         signal.alarm(60)  # where the place is not given back, this would wait for ever
         try:
             assert training.execute_in_process(instance=instance, tags=mine).success
