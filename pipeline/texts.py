@@ -53,11 +53,17 @@ def _refuse_depth(content: Any) -> None:
     """Raises ValueError for what Python could read but what later readers, which call themselves, could not."""
     level = [content]
     for _ in range(DEEPEST):
-        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
-        level = [value for values in inner for value in values if isinstance(value, dict | list)]
-        if not level:
+        inner: list[Any] = []
+        for value in level:  # one in ten is a bracket; to look for them first would take three times as long
+            if type(value) is dict:
+                inner.extend(value.values())
+            elif type(value) is list:
+                inner.extend(value)
+        if not inner:
             return
-    raise ValueError(TOO_DEEP)
+        level = inner
+    if any(isinstance(value, dict | list) for value in level):
+        raise ValueError(TOO_DEEP)
 
 
 def _decoded(content: bytes) -> str:

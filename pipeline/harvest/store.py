@@ -123,7 +123,7 @@ def write_page(folder: Path, number: int, page: Page, cursor: str, next_cursor: 
     requested again (`unbroken`): a harvest is complete only after all its pages are synced.
     """
     head = Head(page.request, cursor, next_cursor, answered_at, page.total, tuple(page.ids))
-    line = json.dumps(asdict(head), ensure_ascii=False, separators=(",", ":"))
+    line = json.dumps(vars(head), ensure_ascii=False, separators=(",", ":"))
     folder.mkdir(parents=True, exist_ok=True)
     name = f"page-{number:06d}.json.gz"
     temporary = folder / f".{name}.part"

@@ -16,7 +16,7 @@ from pipeline.tables import RESULTS, SPLIT_TABLE
 
 pytestmark = pytest.mark.xdist_group("whole_run")  # one run for all tests that look at it
 IMAGES = 240
-ROWS = '["multilabel"]'
+QUICK = {"EUFCC__BENCHMARK__ROWS": '["multilabel"]', "EUFCC__FEATURES__IMAGE_SIZE": "75"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def demo(museum: Path, home: Path, **changed: str) -> subprocess.CompletedProces
     """`eufcc demo` as a process of its own, with its own Dagster home."""
     home.mkdir(exist_ok=True)
     shutil.copy(ROOT / "dagster_home" / "dagster.yaml", home)
-    asked = {"MUSEUM": str(museum), "DAGSTER_HOME": str(home), "EUFCC__BENCHMARK__ROWS": ROWS, "COLUMNS": "160"}
+    asked = {"MUSEUM": str(museum), "DAGSTER_HOME": str(home), "COLUMNS": "160"} | QUICK
     command = Path(sys.executable).with_name("eufcc")
     return subprocess.run(
         [command, "demo"], env=os.environ | asked | changed, capture_output=True, text=True, timeout=300, check=False
@@ -73,7 +73,7 @@ def test_it_says_what_to_do_next(museum: Path, first: tuple[Path, subprocess.Com
 def test_afterwards_the_command_alone_says_that_all_is_made(
     museum: Path, first: tuple[Path, subprocess.CompletedProcess[str]]
 ):
-    asked = {"MUSEUM": str(museum), "DAGSTER_HOME": str(first[0].parents[1]), "EUFCC__BENCHMARK__ROWS": ROWS}
+    asked = {"MUSEUM": str(museum), "DAGSTER_HOME": str(first[0].parents[1])} | QUICK
     command = [Path(sys.executable).with_name("eufcc"), "--json"]
     done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, timeout=120, check=True)
     found = json.loads(done.stdout)

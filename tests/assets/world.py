@@ -75,6 +75,7 @@ class World:
         }
         self.values["splits"] |= {"previous": self.files["previous.parquet"], "reselect": True}
         self.values["splits"] |= {"outer_min_share": 0.01, "outer_max_share": 0.9}
+        self.values["evaluation"]["resamples"] = 200
         for name, (values, _) in SETTINGS.items():
             self.give(name, values[0])
         self.sources: dict[str, bytes] = {}  # changed source files

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 
 import numpy as np
 import pytest
@@ -16,21 +18,25 @@ LIMITS = Limits(short_side=256, min_short_side=16, jpeg_quality=100, max_pixels=
 OUR_JPEG = 3  # levels that our own compression adds to a tolerance
 
 
-def outcome(data: bytes) -> Picture | str:
-    """The stored picture, or the reason for rejecting it."""
+@pytest.fixture(scope="module")
+def outcome() -> Iterator[Callable[[bytes], Picture | str]]:
+    """outcome(data): the stored picture, or the reason for rejecting it. One decoding process for all cases."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        decoders = runner.run(stack.enter_async_context(Decoders(LIMITS, count=1, timeout_s=20, memory_mb=2_048)))
 
-    async def run() -> Picture:
-        async with Decoders(LIMITS, count=1, timeout_s=20, memory_mb=2_048) as decoders:
-            return await decoders.verify(Content(data, None))
+        def verify(data: bytes) -> Picture | str:
+            try:
+                return runner.run(decoders.verify(Content(data, None)))
+            except Rejected as rejected:
+                return rejected.reason
 
-    try:
-        return asyncio.run(run())
-    except Rejected as rejected:
-        return rejected.reason
+        yield verify
+        runner.run(stack.aclose())
 
 
 @pytest.mark.shared
-def test_pictures(case: Case):
+def test_pictures(case: Case, outcome: Callable[[bytes], Picture | str]):
     found = outcome(case.read())
     if not case.right["kept"]:
         assert found in case.right["reason"]

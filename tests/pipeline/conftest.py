@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from pipeline.tables import IMAGES, RECORD_TAGS, RECORDS, SPLIT_TABLE, SPLIT_TAGS, TAGS
 
+REAL_AAT = pytest.mark.xdist_group("real_aat")  # one worker reads it, which takes seconds
 TREE = {  # facet: {tag: parent}
     "object_types": {"300100001": None, "300100002": "300100001", "300100003": "300100002", "300100004": None},
     "materials": {"300200001": None, "300200002": "300200001", "300200003": "300200001"},
@@ -190,3 +192,13 @@ def _split_tags(record_tags: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame
 def museum(tmp_path_factory: pytest.TempPathFactory) -> SmallMuseum:
     """Ninety records, five providers, four facets, every split."""
     return make_museum(tmp_path_factory.mktemp("museum"))
+
+
+@pytest.fixture(scope="session")
+def real_aat(shared: Path) -> tuple[pl.DataFrame, float]:
+    """The concepts of the real AAT of 2020, and the processor seconds that reading them took."""
+    from pipeline.vocabulary.dump import DumpSource
+
+    start = time.process_time()
+    dumps = [shared / "aat" / name for name in ("aat_subset.nt.gz", "aat_types_inferred.nt.gz")]
+    return DumpSource(dumps).all_concepts(), time.process_time() - start

@@ -12,7 +12,7 @@ from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.facets import load_rules
 from pipeline.vocabulary.source import DumpThenEndpoint
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.xdist_group("real_museum")]  # one worker curates it
 
 
 def record_row(item):

@@ -7,9 +7,9 @@ from pipeline.published.format import PublishedError
 from pipeline.published.trees import all_nodes, match_published_trees, read_candidates, read_tree, read_trees
 from pipeline.settings import RULES_FILE
 from pipeline.tables import CONCEPTS
-from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.facets import load_rules
 from pipeline.vocabulary.labels import read_label_files
+from tests.pipeline.conftest import REAL_AAT
 
 TREE = "Root\n├── metall\n│   ├── bronze\n│   │   └── bell metal\n│   └── llautó\n└── vidre"
 
@@ -126,14 +126,14 @@ def test_candidates_that_tie_are_left_to_a_curator(tree_file, small_aat):
     assert (row["reason"], row["candidate"]) == ("several candidates alike", "300000005")
 
 
+@REAL_AAT
 @pytest.mark.shared
-def test_the_published_trees_are_matched_as_far_as_labels_and_places_allow(shared):
+def test_the_published_trees_are_matched_as_far_as_labels_and_places_allow(shared, real_aat):
     mappings = shared / "aat" / "mappings"
-    dump = DumpSource([shared / "aat" / "aat_subset.nt.gz", shared / "aat" / "aat_types_inferred.nt.gz"])
     tops = read_trees(shared / "eufcc" / "labels")
     found = match_published_trees(
         tops,
-        dump.all_concepts(),
+        real_aat[0],
         load_rules(RULES_FILE),
         read_candidates(mappings / "eufcc_label_aat_candidates.csv"),
         read_label_files([mappings / "catalan_labels_by_aat.csv"]).select("concept_id", "text"),

@@ -6,21 +6,20 @@ import polars as pl
 import pytest
 
 from pipeline.settings import RULES_FILE
-from pipeline.vocabulary.dump import DumpSource
 from pipeline.vocabulary.facets import assign_facets, load_rules, rule_effects
 from pipeline.vocabulary.labels import add_labels, read_label_files
 from pipeline.vocabulary.thesaurus import Thesaurus
+from tests.pipeline.conftest import REAL_AAT
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, REAL_AAT]
 
 
 @pytest.fixture(scope="module")
-def loaded(shared):
+def loaded(real_aat):
+    concepts, seconds = real_aat
     start = time.process_time()
-    dump = DumpSource([shared / "aat" / "aat_subset.nt.gz", shared / "aat" / "aat_types_inferred.nt.gz"])
-    concepts = dump.all_concepts()
     thesaurus = Thesaurus(concepts)
-    return concepts, thesaurus, time.process_time() - start
+    return concepts, thesaurus, seconds + time.process_time() - start
 
 
 @pytest.mark.long  # a time: on a machine that does nothing else
