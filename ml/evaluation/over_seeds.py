@@ -93,17 +93,24 @@ def _r_precision(scored: Scored, settings: EvaluationSettings) -> Ratios:
 
 
 def _gaps(scored: Scored, settings: EvaluationSettings) -> np.ndarray:
+    """The gaps of every facet, (units, facets, bins); 0 in a facet that no image of the split is annotated in."""
     units = units_of(scored.truth)
-    found = [calibration_gaps(scored, facet, units, settings) for facet in scored.facets]
-    if any(gaps is None for gaps in found):
-        raise EvaluationError(f"The scores of {scored.baseline} are no probabilities: they have no calibration error.")
-    return np.stack([gaps for gaps in found if gaps is not None], axis=1)
+    found = np.zeros((int(units.max()) + 1, len(scored.facets), settings.calibration_bins))
+    for number, (facet, scores) in enumerate(scored.facets.items()):
+        if np.isnan(scores.column("acc_at_1")).all():
+            continue
+        gaps = calibration_gaps(scored, facet, units, settings)
+        if gaps is None:
+            raise EvaluationError(f"The {facet} of {scored.baseline} are no probabilities: no calibration error.")
+        found[:, number] = gaps
+    return found
 
 
 def figure_of(figure: str, sums: np.ndarray, counts: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """A figure for draws of units, from their sums and counts (draws, facets) and gaps (seeds, draws, facets, bins).
 
-    The mean over the facets that a draw has images of; the calibration error is that of each seed, then their mean.
+    The mean over the facets that a draw has images of, NaN where it has none of any. The calibration error is that of
+    each seed, then their mean.
     """
     if figure == "r_precision":
         return np.nanmean(divide(sums, counts), axis=1)

@@ -1,6 +1,7 @@
 """k nearest neighbours on the features of an image network that is not trained."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,14 +50,37 @@ def make_room(module: nn.Module, tensors: dict[str, Tensor], prefix: str, *_: ob
             setattr(module, name, torch.empty_like(tensors[prefix + name]))
 
 
+class Counts(NamedTuple):
+    """What votes need to know of all remembered images together."""
+
+    annotated: Tensor  # images x facets, bool: whether the image has a tag of the facet
+    frequencies: Tensor  # tags of all facets: the share of the images annotated in its facet that have a tag
+
+
+def counts_of(closed: Tensor, sizes: Sequence[int]) -> Counts:
+    """The counts of images with these tags (images x tags of all facets, bool)."""
+    parts = closed.split(list(sizes), dim=1)
+    annotated = torch.stack([own.any(1) for own in parts], 1)
+    shares = [own.sum(0) / annotated[:, number].sum().clamp(min=1) for number, own in enumerate(parts)]
+    return Counts(annotated, torch.cat(shares))
+
+
 def votes(
-    queries: Tensor, features: Tensor, closed: Tensor, sizes: Sequence[int], k: int, apart: Tensor | None = None
+    queries: Tensor,
+    features: Tensor,
+    closed: Tensor,
+    sizes: Sequence[int],
+    k: int,
+    apart: Tensor | None = None,
+    counts: Counts | None = None,
 ) -> list[Tensor]:
     """Natural log of each tag's share of the votes of the `k` nearest, queries x tags, for each facet.
 
     `queries` and `features` have unit length; `closed` holds the tags of all facets side by side, `sizes` how many
-    each facet has. `apart` (queries x images, bool) are images that a query may not see: they count nowhere.
+    each facet has. `apart` (queries x images, bool) are images that a query may not see: they count nowhere. `counts`
+    are those of `counts_of`, where they are known already.
     """
+    annotated, frequencies = counts or counts_of(closed, sizes)
     cosines = queries @ features.T
     if apart is not None:
         cosines = cosines.masked_fill(apart, -torch.inf)
@@ -64,18 +88,15 @@ def votes(
     weight = (similarity / TEMPERATURE).softmax(1)
     if apart is not None:
         weight = weight.nan_to_num(0.0)  # of a query that may see no image
-    shares = []
-    for own in closed.split(list(sizes), dim=1):
-        annotated = own.any(1)
-        voters = (weight * annotated[nearest]).sum(1, keepdim=True) + PRIOR
-        voted = (weight[:, :, None] * own[nearest]).sum(1) + PRIOR * _frequencies(own, annotated, apart)
-        shares.append((voted / voters).clamp(min=LEAST).log())
-    return shares
+        frequencies = _frequencies(closed, annotated, sizes, apart)
+    voted = (weight[:, None] @ closed[nearest].to(weight.dtype))[:, 0] + PRIOR * frequencies
+    voters = (weight[:, None] @ annotated[nearest].to(weight.dtype))[:, 0] + PRIOR
+    parts = zip(voted.split(list(sizes), dim=1), voters.split(1, dim=1), strict=True)
+    return [(named / of).clamp(min=LEAST).log() for named, of in parts]
 
 
-def _frequencies(own: Tensor, annotated: Tensor, apart: Tensor | None) -> Tensor:
-    """The share of the annotated images that have each tag; with `apart` for every query, queries x tags."""
-    if apart is None:
-        return own.sum(0) / annotated.sum().clamp(min=1)
+def _frequencies(closed: Tensor, annotated: Tensor, sizes: Sequence[int], apart: Tensor) -> Tensor:
+    """The frequencies for every query, queries x tags, without the images that are apart from it."""
     seen = (~apart).float()
-    return seen @ own.float() / (seen @ annotated.float()).clamp(min=1)[:, None]
+    of_facet = (seen @ annotated.float()).clamp(min=1)
+    return seen @ closed.float() / of_facet.repeat_interleave(torch.tensor(list(sizes), device=closed.device), dim=1)

@@ -1,15 +1,18 @@
 """Rows compared over seeds: figures as a slow count over the prediction files, and rows that are the same."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ml.dataset.ground_truth import EvaluationError
 from ml.dataset.prediction_files import read_predictions, write_predictions
 from ml.dataset.split import ImageSplit, load_split
 from ml.dataset.tag_list import TagList, load_tag_list
-from ml.evaluation.over_seeds import OverSeeds, compare_over_seeds, family
+from ml.evaluation.over_seeds import FIGURES, OverSeeds, compare_over_seeds, family
 from pipeline.settings import EvaluationSettings
 from tests.ml.museum import write_museum
 
@@ -108,6 +111,23 @@ def test_few_providers_have_figures_without_intervals(seeds: Path, museum: Path)
     outer = found(seeds, museum, "good", "bad")["outer_test", "r_precision"]
     assert np.isnan([outer.low, outer.high, outer.p_superior, outer.p_not_inferior]).all()
     assert outer.difference > 0
+
+
+def test_a_facet_that_no_image_of_a_test_is_annotated_in_is_left_out(seeds: Path, museum: Path, tmp_path: Path):
+    dataset = tmp_path / "dataset"
+    shutil.copytree(museum, dataset)
+    file = dataset / "outer_test" / "part-00000.parquet"
+    table = pq.read_table(file)
+    for column in ("subjects", "subjects_stated"):
+        at = table.column_names.index(column)
+        kind = table.schema.field(column).type
+        table = table.set_column(at, table.schema.field(column), pa.array([[]] * len(table), kind))
+    pq.write_table(table, file)
+    whole, without = (found(seeds, each, "good", "bad") for each in (museum, dataset))
+    assert without["inner_test", "r_precision"] == whole["inner_test", "r_precision"]
+    for figure in FIGURES:
+        assert 0 < without["outer_test", figure].value < 1
+        assert without["outer_test", figure].value != whole["outer_test", figure].value
 
 
 def test_a_row_without_predictions_is_named(seeds: Path, museum: Path):

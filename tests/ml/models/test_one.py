@@ -102,6 +102,7 @@ def test_an_image_is_answered_as_if_its_group_were_not_there(seed: int, groups: 
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, wanted, strict=True))
     own = torch.tensor(groups) == groups[0]
     memory.closed = torch.where(own[:, None], ~memory.closed, memory.closed)
+    memory.count()
     again = memory(queries, torch.tensor([groups[0]]))
     assert all(torch.equal(a, b) for a, b in zip(found, again, strict=True))
 
