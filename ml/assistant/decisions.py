@@ -66,15 +66,20 @@ def read_agreement(database: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         if store is None:
             return agreement_of([]), pl.DataFrame(schema=CONFLICTS)
         conflicts = read_conflicts(store)
-        people = people_of(store, sorted({each.rating.image_id for each in conflicts}))
-        rows = [_conflict(each, *people[each.rating.image_id]) for each in conflicts]
+        people = people_of(store, sorted({each.rating.second_id for each in conflicts}))
+        rows = [_conflict(each, *people[each.rating.second_id]) for each in conflicts]
         return agreement_of(read_ratings(store)), pl.DataFrame(rows, schema=CONFLICTS)
 
 
 def _conflict(conflict: Conflict, first_by: str, second_by: str) -> dict[str, object]:
     rating, settled = conflict.rating, conflict.settled
     verdict = None if settled is None else settled.accepted
-    return vars(rating) | {
+    return {
+        "image_id": rating.image_id,
+        "tag_id": rating.tag_id,
+        "facet": rating.facet,
+        "first": rating.first,
+        "second": rating.second,
         "first_by": first_by,
         "second_by": second_by,
         "settled": verdict,

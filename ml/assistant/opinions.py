@@ -18,6 +18,7 @@ from ml.assistant.vocabulary import Vocabulary
 
 FIRST, SECOND = images.alias("first"), images.alias("second")
 NEW = {"state": "open", "version": 0}
+MOST = 3  # ours: opinions on an image beside the first; with two of them a majority shows
 
 
 class NothingToSecond(StoreError):
@@ -40,9 +41,10 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Rating:
-    """A tag that two people saw on an image: whether it applies, by each of them."""
+    """A tag that two people saw on an image: whether it applies, by each of them. `second_id`: the second opinion."""
 
     image_id: str
+    second_id: str
     tag_id: str
     facet: str
     first: bool
@@ -70,18 +72,25 @@ def opinion_id(image_id: str, who: str) -> str:
 def begin_opinions(store: Store, who: str, count: int) -> list[str]:
     """Put up to `count` finished images of other people into a person's queue of second opinions. Returns their ids.
 
-    The images are drawn by the hash of their ids. Nobody gets an image that they have decided on, and every image gets
-    one second opinion. Raises NothingToSecond.
+    Images with the fewest opinions come first, otherwise they are drawn by the hash of their ids. Nobody gets an image
+    that they have decided on, or have a second opinion on, and none gets more than `MOST`. Raises NothingToSecond.
     """
     begun: list[str] = []
     for row in _waiting(store, who):
         if len(begun) == count:
             break
         of_opinion = {"image_id": opinion_id(row.image_id, who), "second_of": row.image_id, "added_by": who}
-        values = {name: value for name, value in row._mapping.items() if name != "position"} | NEW | of_opinion
-        with suppress(IntegrityError), store.writing() as connection:  # another person may have taken it just now
-            connection.execute(sa.insert(images).values(values | {"added_at": store.clock()}))
-            begun.append(of_opinion["image_id"])
+        values = (
+            {name: value for name, value in row._mapping.items() if name not in ("position", "opinions")}
+            | NEW
+            | of_opinion
+        )
+        with suppress(IntegrityError), store.writing() as connection:  # the same request may have come twice
+            _lock(connection, row.image_id)
+            given = sa.select(sa.func.count()).where(images.c.second_of == row.image_id)
+            if connection.execute(given).scalar_one() < MOST:  # others may have begun just now
+                connection.execute(sa.insert(images).values(values | {"added_at": store.clock()}))
+                begun.append(of_opinion["image_id"])
     if not begun:
         raise NothingToSecond("No image that another person has finished waits for a second opinion.")
     return begun
@@ -89,11 +98,13 @@ def begin_opinions(store: Store, who: str, count: int) -> list[str]:
 
 def _waiting(store: Store, who: str) -> list[sa.Row]:
     of_who = sa.exists().where((steps.c.image_id == images.c.image_id) & (steps.c.who == who))
-    taken = sa.exists().where(SECOND.c.second_of == images.c.image_id)
-    wanted = (images.c.state == "done") & images.c.second_of.is_(None) & ~of_who & ~taken
+    of_image = SECOND.c.second_of == images.c.image_id
+    given = sa.exists().where(of_image & (SECOND.c.added_by == who))
+    opinions = sa.select(sa.func.count()).where(of_image).correlate(images).scalar_subquery()
+    wanted = (images.c.state == "done") & images.c.second_of.is_(None) & ~of_who & ~given & (opinions < MOST)
     with store.engine.connect() as connection:
-        rows = connection.execute(sa.select(images).where(wanted)).all()
-    return sorted(rows, key=lambda row: hashlib.sha256(row.image_id.encode()).digest())
+        rows = connection.execute(sa.select(images, opinions.label("opinions")).where(wanted)).all()
+    return sorted(rows, key=lambda row: (row.opinions, hashlib.sha256(row.image_id.encode()).digest()))
 
 
 def open_opinion(store: Store, image_id: str, who: str) -> bool:
@@ -121,30 +132,35 @@ def compare(store: Store, vocabulary: Vocabulary) -> int:
         with store.writing() as connection:
             _lock(connection, pair.image_id)
             for table in (ratings, comparisons):
-                connection.execute(sa.delete(table).where(table.c.image_id == pair.image_id))
-            connection.execute(sa.insert(comparisons).values(pair[:3]))
+                connection.execute(sa.delete(table).where(table.c.second_id == pair.second_id))
+            connection.execute(sa.insert(comparisons).values(pair._mapping))
             if found:
-                connection.execute(sa.insert(ratings), [vars(each) for each in found])
+                rows = [{name: value for name, value in vars(each).items() if name != "image_id"} for each in found]
+                connection.execute(sa.insert(ratings), rows)
     return len(pairs)
 
 
 def _finished_pairs(*, is_new: bool) -> sa.Select:
-    """Image, versions of both logs and the id of the second, where both people are done: compared already or new."""
+    """Ids and versions of the first opinion and another, where both people are done: compared already or new."""
     same = (
-        (comparisons.c.image_id == FIRST.c.image_id)
+        (comparisons.c.second_id == SECOND.c.image_id)
         & (comparisons.c.first_version == FIRST.c.version)
         & (comparisons.c.second_version == SECOND.c.version)
     )
     known = sa.exists().where(same)
     pairs = sa.select(
-        FIRST.c.image_id, FIRST.c.version, SECOND.c.version.label("second_version"), SECOND.c.image_id.label("second")
+        SECOND.c.image_id.label("second_id"),
+        FIRST.c.image_id,
+        FIRST.c.version.label("first_version"),
+        SECOND.c.version.label("second_version"),
     ).join_from(FIRST, SECOND, SECOND.c.second_of == FIRST.c.image_id)
     both_done = (FIRST.c.state == "done") & (SECOND.c.state == "done")
-    return pairs.where(both_done, ~known if is_new else known).order_by(FIRST.c.image_id)
+    ordered = pairs.where(both_done, ~known if is_new else known)
+    return ordered.order_by(FIRST.c.image_id, SECOND.c.position)
 
 
 def finished_pairs(store: Store) -> Sequence[sa.Row]:
-    """The images whose two opinions are finished and compared: `image_id`, and `second`, the id of the second."""
+    """The pairs of opinions that are finished and compared: `image_id`, and `second_id`, by image and age."""
     with store.engine.connect() as connection:
         return connection.execute(_finished_pairs(is_new=False)).all()
 
@@ -157,7 +173,7 @@ def _compared(store: Store, pair: sa.Row, vocabulary: Vocabulary) -> Iterable[Ra
     """
     seen: set[str] = set()
     applies: list[set[str]] = []
-    for image_id in (pair.image_id, pair.second):
+    for image_id in (pair.image_id, pair.second_id):
         verdicts = fold(line.step for line in store.log(image_id))
         accepted = {tag for tag, verdict in verdicts.items() if verdict == "accepted"}
         applies.append(accepted | set(implied(verdicts, vocabulary)))
@@ -165,7 +181,7 @@ def _compared(store: Store, pair: sa.Row, vocabulary: Vocabulary) -> Iterable[Ra
     for tag in sorted(seen):
         if tag in vocabulary:
             facet, first, second = vocabulary.terms[tag].facet, tag in applies[0], tag in applies[1]
-            yield Rating(pair.image_id, tag, facet, first, second)
+            yield Rating(pair.image_id, pair.second_id, tag, facet, first, second)
 
 
 def _shown(store: Store, image_id: str) -> set[str]:
@@ -175,12 +191,15 @@ def _shown(store: Store, image_id: str) -> set[str]:
 
 
 def read_ratings(store: Store) -> list[Rating]:
-    """The ratings of all pairs of opinions that are finished and compared, by image and tag."""
-    pairs = _finished_pairs(is_new=False).subquery()
-    query = sa.select(ratings).join(pairs, pairs.c.image_id == ratings.c.image_id)
+    """The ratings of all pairs of opinions that are finished and compared, by image, age of the second, and tag."""
+    pairs = _finished_pairs(is_new=False)
+    of_pair = sa.select(ratings).order_by(ratings.c.tag_id)
+    found: defaultdict[str, list[sa.Row]] = defaultdict(list)
     with store.engine.connect() as connection:
-        rows = connection.execute(query.order_by(ratings.c.image_id, ratings.c.tag_id))
-        return [Rating(**row._mapping) for row in rows]
+        finished = connection.execute(pairs).all()
+        for row in connection.execute(of_pair):
+            found[row.second_id].append(row)
+    return [Rating(image_id=pair.image_id, **row._mapping) for pair in finished for row in found[pair.second_id]]
 
 
 def read_settlements(store: Store) -> dict[tuple[str, str], Settlement]:
@@ -192,7 +211,7 @@ def read_settlements(store: Store) -> dict[tuple[str, str], Settlement]:
 
 
 def read_conflicts(store: Store) -> list[Conflict]:
-    """The tags on which two people differ, by image and tag."""
+    """The tags on which the first opinion and another differ, by image, other opinion and tag."""
     settled = read_settlements(store)
     return [Conflict(each, settled.get((each.image_id, each.tag_id))) for each in read_ratings(store) if each.differs]
 
@@ -217,16 +236,16 @@ def _lock(connection: sa.Connection, image_id: str) -> None:
     connection.execute(this_image.with_for_update(key_share=True))
 
 
-def people_of(store: Store, image_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Who gave the first and the second opinion on these images: those who decided, joined by commas."""
+def people_of(store: Store, second_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Who gave the first opinion and the second, by the id of the second: those who decided, joined by commas."""
     of_first: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    found = {}
     with store.engine.connect() as connection:
-        decided = steps.c.image_id.in_(image_ids)
+        wanted = SECOND.c.image_id.in_(second_ids)
+        seconds = connection.execute(sa.select(SECOND.c.image_id, SECOND.c.second_of, SECOND.c.added_by).where(wanted))
+        found = seconds.all()
+        decided = steps.c.image_id.in_({row.second_of for row in found})
         for row in connection.execute(
             sa.select(steps.c.image_id, steps.c.who).where(decided).order_by(steps.c.version)
         ):
             of_first[row.image_id][row.who] = None
-        for row in connection.execute(sa.select(SECOND).where(SECOND.c.second_of.in_(image_ids))):
-            found[row.second_of] = (", ".join(of_first[row.second_of]), row.added_by)
-    return found
+    return {row.image_id: (", ".join(of_first[row.second_of]), row.added_by) for row in found}

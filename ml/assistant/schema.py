@@ -57,7 +57,7 @@ images = sa.Table(
     # The image that this is a second opinion on, which has its own log; then `added_by` is who gives it. The picture is
     # the one of that image, and `image_id` the sha256 of its id and the name.
     sa.Column("second_of", sa.String(64)),
-    sa.Index("ix_images_second_of", "second_of", unique=True),
+    sa.Index("ix_images_second_of", "second_of"),
     sa.Index("ix_images_batch", "batch"),
     sa.Index("ix_images_attribution", "attribution"),
 )
@@ -126,10 +126,11 @@ tokens = sa.Table(
     sa.Column("revoked_at", Utc),
 )
 
-comparisons = sa.Table(  # of two finished opinions on an image
+comparisons = sa.Table(  # of two finished opinions on an image: the first, and another one
     "comparisons",
     metadata,
-    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
+    sa.Column("second_id", sa.String(64), sa.ForeignKey("images.image_id"), primary_key=True),
+    sa.Column("image_id", sa.String(64), sa.ForeignKey("images.image_id"), nullable=False, index=True),
     sa.Column("first_version", sa.Integer, nullable=False),  # the versions of the two logs that were compared
     sa.Column("second_version", sa.Integer, nullable=False),
 )
@@ -137,7 +138,7 @@ comparisons = sa.Table(  # of two finished opinions on an image
 ratings = sa.Table(  # every tag that either of them was shown or decided on
     "ratings",
     metadata,
-    sa.Column("image_id", sa.String(64), sa.ForeignKey("comparisons.image_id"), primary_key=True),
+    sa.Column("second_id", sa.String(64), sa.ForeignKey("comparisons.second_id"), primary_key=True),
     sa.Column("tag_id", TAG, primary_key=True),
     sa.Column("facet", sa.String(32), nullable=False),
     sa.Column("first", sa.Boolean, nullable=False),  # whether the tag applies, by the first opinion

@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Literal
 
 from ml.assistant.current_decisions import Decision, current_decisions
-from ml.assistant.opinions import Rating, Settlement, finished_pairs, read_ratings, read_settlements
+from ml.assistant.opinions import Settlement, finished_pairs, read_ratings, read_settlements
 from ml.assistant.store import Store
 
 SecondOpinions = Literal["settled", "first"]  # curation.second_opinions in the settings
@@ -15,29 +15,33 @@ def counted_decisions(
 ) -> dict[str, list[Decision]]:
     """The decisions on one image or on all, by the image's id; second opinions have no entry of their own.
 
-    With the rule `settled`, what two people agree on counts, and what a reviewer settled; other differences count for
-    nothing. With `first`, the first opinion counts alone. Until both people are done, the first opinion counts.
+    With the rule `settled`, what all agree on counts, and what a reviewer settled; other differences count for
+    nothing. With `first`, the first opinion counts alone. Until another person is done, the first opinion counts.
     """
     first = current_decisions(store, image_id)
-    pairs = {each.image_id: each.second for each in finished_pairs(store) if image_id in (None, each.image_id)}
-    if rule == "first" or not pairs:
+    seconds: defaultdict[str, list[str]] = defaultdict(list)
+    for pair in finished_pairs(store):
+        if image_id in (None, pair.image_id):
+            seconds[pair.image_id].append(pair.second_id)
+    if rule == "first" or not seconds:
         return first
-    by_image: defaultdict[str, list[Rating]] = defaultdict(list)
+    differ: defaultdict[str, set[str]] = defaultdict(set)
     for rating in read_ratings(store):
-        by_image[rating.image_id].append(rating)
+        if rating.differs:
+            differ[rating.image_id].add(rating.tag_id)
     settled = read_settlements(store)
-    for image, second_id in pairs.items():
-        second = first.pop(second_id, None) or current_decisions(store, second_id).get(second_id, [])
+    for image, second_ids in seconds.items():
+        others = [first.pop(each, []) or current_decisions(store, each).get(each, []) for each in second_ids]
         of_image = {tag: each for (of, tag), each in settled.items() if of == image}
-        first[image] = _of_two(image, first.get(image, []), second, by_image[image], of_image)
+        first[image] = _of_all(image, [first.get(image, []), *others], differ[image], of_image)
     return first
 
 
-def _of_two(
-    image_id: str, first: list[Decision], second: list[Decision], ratings: list[Rating], settled: dict[str, Settlement]
+def _of_all(
+    image_id: str, opinions: list[list[Decision]], differ: set[str], settled: dict[str, Settlement]
 ) -> list[Decision]:
-    differ = {each.tag_id for each in ratings if each.differs}
-    agreed = {each.tag_id: each for each in (*second, *first) if each.tag_id not in differ}
+    """What the opinions agree on, as the first of them that decided on a tag said it, and what was settled."""
+    agreed = {each.tag_id: each for lines in reversed(opinions) for each in lines if each.tag_id not in differ}
     lines = [*agreed.values(), *(_settled(image_id, tag, settled[tag]) for tag in sorted(differ & set(settled)))]
     return sorted(lines, key=lambda line: line.decision_id)
 

@@ -19,6 +19,7 @@ from ml.assistant.exports.linked_art import as_linked_art
 from ml.assistant.exports.published_csv import as_csv
 from ml.assistant.exports.system_csv import as_collectiveaccess, as_omeka_s
 from ml.assistant.exports.web_annotations import as_web_annotations
+from ml.assistant.opinions import kept_apart
 from ml.assistant.pictures import NoPicture
 from ml.assistant.service import AssistantService
 from ml.assistant.settled import counted_decisions
@@ -51,14 +52,16 @@ async def export(
 ) -> Response:
     """The accepted tags of one image or of all images, with their AAT URIs and their origin: human or machine.
 
-    The two opinions on one image are kept apart, as in `GET /api/images/{image_id}`.
+    The opinions on one image are kept apart, as in `GET /api/images/{image_id}`: images that the person still has to
+    second are not among all images.
     With `machine`, also suggestions that the default model is sure of and nobody decided on; none for blind images.
     """
     if image_id is not None:
         await run_in_threadpool(check_blind, image_id, service, person)
     decided = await run_in_threadpool(counted_decisions, service.store, image_id)
     if image_id is None:
-        rows = await run_in_threadpool(service.store.queue)
+        hidden = await run_in_threadpool(kept_apart, service.store, person.name) if person.name else set()
+        rows = [row for row in await run_in_threadpool(service.store.queue) if row.image_id not in hidden]
     else:
         rows = [await run_in_threadpool(service.store.image, image_id)]
     images = [await exported(service, row, decided.get(row.image_id, []), machine) for row in rows]

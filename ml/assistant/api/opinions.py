@@ -1,6 +1,5 @@
 """Second opinions: beginning them, where they differ from the first, and what a reviewer settles."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
 from typing import Annotated, Any
@@ -26,7 +25,7 @@ from ml.assistant.people import Person
 from ml.assistant.service import AssistantService
 
 router = APIRouter(prefix="/api", tags=["second opinions"])
-MOST_IMAGES = 50  # with conflicts, in one answer
+MOST_IMAGES = 50  # or rather pairs of opinions with conflicts, in one answer
 
 
 def check_blind(image_id: ImageId, service: ServiceDep, person: PersonDep) -> None:
@@ -86,25 +85,26 @@ def conflicts(
     person: PersonDep,
     settled: Annotated[bool, Query(description="also those that are settled")] = False,
 ) -> dict[str, Any]:
-    """Where two people differ, for reviewers: by image, and how far they agree over all and in each facet."""
+    """Where two people differ, for reviewers: by pair of opinions, and how far they agree over all and in each facet.
+
+    An image is listed once for each opinion that differs from the first.
+    """
     require(person, "reviewer")
     found = read_conflicts(service.store)
     chosen = [each for each in found if settled or each.settled is None]
-    by_image = [(image, list(rows)) for image, rows in groupby(chosen, lambda each: each.rating.image_id)]
-    people = people_of(service.store, [image for image, _ in by_image[:MOST_IMAGES]])
+    pairs = [list(rows) for _, rows in groupby(chosen, lambda each: each.rating.second_id)]
+    people = people_of(service.store, [rows[0].rating.second_id for rows in pairs[:MOST_IMAGES]])
     return {
         "open": sum(each.settled is None for each in found),
-        "images": [_of_image(service, image, people[image], rows) for image, rows in by_image[:MOST_IMAGES]],
-        "more_images": max(0, len(by_image) - MOST_IMAGES),
+        "images": [_of_pair(service, people[rows[0].rating.second_id], rows) for rows in pairs[:MOST_IMAGES]],
+        "more_images": max(0, len(pairs) - MOST_IMAGES),
         "agreement": [row for row in agreement_of(read_ratings(service.store)).to_dicts() if row["tag_id"] == "all"],
     }
 
 
-def _of_image(
-    service: AssistantService, image_id: str, people: tuple[str, str], rows: Iterable[Conflict]
-) -> dict[str, Any]:
+def _of_pair(service: AssistantService, people: tuple[str, str], rows: list[Conflict]) -> dict[str, Any]:
     tags = [_of_tag(service, each) for each in rows]
-    image = api_schemas.image(service.store.image(image_id))
+    image = api_schemas.image(service.store.image(rows[0].rating.image_id))
     return {"image": image, "first_by": people[0], "second_by": people[1], "tags": tags}
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from ml.assistant.exports.exported import ExportedImage, ExportedTag
 from ml.assistant.exports.web_annotations import CONFIDENCE, annotation_of
+from pipeline.facets import FACET_OF
 
 CONTEXT = "http://iiif.io/api/presentation/3/context.json"
-Address = Callable[[ExportedImage], str]
+Canvas = Callable[[ExportedImage], str]
+File = Callable[[ExportedImage, str], str]  # the name: picture or thumbnail
 
 
 def annotation_page(images: Sequence[ExportedImage], language: str, address: str) -> dict[str, Any]:
@@ -20,25 +22,26 @@ def annotation_page(images: Sequence[ExportedImage], language: str, address: str
 
 
 def manifest(
-    images: Sequence[ExportedImage], language: str, address: str, title: str, picture: Address, canvas: Address
+    images: Sequence[ExportedImage], language: str, address: str, title: str, file: File, canvas: Canvas
 ) -> dict[str, Any]:
     """A manifest of these images with their tags, for any viewer.
 
-    An image that came from a manifest keeps the id of its canvas; `canvas` gives the others one. `picture`: the address
-    of the picture that the desk keeps.
+    An image that came from a manifest keeps the id of its canvas; `canvas` gives the others one. `file`: the address
+    of the picture that the desk keeps, and of its thumbnail.
     """
     return {
         "@context": CONTEXT,
         "id": address,
         "type": "Manifest",
         "label": {"none": [title]},
-        "items": [_canvas(image, language, picture(image), image.canvas or canvas(image)) for image in images],
+        "items": [_canvas(image, language, file, image.canvas or canvas(image)) for image in images],
     }
 
 
-def _canvas(image: ExportedImage, language: str, picture: str, canvas: str) -> dict[str, Any]:
+def _canvas(image: ExportedImage, language: str, file: File, canvas: str) -> dict[str, Any]:
     width, height = image.canvas_size or (image.width, image.height)
-    body = {"id": picture, "type": "Image", "format": "image/jpeg", "width": image.width, "height": image.height}
+    jpeg = {"type": "Image", "format": "image/jpeg"}
+    body = {"id": file(image, "picture"), **jpeg, "width": image.width, "height": image.height}
     painting = {
         "id": f"{canvas}#painting",
         "type": "Annotation",
@@ -53,6 +56,8 @@ def _canvas(image: ExportedImage, language: str, picture: str, canvas: str) -> d
         "label": {"none": [image.title or image.image_id]},
         "width": width,
         "height": height,
+        "thumbnail": [{"id": file(image, "thumbnail"), **jpeg}],
+        "metadata": _metadata(image, language),
         "items": [{"id": f"{canvas}#page"} | _page([painting])],
         "annotations": [{"id": f"{canvas}#tags"} | _page(tags)],
     }
@@ -62,6 +67,18 @@ def _canvas(image: ExportedImage, language: str, picture: str, canvas: str) -> d
             "value": {"none": [image.attribution]},
         }
     return described
+
+
+def _metadata(image: ExportedImage, language: str) -> list[dict[str, Any]]:
+    """The tags once more, by facet: Universal Viewer shows no annotations that tag."""
+    found = []
+    for facet, tags in image.tags_by_facet().items():
+        values: dict[str, list[str]] = {}
+        for label in (tag.term.label(language) for tag in tags):
+            values.setdefault(label.language or "none", []).append(label.text)
+        if values:
+            found.append({"label": {code: [text] for code, text in FACET_OF[facet].labels.items()}, "value": values})
+    return found
 
 
 def _tagging(image: ExportedImage, tag: ExportedTag, language: str, canvas: str) -> dict[str, Any]:

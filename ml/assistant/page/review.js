@@ -22,7 +22,9 @@ async function settle(image, row, tag, accepted) {
   try {
     const body = { tag_id: tag.node.tag_id, accepted, number: tag.settled?.number ?? 0, key: newKey(), who: who() };
     const after = (await api.settle(image.image_id, body)).tag;
-    row.replaceWith(tagRow(image, after));
+    const same = [...document.querySelectorAll(".conflict")].filter((each) => each.dataset.of === row.dataset.of);
+    if (same.length > 1) await load(); // several people's opinions differ from the first on this tag
+    else row.replaceWith(tagRow(image, after));
     countOpen();
     say(t("settled_by", { who: after.settled.who, verdict: verdict(after.settled.accepted) }));
     (document.querySelector(".conflict:not(.is-settled) button") ?? $("settled")).focus();
@@ -38,7 +40,7 @@ function tagRow(image, tag) {
     type: "button", "aria-label": t("settle_as", { tag: label.text, verdict: verdict(accepted) }), "aria-pressed": tag.settled ? String(tag.settled.accepted === accepted) : "false",
     onclick: (event) => settle(image, event.target.closest(".conflict"), tag, accepted),
   }, verdict(accepted));
-  return h("li", { class: `conflict${tag.settled ? " is-settled" : ""}` },
+  return h("li", { class: `conflict${tag.settled ? " is-settled" : ""}`, "data-of": `${image.image_id} ${tag.node.tag_id}` },
     h("p", {}, h("strong", { lang: label.language }, label.text), label.fallback ? h("span", { class: "lang" }, label.fallback) : null,
       h("span", { class: "path quiet small" }, [tag.node.facet ? facetLabel(tag.node.facet) : "", ...tag.path.map((step) => labelOf(step).text)].filter(Boolean).join(" › "))),
     h("p", { class: "opinions" }, h("span", { class: tag.first ? "yes" : "no" }, t("says", { who: image.first_by, verdict: verdict(tag.first) })), h("span", { class: tag.second ? "yes" : "no" }, t("says", { who: image.second_by, verdict: verdict(tag.second) }))),

@@ -12,7 +12,7 @@ BRONZE, SILVER = "300010957", "300011029"
 
 def test_tags_have_names_measures_have_intervals_and_what_is_unknown_has_a_dash():
     judged = [(number, BRONZE, number < 6, number < 4) for number in range(10)] + [(0, SILVER, True, True)]
-    ratings = [Rating(f"{image:064x}", tag, "materials", first, second) for image, tag, first, second in judged]
+    ratings = [Rating(f"{image:064x}", "", tag, "materials", first, second) for image, tag, first, second in judged]
     conflict = {"image_id": "ab" * 32, "tag_id": BRONZE, "facet": "materials", "first": True, "second": False}
     conflict |= {"first_by": "anna", "second_by": "berta", "settled": None, "settled_by": None}
     differences = pl.DataFrame([conflict] * (MOST_CONFLICTS + 1), schema=CONFLICTS)

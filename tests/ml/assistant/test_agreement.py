@@ -56,14 +56,14 @@ def test_the_figures_of_the_textbooks():
 
 
 def ratings(cells: list[tuple[int, str, bool, bool]]) -> list[Rating]:
-    return [Rating(f"{image:064x}", tag, "materials", first, second) for image, tag, first, second in cells]
+    return [Rating(f"{image:064x}", "", tag, "materials", first, second) for image, tag, first, second in cells]
 
 
 def test_rows_are_for_all_for_each_facet_and_for_each_tag():
     found = agreement_of(
         [
             *ratings([(1, "1", True, True), (1, "2", False, True), (2, "1", False, False), (2, "2", True, True)]),
-            Rating("f" * 64, "9", "subjects", True, True),
+            Rating("f" * 64, "", "9", "subjects", True, True),
         ]
     )
     keys = [("all", "all"), ("materials", "all"), ("subjects", "all"), ("materials", "1"), ("materials", "2")]

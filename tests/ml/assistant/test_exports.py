@@ -239,6 +239,9 @@ def test_a_manifest_of_a_batch_shows_pictures_with_their_tags(client, decided, u
     tags = canvas["annotations"][0]["items"]
     assert {each["body"]["value"] for each in tags} > {"side chairs"}
     assert {each["target"] for each in tags} == {canvas["id"]}
+    assert client.get(canvas["thumbnail"][0]["id"]).headers["content-type"] == "image/jpeg"
+    by_facet = {each["label"]["ca"][0]: each["value"]["en"] for each in canvas["metadata"]}
+    assert by_facet["Tipus d'objecte"] == ["side chairs"]
     assert client.get("/iiif/manifest").status_code == 422
 
 

@@ -14,8 +14,8 @@ from alembic import command
 from alembic.config import Config
 
 from ml.assistant.decisions import read_decisions
-from ml.assistant.opinions import begin_opinions
-from ml.assistant.schema import metadata
+from ml.assistant.opinions import begin_opinions, read_ratings
+from ml.assistant.schema import comparisons, images, metadata, ratings
 from ml.assistant.store import Act, Conflict, NewImage, NoSuchImage, NothingToUndo, Store, is_blind
 
 BRONZE, SILVER, METAL, PORTRAITS = "300010957", "300011029", "300010900", "300015637"
@@ -212,3 +212,28 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_decision
         assert store.annotation(row.image_id).verdicts == {BRONZE: "accepted"}
         assert len(begin_opinions(store, "berta", 1)) == 1
     assert read_decisions(url)["tag_id"].to_list() == [BRONZE]
+
+
+def test_compared_opinions_survive_the_migration_to_several_of_them(tmp_path):
+    url = f"sqlite:///{tmp_path / 'old.sqlite'}"
+    with closing(Store(url)) as store:
+        first = store.add_image(NewImage("a" * 64, 9, 9)).image_id
+        with store.writing() as connection:
+            opinion = {"image_id": "b" * 64, "second_of": first, "added_by": "berta"}
+            row = {name: value for name, value in store.image(first)._mapping.items() if name != "position"} | opinion
+            connection.execute(sa.insert(images).values(row | {"state": "done"}))
+            connection.execute(sa.update(images).values(state="done"))
+            pair = {"second_id": "b" * 64, "image_id": first, "first_version": 0, "second_version": 0}
+            connection.execute(sa.insert(comparisons).values(pair))
+            rated = {"second_id": "b" * 64, "tag_id": BRONZE, "facet": "materials", "first": True, "second": False}
+            connection.execute(sa.insert(ratings).values(rated))
+        before = read_ratings(store)
+        with store.engine.execution_options(assistant_writes=True).begin() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", "ml.assistant:migrations")
+            config.set_main_option("path_separator", "os")
+            command.downgrade(config, "0006")
+            assert connection.exec_driver_sql("SELECT image_id, tag_id FROM ratings").all() == [(first, BRONZE)]
+    with closing(Store(url)) as store:
+        assert read_ratings(store) == before
+        assert [(each.image_id, each.second_id) for each in before] == [(first, "b" * 64)]
