@@ -1,7 +1,8 @@
 """Images and features on a Ray cluster of one worker and of two: seconds of the two stages, and the same bytes.
 
 Needs the extra `ray`. A drawn museum is taken as far as its features once; then each cluster makes images and features
-anew, two slices in two runs, a step at a time on each worker.
+anew, two slices in two runs, a step at a time on each worker. `--museum` names the museum of a rehearsal instead:
+`make rehearsal SIZE=20000`, then `python -m benchmarks.ray_workers --museum dagster_home/rehearsal-20000/museum`.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from tests.operations.services import (
 )
 
 IMAGES = 300
+LONGEST_S = 7_200
 SLICES = ("000-of-002", "001-of-002")
 
 
@@ -37,23 +39,26 @@ def main() -> None:
     """Print the one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--museum", type=Path, help="a museum folder, in place of a drawn one")
     parser.add_argument("--slice", choices=SLICES, help="run the two stages of that slice, as the environment says")
     asked = parser.parse_args()
     if asked.slice:
         run_slice(asked.slice)
         return
-    images = asked.images
     from pipeline.sandbox.render import render_museum
 
     with tempfile.TemporaryDirectory(prefix="eufcc-ray-workers-") as place:
         folder = Path(place)
-        museum = folder / "museums" / "small"
-        render_museum(museum, images=images)
+        museum = asked.museum.resolve() if asked.museum else folder / "museums" / "small"
+        if not asked.museum:
+            render_museum(museum, images=asked.images)
+        images = len((museum / "media.csv").read_text(encoding="utf-8").splitlines()) - 1
         before = dagster_home(folder / "before")
         port = free_port()
         with served_museum(museum, port):
             address = f"http://127.0.0.1:{port}"
-            done = eufcc(["run", "dataset"], environment(before, museum, MUSEUM_ADDRESS=address))
+            given = environment(before, museum, MUSEUM_ADDRESS=address)
+            done = eufcc(["run", "dataset"], given, LONGEST_S)
             if done.returncode != 0:
                 raise SystemExit(done.stderr)
             found = {workers: _measured(workers, before, museum, address, folder) for workers in (1, 2)}
@@ -97,7 +102,7 @@ def _measured(workers: int, before: Path, museum: Path, address: str, folder: Pa
             subprocess.Popen([sys.executable, "-m", "benchmarks.ray_workers", "--slice", part], env=given, cwd=ROOT)
             for part in SLICES
         ]
-        if any(run.wait(1_200) for run in runs):
+        if any(run.wait(LONGEST_S) for run in runs):
             raise SystemExit("a run failed")
         seconds = time.monotonic() - started
         idle = psutil.cpu_times().idle - used.idle
