@@ -137,13 +137,14 @@ def ours(folder: Path, workers: int) -> Generator[Any, None, None]:
 
     from ml.baselines import recipe
     from ml.dataset.batches import EpochSampler, Images, loader
-    from ml.dataset.split import ImageSplit
+    from ml.dataset.split import ImageSplit, Jpegs
     from ml.dataset.tag_list import TagList
     from ml.dataset.transforms import View
     from ml.training.device import on_device
 
     files = sorted(folder.glob("*.jpg"))
-    jpegs = pa.chunked_array([pa.array([file.read_bytes() for file in files], pa.large_binary())])
+    stored = pa.chunked_array([pa.array([file.read_bytes() for file in files], pa.large_binary())])
+    jpegs = Jpegs(stored, np.arange(len(files)))
     names = tuple(file.stem for file in files)
     split = ImageSplit("train", names, (0,) * len(names), ("",) * len(names), jpegs, {}, {})
     images = Images(split, TagList("", "", {}), View(PX, CROP))

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from benchmarks.loader import write_pictures
 from ml.baselines import baseline, recipe
 from ml.dataset.batches import Images
-from ml.dataset.split import ImageSplit, in_offsets
+from ml.dataset.split import ImageSplit, Jpegs, in_offsets
 from ml.dataset.tag_list import FacetTags, TagList
 from ml.experiments.make import network_of
 from ml.models.architectures import CONVNEXT_BASE, Backbone
@@ -147,7 +147,8 @@ def described(folder: Path) -> tuple[ImageSplit, TagList]:
     tags = in_offsets([np.sort(rng.choice(TAGS, 3, replace=False)) for _ in files])
     nobody = in_offsets([np.empty(0, np.int64) for _ in files])
     names = tuple(file.stem for file in files)
-    jpegs = pa.chunked_array([pa.array([file.read_bytes() for file in files], pa.large_binary())])
+    stored = pa.chunked_array([pa.array([file.read_bytes() for file in files], pa.large_binary())])
+    jpegs = Jpegs(stored, np.arange(len(files)))
     facet = FACETS[0]
     split = ImageSplit("train", names, (0,) * len(names), ("",) * len(names), jpegs, {facet: tags}, {facet: nobody})
     numbers = tuple(str(number) for number in range(TAGS))

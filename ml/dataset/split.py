@@ -3,13 +3,14 @@
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,13 +25,38 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True)
+class Jpegs:
+    """The encoded images of a split: `stored` as they lie in its files, and the place of each image in it.
+
+    They are not brought into order: the paper's have more bytes than an array of Arrow can be sorted with, and a
+    sorted copy would take their memory twice.
+    """
+
+    stored: pa.ChunkedArray  # of large_binary
+    places: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, image: int) -> pa.LargeBinaryScalar:
+        return self.stored[int(self.places[image])]
+
+    def __iter__(self) -> Iterator[pa.LargeBinaryScalar]:
+        return (self[image] for image in range(len(self)))
+
+    def take(self, images: Sequence[int]) -> "Jpegs":
+        """Those of some images, in that order."""
+        return Jpegs(self.stored, self.places[list(images)])
+
+
+@dataclass(frozen=True)
 class ImageSplit(SplitImages):
     """One split in memory. `tags[facet]` holds, for image i, positions `values[offsets[i]:offsets[i + 1]]`.
 
     `rejected` holds in the same way the tags that people said the image's record does not have.
     """
 
-    jpegs: pa.ChunkedArray
+    jpegs: Jpegs
     tags: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     rejected: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]
     pixels: tuple[NDArray[np.uint8], ...] | None = None
@@ -95,7 +121,7 @@ class ImageSplit(SplitImages):
             record_ids=tuple(self.record_ids[i] for i in chosen),
             views=tuple(self.views[i] for i in chosen),
             providers=tuple(self.providers[i] for i in chosen),
-            jpegs=self.jpegs.take(pa.array(chosen, pa.int64())),
+            jpegs=self.jpegs.take(chosen),
             tags={facet: in_offsets([self.closed_tags(facet, i) for i in chosen]) for facet in self.tags},
             rejected={facet: in_offsets([self.rejected_tags(facet, i) for i in chosen]) for facet in self.rejected},
             pixels=None if self.pixels is None else tuple(self.pixels[i] for i in chosen),
@@ -124,18 +150,23 @@ def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:
     if not files:
         raise DataError(f"The dataset {dataset} has no split `{name}`: make the dataset again.")
     columns = ["record_id", "view", "image", "data_provider", "group_id", *tag_list.facets]
-    table = pa.concat_tables([_read(file, columns, tag_list) for file in files])
-    table = table.sort_by([("record_id", "ascending"), ("view", "ascending")])
+    tables, stored = [], []
+    for file in files:
+        read = _read(file, columns, tag_list)
+        stored += [chunk.field("bytes").cast(pa.large_binary()) for chunk in read["image"].chunks]
+        tables.append(read.drop_columns("image"))
+    table = pa.concat_tables(tables)
+    places = pc.sort_indices(table, [("record_id", "ascending"), ("view", "ascending")])
+    table = table.take(places)
     record_ids = tuple(table["record_id"].to_pylist())
     negatives = _rejected(dataset / "rejected_tags.parquet")
     wrong = [negatives.get(record) for record in record_ids]
-    jpegs = [chunk.field("bytes").cast(pa.large_binary()) for chunk in table["image"].chunks]
     return ImageSplit(
         name,
         record_ids,
         views=tuple(table["view"].to_pylist()),
         providers=tuple(table["data_provider"].to_pylist()),
-        jpegs=pa.chunked_array(jpegs, type=pa.large_binary()).combine_chunks(),
+        jpegs=Jpegs(pa.chunked_array(stored, pa.large_binary()), places.to_numpy().astype(np.int64)),
         tags={facet: _positions(table[facet].to_pylist(), tags) for facet, tags in tag_list.facets.items()},
         rejected={facet: _positions(wrong, tags) for facet, tags in tag_list.facets.items()},
         groups=tuple(table["group_id"].to_pylist()),
