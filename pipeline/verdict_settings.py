@@ -16,7 +16,7 @@ class VerdictSettings(Section):
     least_groups: int = Field(default=12, ge=2)  # ours: with fewer, intervals over groups do not hold
     probe_folds: int = Field(default=5, ge=2)  # ours: of the probe that is trained inside a test
     probe_repeats: int = Field(default=4, ge=1)  # ours: divisions into folds that the probe's figure is the mean of
-    # ours: a test of more images is divided once, as each division of one of the paper's size takes minutes
-    probe_repeated_up_to: int = Field(default=5_000, ge=1)
+    # ours: a test of more images is divided once, as each division of a large one takes minutes
+    probe_repeated_up_to: int = Field(default=1_000, ge=1)
     probe_images: int = Field(default=20_000, ge=1)  # ours: training images of the probe, by a hash of their id
     exchanges: int = Field(default=4, ge=1)  # ours: how often each row is scored with the pictures exchanged
