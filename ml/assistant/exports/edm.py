@@ -32,7 +32,8 @@ def as_edm(images: Iterable[ExportedImage], vocabulary: Vocabulary, language: st
 
 def _nodes(image: ExportedImage) -> list[dict[str, Any]]:
     """The object, its aggregation and the assignments of its tags."""
-    cho: dict[str, Any] = {"@id": image.uri, "@type": "edm:ProvidedCHO", "dc:title": image.title or image.image_id}
+    cho: dict[str, Any] = {"@id": image.uri, "@type": "edm:ProvidedCHO", "edm:type": "IMAGE"}
+    cho["dc:title"] = image.title or image.image_id
     for facet, tags in image.tags_by_facet().items():
         for tag in tags:
             cho.setdefault(FACET_OF[facet].edm, []).append({"@id": tag.term.uri})

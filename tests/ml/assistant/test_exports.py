@@ -118,6 +118,21 @@ def test_edm_reads_as_rdf_with_objects_concepts_and_creators(client, decided, up
     assert (creator, rdflib.RDF.type, rdflib.PROV.Person) in graph
 
 
+def test_edm_has_what_europeana_requires_as_far_as_the_desk_knows_it(client, decided, uploaded, service):
+    """The mandatory properties of the EDM mapping guidelines; an institution adds edm:provider and edm:rights."""
+    with service.store.writing() as connection:
+        known = {"attribution": "City Museum", "source_url": "https://museum.example/chair.jpg"}
+        connection.execute(sa.update(images).values(known))
+    graph = json.loads(client.get("/api/export?format=edm").text)["@graph"]
+    (cho,) = [node for node in graph if node["@type"] == "edm:ProvidedCHO"]
+    assert (cho["dc:title"], cho["edm:type"]) == ("vase.jpg", "IMAGE")
+    assert cho["dc:type"] == [{"@id": f"{AAT}{SIDE_CHAIRS}"}]
+    (aggregation,) = [node for node in graph if node["@type"] == "ore:Aggregation"]
+    assert aggregation["edm:aggregatedCHO"] == {"@id": cho["@id"]}
+    assert aggregation["edm:dataProvider"] == "City Museum"
+    assert aggregation["edm:isShownBy"] == {"@id": "https://museum.example/chair.jpg"}
+
+
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # rdflib warns of its own use
 def test_web_annotations_round_trip_with_generator_and_confidence(client, decided):
     page = client.get("/api/export?format=webannotation&lang=ca").json()
