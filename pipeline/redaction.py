@@ -31,7 +31,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         text = text.replace(spelling, REDACTED)
     for marks, echo in _ECHOES:
         if any(mark in text for mark in marks):  # much quicker than the expression alone
-            text = echo.sub(rf"\g<1>{REDACTED}", text)
+            text = echo.sub(lambda found: found[1] + REDACTED, text)  # a template is expanded in Python, match by match
     return text
 
 
