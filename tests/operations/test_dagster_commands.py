@@ -23,8 +23,8 @@ OF_DAGSTER = re.compile(r"is superseded and its usage is discouraged|site-packag
 
 
 def shell(home: Path, **more: str) -> dict[str, str]:
-    """The variables of a login shell, and DAGSTER_HOME."""
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "DAGSTER_HOME": str(home), **more}
+    """The variables of a login shell, and DAGSTER_HOME; one user, who keeps what was parsed of the code."""
+    return {"PATH": os.environ["PATH"], "HOME": str(home.parent), "DAGSTER_HOME": str(home), **more}
 
 
 def dagster(command: list[str], given: dict[str, str]) -> subprocess.Popen[str]:
