@@ -135,7 +135,7 @@ def other_version(days: Days, name: str) -> None:
 @pytest.fixture(scope="session")
 def days(drawn_museum, tmp_path_factory: pytest.TempPathFactory) -> Days:
     """A first day with all tables up to the splits; a second one with other bytes in the files, job by job."""
-    museum, folder = drawn_museum(120), tmp_path_factory.mktemp("days")
+    museum, folder = drawn_museum(60), tmp_path_factory.mktemp("days")
     files = {name: folder / file for name, file in FILES.items()}
     files["VOCABULARY__RULES_FILE"] = rules = folder / "rules.toml"
     rules.write_text((ROOT / "pipeline" / "vocabulary" / "rules.toml").read_text(encoding="utf-8"), encoding="utf-8")
