@@ -23,5 +23,6 @@ def raise_parents(scores: Tensor, levels: list[tuple[Tensor, Tensor]]) -> Tensor
     """
     for here, parents in levels:
         here, parents = here.to(scores.device), parents.to(scores.device)
-        scores = scores.scatter_reduce(1, parents.expand(len(scores), -1), scores[:, here], "amax")
+        below = scores[:, here]
+        scores = scores.scatter_reduce(1, parents.expand_as(below), below, "amax")
     return scores
