@@ -161,7 +161,7 @@ def killed(rehearsal: Rehearsal) -> dict[str, Any]:
     usual = rehearsal.result["parts"]["run"]["steps"]
     wanted = [step for step in KILLED_IN if step in usual]  # one may be over before it is seen
     chance = random.Random(rehearsal.size)
-    moments = {step: chance.uniform(0.2, 0.8) * usual[step]["wall_s"] for step in wanted}
+    moments = {step: chance.uniform(0.05, 0.35) * usual[step]["wall_s"] for step in wanted}
 
     def look(process: subprocess.Popen[bytes]) -> None:
         at = step_at_work(rehearsal.folder / "killed")
