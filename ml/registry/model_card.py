@@ -20,7 +20,8 @@ from pipeline.tables import IGNORE_UNSEEN
 from pipeline.templates import render
 
 TEMPLATE = Path(__file__).with_name("model_card.md")
-MAIN = {"r_precision": "R-Precision", "acc_at_1": "Acc@1", "acc_at_10": "Acc@10", "avg_rank_position": "Rank"}  # shown
+RANK = "avg_rank_position"
+MAIN = {"r_precision": "R-Precision", "acc_at_1": "Acc@1", "acc_at_10": "Acc@10", RANK: "Rank"}  # shown
 MEAN = "mean"
 OWN_LICENCE = "apache-2.0"  # of weights that started at random: this project's
 HUB = "huggingface.co/"
@@ -81,8 +82,9 @@ def _cell(row: dict[str, Any] | None) -> str:
     """A figure, with its interval where it has one."""
     if row is None or row["value"] is None:
         return "–"
-    ends = "" if row["low"] is None else f" ({row['low']:.3g} to {row['high']:.3g})"
-    return f"{row['value']:.3g}{ends}"
+    digits = 1 if row["metric"] == RANK else 3
+    ends = "" if row["low"] is None else f" ({row['low']:.{digits}f} to {row['high']:.{digits}f})"
+    return f"{row['value']:.{digits}f}{ends}"
 
 
 def metadata(
