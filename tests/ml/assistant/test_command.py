@@ -1,5 +1,6 @@
 """The command that serves the desk: who needs the token, behind a proxy too, and what a wrong database says."""
 
+import asyncio
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 import ml.assistant.__main__ as command
+from ml.assistant.__main__ import new_listener
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.people import make_token, revoke_tokens
 from ml.assistant.service import AssistantService
@@ -230,3 +232,23 @@ def test_a_file_that_is_no_database_is_one_sentence(content, storage, capsys):
     assert said.count("\n") == 1
     assert "it is damaged, is no database of the assistant" in said
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_the_body_of_an_answer_does_not_wait_for_the_clients_acknowledgement(host):
+    """asyncio turns Nagle's algorithm off on connections of a listener that names TCP, and on no others."""
+
+    async def delayed() -> int:
+        with new_listener(host) as listener:
+            listener.bind((host, 0))
+            accepted = asyncio.get_running_loop().create_future()
+            server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listener)
+            _, client = await asyncio.open_connection(host, listener.getsockname()[1])
+            writer = await accepted
+            at_once = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            client.close()
+            writer.close()
+            server.close()
+            return at_once
+
+    assert asyncio.run(delayed()) != 0
