@@ -74,7 +74,10 @@ class Client:
             request = self._client.build_request(method, url, headers=dict(headers), **body)
         except (httpx.InvalidURL, UnicodeError) as error:
             raise AddressError(str(error)) from error
-        return Answer(self._client.send(request, stream=True))
+        try:
+            return Answer(self._client.send(request, stream=True))
+        except UnicodeError as error:  # httpx reads the address of a redirect, also of one that is not followed
+            raise AddressError(f"it redirects to an address that cannot be read ({error})") from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -112,7 +115,8 @@ class _Transport(httpx.BaseTransport):
 
     def _pool(self, url: httpx.URL) -> httpcore.ConnectionPool:
         proxy = self._by_scheme.get(url.scheme) or self._by_scheme.get("all")
-        if proxy is None or url.host in self._direct or urllib.request.proxy_bypass(url.netloc.decode("ascii")):
+        host, address = url.raw_host.decode("ascii"), url.netloc.decode("ascii")
+        if proxy is None or host in self._direct or urllib.request.proxy_bypass(address):
             return self._without_proxy
         return proxy
 

@@ -86,7 +86,16 @@ def test_json_of_too_many_values_is_refused_before_it_is_read(ask):
 
 
 @pytest.mark.parametrize(
-    "location", ["http://[::1", "http://[zz]/", "//[", "http://a:99999999/", "http://" + "é" * 300]
+    "location",
+    [
+        "http://[::1",
+        "http://[zz]/",
+        "//[",
+        "http://a:99999999/",
+        "http://" + "é" * 300,
+        "http://xn--a/",
+        "http://xn--ls8h/",
+    ],
 )
 @pytest.mark.parametrize("redirects", [True, False])
 def test_a_redirect_that_cannot_be_read_is_refused(ask, location: str, redirects: bool):

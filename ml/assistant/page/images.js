@@ -69,7 +69,7 @@ async function nextOpen() {
   if (next && next.image_id !== state.image?.image_id) return openImage(next.image_id);
   if (!state.progress.all) return;
   const back = state.progress.skipped ? [[t("come_back", { n: whole(state.progress.skipped) }), () => state.acts.show({ ...state.chosen, state: "skipped" })]] : [];
-  notice(t("all_done"), [...back, [t("export"), state.acts.export], [t("add_images"), state.acts.add]]);
+  notice(t(back.length ? "only_skipped" : "all_done"), [...back, [t("export"), state.acts.export], [t("add_images"), state.acts.add]]);
 }
 
 export function neighbour(by) {
