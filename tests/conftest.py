@@ -1,14 +1,22 @@
 """What every test may use; tests that need ../shared are counted when it is not there."""
 
+import atexit
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: as in assets/cli/app.py
+# A home of their own, set before any module reads it: what a person has made in theirs changes no test.
+HOME = Path(tempfile.mkdtemp(prefix="eufcc-tests-"))
+HOME.chmod(0o755)  # tests that run as another user read it
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+shutil.copy(Path(__file__).parents[1] / "dagster_home" / "dagster.yaml", HOME)
+os.environ.update(DAGSTER_HOME=str(HOME), EUFCC_HOME=str(HOME))
 SHARED = Path(os.environ.get("EUFCC_SHARED") or Path(__file__).parents[2] / "shared")
 
 
