@@ -76,7 +76,7 @@ def download_on(address: str, file: Path) -> None:
     that the first answer had, and the rest is asked for with If-Range (RFC 9110, section 13.1.5). Without one, and
     where the server sends everything or says that there are no more bytes, the file is begun anew.
     """
-    note = file.with_name(f"{file.name}.validator")
+    note = note_beside(file)
     kept = note.read_text(encoding="ascii") if note.exists() else ""
     begin = file.stat().st_size if kept and file.exists() else 0
     asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-", "If-Range": kept} if begin else {})
@@ -96,6 +96,11 @@ def download_on(address: str, file: Path) -> None:
     except requests.RequestException as error:
         raise NoAnswer(error) from None
     note.unlink(missing_ok=True)
+
+
+def note_beside(file: Path) -> Path:
+    """Where it is kept which state of a remote file the bytes in this one are of."""
+    return file.with_name(f"{file.name}.validator")
 
 
 def _validator(headers: Mapping[str, str]) -> str | None:

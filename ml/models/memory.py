@@ -48,7 +48,6 @@ class Memory(nn.Module):
         self.closed = torch.cat([self.closed, closed.to(self.closed)])
         self.groups = torch.cat([self.groups, groups.to(self.groups)])
         self.keys = torch.cat([self.keys, torch.full_like(groups, key).to(self.keys)])
-
         self.count()
 
     def count(self) -> None:

@@ -15,7 +15,6 @@ from ml.suites.task import Scores, Task
 from pipeline.splits.suites import fold_of_images
 
 VALIDATION_FOLDS = 5  # one of them chooses scales and weights: a fifth of the training groups
-LEAST_WEIGHT = 1e-6  # as in ml/models/one.py
 Row = Callable[[Task], Scores]
 
 
@@ -42,7 +41,7 @@ def mixture(parts: Mapping[str, Row], new: frozenset[str], *, chosen: bool) -> R
             each = (expit(scale.logit(tested[name][facet])) for scale, name in zip(scales, parts, strict=True))
             mixed[facet] = _mixed(np.stack(list(each)), weights, known)
             if chosen:
-                raise_parents(mixed[facet], task.collection.facets[facet].tags)
+                mixed[facet] = with_parents(mixed[facet], task.collection.facets[facet].tags)
         return {facet: values.astype(np.float32) for facet, values in mixed.items()}
 
     return scores
@@ -67,16 +66,21 @@ def _mixed(
     probabilities: NDArray[np.float64], weights: NDArray[np.float64], known: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """The mean over the parts (parts, images, tags) that know a tag; where none does, over all."""
-    of_tag = (weights[:, None] + LEAST_WEIGHT) * (known | ~known.any(0))
-    return np.einsum("pnt,pt->nt", probabilities, of_tag / of_tag.sum(0))
+    import torch  # which takes a second
+
+    from ml.models.one import known_weights
+
+    of_tag = known_weights(torch.from_numpy(weights), torch.from_numpy(known))
+    return np.einsum("pnt,pt->nt", probabilities, of_tag.numpy())
 
 
-def raise_parents(scores: NDArray[np.float64], tags: FacetTags) -> None:
-    """Raise each tag's score (images, tags) to the highest below it, in place."""
-    for tag in np.argsort(-tags.depths, kind="stable"):
-        parent = tags.parents[tag]
-        if parent >= 0:
-            np.maximum(scores[:, parent], scores[:, tag], out=scores[:, parent])
+def with_parents(scores: NDArray[np.float64], tags: FacetTags) -> NDArray[np.float64]:
+    """The scores (images, tags), each tag's raised to the highest below it."""
+    import torch
+
+    from ml.models.hierarchy import levels_upwards, raise_parents
+
+    return raise_parents(torch.from_numpy(scores), levels_upwards(tags)).numpy()
 
 
 @lru_cache(maxsize=64)

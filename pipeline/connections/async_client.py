@@ -1,8 +1,8 @@
 """Sends GET requests to many hosts at once, over small pools of connections."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import Any
 from zlib import crc32
@@ -23,10 +23,10 @@ POOLED = 4  # connections per pool: httpcore iterates over all of them at every 
 class AsyncAnswer:
     """An answer whose body is still to be received. It has to be closed."""
 
-    def __init__(self, response: httpcore.Response, closed: Callable[[], None]) -> None:
+    def __init__(self, response: httpcore.Response, busy: ExitStack) -> None:
         self.status = response.status
         self.headers = AnswerHeaders(response.headers)
-        self._response, self._closed, self._is_closed = response, closed, False
+        self._response, self._busy = response, busy
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it is received, in the coding that the headers name."""
@@ -35,9 +35,7 @@ class AsyncAnswer:
 
     async def aclose(self) -> None:
         """Gives the connection back, or closes it where the body was not read to its end."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._closed()
+        with self._busy:  # ends once, however often this is called
             await self._response.aclose()
 
 
@@ -72,19 +70,22 @@ class AsyncClient:
         extensions = {"timeout": dict(timeouts)}
         request = httpcore.Request("GET", core_url(asked.url), headers=asked.headers.raw, extensions=extensions)
         chosen = self._least_busy(request.url.host)
-        self._busy[chosen] += 1
-        try:
+        with ExitStack() as busy:
+            busy.enter_context(self._request_at(chosen))
             try:
                 response = await self._pools[chosen].handle_async_request(request)
             except ClosedMeanwhile:  # a GET may be sent again
                 response = await self._new_connections.handle_async_request(request)
-        except BaseException:
-            self._busy[chosen] -= 1
-            raise
-        return AsyncAnswer(response, partial(self._released, chosen))
+            return AsyncAnswer(response, busy.pop_all())
 
-    def _released(self, pool: int) -> None:
-        self._busy[pool] -= 1
+    @contextmanager
+    def _request_at(self, pool: int) -> Iterator[None]:
+        """Counts a request among those of the pool, until its answer is closed."""
+        self._busy[pool] += 1
+        try:
+            yield
+        finally:
+            self._busy[pool] -= 1
 
     def _least_busy(self, host: bytes) -> int:
         """The pool with the fewest requests; of equals the host's own, which keeps its connections."""

@@ -22,7 +22,7 @@ from pipeline.files import DISK_FULL
 from pipeline.harvest.errors import HarvestError
 from pipeline.http import mapped
 from pipeline.settings import HttpSettings
-from pipeline.single_requests import BLOCK, NoAnswer, download_on, text_of
+from pipeline.single_requests import BLOCK, NoAnswer, download_on, note_beside, text_of
 
 LINK = re.compile(r"""href=["'](?:\./)?([\w.-]+)\.zip["']""", re.IGNORECASE)
 Answer = TypeVar("Answer")
@@ -119,7 +119,7 @@ class _Fetched(ABC):
         try:
             yield file
         finally:
-            for left in (file, file.with_name(f"{file.name}.validator")):
+            for left in (file, note_beside(file)):
                 left.unlink(missing_ok=True)
 
     @abstractmethod
@@ -188,7 +188,7 @@ class FtpPlace(_Fetched):
         return [_dataset_of(name[:-4], known.get("size"), known.get("modify", "")) for name, known in facts]
 
     def _fetch(self, dataset: Dataset, file: Path) -> None:
-        note = file.with_name(f"{file.name}.validator")
+        note = note_beside(file)
         begun = note.read_text(encoding="utf-8") if note.exists() else ""
         with file.open("ab") as out, self._session() as ftp:
             if out.tell() and (not begun or begun != dataset.version):

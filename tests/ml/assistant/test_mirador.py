@@ -1,9 +1,6 @@
 """Mirador, a viewer that museums use, shows the pictures of a batch with the tags as annotations."""
 
 import json
-import subprocess
-import tarfile
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +8,7 @@ from playwright.sync_api import expect
 
 from ml.assistant.schema import images
 from tests.ml.assistant.pages import COPPER, add, item
+from tests.ml.assistant.viewers import npm_package
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 MIRADOR = "mirador@3.4.3"
@@ -20,11 +18,8 @@ WINDOW = {"defaultSideBarPanel": "annotations", "sideBarOpenByDefault": True, "t
 @pytest.fixture(scope="module")
 def script(tmp_path_factory) -> str:
     """Mirador's script from the package index."""
-    folder: Path = tmp_path_factory.mktemp("mirador")
-    subprocess.run(["npm", "pack", "--silent", MIRADOR], cwd=folder, check=True, timeout=120)
-    (archive,) = folder.glob("*.tgz")
-    with tarfile.open(archive) as package:
-        return package.extractfile("package/dist/mirador.min.js").read().decode()
+    package = npm_package(MIRADOR, tmp_path_factory.mktemp("mirador"))
+    return (package / "dist" / "mirador.min.js").read_text(encoding="utf-8")
 
 
 def test_mirador_shows_the_canvas_and_its_tags(open_page, address, service, pictures, script):

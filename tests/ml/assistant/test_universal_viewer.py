@@ -2,14 +2,13 @@
 
 import json
 import mimetypes
-import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Route, expect
 
 from tests.ml.assistant.pages import COPPER, add, item
+from tests.ml.assistant.viewers import npm_package
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 VIEWER = "universalviewer@4.4.0"
@@ -18,12 +17,7 @@ VIEWER = "universalviewer@4.4.0"
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
     """The viewer's files from the package index."""
-    folder: Path = tmp_path_factory.mktemp("universalviewer")
-    subprocess.run(["npm", "pack", "--silent", VIEWER], cwd=folder, check=True, timeout=300)
-    (archive,) = folder.glob("*.tgz")
-    with tarfile.open(archive) as package:
-        package.extractall(folder, filter="data")
-    return folder / "package" / "dist"
+    return npm_package(VIEWER, tmp_path_factory.mktemp("universalviewer")) / "dist"
 
 
 def test_universal_viewer_shows_the_canvas_and_its_tags(open_page, address, service, pictures, files):

@@ -1,12 +1,8 @@
 """The weekly dumps give the records that the API gives, from a folder or a server, whatever is damaged or cut off."""
 
 import errno
-import io
-import json
 import os
 import shutil
-import tempfile
-import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,17 +10,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipeline.harvest import zips
-from pipeline.harvest.bulk import DumpHarvest, concepts_in_pages, dumps_are_read, harvest_dumps, is_open
+from pipeline.harvest.bulk import DumpHarvest, concepts_in_pages, dumps_are_read, harvest_dumps
 from pipeline.harvest.dumps import Dataset, FolderPlace, place_of_dumps
-from pipeline.harvest.edm import EdmError, read_edm
+from pipeline.harvest.edm import read_edm
 from pipeline.harvest.errors import HarvestError
 from pipeline.harvest.items import row_of_item
-from pipeline.harvest.keywords import Keywords, fold, words_of
 from pipeline.harvest.pages import harvest_collection
 from pipeline.harvest.records import records_from_pages
 from pipeline.harvest.store import generations, page_files, unbroken
@@ -291,66 +283,6 @@ def test_a_damaged_zip_is_an_error(mirror: Path, tmp_path: Path, cut: int):
         bulk(FolderPlace(copy), tmp_path / "pages")
 
 
-def a_zip(packed: int = zipfile.ZIP_DEFLATED) -> bytearray:
-    """Four members with other names than ASCII, none of them a record."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", packed) as archive:
-        for number in range(4):
-            archive.writestr(f"é{number}.xml", b"<rdf>IMAGE &#65;" + b"creativecommons.org/licenses/by/" * 9)
-    return bytearray(content.getvalue())
-
-
-def told_of(content: bytes) -> str:
-    """What is said of a mirror with this zip, which is never a traceback."""
-    with tempfile.TemporaryDirectory() as place:
-        mirror, settings = Path(place) / "XML", SETTINGS.model_copy(update={"collections": ("*",)})
-        mirror.mkdir()
-        (mirror / "1.zip").write_bytes(content)
-        with pytest.raises(HarvestError) as error:
-            bulk(FolderPlace(mirror), Path(place) / "pages", settings)
-    return str(error.value)
-
-
-@given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), min_size=1, max_size=3))
-def test_any_damage_to_a_zip_is_told(changes: list[tuple[int, int]]):
-    content = a_zip()
-    for at, byte in changes:
-        content[at % len(content)] = byte
-    assert told_of(content).endswith((": fetch it again.", "`harvest.max_missing_share`.", "in settings."))
-
-
-@pytest.mark.parametrize("where", ["the directory", "a member"])
-def test_damage_to_a_name_in_a_zip_is_told(where: str):
-    content, name = a_zip(), "é1".encode()
-    at = content.rfind(name) if where == "the directory" else content.find(name)
-    content[at] = 0xFF
-    assert "can't decode byte 0xff" in told_of(content) or where == "a member"
-
-
-def test_a_zip_of_a_version_to_come_is_told():
-    content = a_zip()
-    content[content.find(b"PK\x01\x02") + 6] = 200
-    assert told_of(content) == "1.zip is damaged (zip file version 20.0): fetch it again."
-
-
-@pytest.mark.parametrize("packed", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_members_that_zipfile_reads_without_a_limit_are_left_out(packed: int):
-    assert "é0.xml: it is compressed in another way than the files of a dump" in told_of(a_zip(packed))
-
-
-def test_a_member_that_states_too_small_a_size_takes_no_memory(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(zips, "LARGEST_RECORD", 10_000)
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("0.xml", "1.xml"):
-            archive.writestr(name, b" " * 10_000_000)
-    bomb = content.getvalue().replace((10_000_000).to_bytes(4, "little"), (100).to_bytes(4, "little"))
-    tracemalloc.start()
-    assert "0.xml: it cannot be read" in told_of(bomb)
-    assert tracemalloc.get_traced_memory()[1] < 3_000_000
-    tracemalloc.stop()
-
-
 @pytest.mark.parametrize("name", ["", ".", "..", "../../pages", "/etc", ".hidden"])
 def test_a_dataset_is_not_named_as_a_folder_elsewhere(name: str):
     with pytest.raises(HarvestError, match="is no name of one"):
@@ -409,65 +341,3 @@ def test_a_wrong_place_is_said(tmp_path: Path, address: str, said: str):
     with pytest.raises(HarvestError, match=said) as error:
         bulk(place_of_dumps(address, HTTP, tmp_path), tmp_path)
     assert "secret" not in str(error.value)
-
-
-@pytest.mark.shared
-def test_the_recorded_records_are_read_as_the_record_api_gives_them(payloads: Path):
-    """The JSON was derived from the RDF by other means: ids, holders and concepts must agree."""
-    compared = 0
-    for file in sorted((payloads / "record_json_derived").glob("*.json")):
-        found = list((payloads / "record_rdf").glob(f"{file.stem}.*"))
-        if not found:
-            continue
-        record, answer = read_edm(found[0].read_bytes(), ".xml"), json.loads(file.read_text(encoding="utf-8"))["object"]
-        assert record.record_id == answer["about"].removeprefix("/item")
-        assert record.item().get("edmConcept", []) == [concept["about"] for concept in answer.get("concepts", [])]
-        assert [record.rights] == answer["aggregations"][0]["edmRights"]["def"][:1]
-        compared += 1
-    assert compared >= 8
-
-
-@pytest.mark.shared
-def test_a_recorded_record_of_2019_in_full(payloads: Path):
-    record = read_edm((payloads / "record_rdf" / "api2_TopFoto_EU017407.rdf").read_bytes(), ".rdf")
-    item = record.item()
-    assert item["id"] == "/2024904/photography_ProvidedCHO_TopFoto_co_uk_EU017407"
-    assert (item["dataProvider"], item["provider"]) == (["TopFoto.co.uk"], ["Photoconsortium"])
-    assert item["timestamp_created"] == "2013-11-21T15:47:51.794Z"
-    assert item["edmPreview"] == [
-        "https://api.europeana.eu/thumbnail/v2/url.json"
-        "?uri=http%3A%2F%2Fwww.topfoto.co.uk%2Fimageflows%2Fimagepreview%2Ff%3DEU017407&type=IMAGE"
-    ]
-    assert item["dcTypeLangAware"]["def"] == [
-        "http://bib.arts.kuleuven.be/photoVocabulary/24000",
-        "http://data.europeana.eu/concept/base/1711",  # of Europeana's proxy
-    ]
-    assert not is_open(record.rights or "", OPEN_RIGHTS)
-    assert {"aerial", "schwarz", "негатив"} <= words_of(record.texts())
-
-
-@given(st.binary(max_size=200))
-def test_bytes_are_a_record_or_an_error(content: bytes):
-    for suffix in (".xml", ".nt", ".ttl", ".exe"):
-        with pytest.raises(EdmError):
-            read_edm(content, suffix)
-
-
-@given(st.text(max_size=60))
-def test_folding_is_idempotent_and_finds_every_word_of_a_text(text: str):
-    assert fold(fold(text).lower()) == fold(text).lower() or not text.isascii()
-    found = words_of([text])
-    if found and "".join(sorted(found)).isalnum():
-        assert Keywords(" ".join(sorted(found)), HarvestSettings()).found_in(found)
-
-
-def test_letters_that_are_written_small_as_capitals_are_folded_too():
-    assert words_of(["Kodak™ № 5", "ᴬ"]) == {"kodaktm", "no", "5", "a"}
-
-
-def test_keywords_are_whole_words_without_accents_in_any_order():
-    settings = HarvestSettings(keyword_translations={"art of sculpture": ("escultura",)})
-    keywords = Keywords("art of sculpture", settings)
-    assert keywords.found_in(words_of(["SCULPTURE", "the art", "of it"]))
-    assert keywords.found_in(words_of(["Escúltura"]))
-    assert not keywords.found_in(words_of(["artist of sculptures"]))
