@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,9 @@ def _train(context: dg.AssetExecutionContext, project: Project, key: str, place:
     command += ["--recipes", settings.benchmark.recipes] if settings.benchmark.recipes else []
     command += ["--seed", f"{settings.benchmark.seed}", "--override", *_overrides(project)]
     environment = os.environ | {WARM: str(warm_trainer()[0])}
-    done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=environment)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # dagster-pipes warns of its own calls; it is pinned
+        done = dg.PipesSubprocessClient(cwd=str(ROOT)).run(context=context, command=command, env=environment)
     events = [event for event in done.get_custom_messages() if isinstance(event, dict)]
     errors = [event["message"] for event in events if event.get("event") == "error"]
     if errors:

@@ -17,7 +17,7 @@ SIZES = {"train": 8, "validation": 4, "inner_test": 4, "outer_test": 4}
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::dagster.PreviewWarning")  # dagster-pipes' own
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of dagster-pipes
 def test_every_row_of_the_full_profile_takes_two_steps(tmp_path: Path):
     settings = full().model_copy(update={"benchmark": BenchmarkSettings(overrides=CUT)})
     project = Project(settings, tmp_path)
