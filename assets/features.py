@@ -37,7 +37,8 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
     from ml.features.extract import extract_features
 
     target = storage / "features" / slice_name
-    described = extract_features(images, target, settings.features, progress=bar(f"features {slice_name}", "images"))
+    with bar(f"features {slice_name}", "images") as progress:
+        described = extract_features(images, target, settings.features, progress=progress)
     return {"features": {**described, "extractors": ", ".join(settings.features.extractors)}}
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from assets.engine.asset_factory import failures, stage_asset
 from assets.engine.asset_metadata import asset_spec, result_of
 from assets.engine.builtin_checks import check_results, check_specs
-from assets.engine.console import patience, remark, say
+from assets.engine.console import bar, patience, remark, say
 from assets.engine.plan import AssetPlan, Metadata
 from assets.engine.project import Project, current_project, size_of
 from assets.engine.retention import OTHERS
@@ -166,7 +166,9 @@ def _harvest_api(project: Project, keys: Sequence[str], folder: Path, mode: str)
     with europeana(project) as client:
         for key in keys:
             place = _place_again(project, key) if mode == "again" else folder / key
-            summaries[key] = walk(client, collection_of(key, settings), place, settings.harvest).metadata()
+            collection = collection_of(key, settings)
+            with bar(collection, "records") as progress:
+                summaries[key] = walk(client, collection, place, settings.harvest, progress).metadata()
             if mode == "again":
                 _replace(folder / key, place)
     return summaries
@@ -181,7 +183,9 @@ def _harvest_dumps(project: Project, keys: Sequence[str], folder: Path, mode: st
     places = {key: _place_again(project, key) if mode == "again" else folder / key for key in keys}
     folders = {collection_of(key, settings): where for key, where in places.items()}
     rights = (*settings.curation.open_rights, *settings.curation.more_open_rights)
-    done = harvest_dumps(place, folders, settings.harvest, open_rights=rights, say=remark)
+    with bar("dumps", "zips") as progress:
+        told: dict[str, Any] = {"say": remark, "progress": progress}
+        done = harvest_dumps(place, folders, settings.harvest, open_rights=rights, **told)
     for key in keys if mode == "again" else ():
         _replace(folder / key, places[key])
     read = {"zips_read": done.zips, "records_read": done.seen, "damaged": done.damaged}

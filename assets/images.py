@@ -77,9 +77,9 @@ def fetched_images(
     ledger = storage / "cache" / "images" / slice_name
     everything, wanted = wanted_in_slice(selected_records, settings.harvest.image_source, slice_name)
     options: dict[str, Any] = {"refresh": config.refresh, "retry_now": config.retry_now}
-    options |= {"shards": storage / "images" / slice_name, "progress": bar(f"images {slice_name}", "URLs")}
-    options["patience"] = patience()
-    summary = fetch_images(wanted, ledger, settings.images, settings.http, **options)
+    options |= {"shards": storage / "images" / slice_name, "patience": patience()}
+    with bar(f"images {slice_name}", "URLs") as progress:
+        summary = fetch_images(wanted, ledger, settings.images, settings.http, **options, progress=progress)
     table = storage / "fetches" / slice_name / "fetches.parquet"
     table.parent.mkdir(parents=True, exist_ok=True)
     (ledger / "fetches.parquet").replace(table)

@@ -57,7 +57,8 @@ def relinks(fetches: Path, project: Project) -> Tables:
     with europeana(project) as client:
         lookup = Lookup(client, file, project.settings.harvest)
         if client.may_ask:
-            lookup.run(addresses, bar("records", "questions"))
+            with bar("records", "questions") as progress:
+                lookup.run(addresses, progress)
         else:
             remark("EUROPEANA_API_KEY is not set: the records of the published rows are not looked up.")
     told = FETCHES.read(fetches, ["url", "reason"])

@@ -34,10 +34,9 @@ def suite_results(
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
     extractor = settings.features.extractors[0]
     collection = collect(known, groups, records, record_tags, tags, features, extractor)
-    advance = bar("suites", "cells")
-    return {
-        "suite_results": run_suites(collection, settings.suites, storage / "suite_cells", code_version(CODE), advance)
-    }
+    with bar("suites", "cells") as progress:
+        found = run_suites(collection, settings.suites, storage / "suite_cells", code_version(CODE), progress)
+    return {"suite_results": found}
 
 
 @stage_asset(AssetPlan("suites", settings=("suites", "evaluation"), of_images=False), kinds={"html"})

@@ -10,6 +10,8 @@ SILENT_S = 5.0  # a person may wait for so long without being told what for
 # a server may be away for longer, because what was asked so far shows that network and address are right.
 FIRST_ANSWER_S = 50.0
 
+Progress = Callable[[int, int], None]  # what is done, of how many
+
 
 class Patience:
     """Who is told of the waits of a client, and how long a server may take to answer for the first time.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: as in assets/cli/app.py
 # A home of their own, set before any module reads it: what a person has made in theirs changes no test.
@@ -17,6 +18,9 @@ HOME.chmod(0o755)  # tests that run as another user read it
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 shutil.copy(Path(__file__).parents[1] / "dagster_home" / "dagster.yaml", HOME)
 os.environ.update(DAGSTER_HOME=str(HOME), EUFCC_HOME=str(HOME))
+# An example may take its time: a deadline is a timed test, and fails on a busy machine.
+settings.register_profile("eufcc", parent=settings(), deadline=None)
+settings.load_profile("eufcc")
 SHARED = Path(os.environ.get("EUFCC_SHARED") or Path(__file__).parents[2] / "shared")
 
 

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -69,21 +70,19 @@ def patience() -> Patience:
     return Patience(remark, None if os.environ.get(WAIT) else FIRST_ANSWER_S)
 
 
-def bar(what: str, unit: str) -> Callable[[int, int], None] | None:
-    """A callback (done, of) that draws a progress bar with the time left; None outside a command in a terminal."""
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A callback (done, of) that draws a progress bar with the time left; None outside a command in a terminal.
+
+    The bar is there until the block ends, also when it fails.
+    """
     if not os.environ.get(LINES) or not console.is_terminal:
-        return None
+        yield None
+        return
     columns = (TextColumn("  " + what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
-    progress = Progress(*columns, console=console, transient=True)
-    task = progress.add_task(what, total=None)
-    progress.start()
-
-    def advance(done: int, of: int) -> None:
-        progress.update(task, completed=done, total=of)
-        if done >= of:
-            progress.stop()
-
-    return advance
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
 
 
 def complain(sentence: str) -> None:

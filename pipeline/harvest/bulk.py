@@ -30,6 +30,7 @@ from pipeline.harvest.pages import HarvestSummary, only_one
 from pipeline.harvest.store import Generation, collections_in, generations, page_files, read_body, write_page
 from pipeline.harvest.zips import records_in
 from pipeline.settings import OPEN_RIGHTS, HarvestSettings
+from pipeline.waits import Progress
 
 JOURNAL = "datasets.jsonl"
 Say = Callable[[str], None]
@@ -90,9 +91,11 @@ def harvest_dumps(
     *,
     open_rights: Sequence[str],
     say: Say = lambda _: None,
+    progress: Progress | None = None,
 ) -> DumpHarvest:
     """Every record of the collections, into the collections' folders; a harvest that was stopped goes on.
 
+    `say` is told of zips with damage, `progress(read, of)` after every zip that is to be read.
     Raises HarvestError when the dumps cannot be read, hold nothing of a collection, or more than `max_missing_share` of
     a zip is damaged; and for a `reusability` other than `open`.
     """
@@ -107,7 +110,11 @@ def harvest_dumps(
             raise HarvestError(f"There is no zip at {place.address}: set harvest.dumps to Europeana's folder XML.")
         targets = [_begun(place, name, folder, settings, open_rights) for name, folder in folders.items()]
         missing = [one for one in datasets if any(target.needs(one) for target in targets)]
-        reads = [_read_for_all(place, one, targets, settings, open_rights, say) for one in missing]
+        reads = []
+        for number, one in enumerate(missing, start=1):
+            reads.append(_read_for_all(place, one, targets, settings, open_rights, say))
+            if progress is not None:
+                progress(number, len(missing))
         seconds = round(monotonic() - started, 2)
         finished = {name: _finished(target, datasets) for name, target in zip(folders, targets, strict=True)}
     summaries = {name: HarvestSummary.of(one, requests=0, seconds=seconds) for name, one in finished.items()}

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pipeline.harvest.europeana import EuropeanaClient, Window
 from pipeline.harvest.store import Generation, generations
 from pipeline.harvest.walk import Walk, Walked
 from pipeline.settings import HarvestSettings
+from pipeline.waits import Progress
 
 PROFILES = {"whole": "rich", "refresh": "rich", "ids": "minimal"}
 
@@ -55,14 +57,19 @@ class HarvestSummary:
 
 
 def harvest_collection(
-    client: EuropeanaClient, collection: str, folder: Path, settings: HarvestSettings
+    client: EuropeanaClient,
+    collection: str,
+    folder: Path,
+    settings: HarvestSettings,
+    progress: Progress | None = None,
 ) -> HarvestSummary:
     """Every record of a keyword collection as raw pages in the collection's folder.
 
     Each page is written atomically, with its cursor, before the next is requested; a harvest that was stopped, even by
     kill -9, resumes at its last page, and a complete one sends no request. When the search or the caps in the settings
-    differ from the folder's, the folder is replaced as soon as Europeana has answered the new search. Raises
-    HarvestError when nothing is found or records stay missing, and the errors of `pipeline.http`.
+    differ from the folder's, the folder is replaced as soon as Europeana has answered the new search.
+    `progress(received, announced)` is called after every page, in records. Raises HarvestError when nothing is found or
+    records stay missing, and the errors of `pipeline.http`.
     """
     with only_one(folder, collection):
         earlier = generations(folder)
@@ -71,11 +78,16 @@ def harvest_collection(
             for generation in earlier:
                 shutil.rmtree(generation.folder)
             earlier = []
-        return walk_generation(client, collection, folder, settings, "whole", earlier[0] if earlier else None)
+        unfinished = earlier[0] if earlier else None
+        return walk_generation(client, collection, folder, settings, "whole", unfinished, progress=progress)
 
 
 def refresh_collection(
-    client: EuropeanaClient, collection: str, folder: Path, settings: HarvestSettings
+    client: EuropeanaClient,
+    collection: str,
+    folder: Path,
+    settings: HarvestSettings,
+    progress: Progress | None = None,
 ) -> HarvestSummary:
     """What Europeana has updated since the last harvest of the collection; n changed records cost O(n) requests.
 
@@ -89,7 +101,7 @@ def refresh_collection(
         unfinished = done[-1] if not done[-1].complete else None
         watermark = datetime.fromisoformat([generation for generation in done if generation.complete][-1].as_of)
         since = solr_time(watermark - timedelta(hours=settings.refresh_overlap_hours))
-        return walk_generation(client, collection, folder, settings, "refresh", unfinished, since)
+        return walk_generation(client, collection, folder, settings, "refresh", unfinished, since, progress)
 
 
 def walk_generation(
@@ -100,6 +112,7 @@ def walk_generation(
     kind: str,
     unfinished: Generation | None,
     updated_from: str | None = None,
+    progress: Progress | None = None,
 ) -> HarvestSummary:
     """Walk a new generation of the collection, or the rest of the unfinished one; a complete one is left as it is."""
     clock = client.http.clock
@@ -108,7 +121,7 @@ def walk_generation(
     generation = unfinished or _planned(client, collection, folder, settings, kind, updated_from)
     requests = 0
     if not generation.complete:
-        walked = _walk_chunks(client, generation, settings)
+        walked = _walk_chunks(client, generation, settings, progress)
         requests = sum(chunk.requests for chunk in walked)
         generation = generation.finish(
             received=sum(chunk.received for chunk in walked),
@@ -160,13 +173,21 @@ def _caps(settings: HarvestSettings) -> tuple[int | None, int | None]:
     return settings.max_records_per_collection, settings.max_records_per_provider
 
 
-def _walk_chunks(client: EuropeanaClient, generation: Generation, settings: HarvestSettings) -> list[Walked]:
+def _walk_chunks(
+    client: EuropeanaClient, generation: Generation, settings: HarvestSettings, progress: Progress | None
+) -> list[Walked]:
     """Walk the chunks, `chains` at a time; the first failure stops the others after their page."""
-    stop = threading.Event()
+    stop, lock, received = threading.Event(), threading.Lock(), Counter[str]()
 
     def walk(chunk: Chunk) -> Walked:
         folder = generation.folder / chunk.name
-        return Walk(client, generation.collection, chunk, folder, settings, PROFILES[generation.kind]).run(stop)
+        chain = Walk(client, generation.collection, chunk, folder, settings, PROFILES[generation.kind])
+        for so_far in chain.pages(stop):
+            with lock:
+                received[chunk.name] = so_far
+                if progress is not None:
+                    progress(received.total(), generation.total)
+        return chain.walked()
 
     with ThreadPoolExecutor(settings.chains, thread_name_prefix="chain") as pool:
         running: list[Future[Walked]] = [pool.submit(walk, chunk) for chunk in generation.chunks]

@@ -47,10 +47,17 @@ class Walk:
         self._requests = 0
         self._resume()
 
-    def run(self, stop: threading.Event) -> Walked:
-        """Request page after page until the walk ends or `stop` is set. Raises HarvestError and `pipeline.http`'s."""
+    def pages(self, stop: threading.Event) -> Iterator[int]:
+        """Request page after page until the walk ends or `stop` is set; yields the records so far after each.
+
+        Raises HarvestError and `pipeline.http`'s.
+        """
         while self._cursor is not None and not stop.is_set():
             self._next_page(self._cursor)
+            yield len(self._seen)
+
+    def walked(self) -> Walked:
+        """What there is of the chunk by now."""
         return Walked(len(self._seen), self._repeated, self._expected(self._total), self._requests)
 
     @property

@@ -1,6 +1,6 @@
 """Looks up Europeana's records by the addresses of their pictures: in batches, stored answer by answer, resumable."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from pipeline.images.wanted import source_of_thumbnail
 from pipeline.published.addresses import spellings
 from pipeline.settings import HarvestSettings
 from pipeline.vocabulary.cache import DatedCache
+from pipeline.waits import Progress
 
 SHOWN_BY, HAS_VIEW, OBJECT = (f"provider_aggregation_edm_{name}" for name in ("isShownBy", "hasView", "object"))
 EXACT, OTHER, RECORD = "exact", "other", "record"  # the three kinds of stored answers
@@ -46,9 +47,6 @@ class Answer:
     refused: bool = False
 
 
-Progress = Callable[[int, int], None]  # questions that are answered, of how many
-
-
 class Lookup:
     """Asks Europeana's search for the records of addresses; what is stored is not asked for again.
 
@@ -64,7 +62,7 @@ class Lookup:
         self._stored = DatedCache(file, settings.address_days)
 
     def run(self, addresses: Iterable[str], progress: Progress | None = None) -> None:
-        """Ask for all that is not stored. Raises the errors of `pipeline.http`."""
+        """Ask for all that is not stored; `progress` is in addresses. Raises the errors of `pipeline.http`."""
         wanted, say = sorted(set(addresses)), progress or (lambda done, of: None)
         again = len(self._without_record(wanted))  # to be asked once more, in other spellings
         for done, batch in self._batches(EXACT, wanted):

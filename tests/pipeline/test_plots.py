@@ -112,7 +112,7 @@ def test_names_are_escaped():
     assert any(words.startswith("<script>") for words in texts(drawn(figure)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(-1e9, 1e9, allow_subnormal=False), min_size=1, max_size=30), st.booleans())
 def test_every_value_and_tick_is_on_the_axis(values, from_zero):
     axis = axis_of({}, values, from_zero=from_zero, bars=False).between(0.0, 100.0)

@@ -38,7 +38,7 @@ def table_of(pairs: list[tuple[bool, bool]]) -> Table:
     return Table(*map(np.asarray, counts))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PAIRS)
 def test_the_measures_are_those_of_the_slow_references(pairs):
     table = table_of(pairs)

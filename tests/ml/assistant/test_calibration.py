@@ -21,7 +21,7 @@ def slow_isotonic(shares: list[float], weights: list[float]) -> list[float]:
     return [share for share, _, n in blocks for _ in range(int(n))]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.4, 0.5, 0.9]), st.booleans()), min_size=1, max_size=40))
 def test_the_share_at_each_score_is_that_of_the_slow_reference(pairs):
     scores, right = np.array([[score] for score, _ in pairs]), np.array([[hit] for _, hit in pairs])

@@ -88,7 +88,7 @@ def test_csv_never_holds_a_formula(client, uploaded, service, credit, cell):
     assert re.fullmatch(r'("([^"]|"")*"[,\n])+', text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet="=+-@＝;,\t\r\n|\"' \u00a0\u200b\x00a1", max_size=30))
 def test_no_text_becomes_a_formula_however_a_spreadsheet_splits_it(text):
     cells = [re.sub(r"[\s\"',|\x00-\x1f\u200b]", "", each) for each in re.split(r"[;\t\r\n]", without_formulas(text))]

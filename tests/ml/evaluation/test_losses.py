@@ -57,7 +57,7 @@ def predicted(draw: st.DrawFn):
 
 
 @given(predicted())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_parts_equal_a_slow_count_and_add_up_to_the_loss(given_):
     logs, right, unseen, n_train = given_
     if not any(right) and not any(unseen):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.dataset.relevance import Relevance
@@ -128,7 +128,6 @@ def test_rows_do_not_depend_on_batches_or_their_order():
     np.testing.assert_array_equal(whole.hits, pieces.hits)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=12), st.randoms(use_true_random=False))
 def test_the_order_of_the_tags_does_not_matter(levels, random):
     relevant = list(range(0, len(levels), 2))
@@ -142,7 +141,6 @@ def test_the_order_of_the_tags_does_not_matter(levels, random):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-@settings(deadline=None)
 @given(floats=st.lists(st.floats(width=16, allow_nan=False), min_size=1, max_size=20))
 def test_floats_rank_as_they_compare(dtype, floats):
     scores = np.array([floats], dtype)

@@ -26,7 +26,7 @@ def likelihood(weights: np.ndarray, probabilities: np.ndarray, right: np.ndarray
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_mixing_weights_are_the_most_likely_of_a_fine_grid(seed: int):
     rng = np.random.default_rng(seed)
     probabilities, right = rng.uniform(0.02, 0.98, (3, 40)), rng.random(40) < 0.4
@@ -45,7 +45,7 @@ def test_mixing_weights_go_to_the_part_that_knows_and_are_equal_without_pairs():
 
 
 @given(SEEDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_mix_equals_a_slow_sum_over_parts_that_know_the_tag(seed: int):
     rng = np.random.default_rng(seed)
     scores, slope, intercept = rng.normal(-3, 2, (3, 2, 5)), rng.uniform(0.2, 2, 3), rng.normal(size=3)
@@ -64,7 +64,7 @@ def test_a_mix_equals_a_slow_sum_over_parts_that_know_the_tag(seed: int):
 
 
 @given(SEEDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_parent_is_the_highest_of_itself_and_all_below_it(seed: int):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 12))
@@ -91,7 +91,7 @@ def remembered(rng: np.random.Generator, n: int, groups: list[int]) -> tuple[Mem
 
 
 @given(SEEDS, st.lists(st.integers(0, 3), min_size=1, max_size=12))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_an_image_is_answered_as_if_its_group_were_not_there(seed: int, groups: list[int]):
     memory, closed = remembered(np.random.default_rng(seed), len(groups), groups)
     queries = memory.features[:1]

@@ -51,7 +51,7 @@ def test_a_new_tag_is_ranked_by_its_text_alone(collection: Collection):
 
 
 @given(st.integers(0, 10_000))
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50)
 def test_parents_are_raised_as_the_slow_way_does(seed: int):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 10))

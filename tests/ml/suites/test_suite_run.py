@@ -148,7 +148,7 @@ def test_a_row_that_does_not_exist_is_named(collection, tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=2, max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_auroc_and_average_precision_equal_slow_counts(images):
     scores, right = np.array([s for s, _ in images], float), np.array([r for _, r in images])
     if right.all() or not right.any():

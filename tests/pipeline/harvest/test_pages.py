@@ -39,6 +39,21 @@ def test_every_record_once(europeana, tmp_path):
     assert europeana.cursors() == ["*", cursor_at(10), cursor_at(20), cursor_at(30)]
 
 
+def test_progress_counts_the_records_after_every_page_and_goes_on_where_it_was(europeana, tmp_path):
+    told, folder = [], tmp_path / "pages" / "furniture"
+
+    def tell(done: int, of: int) -> None:
+        told.append((done, of))
+        if done == 20:
+            raise KeyboardInterrupt
+
+    client = client_of(europeana, rows=SETTINGS.rows)
+    with pytest.raises(KeyboardInterrupt):
+        harvest_collection(client, "furniture", folder, SETTINGS, tell)
+    harvest_collection(client, "furniture", folder, SETTINGS, tell)
+    assert told == [(10, 35), (20, 35), (30, 35), (35, 35)]
+
+
 def test_a_whole_harvest_asks_nothing_again(europeana, tmp_path):
     first = harvest(europeana, tmp_path)
     europeana.searches.clear()

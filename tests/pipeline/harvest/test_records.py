@@ -163,7 +163,7 @@ ITEMS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(found=st.dictionaries(st.sampled_from(["art", "toy", "tool"]), st.lists(ITEMS, max_size=3), min_size=1))
 def test_the_merge_over_files_equals_the_slow_way(found, tmp_path_factory):
     pages = tmp_path_factory.mktemp("pages")

@@ -18,7 +18,7 @@ def parts_of(rows: pl.DataFrame, count: int) -> list[pl.DataFrame]:
     return [wanted_in_slice(rows, "original", name)[1] for name in slice_names(count)]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 256))
 def test_every_row_is_in_one_slice(count: int):
     rows = records(200)

@@ -55,7 +55,7 @@ def sizes_of(splits: pl.DataFrame) -> dict[str, int]:
     return {split: splits.filter(split=split).height for split in DATASET_SPLITS}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(n=st.integers(1, 400), seed=st.integers(0, 10_000), copies=st.floats(0, 0.6), order=st.integers(0, 10_000))
 def test_no_group_is_in_two_splits_and_what_need_not_move_stays(n, seed, copies, order):
     given_tables = published(n, seed, copies)
@@ -170,7 +170,7 @@ def test_the_tags_are_counted_in_the_mended_splits():
     assert invariants.tags_out_of_bounds(mended.splits, mended.split_tags, record_tags, SETTINGS) == []
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     groups=st.lists(
         st.tuples(

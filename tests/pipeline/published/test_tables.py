@@ -101,7 +101,7 @@ def test_the_published_sample_comes_back_byte_for_byte(shared, tmp_path):
     assert round_trip(read_published({"inner_test": file}), tmp_path) == file.read_bytes()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(

@@ -91,7 +91,7 @@ def test_a_single_row_has_no_spread():
     assert frechet.frechet_distance_of_rows(WHOLE[:1], whole) == pytest.approx(expected)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(1, 199), max_size=5), block=st.integers(1, 250))
 def test_moments_merge_over_any_cuts(cuts, block):
     sample = (WHOLE[:200] + 1e3).astype(np.float32)  # a large mean: cancellation would show

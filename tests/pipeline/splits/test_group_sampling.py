@@ -52,7 +52,7 @@ def feasible(matrix: TagMatrix, lower: np.ndarray, upper: np.ndarray) -> list[np
     return list(counts[((counts >= lower) & (counts <= upper)).all(axis=1)])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     groups=SMALL_GROUPS,
     lower=st.lists(st.integers(0, 3), min_size=4, max_size=4),

@@ -65,7 +65,7 @@ def test_the_splits_are_the_same_bytes_on_any_machine(museum, tmp_path):
     assert first == SPLIT_TABLE.write(again.splits, tmp_path / "two.parquet")
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(n=st.integers(1, 250), seed=st.integers(0, 10_000), order=st.integers(0, 10_000))
 def test_any_museum_has_splits_within_its_bounds_in_any_order_of_rows(n, seed, order):
     given_tables = tables(*random_rows(n, seed, providers=6), outer=["p01"])
@@ -76,7 +76,7 @@ def test_any_museum_has_splits_within_its_bounds_in_any_order_of_rows(n, seed, o
     assert made.split_tags.equals(other.split_tags)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 10_000))
 def test_the_names_of_providers_decide_nothing(seed):
     rows, facets = random_rows(200, seed, providers=6)
@@ -86,7 +86,7 @@ def test_the_names_of_providers_decide_nothing(seed):
     assert one["split"].to_list() == other["split"].to_list()
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(n=st.integers(60, 250), seed=st.integers(0, 10_000), known=st.integers(10, 200))
 def test_a_refresh_leaves_every_old_record_where_it_was(n, seed, known):
     everything = tables(*random_rows(n, seed, providers=6), outer=["p01"])
@@ -100,7 +100,7 @@ def test_a_refresh_leaves_every_old_record_where_it_was(n, seed, known):
     assert what_is_wrong(after, everything) == []
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(n=st.integers(30, 250), seed=st.integers(0, 10_000))
 def test_a_refresh_in_which_nothing_changed_changes_nothing(n, seed):
     everything = tables(*random_rows(n, seed, providers=6), outer=["p01"])

@@ -35,7 +35,7 @@ def all_splits(images: Annotated) -> list[tuple[str, SuiteSplit]]:
 
 
 @given(collections())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_group_is_on_both_sides_of_any_split(images):
     for name, split in all_splits(images):
         shared = set(images.groups[split.train]) & set(images.groups[split.test])
@@ -46,7 +46,7 @@ def test_no_group_is_on_both_sides_of_any_split(images):
 
 
 @given(collections(), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_order_of_the_images_does_not_matter(images, random):
     order = list(range(len(images.groups)))
     random.shuffle(order)
@@ -61,7 +61,7 @@ def test_the_order_of_the_images_does_not_matter(images, random):
 
 
 @given(collections())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_leaving_a_provider_out_leaves_all_of_it_out(images):
     made = {split.name: split for split in splits_of(SMALL["leave_one_provider_out"], images, SEED)}
     sizes = Counter(images.providers)
@@ -75,7 +75,7 @@ def test_leaving_a_provider_out_leaves_all_of_it_out(images):
 
 
 @given(collections())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_image_is_tested_in_one_fold_and_folds_share_providers_evenly(images):
     made = splits_of(SMALL["inner_folds"], images, SEED)
     assert sorted(at for split in made for at in split.test) == list(range(len(images.groups)))
@@ -104,7 +104,7 @@ def slow_keep_few(images: Annotated, train: np.ndarray, few: np.ndarray, most: i
 
 
 @given(collections(), st.integers(0, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_few_labels_are_kept_as_the_slow_way_keeps_them(images, most):
     train, few = np.arange(len(images.groups)), np.array([1, 3, 4])
     kept = keep_few(images, train, few, most, SEED)
@@ -113,7 +113,7 @@ def test_few_labels_are_kept_as_the_slow_way_keeps_them(images, most):
 
 
 @given(collections())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_few_labels_have_one_test_and_limit_only_the_asked_tags(images):
     made = splits_of(SMALL["few_labels"], images, SEED)
     fold = fold_of_images(images, 5, SEED)
@@ -127,7 +127,7 @@ def test_few_labels_have_one_test_and_limit_only_the_asked_tags(images):
 
 
 @given(collections())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_new_tags_have_no_training_image_and_every_tag_is_new_once(images):
     made = splits_of(SMALL["new_tags"], images, SEED)
     asked = [int(tag) for split in made for tag in split.asked]

@@ -63,7 +63,7 @@ def test_the_bounds_lose_nothing(monkeypatch, decay: float, at_least: float, pla
 
 
 @given(st.integers(0, 40), st.integers(1, 12), st.integers(1, 6), st.sampled_from([3, 7, 64]), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_number_of_vectors_gives_what_sorting_gives(n, d, count, block, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nearest, "BLOCK", block)
@@ -72,7 +72,7 @@ def test_any_number_of_vectors_gives_what_sorting_gives(n, d, count, block, seed
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=40), st.integers(1, 6), st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_hashes_are_compared_by_their_bits(drawn, count, seed):
     random = np.random.default_rng(seed)
     hashes = np.array([*drawn, *drawn[:10]], np.uint64)
