@@ -49,7 +49,8 @@ def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
 
     known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
     vectors = read_vectors(features, settings.features.extractors[0])
-    return group_images(known, vectors, stored_pictures(images), settings.images)
+    with bar("groups", "blocks") as progress:
+        return group_images(known, vectors, stored_pictures(images), settings.images, progress)
 
 
 @stage_asset(

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ import torch
 from assets.engine.asset_factory import stage_asset
 from assets.engine.plan import AssetPlan
 from assets.engine.project import ROOT, Project
+from pipeline.images.duplicates.near_duplicates import _unit_vectors
 from pipeline.settings import full
 from pipeline.tables import TOMBSTONES
 from tests.operations.services import (
@@ -138,6 +140,17 @@ def test_a_full_disk(tmp_path: Path):
         subprocess.run(["mount", "-o", "remount,size=32m", tmp_path / "disk"], check=True)
         assert run(tombstones(40_000), storage) is None
         assert stored(storage) == 40_000
+
+
+def test_vectors_that_the_temporary_folder_has_no_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """They are kept in a mapped file: without its room, writing into it would kill the process."""
+    column = pl.Series([[0.5] * 2_048] * 600, dtype=pl.Array(pl.Float32, 2_048))
+    with disk(tmp_path / "disk", 4):
+        monkeypatch.setattr(tempfile, "tempdir", f"{tmp_path / 'disk'}")
+        with pytest.raises(OSError, match="No space left"):
+            _unit_vectors(column, np.arange(600))
+        assert _unit_vectors(column, np.arange(400)).shape == (400, 2_048)
+        assert not list((tmp_path / "disk").iterdir())
 
 
 def test_a_file_size_limit(tmp_path: Path):

@@ -1,8 +1,10 @@
 """Groups images that must stay in one split: near-duplicates, equal bytes, and the views of one record."""
 
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from pipeline.images.duplicates.nearest import nearest_by_cosine, nearest_by_has
 from pipeline.images.duplicates.pixel_verification import SIDE, pixel_differences
 from pipeline.settings import ImageSettings
 from pipeline.tables import GROUPS
+from pipeline.waits import Progress
 
 BLOCK = 4096  # vectors normalised at a time
 CENTRED_FROM = 100  # vectors; the mean of fewer does not tell what all pictures share
@@ -36,17 +39,21 @@ Pictures = Callable[[set[str]], Iterable[tuple[str, bytes]]]
 
 
 def group_images(
-    images: pl.DataFrame, features: pl.DataFrame, pictures: Pictures, settings: ImageSettings
+    images: pl.DataFrame,
+    features: pl.DataFrame,
+    pictures: Pictures,
+    settings: ImageSettings,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """One row per image with its group (table `groups`); the order of the rows does not matter.
 
     `images` has record_id, view, image_id, perceptual_hash and miniature; `features` has image_id and vector, of one
     extractor; `pictures` returns the bytes of similar images (`stored_pictures`). Views of one record, equal bytes and
     near-duplicates are joined; a near-duplicate needs the agreement of the embedding, the fine perceptual hash and the
-    pixels. Groups are the connected components.
+    pixels. Groups are the connected components. `progress` is in blocks of pairs of images whose cosines are compared.
     """
     rows = images.select("record_id", "view", "image_id").sort("record_id", "view")
-    pairs = near_duplicate_pairs(images, features, pictures, settings)
+    pairs = near_duplicate_pairs(images, features, pictures, settings, progress)
     component = _components(rows, pairs)
     near = {*pairs["image_id"], *pairs["other_image_id"]}
     named = rows.with_columns(
@@ -69,7 +76,11 @@ def group_images(
 
 
 def near_duplicate_pairs(
-    images: pl.DataFrame, features: pl.DataFrame, pictures: Pictures, settings: ImageSettings
+    images: pl.DataFrame,
+    features: pl.DataFrame,
+    pictures: Pictures,
+    settings: ImageSettings,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Pairs of distinct images that are near-duplicates, with the evidence; sorted by image_id.
 
@@ -88,7 +99,8 @@ def near_duplicate_pairs(
     if len(distinct) < 2:
         return pl.DataFrame(schema=PAIRS)
     hashes = distinct["perceptual_hash"].to_numpy().astype(np.uint64)
-    pairs, cosine = _close_pairs(_unit_vectors(features["vector"], distinct["place"].to_numpy()), hashes, settings)
+    vectors = _unit_vectors(features["vector"], distinct["place"].to_numpy())
+    pairs, cosine = _close_pairs(vectors, hashes, settings, progress)
     miniatures = np.frombuffer(b"".join(distinct["miniature"]), np.uint8).reshape(len(distinct), -1)
     likeness, aligned, windows = align(miniatures, pairs, settings.near_duplicate_smallest_part)
     alike = likeness >= settings.near_duplicate_likeness
@@ -105,23 +117,32 @@ def near_duplicate_pairs(
 def _differences(
     ids: np.ndarray, pairs: np.ndarray, windows: np.ndarray, pictures: Pictures, most: float
 ) -> np.ndarray:
-    """The pixel difference of each pair; the pictures are in a temporary file meanwhile, 48 KB each, not in memory."""
+    """The pixel difference of each pair; a picture takes 48 KB meanwhile."""
     used = np.unique(pairs)
     if not len(used):
         return np.empty(0)
     row_of = {image_id: row for row, image_id in enumerate(ids[used])}
+    squares = _on_disk((len(used), SIDE, SIDE, 3), np.uint8)
+    missing = set(row_of)
+    for image_id, data in pictures(set(row_of)):
+        with Image.open(io.BytesIO(data)) as opened:
+            square = opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+        squares[row_of[image_id]] = np.asarray(square)
+        missing.discard(image_id)
+    if missing:
+        raise ValueError(f"The images table holds no picture of {min(missing)}; fetch the images again.")
+    templates, images = np.searchsorted(used, pairs).T
+    return pixel_differences(squares, templates, images, windows, most)
+
+
+def _on_disk(shape: tuple[int, ...], kind: type[np.generic]) -> np.ndarray:
+    """An array in a temporary file, whose pages the system may write out when memory is short; gone with the array.
+
+    Raises OSError when the disk has no room for it.
+    """
     with tempfile.TemporaryFile() as file:
-        squares = np.memmap(file, np.uint8, "w+", shape=(len(used), SIDE, SIDE, 3))
-        missing = set(row_of)
-        for image_id, data in pictures(set(row_of)):
-            with Image.open(io.BytesIO(data)) as opened:
-                square = opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
-            squares[row_of[image_id]] = np.asarray(square)
-            missing.discard(image_id)
-        if missing:
-            raise ValueError(f"The images table holds no picture of {min(missing)}; fetch the images again.")
-        templates, images = np.searchsorted(used, pairs).T
-        return pixel_differences(squares, templates, images, windows, most)
+        os.posix_fallocate(file.fileno(), 0, prod(shape) * np.dtype(kind).itemsize)  # else a full disk is a SIGBUS
+        return np.asarray(np.memmap(file, kind, "r+", shape=shape))
 
 
 def stored_pictures(images_folder: Path) -> Pictures:
@@ -174,7 +195,7 @@ def _unit_vectors(column: pl.Series, places: np.ndarray) -> np.ndarray:
 
     The mean is subtracted first, since it tells nothing about a single picture.
     """
-    vectors = np.empty((len(places), len(column[0])), np.float32)
+    vectors = _on_disk((len(places), len(column[0])), np.float32)
     blocks = [slice(start, start + BLOCK) for start in range(0, len(places), BLOCK)]
     for block in blocks:
         vectors[block] = column.gather(places[block]).explode().to_numpy().reshape(-1, vectors.shape[1])
@@ -185,13 +206,15 @@ def _unit_vectors(column: pl.Series, places: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def _close_pairs(vectors: np.ndarray, hashes: np.ndarray, settings: ImageSettings) -> tuple[np.ndarray, np.ndarray]:
+def _close_pairs(
+    vectors: np.ndarray, hashes: np.ndarray, settings: ImageSettings, progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Pairs to compare, int64 [m, 2], smaller first, sorted, and their cosines.
 
     They are the nearest of every image by cosine, and the nearest by dHash, if their cosine is not a usual one.
     """
     count, usual = settings.near_duplicate_candidates, usual_cosine(vectors, settings.near_duplicate_closer_than)
-    pairs = np.concatenate([nearest_by_cosine(vectors, count, usual), nearest_by_hash(hashes, count)])
+    pairs = np.concatenate([nearest_by_cosine(vectors, count, usual, progress), nearest_by_hash(hashes, count)])
     pairs = np.unique(pairs, axis=0)
     cosine = _cosines(vectors, pairs[:, 0], pairs[:, 1])
     close = cosine >= usual

@@ -16,6 +16,7 @@ from scipy.linalg import eigh
 from threadpoolctl import threadpool_limits
 
 from pipeline.compiled import BARE, compiled, inner
+from pipeline.waits import Progress
 
 BLOCK = 1024  # rows compared with as many others at a time: 4 MB of products stay in the cache
 FEW, MANY = 384, 640  # leading directions of the matrix product, and of the second bound where the first is not enough
@@ -29,19 +30,20 @@ CHUNK = 256  # hashes compared at a time
 NONE = np.empty((0, 0), np.float32)
 
 
-def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float) -> np.ndarray:
+def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float, progress: Progress | None = None) -> np.ndarray:
     """Pairs of each row and its `count` nearest other rows: int64 [m, 2], smaller row first, sorted, each once.
 
     `vectors` is float32 [n, d] of length 1. Pairs below `at_least` are left out. Of equal cosines, the first rows
-    count.
+    count. `progress` is in pairs of blocks.
     """
     cosines, rows = _empty(len(vectors), count, np.float32(at_least))
     short = _short_vectors(vectors, count, at_least)
     first = vectors if short is None else short[:, : FEW + 1]
     second = NONE if short is None else short
-    blocks, lock = _blocks(len(vectors)), Lock()
+    blocks, lock, done, of = _blocks(len(vectors)), Lock(), 0, sum(range(-(-len(vectors) // BLOCK) + 1))
 
     def compare() -> None:
+        nonlocal done
         while True:
             with lock:
                 one, other = next(blocks, (None, None))
@@ -55,6 +57,9 @@ def nearest_by_cosine(vectors: np.ndarray, count: int, at_least: float) -> np.nd
             pairs, found = _reached(products, one.start, other.start, bounds, vectors, cosines)
             with lock:
                 _insert_pairs(pairs, found, cosines, rows)
+                done += 1
+                if progress is not None:
+                    progress(done, of)
 
     workers = len(os.sched_getaffinity(0))
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as threads:

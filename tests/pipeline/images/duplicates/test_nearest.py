@@ -95,6 +95,13 @@ def test_a_bound_is_never_below_the_cosine():
     assert second.sum() < first.sum()
 
 
+def test_progress_counts_every_pair_of_blocks(monkeypatch):
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(nearest, "BLOCK", 64)
+    nearest_by_cosine(vectors_of(500, 8, 3, decay=0.5), 5, 0.2, lambda done, of: told.append((done, of)))
+    assert told == [(number, 36) for number in range(1, 37)]
+
+
 def test_an_error_in_one_thread_ends_the_others_after_their_block(monkeypatch):
     asked = []
 
