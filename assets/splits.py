@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.engine.asset_factory import stage_asset
+from assets.engine.console import bar
 from assets.engine.plan import AssetPlan, Tables, TableWithMetadata
 from assets.engine.project import Project
 from pipeline.files import sha256_of, whole_file
@@ -58,7 +59,8 @@ def provider_distances(
 
     known = IMAGES.read(images, ["record_id", "view", "image_id"])
     previous = _previous_splits(project)
-    return distances_of_providers(features, known, records, record_tags, settings.splits, previous)
+    with bar("distances", "providers") as progress:
+        return distances_of_providers(features, known, records, record_tags, settings.splits, previous, progress)
 
 
 @stage_asset(AssetPlan("splits", writes=("splits", "split_tags"), settings=INNER), kinds={"numba", "parquet"})

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.linalg import blas, lapack
 from threadpoolctl import threadpool_limits
 
+from pipeline.waits import Progress
+
 ROWS_PER_BLOCK = 4_096  # a block in float64 is 64 MB at d = 2048
 RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding errors
 ROUNDING = 1e-9  # a distance below this share of the traces is a rounding error
@@ -168,21 +170,32 @@ def moments_of_sets(sets: Sequence[np.ndarray], workers: int = WORKERS) -> tuple
 
 
 def distances_to(
-    to: Reference, sets: Sequence[np.ndarray], each: Sequence[Moments | None], workers: int = WORKERS
+    to: Reference,
+    sets: Sequence[np.ndarray],
+    each: Sequence[Moments | None],
+    workers: int = WORKERS,
+    progress: Progress | None = None,
 ) -> list[float]:
-    """The squared Fréchet distance of every set to one reference."""
+    """The squared Fréchet distance of every set to one reference; `progress` is in sets."""
 
     def distance(index: int) -> float:
         known = each[index]
         return frechet_distance_of_rows(sets[index], to) if known is None else frechet_distance(known, to)
 
-    return in_threads(distance, range(len(sets)), workers)
+    return in_threads(distance, range(len(sets)), workers, progress)
 
 
-def in_threads(work: Callable[[Item], Result], items: Sequence[Item], workers: int = WORKERS) -> list[Result]:
+def in_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], workers: int = WORKERS, progress: Progress | None = None
+) -> list[Result]:
     """The results of `work` for every item, in order; meanwhile BLAS uses one thread (it releases the GIL)."""
     with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(work, items))
+        results = []
+        for result in pool.map(work, items):
+            results.append(result)
+            if progress is not None:
+                progress(len(results), len(items))
+        return results
 
 
 def _blocks_across(sets: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

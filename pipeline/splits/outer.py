@@ -20,6 +20,7 @@ from pipeline.splits.provider_features import (
     seeded_order,
 )
 from pipeline.tables import PROVIDER_DISTANCES
+from pipeline.waits import Progress
 
 DIGITS = 6  # significant digits in the published table; the last bits differ between machines
 
@@ -31,12 +32,14 @@ def provider_distances(
     record_tags: pl.DataFrame,
     settings: SplitSettings,
     previous: pl.DataFrame | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """PROVIDER_DISTANCES: size, diversity and distances of every provider for every extractor, and the chosen ones.
 
     The features of `settings.outer_extractor` decide the choice (without any, those of the first extractor by name);
     the rows of every extractor show it. `previous` is the earlier PROVIDER_DISTANCES or SPLIT_TABLE: its outer
-    providers stay chosen unless `settings.reselect` is set. Raises DistanceError for images without features.
+    providers stay chosen unless `settings.reselect` is set. `progress` is in providers, first for their distances, then
+    for the intervals, of one extractor after the other. Raises DistanceError for images without features.
     """
     rows = provider_images(images, records, record_tags, settings.seed)
     if rows.is_empty():
@@ -49,7 +52,7 @@ def provider_distances(
     tables = []
     for name in sorted(names, key=lambda name: name != deciding):
         matrix = feature_matrix(features, name, rows["image_id"])
-        measured = measure(matrix, rows, providers, name, settings)
+        measured = measure(matrix, rows, providers, name, settings, progress)
         if chosen is None:
             chosen = choose(measured.table, measured.distances_from, settings, kept)
         tables.append(_explained(measured, chosen, kept, name, settings))
@@ -94,7 +97,12 @@ class Measured:
 
 
 def measure(
-    matrix: np.ndarray, rows: pl.DataFrame, providers: pl.DataFrame, extractor: str, settings: SplitSettings
+    matrix: np.ndarray,
+    rows: pl.DataFrame,
+    providers: pl.DataFrame,
+    extractor: str,
+    settings: SplitSettings,
+    progress: Progress | None = None,
 ) -> Measured:
     """The distance of every provider to the whole, from the feature rows [n, d] sorted as `rows`."""
     names = providers["data_provider"].to_list()
@@ -103,7 +111,7 @@ def measure(
     sets = [matrix[start:end] for start, end in zip(starts, ends, strict=True)]
     whole, each = frechet.moments_of_sets(sets)
     to_whole = frechet.reference(whole)
-    distances = frechet.distances_to(to_whole, sets, each)
+    distances = frechet.distances_to(to_whole, sets, each, progress=progress)
     seeds = seeded_order(settings.seed, pl.Series([f"{extractor} {name}" for name in names]))
 
     def interval(index: int) -> tuple[float, float] | None:
@@ -126,7 +134,7 @@ def measure(
         to_first[first] = 0.0
         return to_first
 
-    intervals = [pair or (None, None) for pair in frechet.in_threads(interval, range(len(names)))]
+    intervals = [pair or (None, None) for pair in frechet.in_threads(interval, range(len(names)), progress=progress)]
     table = providers.with_columns(
         frechet_to_whole=pl.Series(distances, dtype=pl.Float64),
         low=pl.Series([low for low, _ in intervals], dtype=pl.Float64),

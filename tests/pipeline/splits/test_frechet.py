@@ -121,6 +121,12 @@ def test_distances_of_many_sets_are_those_of_each_to_their_union():
     assert distances_to_whole(sets, workers=1) == found
 
 
+def test_progress_counts_every_set():
+    told: list[tuple[int, int]] = []
+    assert frechet.in_threads(len, ["a", "bc", "d"], progress=lambda done, of: told.append((done, of))) == [1, 2, 1]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_no_rows_and_numbers_that_are_none_are_refused():
     with pytest.raises(frechet.DistanceError, match="without images"):
         frechet.moments(np.empty((0, 4)))
