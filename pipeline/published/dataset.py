@@ -85,8 +85,10 @@ def remarks_on_files(folder: Path) -> Iterator[str]:
 def remarks_on_rows(published: Published) -> Iterator[str]:
     """What is amiss with the rows: a sentence per kind with the count and an example."""
     url, named = pl.col("image_url"), pl.col("record_id").str.strip_chars() != ""
+    tagged = pl.struct("split", "row").is_in(published.stated.select(pl.struct("split", "row")).to_series().implode())
     kinds = {
         "Rows without an id (idInSource), which are left out": ~named,
+        "Rows without a tag, which a run leaves out of its splits": named & ~tagged,
         "Rows without the URL of a picture": named & (url == ""),
         "Rows whose URL has no `uri`, so that the museum's own picture is unknown": (
             named & (url != "") & ~url.str.contains(WITH_URI)

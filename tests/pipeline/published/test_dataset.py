@@ -69,10 +69,12 @@ def test_what_is_amiss_is_told_with_counts(files, tmp_path):
     row = "{},moble,,,{},EUROPEANA,M,".format
     train = [row("a", URL), row("", URL), row(" ", URL), row("b", "https://api.europeana.eu/thumbnail?type=IMAGE")]
     test = [row("c", URL), row("c", URL), row("a", URL), row("d", ""), row("e", "x?uri=&type=IMAGE")]
+    test.append(f"f,,,,{URL},EUROPEANA,M,")
     imported = import_published(files(train=train, val=[], test_id=test, test_ood=[]), tmp_path / "out")
-    assert imported.rows == {"train": 2, "inner_test": 5}
+    assert imported.rows == {"train": 2, "inner_test": 6}
     assert imported.remarks == [
         "Rows without an id (idInSource), which are left out: 2, first row 2 of train.csv.",
+        "Rows without a tag, which a run leaves out of its splits: 1, first row 6 of test_id.csv.",
         "Rows without the URL of a picture: 1, first row 4 of test_id.csv.",
         "Rows whose URL has no `uri`, so that the museum's own picture is unknown: 2, first row 4 of train.csv.",
         "Ids with several rows, which count as views of one record and share its tags: 2, first a.",
