@@ -150,19 +150,15 @@ class Ensemble(Baseline):
 
 
 TEXT_ENCODERS = {"full": "minilm", "demo_index": "minilm"}  # by base recipe; hashed pieces of words in the others
-AVERAGE = 0.97  # ours: of the moving average, whose horizon is then 33 steps
 
 
 @dataclass(frozen=True)
 class One(Baseline):
-    """One image network in one pass: heads for known tags, a head on the tags' texts, and a memory.
+    """One image network in one pass: a multi-label head, a head on the tags' texts, and a memory.
 
-    Each field switches a part; docs/experiments/one-model.md says what each is worth.
+    docs/experiments/one-model.md says what each part is worth, and which were taken out.
     """
 
-    softmax: bool = True  # a softmax head beside the multi-label one
-    teachers: tuple[str, ...] = ("ensemble_ml_s", "ensemble_ml_s_clip")  # whose probabilities are targets in training
-    average: bool = True  # a moving average of the weights is kept in place of the last ones
     memory: bool = True  # the most similar training images and decisions
     texts: bool = True  # a head on embeddings of the tags' texts
     k: int = 20  # images of the memory that vote, as in Nearest
@@ -170,18 +166,12 @@ class One(Baseline):
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts whose scores are mixed."""
-        further = {"softmax": self.softmax, "texts": self.texts, "memory": self.memory}
+        further = {"texts": self.texts, "memory": self.memory}
         return ("multilabel", *(part for part, wanted in further.items() if wanted))
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The teachers, and their members, whose networks look at the training images."""
-        members = (member for teacher in self.teachers for member in baseline(teacher).needs)
-        return tuple(dict.fromkeys((*members, *self.teachers)))
-
     def recipe_changes(self, base: str) -> Mapping[str, Any]:
-        """The encoder of the tags' texts, and the moving average."""
-        return {"text_encoder": TEXT_ENCODERS.get(base)} | ({"ema_decay": AVERAGE} if self.average else {})
+        """The encoder of the tags' texts."""
+        return {"text_encoder": TEXT_ENCODERS.get(base)}
 
 
 # A published network is shown pictures as its publisher says, whatever size the profile's own network has.
@@ -243,12 +233,9 @@ MODERN_ROWS: tuple[Baseline, ...] = (
     Title("title_neighbours"),
     Ensemble("ensemble_ml_title", ("multilabel", "title_neighbours")),
 )
-# One network in place of the ensembles, and without each of its parts (docs/experiments/one-model.md): run by name.
+# One network in place of the ensembles, and without each of two parts (docs/experiments/one-model.md): run by name.
 ONE_ROWS: tuple[Baseline, ...] = (
     One("one"),
-    One("one_without_softmax", softmax=False),
-    One("one_without_teachers", teachers=()),
-    One("one_without_average", average=False),
     One("one_without_memory", memory=False),
     One("one_without_texts", texts=False),
 )

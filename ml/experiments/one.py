@@ -1,4 +1,4 @@
-"""The row `one`: trained on labels and teachers, given a memory, and put on one scale, all without a test image."""
+"""The row `one`: trained, given a memory, and put on one scale, all without a test image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,6 @@ from ml.dataset.batches import Images, every_image_once, loader
 from ml.dataset.scope_notes import scope_notes
 from ml.dataset.tag_list import TagList
 from ml.experiments.fit import Job, Splits, evaluation_images, finish, fit
-from ml.experiments.teachers import TaughtImages, teach
 from ml.models.backbones import ImageTower, build
 from ml.models.calibration import fit_scale, mixing_weights
 from ml.models.card import NetworkCard
@@ -55,10 +54,7 @@ def make_one(row: One, job: Job, splits: Splits, device: Device, progress: Progr
         texts = [text for tags in tag_list.facets.values() for text in tag_texts(tags, notes)]
         model.text_head.keep(torch.from_numpy(text_vectors(texts, recipe.text_encoder, job.weights)))
     network = network_on(model, device.torch_device, recipe)
-    samples: Images = Images(training, tag_list, recipe.training_view, job.seed)
-    if row.teachers:
-        samples = TaughtImages(training, tag_list, recipe.training_view, job.seed)
-        samples.teacher = teach(row.teachers, job, splits, tag_list, device)
+    samples = Images(training, tag_list, recipe.training_view, job.seed)
     position = fit(job, network, samples, splits, device, progress)
     if row.memory:
         fill_memory(model, evaluation_images(job, model, training, tag_list, device), recipe, device)
@@ -81,15 +77,17 @@ def settle(model: OneModel, images: Images, recipe: Recipe, device: Device) -> N
     answered = [model.part_scores(outputs) for _, outputs in _outputs(model, images, recipe, device)]
     if not answered:
         return
+    scores = {part: torch.cat([each[part].float().cpu() for each in answered]) for part in model.parts}
+    by_part = [each.split(model.sizes, 1) for each in scores.values()]
     for number, (facet, tags) in enumerate(images.tag_list.facets.items()):
         relevant = images.split.relevant(facet, len(tags))
         annotated = relevant.any(1)
         probabilities = []
-        for at, part in enumerate(model.parts):
-            scores = torch.cat([batch[number][part].float().cpu() for batch in answered]).numpy()
-            scale = fit_scale(scores, relevant)
+        for at, of_part in enumerate(by_part):
+            values = of_part[number].numpy()
+            scale = fit_scale(values, relevant)
             model.slope[number, at], model.intercept[number, at] = scale.slope, scale.intercept
-            probabilities.append(1 / (1 + np.exp(-scale.logit(scores[annotated]).ravel())))
+            probabilities.append(1 / (1 + np.exp(-scale.logit(values[annotated]).ravel())))
         weights = mixing_weights(np.stack(probabilities), relevant[annotated].ravel())
         model.weight[number] = torch.from_numpy(weights).to(model.weight)
 

@@ -70,7 +70,7 @@ def _mixed(
 
     from ml.models.one import known_weights
 
-    of_tag = known_weights(torch.from_numpy(weights), torch.from_numpy(known))
+    of_tag = known_weights(torch.from_numpy(weights)[:, None], torch.from_numpy(known))
     return np.einsum("pnt,pt->nt", probabilities, of_tag.numpy())
 
 
@@ -78,9 +78,9 @@ def with_parents(scores: NDArray[np.float64], tags: FacetTags) -> NDArray[np.flo
     """The scores (images, tags), each tag's raised to the highest below it."""
     import torch
 
-    from ml.models.hierarchy import levels_upwards, raise_parents
+    from ml.models.hierarchy import ancestor_pairs, raise_parents
 
-    return raise_parents(torch.from_numpy(scores), levels_upwards(tags)).numpy()
+    return raise_parents(torch.from_numpy(scores), ancestor_pairs([tags])).numpy()
 
 
 @lru_cache(maxsize=64)

@@ -21,32 +21,27 @@ from ml.dataset.tag_list import load_tag_list
 from ml.experiments.fit import Job, Splits
 from ml.experiments.make import make_row
 from ml.models.one import OneModel
-from ml.models.prompts import TextTower
 from ml.registry.load import load_row
-from ml.training.checkpoints import CheckpointError, read_description
+from ml.training.checkpoints import read_description
 from ml.training.device import Device, on_device, threads
 from ml.training.progress import Progress
 from pipeline.files import sha256_of
 
 HERE = Device(torch.device("cpu"))
-TEXT = TextTower(context=12, width=32, heads=2, layers=1, embed=32)
 
 
 def made(key: str, dataset: Path, folder: Path) -> Path:
-    """The row's model folder, with the rows that it needs made before it."""
-    splits = Splits(dataset, load_tag_list(dataset))
-    for each in (*baseline(key).needs, key):
-        chosen = replace(recipe(each, "demo"), image_size=32, cache_px=None, epochs=1, batch=16, text_tower=TEXT)
-        job = Job(baseline(each), chosen, folder / "models", folder / "predictions", None, 1, cache=folder / "cache")
-        if not (job.folder / "model.json").exists():
-            with threads(1):  # sums of another number of threads are other weights in the last bits
-                make_row(job, splits, HERE, Progress("test", quiet=True))
-    return folder / "models" / key
+    """The row's model folder."""
+    chosen = replace(recipe(key, "demo"), image_size=32, cache_px=None, epochs=1, batch=16)
+    job = Job(baseline(key), chosen, folder / "models", folder / "predictions", None, 1, cache=folder / "cache")
+    with threads(1):  # sums of another number of threads are other weights in the last bits
+        make_row(job, Splits(dataset, load_tag_list(dataset)), HERE, Progress("test", quiet=True))
+    return job.folder
 
 
 @pytest.fixture(scope="module")
 def one(museum: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with models and predictions of `one` and of the rows that it needs."""
+    """A folder with the model and the predictions of `one`."""
     folder = tmp_path_factory.mktemp("one")
     made("one", museum, folder)
     return folder
@@ -118,25 +113,20 @@ def hashed(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("key", ["one_without_softmax", "one_without_memory", "one_without_texts"])
+@pytest.mark.parametrize("key", ["one_without_memory", "one_without_texts"])
 def test_a_part_that_is_switched_off_is_not_there(key: str):
     row = baseline(key)
     assert isinstance(row, One)
     assert key.removeprefix("one_without_") not in row.parts
-    assert len(row.parts) == 3
+    assert len(row.parts) == 2
 
 
 def test_the_ablation_switches_every_part_off_once():
     whole = baseline("one")
     changed = [[f for f in vars(whole) if f != "key" and getattr(row, f) != getattr(whole, f)] for row in ONE_ROWS[1:]]
-    assert sorted(changed) == [["average"], ["memory"], ["softmax"], ["teachers"], ["texts"]]
-    assert recipe("one", "demo").ema_decay is not None
-    assert recipe("one_without_average", "demo").ema_decay is None
-    assert baseline("one_without_teachers").needs == ()
+    assert sorted(changed) == [["memory"], ["texts"]]
 
 
-def test_a_missing_teacher_is_one_sentence(museum: Path, tmp_path: Path):
-    chosen = replace(recipe("one", "demo"), image_size=32, cache_px=None, epochs=1)
-    job = Job(baseline("one"), chosen, tmp_path / "models", tmp_path / "predictions", None, 1)
-    with pytest.raises(CheckpointError, match="train ensemble_ml_s first"):
-        make_row(job, Splits(museum, load_tag_list(museum)), HERE, Progress("test", quiet=True))
+def test_it_learns_from_labels_alone():
+    assert baseline("one").needs == ()
+    assert recipe("one", "demo").ema_decay is None

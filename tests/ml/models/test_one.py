@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 
 from ml.dataset.tag_list import FacetTags
 from ml.models.calibration import mixing_weights
-from ml.models.hierarchy import levels_upwards, raise_parents
+from ml.models.hierarchy import ancestor_pairs, raise_parents
 from ml.models.memory import NO_GROUP, Memory
 from ml.models.neighbours import votes
 from ml.models.one import known_weights, mix
@@ -51,7 +51,7 @@ def test_a_mix_equals_a_slow_sum_over_parts_that_know_the_tag(seed: int):
     scores, slope, intercept = rng.normal(-3, 2, (3, 2, 5)), rng.uniform(0.2, 2, 3), rng.normal(size=3)
     weights, known = rng.dirichlet(np.ones(3)), rng.random((3, 5)) < 0.6
     tensors = [torch.tensor(each) for each in (scores, slope[:, None, None], intercept[:, None, None])]
-    found = mix(*tensors, known_weights(torch.tensor(weights), torch.tensor(known)))
+    found = mix(*tensors, known_weights(torch.tensor(weights)[:, None], torch.tensor(known)))
     for image in range(2):
         for tag in range(5):
             used = [part for part in range(3) if known[part, tag]] or [0, 1, 2]
@@ -63,10 +63,7 @@ def test_a_mix_equals_a_slow_sum_over_parts_that_know_the_tag(seed: int):
             assert float(found[image, tag]) == pytest.approx(np.log(wanted), rel=1e-6)
 
 
-@given(SEEDS)
-@settings(max_examples=50)
-def test_a_parent_is_the_highest_of_itself_and_all_below_it(seed: int):
-    rng = np.random.default_rng(seed)
+def random_tree(rng: np.random.Generator) -> FacetTags:
     n = int(rng.integers(1, 12))
     order = rng.permutation(n)  # parents do not come first
     parents = np.full(n, -1)
@@ -74,12 +71,22 @@ def test_a_parent_is_the_highest_of_itself_and_all_below_it(seed: int):
         if rng.random() < 0.7:
             parents[order[place]] = order[rng.integers(0, place)]
     ids = tuple(map(str, range(n)))
-    tags = FacetTags("materials", ids, ids, tuple(parents.tolist()), (1,) * n)
-    scores = torch.tensor(rng.normal(size=(3, n)))
-    found = raise_parents(scores, levels_upwards(tags))
-    for tag in range(n):
-        below = [other for other in range(n) if tag in tags.paths[other]]
-        assert torch.equal(found[:, tag], scores[:, below].amax(1))
+    return FacetTags("materials", ids, ids, tuple(parents.tolist()), (1,) * n)
+
+
+@given(SEEDS)
+@settings(max_examples=50)
+def test_a_parent_is_the_highest_of_itself_and_all_below_it_in_its_facet(seed: int):
+    rng = np.random.default_rng(seed)
+    facets = [random_tree(rng), random_tree(rng)]
+    scores = torch.tensor(rng.normal(size=(3, sum(map(len, facets)))))
+    found = raise_parents(scores, ancestor_pairs(facets))
+    start = 0
+    for tags in facets:
+        for tag in range(len(tags)):
+            below = [start + other for other in range(len(tags)) if tag in tags.paths[other]]
+            assert torch.equal(found[:, start + tag], scores[:, below].amax(1))
+        start += len(tags)
 
 
 def remembered(rng: np.random.Generator, n: int, groups: list[int]) -> tuple[Memory, torch.Tensor]:
