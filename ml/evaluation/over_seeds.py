@@ -81,12 +81,13 @@ def compare_over_seeds(
 def totals_of(folders: Sequence[Path], dataset: Dataset, truth: Truth, settings: EvaluationSettings) -> Totals:
     """The totals of one row from its prediction folders, one for each seed."""
     scored = [score_predictions(folder, dataset, truth, settings) for folder in folders]
-    ratios = [_r_precision(each, settings) for each in scored]
+    ratios = [r_precision_ratios(each, settings) for each in scored]
     gaps = np.stack([_gaps(each, settings) for each in scored])
     return Totals(np.mean([each.sums for each in ratios], axis=0), ratios[0].counts, gaps)
 
 
-def _r_precision(scored: Scored, settings: EvaluationSettings) -> Ratios:
+def r_precision_ratios(scored: Scored, settings: EvaluationSettings) -> Ratios:
+    """R-Precision alone, by unit and facet."""
     every, metrics = main_ratios(scored), main_metrics(settings.top_k)
     at = slice(metrics.index("r_precision"), None, len(metrics))
     return Ratios(every.sums[:, at], every.counts[:, at])

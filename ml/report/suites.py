@@ -27,6 +27,10 @@ TITLES = {
     "provider": "Museum's name alone",
     "constant": "Tags by frequency in the test",
     "ceiling": "Probe inside the test",
+    "ensemble_ml_s": "Ensemble of two heads",
+    "ensemble_ml_s_text": "Ensemble of two heads and words",
+    "one": "One network's parts",
+    "one_pieces": "One network's parts, pieces of words",
 }
 NOT_RANKED = "not ranked"
 

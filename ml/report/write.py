@@ -24,6 +24,7 @@ from ml.report.results import (
     show,
     title,
 )
+from ml.report.robustness import robustness_section
 from ml.report.sections import build_page
 from ml.report.tables import closer_table, cost_table, informative_table, paper_tables, prior_table
 from ml.report.templates import render
@@ -66,9 +67,12 @@ def write_report(
     told = informative_table(benchmark.informativeness)
     tables = [prior_table(comparisons, chance), *paper_tables(results, comparisons, costs, chance)]
     published = as_published(storage, chance)
-    page = build_page(storage, load_dataset(storage / "dataset"), benchmark, tables, tested, settings, published)
+    robust = robustness_section(storage, rows, settings)
+    dataset = load_dataset(storage / "dataset")
+    page = build_page(storage, dataset, benchmark, tables, tested, settings, published) | {"robustness": robust}
     of_files = published.all_tables if published else []
     all_tables = [*of_files, told, *tables, closer_table(results), cost_table(costs)]
+    all_tables += [robust.table] if robust.table else []
     texts = {
         "tables.md": render("tables.md", tables=all_tables),
         "tables.tex": render("tables.tex", tables=all_tables),

@@ -279,6 +279,20 @@ def test_best_means_ahead_of_every_other(lows, verdict):
 
 
 @pytest.mark.parametrize(
+    ("lows", "verdict"),
+    [((-0.009, 0.0), "holds"), ((-0.03, 0.0), "undecided"), ((0.0, -0.05), "fails"), ((0.0,), "not tested")],
+)
+def test_one_network_is_not_worse_than_the_ensembles_only_within_the_margin(lows: tuple[float, ...], verdict: str):
+    ensembles = ("ensemble_ml_s", "ensemble_ml_s_clip")
+    rows = [comparison("one", other, low, low + 0.03) for other, low in zip(ensembles, lows, strict=False)]
+    row = {"baseline": "one", "split": "inner_test", "facet": "mean", "metric": "r_precision", "run": "x", "seed": 0}
+    of_one = RESULTS.frame([row | {"policy": "ignore_unseen", "value": 0.5}])
+    found = findings(pl.DataFrame(rows), of_one, EvaluationSettings())[-1]
+    assert found.verdict == verdict
+    assert "it was not shown (docs/experiments/one-model.md)" in found.because
+
+
+@pytest.mark.parametrize(
     ("low", "high", "verdict", "because"),
     [
         (0.01, 0.05, "holds", "Every interval lies above zero."),

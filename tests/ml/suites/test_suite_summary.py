@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from ml.report.suites import NOT_RANKED, write_suites_page
+from ml.report.suites import NOT_RANKED, TITLES, write_suites_page
+from ml.suites.rows import ROWS as ALL_ROWS
 from ml.suites.run import run_suites
 from ml.suites.summary import estimates, means_by_split, telling, tells, within_providers
 from pipeline.settings import SUITES, EvaluationSettings, SuiteSettings
@@ -111,3 +112,7 @@ def test_the_page_shows_every_suite_and_says_what_is_not_ranked(results, tmp_pat
     for line in text.splitlines():
         if line.startswith("| By the tags' words"):
             assert NOT_RANKED not in line
+
+
+def test_rows_that_are_run_by_name_have_a_title_on_the_page_too():
+    assert set(TITLES) == set(ALL_ROWS)
