@@ -1,11 +1,15 @@
-"""Whole files and folders: who may read them is what the umask says."""
+"""Whole files and folders: on disk before they take their place; who may read them is what the umask says."""
 
+import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from assets.engine.project import ROOT
+from pipeline import files
 
 WRITERS = """
 import os, sys
@@ -67,3 +71,15 @@ def test_a_file_that_takes_anothers_place_has_no_more_readers_than_the_umask_all
     command = [sys.executable, "-c", f"{code}; write_text('new', Path(sys.argv[1]))", str(old)]
     subprocess.run(command, cwd=ROOT, check=True)
     assert (old.read_text(), stat.S_IMODE(old.stat().st_mode)) == ("new", 0o600)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_folder_of_many_files_is_synced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int):
+    told: list[str] = []
+    monkeypatch.setattr(files, "SYNCED_EACH", 3)
+    monkeypatch.setattr(files, "sync", lambda path: told.append(path.name))
+    monkeypatch.setattr(os, "sync", lambda: told.append("everything"))
+    with files.whole_folder(tmp_path / "whole") as new:
+        for number in range(count):
+            (new / f"{number}").touch()
+    assert told == [*(["0", "1", "2"] if count == 3 else ["everything"]), tmp_path.name]
