@@ -30,7 +30,7 @@ run: setup ## one Dagster job of the profile: make run JOB=splits
 
 .PHONY: browser
 browser: setup
-	@.ci/browser
+	@.ci/package chromium chromium "the page tests"
 
 .PHONY: test
 ifdef ROOM
@@ -49,8 +49,16 @@ endif
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python -e '.[test,long]' -c $(LOCK)
 	@touch $@
 
+.PHONY: postgresql
+postgresql:
+	@.ci/package pg_lsclusters postgresql "the tests on PostgreSQL"
+
+.PHONY: faketime
+faketime:
+	@.ci/package faketime faketime "the test of a jumping clock"
+
 .PHONY: soak
-soak: setup .venv/installed-long ## the demo under kill -9, ten seeds in a row; SEEDS=3 for fewer (needs Debian's postgresql, and root)
+soak: setup postgresql .venv/installed-long ## the demo under kill -9, ten seeds in a row; SEEDS=3 for fewer (needs root)
 	@.venv/bin/python -m tests.operations.soak --seeds $(or $(SEEDS),10)
 
 .PHONY: rehearsal
@@ -62,7 +70,7 @@ rehearsal-page: setup ## the table of docs/scaling.md from what the rehearsal me
 	@.venv/bin/python -m tests.rehearsal --page --size $(or $(SIZE),346324) --folder $(or $(FOLDER),dagster_home/rehearsal-$(or $(SIZE),346324))
 
 .PHONY: test-long
-test-long: setup browser .venv/installed-long ## kills, fuzzing, other engines, other machines
+test-long: setup browser postgresql faketime .venv/installed-long ## kills, fuzzing, other engines, other machines
 	@.venv/bin/python -m pytest --long -m long
 
 .PHONY: audit
