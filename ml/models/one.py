@@ -14,6 +14,8 @@ from ml.models.hierarchy import ancestor_pairs, raise_parents
 from ml.models.memory import Memory
 from ml.models.network import Batch, Network
 
+SUREST = -1e-4  # ours: the log of a share of votes, at most, as that of all votes has no log-odds
+LEAST = 1e-30  # a probability, so that its logarithm is finite
 LEAST_WEIGHT = 1e-6  # ours: of a part in a mix, so that a tag that no other part knows has a score
 
 
@@ -135,19 +137,22 @@ class OneModel(Network):
         return self.rejected_weight * torch.stack([head.negatives(*each)[0] for head, *each in by_facet]).sum()
 
     def part_scores(self, outputs: dict[str, Any]) -> dict[str, Tensor]:
-        """By part, natural log of each tag's probability, images x tags of all facets."""
-        scores = {part: functional.logsigmoid(torch.cat(outputs[part], 1)) for part in self.heads}
+        """By part, each tag's log-odds, images x tags of all facets; the memory's are those of its share of votes."""
+        scores = {part: torch.cat(outputs[part], 1) for part in self.heads}
         if "memory" in self.parts and len(self.memory):
-            scores["memory"] = torch.cat(self.memory(outputs["features"], outputs.get("group")), 1)
+            shares = torch.cat(self.memory(outputs["features"], outputs.get("group")), 1).clamp(max=SUREST)
+            scores["memory"] = shares - torch.log1p(-shares.exp())
         return scores
 
     def log_scores(self, outputs: dict[str, Any]) -> dict[str, Tensor]:
         """Natural log of each tag's probability, per facet: the parts mixed, parents at least as high as children."""
         scores = self.part_scores(outputs)
-        at = [self.parts.index(part) for part in scores]
-        slope, intercept, weight = (each[self.facet_of][:, at].T for each in (self.slope, self.intercept, self.weight))
-        weights = known_weights(weight, torch.stack([self._known(part) for part in scores]))
-        mixed = mix(torch.stack(list(scores.values())), slope[:, None], intercept[:, None], weights)
+        scales = torch.stack([self.slope, self.intercept, self.weight])[
+            ..., : len(scores)
+        ]  # an empty memory is left out
+        slope, intercept, weight = scales.transpose(1, 2).index_select(2, self.facet_of)[:, :, None]
+        weights = known_weights(weight, torch.stack([self._known(part)[None] for part in scores]))
+        mixed = mix(torch.stack(list(scores.values())), slope, intercept, weights)
         by_facet = raise_parents(mixed, self.pairs).split(self.sizes, 1)
         return dict(zip(self.facets, by_facet, strict=True))
 
@@ -172,7 +177,7 @@ def _mean_log_odds(tags: FacetTags, n_images: int) -> float:
 
 
 def known_weights(weights: Tensor, known: Tensor) -> Tensor:
-    """The weights (parts x tags) among the parts that know a tag (parts x tags, bool), summing to 1 for each tag.
+    """The weights (parts x … x tags) among the parts that know a tag (bool, of that shape), summing to 1 for each tag.
 
     A tag that no part knows keeps the weights as they are.
     """
@@ -183,8 +188,8 @@ def known_weights(weights: Tensor, known: Tensor) -> Tensor:
 def mix(scores: Tensor, slope: Tensor, intercept: Tensor, weights: Tensor) -> Tensor:
     """Natural log of the weighted mean of the parts' probabilities, images x tags.
 
-    `scores` are parts x images x tags; slope and intercept, parts x 1 x tags, are their scales; `weights` are parts x
-    tags.
+    `scores` are log-odds, parts x images x tags; slope and intercept, parts x 1 x tags, are their scales; `weights`,
+    parts x (images or 1) x tags, sum to 1.
     """
-    scaled = functional.logsigmoid(slope * scores + intercept)
-    return torch.logsumexp(scaled + weights.clamp(min=1e-30).log()[:, None], 0).clamp(max=0)
+    mean = (weights * torch.sigmoid(torch.addcmul(intercept, slope, scores))).sum(0)
+    return mean.clamp(LEAST, 1.0).log()

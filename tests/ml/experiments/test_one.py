@@ -62,6 +62,20 @@ def test_it_has_predictions_for_every_test_and_answers_the_same_when_loaded_agai
         assert np.allclose(scores[:4], answered[facet].numpy(), atol=2e-2), facet
 
 
+def test_parts_are_scaled_by_their_log_odds(one: Path, museum: Path):
+    """So that nothing bounds a probability: of log-probabilities, it is at most the sigmoid of the intercept."""
+    network, chosen, tags = load_row(one / "models" / "one", museum)
+    assert isinstance(network, OneModel)
+    split = load_split(museum, "validation", tags)
+    shown = [chosen.evaluation_view.apply(picture(split, at), random.Random(0)) for at in range(4)]
+    with torch.inference_mode():
+        outputs = network(on_device({"image": torch.from_numpy(np.stack(shown))}, HERE.torch_device, chosen))
+        scores, votes = network.part_scores(outputs), torch.cat(network.memory(outputs["features"]), 1)
+    assert torch.equal(scores["multilabel"], torch.cat(outputs["multilabel"], 1))
+    assert torch.allclose(scores["memory"].sigmoid(), votes.exp(), atol=2e-4)
+    assert scores["memory"].isfinite().all()
+
+
 def picture(split: ImageSplit, image: int) -> Image.Image:
     return Image.open(io.BytesIO(split.jpegs[image].as_py()))
 

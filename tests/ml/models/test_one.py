@@ -51,7 +51,7 @@ def test_a_mix_equals_a_slow_sum_over_parts_that_know_the_tag(seed: int):
     scores, slope, intercept = rng.normal(-3, 2, (3, 2, 5)), rng.uniform(0.2, 2, 3), rng.normal(size=3)
     weights, known = rng.dirichlet(np.ones(3)), rng.random((3, 5)) < 0.6
     tensors = [torch.tensor(each) for each in (scores, slope[:, None, None], intercept[:, None, None])]
-    found = mix(*tensors, known_weights(torch.tensor(weights)[:, None], torch.tensor(known)))
+    found = mix(*tensors, known_weights(torch.tensor(weights)[:, None, None], torch.tensor(known)[:, None]))
     for image in range(2):
         for tag in range(5):
             used = [part for part in range(3) if known[part, tag]] or [0, 1, 2]
