@@ -109,16 +109,19 @@ def _change(
     return Change(name, row, float(changed[0]), float(low[0]), float(high[0]), against)
 
 
-def table(found: Robustness, rows: Sequence[str]) -> Iterator[str]:
-    """Markdown: a line per distortion, a column per row, changes with their intervals."""
-    yield "| | " + " | ".join(rows) + " |"
+def table(found: Robustness, rows: Sequence[str], against: str | None = None) -> Iterator[str]:
+    """Markdown: a line per distortion, a column per row, changes with their intervals.
+
+    With `against` the changes minus those of that row, which has no column.
+    """
+    rows = [row for row in rows if row != against]
+    yield f"| {f'minus {against}' if against else ''} | " + " | ".join(rows) + " |"
     yield "|---|" + "---|" * len(rows)
-    yield "| undistorted | " + " | ".join(f"{found.undistorted[row]:.3f}" for row in rows) + " |"
-    cells = {(each.distortion, each.row): each for each in found.changes if each.against is None}
+    if against is None:
+        yield f"| {UNDISTORTED} | " + " | ".join(f"{found.undistorted[row]:.3f}" for row in rows) + " |"
+    cells = {(each.distortion, each.row): each for each in found.changes if each.against == against}
     for name in dict.fromkeys(name for name, _ in cells):
         yield f"| {name} | " + " | ".join(_shown(cells[name, row]) for row in rows) + " |"
-    for each in (each for each in found.changes if each.against is not None):
-        yield f"| {each.distortion}, {each.row} minus {each.against} | {_shown(each)} |" + " |" * (len(rows) - 1)
 
 
 def _shown(change: Change) -> str:
@@ -127,7 +130,7 @@ def _shown(change: Change) -> str:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, and with `--against` a second one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--distorted", type=Path, nargs="+", required=True, help="one folder for each seed")
     parser.add_argument("--dataset", type=Path, required=True)
@@ -136,6 +139,8 @@ def main() -> None:
     given = parser.parse_args()
     found = robustness(given.distorted, given.dataset, given.rows, EvaluationSettings(), given.against)
     print("\n".join(table(found, given.rows)))
+    if given.against:
+        print("\n" + "\n".join(table(found, given.rows, given.against)))
 
 
 if __name__ == "__main__":
