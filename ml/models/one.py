@@ -147,10 +147,9 @@ class OneModel(Network):
     def log_scores(self, outputs: dict[str, Any]) -> dict[str, Tensor]:
         """Natural log of each tag's probability, per facet: the parts mixed, parents at least as high as children."""
         scores = self.part_scores(outputs)
-        scales = torch.stack([self.slope, self.intercept, self.weight])[
-            ..., : len(scores)
-        ]  # an empty memory is left out
-        slope, intercept, weight = scales.transpose(1, 2).index_select(2, self.facet_of)[:, :, None]
+        scales = torch.stack([self.slope, self.intercept, self.weight])
+        of_tags = scales[:, self.facet_of, : len(scores)]  # an empty memory, the last part, is left out
+        slope, intercept, weight = of_tags.transpose(1, 2)[:, :, None]
         weights = known_weights(weight, torch.stack([self._known(part)[None] for part in scores]))
         mixed = mix(torch.stack(list(scores.values())), slope, intercept, weights)
         by_facet = raise_parents(mixed, self.pairs).split(self.sizes, 1)
