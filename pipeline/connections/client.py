@@ -76,7 +76,7 @@ class Client:
             raise AddressError(str(error)) from error
         try:
             return Answer(self._client.send(request, stream=True))
-        except UnicodeError as error:  # httpx reads the address of a redirect, also of one that is not followed
+        except (httpx.InvalidURL, UnicodeError) as error:  # of a redirect, which httpx reads without following it
             raise AddressError(f"it redirects to an address that cannot be read ({error})") from error
 
     def close(self) -> None:

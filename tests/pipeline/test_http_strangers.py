@@ -95,6 +95,9 @@ def test_json_of_too_many_values_is_refused_before_it_is_read(ask):
         "http://" + "é" * 300,
         "http://xn--a/",
         "http://xn--ls8h/",
+        "javascript:alert(1)",
+        "data:,x",
+        "https:x",
     ],
 )
 @pytest.mark.parametrize("redirects", [True, False])

@@ -275,7 +275,7 @@ def test_the_real_networks_see_that_real_pictures_differ(name: str, shared: Path
 KILLED = """
 import sys
 from pathlib import Path
-from ml.features import extract_features
+from ml.features.extract import extract_features
 from tests.ml.features.test_extract import RANDOM
 import torch
 torch.set_num_threads(1)
