@@ -1,7 +1,7 @@
 """The decisions on an image that count now, with who made them and what was shown."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,9 +27,9 @@ class Decision:
     rank: int | None
 
 
-def current_decisions(store: Store, image_id: str | None = None) -> dict[str, list[Decision]]:
-    """The current decisions on one image or on every image that has a step, in the order they were made."""
-    wanted = sa.true() if image_id is None else steps.c.image_id == image_id
+def current_decisions(store: Store, image_ids: Collection[str] | None = None) -> dict[str, list[Decision]]:
+    """The current decisions on these images or on every image that has a step, in the order they were made."""
+    wanted = sa.true() if image_ids is None else steps.c.image_id.in_(image_ids)
     same_step = (steps.c.image_id == decisions.c.image_id) & (steps.c.version == decisions.c.version)
     joined = sa.select(decisions, steps.c.who, steps.c.at, steps.c.clicks).join(steps, same_step).where(wanted)
     rows: defaultdict[str, list[sa.Row]] = defaultdict(list)

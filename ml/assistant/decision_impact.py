@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ml.assistant.decisions import database_of, read_decisions
+from ml.assistant.groups import Groups
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.pictures import Pictures, for_model
 from ml.assistant.suggest import Suggester
@@ -44,6 +45,7 @@ def decision_impact(storage: Path, model: str | None = None) -> tuple[str, pl.Da
     key = model or models.default
     if key not in models.infos:
         raise ModelError(f"There is no trained model `{key}`. The trained models are: {', '.join(models.infos)}.")
+    models.group_of = Groups(None, storage / "dataset").of
     pictures = Pictures(storage / "assistant" / "pictures", AssistantLimits())
     decisions = read_decisions(database_of(storage))
     return key, summary(rank_again(decisions, models.get(key), pictures.read))

@@ -35,7 +35,7 @@ class Likeness:
         """The features (float32, unit length) of these pictures, as many as are known or take no longer than this.
 
         `model` and `name`: the model's key, and its key and version. The first picture is always among them, unless its
-        file is missing, as then any picture is left out.
+        file is missing or damaged, as then any picture is left out.
         """
         known = await asyncio.to_thread(self._of_model, name)
         start = time.monotonic()
@@ -45,11 +45,10 @@ class Likeness:
             if position and time.monotonic() - start > budget_s:
                 break
             try:
-                jpeg = await asyncio.to_thread(read)
-            except OSError as error:
+                vector = await self._compute(image_id, await asyncio.to_thread(read), model)
+            except OSError as error:  # the file is missing, or its bytes are no picture
                 log.warning("The picture of %s cannot be read: %s", image_id, error)
                 continue
-            vector = await self._compute(image_id, jpeg, model)
             await asyncio.to_thread(self._keep, name, image_id, vector.astype(np.float16))
         return {each: known[each].astype(np.float32) for each in pictures if each in known}
 

@@ -34,6 +34,7 @@ class AssistantLimits:
     model_short_side: int = _IMAGES.short_side  # what the models were trained on
     suggested_per_facet: int = 10  # paper: top 10 highlighted
     most_examples: int = 6
+    most_confirmed: int = 3  # pictures of a model's memory that speak for a tag: as many as fit beside each other
     most_from_manifest: int = 200  # images of one IIIF manifest
     max_manifest_bytes: int = 5_000_000  # decompressed
     max_manifest_values: int = 500_000  # as many as in 5 MB of a real one; `{},` takes 30 times its bytes when parsed
@@ -44,6 +45,7 @@ class AssistantLimits:
     waiting_for_model: int = 64  # images; more are answered 503
     compared_per_tag: int = 64  # pictures with a tag, of each kind: at 30 ms each about two seconds, once per picture
     comparing_s: float = 1.5  # pictures are compared for so long, then the page shows what is known and asks again
+    remembering_s: float = 0.3  # decided pictures are described for so long before a suggestion, the others after it
     waiting_for_decoder: int = 64  # uploads; more are answered 503
     decoder_patience_s: float = 5.0  # an upload that has waited so long for a decoder is answered 503
     decoders: int = 2

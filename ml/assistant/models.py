@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ml.assistant.calibration import Calibration
 from ml.assistant.suggest import ModelInfo, Suggester
+from ml.dataset.confirmed import NO_GROUP
 
 
 class UnknownModel(Exception):
@@ -11,7 +12,10 @@ class UnknownModel(Exception):
 
 
 class Models:
-    """The trained models by key; a model is loaded when it is first used."""
+    """The trained models by key; a model is loaded when it is first used.
+
+    `group_of` gives the group of an image, which nothing in a model's memory may be of that counts for the image.
+    """
 
     def __init__(
         self,
@@ -23,6 +27,7 @@ class Models:
         self.calibrations = calibrations or {}  # by model and facet
         self.infos = {info.key: info for info in infos}
         self.default = default
+        self.group_of: Callable[[str], int] = lambda image_id: NO_GROUP
         self._loaders = loaders
         self._loaded: dict[str, Suggester] = {}
 
@@ -39,5 +44,7 @@ class Models:
         if key is None or key not in self._loaders:
             raise UnknownModel(f"There is no model {key!r}." if key else "There is no trained model.")
         if key not in self._loaded:
-            self._loaded[key] = self._loaders[key]()
+            loaded = self._loaders[key]()
+            loaded.group_of = self.group_of
+            self._loaded[key] = loaded
         return self._loaded[key]

@@ -1,5 +1,6 @@
 """The pictures as files: re-encoded JPEG under the sha256 of the uploaded bytes, which are not kept."""
 
+import hashlib
 import io
 import json
 import re
@@ -15,6 +16,11 @@ from pipeline.images.pyramid import DESCRIPTION, tile_name
 from pipeline.images.verify import encoded, shrunk
 
 IMAGE_ID = re.compile(r"[0-9a-f]{64}")
+
+
+def image_id_of(data: bytes) -> str:
+    """The id of an image: the sha256 of its source bytes."""
+    return hashlib.sha256(data).hexdigest()
 
 
 class NoPicture(FileNotFoundError):

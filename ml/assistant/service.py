@@ -13,22 +13,24 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from ml.assistant.confirmed import ConfirmedPictures
 from ml.assistant.dataset_images import DatasetImages, DescribedRecord, described_in, image_url_of
 from ml.assistant.evidence import TaggedPictures
+from ml.assistant.groups import Groups
 from ml.assistant.likeness import Likeness, Reader, Vector
 from ml.assistant.limits import AssistantLimits
 from ml.assistant.models import Models
 from ml.assistant.nearest_tagged import Nearest, nearest_by_model, nearest_stored
 from ml.assistant.opinions import compare
 from ml.assistant.people import People
-from ml.assistant.pictures import Pictures, for_model
+from ml.assistant.pictures import Pictures, for_model, image_id_of
 from ml.assistant.ranking import Ranking
 from ml.assistant.refusals import Busy, Refusals
 from ml.assistant.remote_images import OTHER_SIZE, NotFetched, RemoteImage, RemoteImages
 from ml.assistant.search import SearchIndex
 from ml.assistant.store import NewImage, Store
 from ml.assistant.stored_features import NotDescribed, StoredFeatures
-from ml.assistant.suggest import FacetSuggestions, ModelInfo
+from ml.assistant.suggest import FacetSuggestions, ModelInfo, Suggester
 from ml.assistant.vocabulary import Vocabulary
 from ml.assistant.zoom import Zoom
 from pipeline.images.decoders import Content, Decoders
@@ -83,6 +85,17 @@ class AssistantService:
         self.ranking = Ranking(
             store, models, vocabulary, self.pictures, suggest=self.suggest, is_idle=lambda: self._waiting == 0
         )
+        groups = Groups(store, dataset)
+        models.group_of = groups.of
+        self.confirmed = ConfirmedPictures(
+            store,
+            vocabulary,
+            self.pictures,
+            groups,
+            features_of=self._features_within,
+            at_model=self._at_model,
+            is_idle=lambda: self._waiting == 0,
+        )
         self._waiting = self._decoding = self._addresses = 0
 
     async def __aenter__(self) -> "AssistantService":
@@ -101,6 +114,7 @@ class AssistantService:
 
     async def __aexit__(self, *_: object) -> None:
         await self.ranking.stop()
+        await self.confirmed.stop()
         await asyncio.wait({self._stored})
         await self._stack.aclose()
 
@@ -137,7 +151,7 @@ class AssistantService:
 
     async def add(self, data: bytes, **values: Any) -> sa.Row:
         """Add an image to the queue; `values` are further fields of NewImage. Raises Rejected, Busy."""
-        image_id = hashlib.sha256(data).hexdigest()
+        image_id = image_id_of(data)
         async with self._a_decoder() as decoders:
             picture = await decoders.verify(Content(data, None))
             pyramid = await self.zoom.cut(decoders, image_id, data, picture)
@@ -214,12 +228,17 @@ class AssistantService:
         self, image_id: str, jpeg: bytes, *, model: str | None = None, limit: int | None = None
     ) -> tuple[ModelInfo, dict[str, FacetSuggestions]]:
         """A model's best tags for a re-encoded picture. Raises Busy, UnknownModel."""
+        await self._suggester(model)
         return await self._at_model(self._suggest, image_id, jpeg, model, limit)
 
     async def features_of(self, pictures: Mapping[str, Reader], model: str | None) -> dict[str, Vector]:
         """What a model makes of pictures, of as many as take no longer than the limit. Raises Busy, UnknownModel."""
-        info = self.models.info(model)
-        return await self.likeness.features(pictures, info.key, info.name, budget_s=self.limits.comparing_s)
+        return await self._features_within(pictures, self.models.info(model), self.limits.comparing_s)
+
+    async def _features_within(
+        self, pictures: Mapping[str, Reader], info: ModelInfo, budget_s: float
+    ) -> dict[str, Vector]:
+        return await self.likeness.features(pictures, info.key, info.name, budget_s=budget_s)
 
     async def _features(self, image_id: str, jpeg: bytes, model: str) -> Vector:
         return await self._at_model(self._features_now, image_id, jpeg, model)
@@ -229,6 +248,32 @@ class AssistantService:
             return stored.described(jpeg)
         with for_model(jpeg, self.limits.model_short_side) as picture:
             return self.models.get(model).features(picture)
+
+    async def _suggester(self, model: str | None) -> Suggester:
+        """The model, loaded; its memory, if it has one, holds what people have confirmed. Raises Busy, UnknownModel."""
+        suggester = await self._at_model(self.models.get, model)
+        if suggester.remembers:
+            await self.confirmed.bring_up_to_date(suggester, budget_s=self.limits.remembering_s)
+        return suggester
+
+    async def confirmed_for(
+        self, image_id: str, tag_id: str, but: Collection[str], model: str | None
+    ) -> Nearest | None:
+        """The pictures with the tag in the model's memory that are nearest to an image, without those of `but`.
+
+        None where the model has no memory, or the memory does not know the tag. Raises Busy, UnknownModel, NoPicture.
+        """
+        suggester = await self._suggester(model)
+        if not suggester.remembers:
+            return None
+        features = await self.features_of({image_id: partial(self.pictures.read, image_id)}, suggester.info.key)
+        if image_id not in features:
+            return None
+        found = await self._at_model(suggester.nearest_confirmed, image_id, features[image_id], tag_id)
+        if found is None:
+            return None
+        cosines = {each: cosine for each, cosine in found.items() if each not in but}
+        return Nearest(dict(list(cosines.items())[: self.limits.most_confirmed]), len(cosines), len(cosines))
 
     async def nearest(self, image_id: str, tag_id: str, but: Collection[str], model: str | None) -> Nearest | None:
         """The pictures with the tag that look most like an image, without those of `but`.

@@ -1,6 +1,7 @@
 """The decisions that count where two people have decided on an image: the rule for training and for exports."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Literal
 
 from ml.assistant.current_decisions import Decision, current_decisions
@@ -11,17 +12,17 @@ SecondOpinions = Literal["settled", "first"]  # curation.second_opinions in the 
 
 
 def counted_decisions(
-    store: Store, image_id: str | None = None, *, rule: SecondOpinions = "settled"
+    store: Store, image_ids: Collection[str] | None = None, *, rule: SecondOpinions = "settled"
 ) -> dict[str, list[Decision]]:
-    """The decisions on one image or on all, by the image's id; second opinions have no entry of their own.
+    """The decisions on these images or on all, by the image's id; second opinions have no entry of their own.
 
     With the rule `settled`, what all agree on counts, and what a reviewer settled; other differences count for
     nothing. With `first`, the first opinion counts alone. Until another person is done, the first opinion counts.
     """
-    first = current_decisions(store, image_id)
+    first = current_decisions(store, image_ids)
     seconds: defaultdict[str, list[str]] = defaultdict(list)
     for pair in finished_pairs(store):
-        if image_id in (None, pair.image_id):
+        if image_ids is None or pair.image_id in image_ids:
             seconds[pair.image_id].append(pair.second_id)
     if rule == "first" or not seconds:
         return first
@@ -31,7 +32,7 @@ def counted_decisions(
             differ[rating.image_id].add(rating.tag_id)
     settled = read_settlements(store)
     for image, second_ids in seconds.items():
-        others = [first.pop(each, []) or current_decisions(store, each).get(each, []) for each in second_ids]
+        others = [first.pop(each, []) or current_decisions(store, [each]).get(each, []) for each in second_ids]
         of_image = {tag: each for (of, tag), each in settled.items() if of == image}
         first[image] = _of_all(image, [first.get(image, []), *others], differ[image], of_image)
     return first

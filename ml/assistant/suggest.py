@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ml.assistant.vocabulary import Vocabulary
+from ml.dataset.confirmed import NO_GROUP, Confirmed
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from ml.registry.score import Scorer
 
-Scores = Mapping[str, NDArray[np.floating]]
+Vector = NDArray[np.floating]
+Scores = Mapping[str, Vector]
 REMEMBERED = 512  # pictures whose scores are cached
 
 
@@ -46,18 +48,50 @@ class FacetSuggestions:
 
 
 class Suggester:
-    """A model with the order of its tags. It scores one picture at a time and caches the latest scores."""
+    """A model with the order of its tags. It scores one picture at a time and caches the latest scores.
 
-    def __init__(self, info: ModelInfo, scorer: "Scorer", order: Mapping[str, list[str]]):
-        self.info, self._scorer, self._order = info, scorer, order
+    `group_of` gives the group of an image: what a model's memory holds of that group does not count for the image.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        scorer: "Scorer",
+        order: Mapping[str, list[str]],
+        group_of: Callable[[str], int] = lambda image_id: NO_GROUP,
+    ):
+        self.info, self._scorer, self._order, self.group_of = info, scorer, order, group_of
         self._scores: OrderedDict[str, Scores] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the model has a memory, which takes in what people confirm."""
+        return self._scorer.memory is not None
+
+    def keep(self, confirmed: Sequence[Confirmed], gone: Collection[int]) -> None:
+        """Take confirmed pictures into the model's memory, and let go of others by key."""
+        if self._scorer.memory is not None:
+            with self._lock:
+                self._scorer.memory.keep(confirmed, gone)
+                self._scores.clear()
+
+    def nearest_confirmed(self, image_id: str, features: Vector, tag_id: str) -> dict[str, float] | None:
+        """The cosines of the images with a tag in the model's memory, most alike first, without those of its own group.
+
+        None where the model has no memory, or its memory does not tell which images it holds.
+        """
+        if self._scorer.memory is None:
+            return None
+        with self._lock:
+            return self._scorer.memory.nearest(features, tag_id, self.group_of(image_id))
 
     def scores(self, image_id: str, picture: Image.Image) -> Scores:
         """The scores of a picture, cached by `image_id`."""
         with self._lock:
             if image_id not in self._scores:
-                self._scores[image_id] = self._scorer.scores(picture)
+                group = self.group_of(image_id) if self.remembers else NO_GROUP
+                self._scores[image_id] = self._scorer.scores(picture, group)
                 if len(self._scores) > REMEMBERED:
                     self._scores.popitem(last=False)
             self._scores.move_to_end(image_id)

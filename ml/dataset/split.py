@@ -81,8 +81,7 @@ class ImageSplit(SplitImages):
         """For each image a number of its group, the same in every split; -1 where groups are not known."""
         if not self.groups:
             return np.full(len(self), -1, np.int64)
-        digests = (hashlib.sha256(group.encode()).digest() for group in self.groups)
-        return np.array([int.from_bytes(digest[:8]) >> 1 for digest in digests], np.int64)
+        return np.array([group_key(group) for group in self.groups], np.int64)
 
     def closed_tags(self, facet: str, image: int) -> NDArray[np.int64]:
         """Positions of the image's scored tags in a facet, ancestors included; empty when it has none."""
@@ -139,6 +138,11 @@ class ImageSplit(SplitImages):
     def name_of(self, image: int) -> str:
         """How an image is named in messages."""
         return f"view {self.views[image]} of record {self.record_ids[image]}"
+
+
+def group_key(group: str) -> int:
+    """A number of 63 bits for a group, by the hash of its name."""
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) >> 1
 
 
 def load_split(dataset: Path, name: str, tag_list: TagList) -> ImageSplit:

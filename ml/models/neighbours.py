@@ -54,15 +54,19 @@ class Counts(NamedTuple):
     """What votes need to know of all remembered images together."""
 
     annotated: Tensor  # images x facets, bool: whether the image has a tag of the facet
-    frequencies: Tensor  # tags of all facets: the share of the images annotated in its facet that have a tag
+    with_tag: Tensor  # [queries x] tags of all facets, float32: images that have the tag
+    in_facet: Tensor  # [queries x] facets, float32: images that are annotated
+
+    def frequencies(self, sizes: Sequence[int]) -> Tensor:
+        """For each tag the share of the images annotated in its facet that have it."""
+        of_facet = torch.tensor(list(sizes), device=self.in_facet.device)
+        return self.with_tag / self.in_facet.clamp(min=1).repeat_interleave(of_facet, dim=-1)
 
 
 def counts_of(closed: Tensor, sizes: Sequence[int]) -> Counts:
     """The counts of images with these tags (images x tags of all facets, bool)."""
-    parts = closed.split(list(sizes), dim=1)
-    annotated = torch.stack([own.any(1) for own in parts], 1)
-    shares = [own.sum(0) / annotated[:, number].sum().clamp(min=1) for number, own in enumerate(parts)]
-    return Counts(annotated, torch.cat(shares))
+    annotated = torch.stack([own.any(1) for own in closed.split(list(sizes), dim=1)], 1)
+    return Counts(annotated, closed.sum(0).float(), annotated.sum(0).float())
 
 
 def votes(
@@ -80,7 +84,7 @@ def votes(
     each facet has. `apart` (queries x images, bool) are images that a query may not see: they count nowhere. `counts`
     are those of `counts_of`, where they are known already.
     """
-    annotated, frequencies = counts or counts_of(closed, sizes)
+    counts = counts or counts_of(closed, sizes)
     cosines = queries @ features.T
     if apart is not None:
         cosines = cosines.masked_fill(apart, -torch.inf)
@@ -88,15 +92,19 @@ def votes(
     weight = (similarity / TEMPERATURE).softmax(1)
     if apart is not None:
         weight = weight.nan_to_num(0.0)  # of a query that may see no image
-        frequencies = _frequencies(closed, annotated, sizes, apart)
-    voted = (weight[:, None] @ closed[nearest].to(weight.dtype))[:, 0] + PRIOR * frequencies
-    voters = (weight[:, None] @ annotated[nearest].to(weight.dtype))[:, 0] + PRIOR
+        counts = without(apart, closed, counts)
+    voted = (weight[:, None] @ closed[nearest].to(weight.dtype))[:, 0] + PRIOR * counts.frequencies(sizes)
+    voters = (weight[:, None] @ counts.annotated[nearest].to(weight.dtype))[:, 0] + PRIOR
     parts = zip(voted.split(list(sizes), dim=1), voters.split(1, dim=1), strict=True)
     return [(named / of).clamp(min=LEAST).log() for named, of in parts]
 
 
-def _frequencies(closed: Tensor, annotated: Tensor, sizes: Sequence[int], apart: Tensor) -> Tensor:
-    """The frequencies for every query, queries x tags, without the images that are apart from it."""
-    seen = (~apart).float()
-    of_facet = (seen @ annotated.float()).clamp(min=1)
-    return seen @ closed.float() / of_facet.repeat_interleave(torch.tensor(list(sizes), device=closed.device), dim=1)
+def without(apart: Tensor, closed: Tensor, counts: Counts) -> Counts:
+    """The counts for every query without the images that are apart from it (queries x images, bool).
+
+    What these have is subtracted, as they are few and the others may be hundreds of thousands.
+    """
+    rows = apart.any(0).nonzero()[:, 0]
+    hidden = apart[:, rows].float()
+    with_tag = counts.with_tag - hidden @ closed[rows].float()
+    return Counts(counts.annotated, with_tag, counts.in_facet - hidden @ counts.annotated[rows].float())

@@ -150,16 +150,20 @@ class OneModel(Network):
         scales = torch.stack([self.slope, self.intercept, self.weight])
         of_tags = scales[:, self.facet_of, : len(scores)]  # an empty memory, the last part, is left out
         slope, intercept, weight = of_tags.transpose(1, 2)[:, :, None]
-        weights = known_weights(weight, torch.stack([self._known(part)[None] for part in scores]))
+        known = torch.broadcast_tensors(*(self._known(part, outputs.get("group")) for part in scores))
+        weights = known_weights(weight, torch.stack(known))
         mixed = mix(torch.stack(list(scores.values())), slope, intercept, weights)
         by_facet = raise_parents(mixed, self.pairs).split(self.sizes, 1)
         return dict(zip(self.facets, by_facet, strict=True))
 
-    def _known(self, part: str) -> Tensor:
-        """The tags that a part can know, bool: a head those of training images, the memory those it holds."""
+    def _known(self, part: str, groups: Tensor | None) -> Tensor:
+        """The tags that a part can know, bool, images (or 1 for all) x tags.
+
+        A head knows those of training images, the memory those it holds of other groups.
+        """
         if part == "memory":
-            return self.memory.known()
-        return self.seen if part == "multilabel" else torch.ones_like(self.seen)
+            return self.memory.known(groups)
+        return (self.seen if part == "multilabel" else torch.ones_like(self.seen))[None]
 
     def start_at_prior(self, n_annotated: Mapping[str, int]) -> None:
         """Let the heads begin with the training frequencies, given the annotated training images per facet."""

@@ -10,12 +10,12 @@ import math
 from itertools import product
 from typing import Annotated, Any
 from urllib.parse import parse_qs
-from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request
 
 from ml.assistant.api.common import Refused, ServiceDep, body_of
 from ml.assistant.api_schemas import Language
+from ml.assistant.pictures import image_id_of
 from ml.assistant.service import AssistantService
 from ml.assistant.vocabulary import LANGUAGES
 
@@ -66,7 +66,7 @@ async def suggest(
     least = threshold if threshold is not None else _number(fields.get("threshold"), 0.0)
     asked = language or fields.get("language", "en")
     picture = await service.decode(data)
-    _, facets = await service.suggest(uuid4().hex, picture.jpeg, model=key, limit=most)
+    _, facets = await service.suggest(image_id_of(data), picture.jpeg, model=key, limit=most)
     tags = facets[facet].tags if facet in facets else []
     terms = service.vocabulary.terms
     return {

@@ -58,7 +58,7 @@ async def export(
     """
     if image_id is not None:
         await run_in_threadpool(check_blind, image_id, service, person)
-    decided = await run_in_threadpool(counted_decisions, service.store, image_id)
+    decided = await run_in_threadpool(counted_decisions, service.store, image_id and [image_id])
     if image_id is None:
         hidden = await run_in_threadpool(kept_apart, service.store, person.name) if person.name else set()
         rows = [row for row in await run_in_threadpool(service.store.queue) if row.image_id not in hidden]

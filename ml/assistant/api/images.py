@@ -17,6 +17,7 @@ from ml.assistant.api.queues import QueueDep
 from ml.assistant.api_schemas import ImageId, Text, Who
 from ml.assistant.opinions import compare
 from ml.assistant.people import Person
+from ml.assistant.pictures import image_id_of
 from ml.assistant.refusals import BUSY, Busy
 from ml.assistant.remote_images import NotFetched, RemoteImage
 from ml.assistant.service import READING_OTHERS, AssistantService, Shown
@@ -38,8 +39,9 @@ async def suggest(
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
 ) -> dict[str, Any]:
     """The best tags of each facet for the image in the body. Nothing is stored."""
-    picture = await service.decode(await body_of(request))
-    info, facets = await service.suggest(uuid4().hex, picture.jpeg, model=model, limit=limit)
+    data = await body_of(request)
+    picture = await service.decode(data)
+    info, facets = await service.suggest(image_id_of(data), picture.jpeg, model=model, limit=limit)
     worth = service.models.calibrations.get(info.key)
     return {"model": info, **api_schemas.suggestions(facets, service.vocabulary, worth)}
 

@@ -26,14 +26,17 @@ async function showNarrower(tag, list) {
   if (nodes.length > NARROWER) list.append(h("li", { class: "quiet", vars: { "--depth": depth } }, t("more", { n: whole(nodes.length - NARROWER) })));
 }
 
-// The nearest pictures with the tag; without an open image or a model, examples from the training images.
+// The nearest pictures with the tag; without an open image or a model, examples from the training images. A model with a
+// memory compares the pictures that it learned from.
 export function picturesOf(tag) {
   const compares = state.image && !state.image.blind && state.about.default_model;
-  const gallery = h("div", { class: "gallery" });
+  const heading = h("h3", { id: "evidence-title" }, t(compares ? "evidence" : "examples"));
+  const gallery = h("div", { class: "gallery", role: "group", "aria-labelledby": "evidence-title" });
+  const learns = h("p", { class: "quiet small", role: "status" });
   const more = h("button", { type: "button", hidden: true, onclick: () => look() });
-  const look = () => (compares ? showNearest(tag, gallery, more) : showExamples(tag, gallery)).catch((error) => told(gallery, reasonOf(error)));
+  const look = () => (compares ? showNearest(tag, { heading, gallery, learns, more }) : showExamples(tag, gallery)).catch((error) => told(gallery, reasonOf(error)));
   look();
-  return h("section", {}, h("h3", {}, t(compares ? "evidence" : "examples")), gallery, h("p", {}, more));
+  return h("section", {}, heading, gallery, learns, h("p", {}, more));
 }
 
 const told = (gallery, text) => gallery.replaceChildren(h("p", { class: "quiet" }, text));
@@ -44,18 +47,20 @@ async function showExamples(tag, gallery) {
   gallery.replaceChildren(...images.map((image) => figure(`/api/examples/${image.image_id}`, altOf(tag, image.data_provider), image.data_provider)));
 }
 
-async function showNearest(tag, gallery, more) {
+async function showNearest(tag, { heading, gallery, learns, more }) {
   told(gallery, t("evidence_looking"));
   const found = await api.evidence(tag.tag_id, { image_id: state.image.image_id, model: $("model").value || null });
+  heading.textContent = t(found.confirmed ? "evidence_confirmed" : "evidence");
   const own = figure(`/api/images/${state.image.image_id}/thumbnail`, "", t("evidence_own"), "own");
-  if (found.images.length) gallery.replaceChildren(own, ...found.images.map((image) => nearest(tag, image)));
+  if (found.images.length) gallery.replaceChildren(own, ...found.images.map((image) => nearest(tag, image, found.confirmed)));
   else told(gallery, t("evidence_none"));
+  learns.textContent = found.confirmed ? t("evidence_learns") : "";
   const left = found.all - found.seen;
   more.hidden = left <= 0;
   more.textContent = t("grid_compare", { n: whole(left) });
 }
 
-function nearest(tag, image) {
+function nearest(tag, image, confirmed) {
   const link = (href, text) => h("a", { href: href.replace(/^http:/, "https:"), target: "_blank", rel: "noopener noreferrer" }, text);
   const title = image.title || t("untitled");
   const src = image.kind === "training" ? `/api/examples/${image.image_id}` : `/api/images/${image.image_id}/thumbnail`;
@@ -63,7 +68,7 @@ function nearest(tag, image) {
     image.page ? link(image.page, title) : title,
     image.holder && h("span", {}, image.holder),
     h("span", {}, image.rights_uri ? link(image.rights_uri, image.rights) : t("no_rights")),
-    image.kind === "decided" && h("span", {}, t("evidence_decided")),
+    (confirmed || image.kind === "decided") && h("span", {}, t(image.kind === "decided" ? "evidence_decided" : "evidence_training")),
   ]);
 }
 

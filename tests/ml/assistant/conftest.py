@@ -70,7 +70,9 @@ class ColourScorer:
         generator = np.random.default_rng(seed)
         self._weights = {facet: generator.normal(size=(len(tags), 3)) for facet, tags in order.items()}
 
-    def scores(self, picture: Image.Image) -> dict[str, np.ndarray]:
+    memory = None
+
+    def scores(self, picture: Image.Image, group: int) -> dict[str, np.ndarray]:
         """Sigmoids of a linear map of the mean colour."""
         colour = np.asarray(picture, dtype=np.float64).mean(axis=(0, 1)) / 64 - 2
         return {facet: 1 / (1 + np.exp(-(weights @ colour))) for facet, weights in self._weights.items()}

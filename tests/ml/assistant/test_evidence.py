@@ -92,7 +92,7 @@ def test_where_a_picture_cannot_be_described_as_the_stored_ones_the_model_compar
 def test_nothing_speaks_for_a_tag_on_an_image_that_is_decided_blind(client, service):
     service.blind_share = 1.0
     blind = client.post("/api/images?who=anna", content=vase_picture("crimson")).json()["image"]["image_id"]
-    assert evidence(client, blind) == {"images": [], "seen": 0, "all": 0}
+    assert evidence(client, blind) == {"images": [], "seen": 0, "all": 0, "confirmed": False}
 
 
 def test_what_is_not_there_is_refused(client, uploaded):

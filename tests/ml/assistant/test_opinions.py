@@ -184,7 +184,7 @@ def test_training_takes_what_is_agreed_and_what_is_settled(store, image_id, diff
         (image_id, BRONZE, True, "anna"),
         (image_id, PORTRAITS, False, "anna"),
     ]
-    assert {line.tag_id for line in counted_decisions(store, image_id)[image_id]} == {BRONZE, SILVER, PORTRAITS}
+    assert {line.tag_id for line in counted_decisions(store, [image_id])[image_id]} == {BRONZE, SILVER, PORTRAITS}
 
 
 def test_until_both_are_done_the_first_opinion_counts(store, image_id, decided, act, vocabulary):
@@ -316,7 +316,7 @@ def test_other_images_do_not_tell_the_first_opinion_as_evidence(service, people,
             for who in ("eva", "berta")
         }
     assert [each["image_id"] for each in evidence["eva"]["images"]] == [image]
-    assert evidence["berta"] == {"images": [], "seen": 0, "all": 0}
+    assert evidence["berta"] == {"images": [], "seen": 0, "all": 0, "confirmed": False}
 
 
 def test_the_exports_of_one_image_keep_its_opinions_apart(service, people, image_id, decided):

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
+from ml.dataset.confirmed import NO_GROUP
 from ml.dataset.tag_list import FacetTags
 from ml.models.calibration import mixing_weights
 from ml.models.hierarchy import ancestor_pairs, raise_parents
-from ml.models.memory import NO_GROUP, Memory
+from ml.models.memory import Memory
 from ml.models.neighbours import votes
 from ml.models.one import known_weights, mix
 from ml.models.tag_texts import tag_texts
@@ -49,12 +50,12 @@ def test_mixing_weights_go_to_the_part_that_knows_and_are_equal_without_pairs():
 def test_a_mix_equals_a_slow_sum_over_parts_that_know_the_tag(seed: int):
     rng = np.random.default_rng(seed)
     scores, slope, intercept = rng.normal(-3, 2, (3, 2, 5)), rng.uniform(0.2, 2, 3), rng.normal(size=3)
-    weights, known = rng.dirichlet(np.ones(3)), rng.random((3, 5)) < 0.6
+    weights, known = rng.dirichlet(np.ones(3)), rng.random((3, 2, 5)) < 0.6
     tensors = [torch.tensor(each) for each in (scores, slope[:, None, None], intercept[:, None, None])]
-    found = mix(*tensors, known_weights(torch.tensor(weights)[:, None, None], torch.tensor(known)[:, None]))
+    found = mix(*tensors, known_weights(torch.tensor(weights)[:, None, None], torch.tensor(known)))
     for image in range(2):
         for tag in range(5):
-            used = [part for part in range(3) if known[part, tag]] or [0, 1, 2]
+            used = [part for part in range(3) if known[part, image, tag]] or [0, 1, 2]
             total = sum(weights[part] + 1e-6 for part in used)
             wanted = sum(
                 (weights[part] + 1e-6) / total / (1 + np.exp(-slope[part] * scores[part, image, tag] - intercept[part]))
@@ -107,6 +108,7 @@ def test_an_image_is_answered_as_if_its_group_were_not_there(seed: int, groups: 
     if others:
         wanted = votes(queries, memory.features[others], closed[others], [3, 2], 4)
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, wanted, strict=True))
+    assert torch.equal(memory.known(torch.tensor([groups[0]]))[0], closed[others].any(0))
     own = torch.tensor(groups) == groups[0]
     memory.closed = torch.where(own[:, None], ~memory.closed, memory.closed)
     memory.count()
@@ -134,17 +136,17 @@ def test_a_decision_counts_at_once_is_replaced_by_the_next_and_is_taken_back_who
     decided = torch.zeros(1, 102, dtype=torch.bool)
     decided[0, 50] = True
     began = time.perf_counter()
-    memory.remember(query, decided, torch.tensor([9_000]), key=7)
+    memory.remember(query, decided, torch.tensor([9_000]), [7])
     assert time.perf_counter() - began < 1
     assert memory(query)[0][0, 50] > empty + 5
-    assert memory.known()[50]
-    memory.remember(query, ~decided, torch.tensor([9_000]), key=7)
+    assert memory.known()[0, 50]
+    memory.remember(query, ~decided, torch.tensor([9_000]), [7])
     assert len(memory) == 4_001
-    assert not memory.known()[50]
-    assert memory.forget(7) == 1
+    assert not memory.known()[0, 50]
+    assert memory.forget([7]) == 1
     assert all(torch.equal(before[name], tensor) for name, tensor in memory.state_dict().items())
-    assert memory.forget(7) == 0
-    assert memory.forget(-1) == 0  # training images stay
+    assert memory.forget([7]) == 0
+    assert memory.forget([-1]) == 0  # training images stay
 
 
 def test_a_memory_is_loaded_whatever_its_size():
