@@ -148,9 +148,11 @@ def ours(folder: Path, workers: int) -> Generator[Any, None, None]:
     names = tuple(file.stem for file in files)
     split = ImageSplit("train", names, (0,) * len(names), ("",) * len(names), jpegs, {}, {})
     images = Images(split, TagList("", "", {}), View(PX, CROP))
+    chosen = recipe("multilabel", "full")
+    assert chosen.card  # read once in a training, with its libraries
     sampler = EpochSampler(len(images), step_size=BATCH, seed=0)
     batches = loader(images, sampler, batch=BATCH, workers=workers, pin=False)
-    return (on_device(batch, torch.device("cpu"), recipe("multilabel", "full"))["image"] for batch in batches)
+    return (on_device(batch, torch.device("cpu"), chosen)["image"] for batch in batches)
 
 
 def peer(folder: Path, workers: int) -> Generator[Any, None, None]:

@@ -19,6 +19,7 @@ WITH_TORCH = {
     "tests/ml/assistant/test_remembering.py",
     "tests/ml/assistant/test_trained.py",
     "tests/ml/dataset/test_batches.py",
+    "tests/ml/dataset/test_random_part.py",
     "tests/ml/evaluation/test_device_metrics.py",
     "tests/pipeline/images/duplicates/test_near_duplicates.py",  # these two plant copies as the benchmark does
     "tests/pipeline/images/duplicates/test_pixel_verification.py",

@@ -10,6 +10,7 @@ from PIL import Image
 from timm.data.distributed_sampler import RepeatAugSampler
 from torch.utils.data import DataLoader, Dataset, Sampler, default_convert
 
+from ml.dataset.random_part import random_part
 from ml.dataset.split import ImageSplit, open_jpeg
 from ml.dataset.tag_list import TagList
 from ml.dataset.transforms import View
@@ -66,10 +67,13 @@ class Images(Dataset[dict[str, torch.Tensor]]):
         if self.activations is not None:
             views = [rng.randrange(self.activations.shape[1]) for rng in generators]
             return self.activations[rows, views]
-        pixels = np.empty((len(rows), self.view.size, self.view.size, 3), np.uint8)
+        pixels = torch.empty((len(rows), self.view.size, self.view.size, 3), dtype=torch.uint8)
         for row, (image, rng) in enumerate(zip(rows, generators, strict=True)):
-            pixels[row] = self.view.apply(self.picture(image), rng)
-        return torch.from_numpy(pixels)
+            if self.view.crop_scale is None or self.split.pixels is not None:
+                pixels.numpy()[row] = self.view.apply(self.picture(image), rng)
+            else:
+                pixels[row] = random_part(self.picture(image), self.view, rng)
+        return pixels
 
     def _targets(self, rows: list[int], generators: list[random.Random]) -> dict[str, torch.Tensor]:
         names = ("closed", "rejected") if self.any_rejected else ("closed",)

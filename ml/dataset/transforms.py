@@ -15,12 +15,11 @@ Fit = Literal["box", "shortest", "squash", "longest"]
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def cut(
-    picture: Image.Image, box: Box, size: tuple[int, int], interpolation: Interpolation = "bilinear"
-) -> Image.Image:
-    """The box of the picture at `size` (width, height), RGB; a JPEG is decoded at 1/2, 1/4 or 1/8 where that suffices.
+def decoded(picture: Image.Image, box: Box, size: tuple[int, int]) -> tuple[Image.Image, Box]:
+    """The picture, RGB, and where the box lies in it, for showing the box at `size` (width, height).
 
-    libjpeg-turbo scales while it decodes: the cost follows the pixels that are needed, not those that are stored.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 where that suffices. libjpeg-turbo scales while it decodes: the cost follows
+    the pixels that are needed, not those that are stored.
     """
     width, height = picture.size
     left, top, right, bottom = box
@@ -29,8 +28,15 @@ def cut(
     across, down = picture.size[0] / width, picture.size[1] / height
     if picture.mode != "RGB":
         picture = picture.convert("RGB")
-    scaled = (left * across, top * down, right * across, bottom * down)
-    return picture.resize(size, RESAMPLING[interpolation], box=scaled)
+    return picture, (left * across, top * down, right * across, bottom * down)
+
+
+def cut(
+    picture: Image.Image, box: Box, size: tuple[int, int], interpolation: Interpolation = "bilinear"
+) -> Image.Image:
+    """The box of the picture at `size` (width, height), RGB."""
+    picture, box = decoded(picture, box, size)
+    return picture.resize(size, RESAMPLING[interpolation], box=box)
 
 
 def shrunk(picture: Image.Image, short_side: int, interpolation: Interpolation = "bilinear") -> Image.Image:
@@ -116,6 +122,11 @@ class View:
     fit: Fit = "box"
     fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
+    def drawn(self, width: int, height: int, rng: random.Random) -> tuple[Box, bool]:
+        """The part of a picture that a draw shows in training, and whether it is mirrored."""
+        box = random_box(width, height, rng, self.crop_scale or (1.0, 1.0))
+        return box, self.flip and rng.random() < 0.5
+
     def apply(self, picture: Image.Image, rng: random.Random) -> NDArray[np.uint8]:
         """Height x width x RGB, uint8."""
         width, height = picture.size
@@ -124,7 +135,6 @@ class View:
             return np.asarray(cut(picture, central_box(width, height, part=self.part), sides, self.interpolation))
         if self.crop_scale is None:
             return np.asarray(fitted(picture, self))
-        shown = cut(picture, random_box(width, height, rng, self.crop_scale), sides, self.interpolation)
-        if self.flip and rng.random() < 0.5:
-            shown = shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return np.asarray(shown)
+        box, mirrored = self.drawn(width, height, rng)
+        shown = cut(picture, box, sides, self.interpolation)
+        return np.asarray(shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirrored else shown)
