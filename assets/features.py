@@ -45,10 +45,10 @@ def features(images: Path, storage: Path, settings: Settings, slice_name: str) -
 @stage_asset(AssetPlan("features", settings=(*SIMILARITY, "features.extractors")))
 def groups(images: Path, features: Path, settings: Settings) -> pl.DataFrame:
     """Near-duplicates agree in hash, embedding and pixels; images with the same bytes or record need no more."""
-    from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
+    from pipeline.images.duplicates.near_duplicates import group_images, stored_pictures, vectors_of
 
     known = IMAGES.read(images, ["record_id", "view", "image_id", "perceptual_hash", "miniature"])
-    vectors = read_vectors(features, settings.features.extractors[0])
+    vectors = vectors_of(features, settings.features.extractors[0])
     with bar("groups", "blocks") as progress:
         return group_images(known, vectors, stored_pictures(images), settings.images, progress)
 

@@ -24,7 +24,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageEnhance
 
 from ml.features.extract import extract_features
-from pipeline.images.duplicates.near_duplicates import group_images, read_vectors, stored_pictures
+from pipeline.images.duplicates.near_duplicates import group_images, stored_pictures, vectors_of
 from pipeline.images.duplicates.page import duplicate_pairs_page
 from pipeline.images.verify import Limits, Rejected, verify
 from pipeline.sandbox.items import record_id_of
@@ -111,7 +111,7 @@ def main() -> None:
         folder = Path(name)
         IMAGES.write(rows(originals + copies), folder / "images" / "part-00000.parquet", row_group_size=100)
         extract_features(folder / "images", folder / "features", features)
-        vectors = read_vectors(folder / "features", extractor)
+        vectors = list(vectors_of(folder / "features", extractor))
         images = IMAGES.read(folder / "images")
         pictures = stored_pictures(folder / "images")
         own = images.filter(~pl.col("record_id").str.contains("/copy/")).filter(view=0)

@@ -164,7 +164,8 @@ def groups(n: int, folder: Path) -> Measured:
                 grey.resize((256, 256), Image.Resampling.BICUBIC).save(data, "JPEG", quality=90)
                 yield image_id, data.getvalue()
 
-        return known, pl.DataFrame({"image_id": ids, "vector": pl.Series(vectors.astype(np.float32))}), pictures
+        described = pl.DataFrame({"image_id": ids, "vector": pl.Series(vectors.astype(np.float32))})
+        return known, [described], pictures
 
     group_images(*drawn(200), ImageSettings())  # compiled
     given = drawn(n)

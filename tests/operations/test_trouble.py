@@ -145,11 +145,14 @@ def test_a_full_disk(tmp_path: Path):
 def test_vectors_that_the_temporary_folder_has_no_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """They are kept in a mapped file: without its room, writing into it would kill the process."""
     column = pl.Series([[0.5] * 2_048] * 600, dtype=pl.Array(pl.Float32, 2_048))
+    frame = pl.DataFrame({"image_id": [f"{number:03d}" for number in range(600)], "vector": column})
     with disk(tmp_path / "disk", 4):
         monkeypatch.setattr(tempfile, "tempdir", f"{tmp_path / 'disk'}")
         with pytest.raises(OSError, match="No space left"):
-            _unit_vectors(column, np.arange(600))
-        assert _unit_vectors(column, np.arange(400)).shape == (400, 2_048)
+            _unit_vectors(frame["image_id"], [frame])
+        vectors, described = _unit_vectors(frame["image_id"][200:], [frame])
+        assert (vectors.shape, described.all()) == ((400, 2_048), True)
+        del vectors  # its file is on the disk
         assert not list((tmp_path / "disk").iterdir())
 
 

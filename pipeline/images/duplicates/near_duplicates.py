@@ -40,17 +40,18 @@ Pictures = Callable[[set[str]], Iterable[tuple[str, bytes]]]
 
 def group_images(
     images: pl.DataFrame,
-    features: pl.DataFrame,
+    features: Iterable[pl.DataFrame],
     pictures: Pictures,
     settings: ImageSettings,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
     """One row per image with its group (table `groups`); the order of the rows does not matter.
 
-    `images` has record_id, view, image_id, perceptual_hash and miniature; `features` has image_id and vector, of one
-    extractor; `pictures` returns the bytes of similar images (`stored_pictures`). Views of one record, equal bytes and
-    near-duplicates are joined; a near-duplicate needs the agreement of the embedding, the fine perceptual hash and the
-    pixels. Groups are the connected components. `progress` is in blocks of pairs of images whose cosines are compared.
+    `images` has record_id, view, image_id, perceptual_hash and miniature; the frames of `features` have image_id and
+    vector, of one extractor, and the first of an image counts (`vectors_of`); `pictures` returns the bytes of similar
+    images (`stored_pictures`). Views of one record, equal bytes and near-duplicates are joined; a near-duplicate needs
+    the agreement of the embedding, the fine perceptual hash and the pixels. Groups are the connected components.
+    `progress` is in blocks of pairs of images whose cosines are compared.
     """
     rows = images.select("record_id", "view", "image_id").sort("record_id", "view")
     pairs = near_duplicate_pairs(images, features, pictures, settings, progress)
@@ -77,7 +78,7 @@ def group_images(
 
 def near_duplicate_pairs(
     images: pl.DataFrame,
-    features: pl.DataFrame,
+    features: Iterable[pl.DataFrame],
     pictures: Pictures,
     settings: ImageSettings,
     progress: Progress | None = None,
@@ -87,19 +88,16 @@ def near_duplicate_pairs(
     Columns: image_id, other_image_id (the larger id), cosine (of the centred embeddings), likeness (of the fine
     perceptual hash, see alignment.py), difference (see pixel_verification.py), hash_bits (distance of the dHashes).
     """
-    described = (
-        features.select("image_id").with_row_index("place").unique("image_id", keep="first", maintain_order=True)
-    )
     distinct = (
         images.select("image_id", "perceptual_hash", "miniature")
         .unique("image_id", keep="first", maintain_order=True)
-        .join(described, on="image_id")
         .sort("image_id")
     )
+    vectors, described = _unit_vectors(distinct["image_id"], features)
+    distinct = distinct.filter(described)
     if len(distinct) < 2:
         return pl.DataFrame(schema=PAIRS)
     hashes = distinct["perceptual_hash"].to_numpy().astype(np.uint64)
-    vectors = _unit_vectors(features["vector"], distinct["place"].to_numpy())
     pairs, cosine = _close_pairs(vectors, hashes, settings, progress)
     miniatures = np.frombuffer(b"".join(distinct["miniature"]), np.uint8).reshape(len(distinct), -1)
     likeness, aligned, windows = align(miniatures, pairs, settings.near_duplicate_smallest_part)
@@ -166,13 +164,16 @@ def read_pictures(
                     yield row_key, batch["image"][row]["bytes"].as_py()
 
 
-def read_vectors(features: Path, extractor: str) -> pl.DataFrame:
-    """Columns image_id and vector of one extractor, from the shards of the `features` table; every image once."""
-    shards = [pl.read_parquet(file, columns=["image_id", "vector"]) for file in _shards_of(features, extractor)]
-    if not shards:
+def vectors_of(features: Path, extractor: str) -> Iterator[pl.DataFrame]:
+    """Columns image_id and vector of one extractor, shard by shard of the `features` table.
+
+    Several slices may describe the same image. Raises ValueError where there is no shard.
+    """
+    file = None
+    for file in _shards_of(features, extractor):
+        yield pl.read_parquet(file, columns=["image_id", "vector"])
+    if file is None:
         raise ValueError(f"{features} holds no features of {extractor}; extract them first.")
-    # several slices may describe the same image
-    return pl.concat(shards).unique("image_id", keep="first", maintain_order=True)
 
 
 def _shards_of(features: Path, extractor: str) -> Iterator[Path]:
@@ -190,20 +191,39 @@ def large_groups(groups: pl.DataFrame, settings: ImageSettings) -> pl.DataFrame:
     return sizes.filter(pl.col("n") > settings.large_group).sort(["n", "group_id"], descending=[True, False])
 
 
-def _unit_vectors(column: pl.Series, places: np.ndarray) -> np.ndarray:
-    """The lists at these places as unit vectors, float32 [n, d]; only one block of them exists twice at a time.
+def _unit_vectors(image_ids: pl.Series, features: Iterable[pl.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of these images as unit vectors, float32 [m, d], and which of the images have one, bool [n].
 
     The mean is subtracted first, since it tells nothing about a single picture.
     """
-    vectors = _on_disk((len(places), len(column[0])), np.float32)
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(places), BLOCK)]
-    for block in blocks:
-        vectors[block] = column.gather(places[block]).explode().to_numpy().reshape(-1, vectors.shape[1])
+    vectors, described = _in_rows(image_ids, features)
+    blocks = [slice(start, start + BLOCK) for start in range(0, len(vectors), BLOCK)]
     if len(vectors) >= CENTRED_FROM:
         vectors -= vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     for block in blocks:
         vectors[block] /= np.maximum(np.linalg.norm(vectors[block], axis=1, keepdims=True), 1e-12)
-    return vectors
+    return vectors, described
+
+
+def _in_rows(image_ids: pl.Series, features: Iterable[pl.DataFrame]) -> tuple[np.ndarray, np.ndarray]:
+    """The first vector of each image, in a file, without rows for images that have none; and which of them have one."""
+    rows_of = pl.DataFrame({"image_id": image_ids}).with_row_index("row")
+    vectors, described = np.empty((0, 0), np.float32), np.zeros(len(image_ids), bool)
+    for frame in features:
+        found = frame.unique("image_id", keep="first", maintain_order=True).join(rows_of, on="image_id")
+        found = found.filter(~described[found["row"].to_numpy()])
+        if found.is_empty():
+            continue
+        if not len(vectors):
+            vectors = _on_disk((len(image_ids), len(found["vector"][0])), np.float32)
+        rows = found["row"].to_numpy()
+        vectors[rows] = found["vector"].explode().to_numpy().reshape(-1, vectors.shape[1])
+        described[rows] = True
+    kept = np.flatnonzero(described)
+    for start in range(0, len(kept) if len(kept) < len(described) else 0, BLOCK):
+        block = kept[start : start + BLOCK]
+        vectors[start : start + len(block)] = vectors[block]  # never below: no row is overwritten before it is read
+    return vectors[: len(kept)], described
 
 
 def _close_pairs(

@@ -30,7 +30,7 @@ from ml.models.weights import (
     read_weights,
 )
 from pipeline.files import sha256_of
-from pipeline.images.duplicates.near_duplicates import read_vectors
+from pipeline.images.duplicates.near_duplicates import vectors_of
 from pipeline.settings import FeatureSettings
 from pipeline.splits.provider_features import extractors_of, feature_matrix
 from pipeline.tables import IMAGES
@@ -154,7 +154,7 @@ def test_dinov2_is_a_second_extractor_through_file_features_and_ranking(tmp_path
         expected = network((pixels - mean) / std).numpy()
     assert found.shape == (3, 384)
     np.testing.assert_allclose(found.astype(np.float32), expected, rtol=0.01, atol=0.01)
-    vectors = read_vectors(tmp_path / "features", "random-inception").sort("image_id")
+    vectors = pl.concat(vectors_of(tmp_path / "features", "random-inception")).sort("image_id")
     assert (len(vectors), len(vectors["vector"][0])) == (3, 1024)
 
 

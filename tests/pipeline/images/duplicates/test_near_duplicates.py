@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.near_duplicates import KINDS, colour, crop
-from pipeline.images.duplicates import nearest
+from pipeline.images.duplicates import near_duplicates, nearest
 from pipeline.images.duplicates.alignment import align
 from pipeline.images.duplicates.near_duplicates import group_images, large_groups, near_duplicate_pairs
 from pipeline.images.duplicates.page import duplicate_pairs_page
@@ -73,7 +73,8 @@ def grouped(rows: list[dict], seed: int = 0, vectors=None, pictures=None) -> dic
     )
     bytes_of = {item["image_id"]: saved(item["image"]) for item in rows}
     pictures = pictures or (lambda wanted: [(image_id, bytes_of[image_id]) for image_id in wanted])
-    groups = group_images(images, features, pictures, SETTINGS)
+    half = len(features) // 2  # as shards, which may have an image twice
+    groups = group_images(images, [features[:half], features[:1], features[half:]], pictures, SETTINGS)
     return {
         f"{record}#{view}": (group, reason)
         for record, view, group, reason in groups.select("record_id", "view", "group_id", "reason").iter_rows()
@@ -167,8 +168,22 @@ def test_no_images_and_one_image():
     features = pl.DataFrame(
         {"image_id": [], "vector": []}, schema={"image_id": pl.String, "vector": pl.Array(pl.Float32, 4)}
     )
-    assert group_images(images, features, dict, SETTINGS).is_empty()
-    assert near_duplicate_pairs(images, features, dict, SETTINGS).is_empty()
+    assert group_images(images, [features], dict, SETTINGS).is_empty()
+    assert near_duplicate_pairs(images, [features], dict, SETTINGS).is_empty()
+
+
+@pytest.mark.parametrize("block", [1, 2, 100])
+def test_the_first_vector_of_an_image_counts_and_images_without_one_have_no_row(monkeypatch, block: int):
+    monkeypatch.setattr(near_duplicates, "BLOCK", block)
+    drawn = np.random.default_rng(1).standard_normal((6, 3)).astype(np.float32)
+    frames = [
+        pl.DataFrame({"image_id": names, "vector": pl.Series(drawn[rows])})
+        for names, rows in ((["f", "x"], [0, 1]), (["c", "f", "c"], [2, 3, 4]), (["a"], [5]))
+    ]
+    vectors, described = near_duplicates._unit_vectors(pl.Series(list("abcdef")), frames)
+    assert described.tolist() == [True, False, True, False, False, True]
+    expected = drawn[[5, 2, 0]]
+    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-6)
 
 
 def test_likeness_is_one_for_the_same_picture_and_low_for_another():
