@@ -229,10 +229,3 @@ def test_features_are_read_from_files_that_hold_none_of_the_wanted_images(tmp_pa
         rows = [{"image_id": name, "extractor": "x", "vector": [float(part), 1.0]}]
         table.write(table.frame(rows), tmp_path / f"part-0000{part}.parquet")
     assert feature_matrix(tmp_path, "x", pl.Series(["b"])).tolist() == [[1.0, 1.0]]
-
-
-@pytest.mark.long
-def test_twenty_seeds_of_controls_get_at_most_one_verdict(storage: Path):
-    rows = control_rows(storage / "dataset", storage / "features", FAST, seeds=20).filter(pl.col("control") != TRAINED)
-    assert rows.filter(tells="tells").height > 200
-    assert rows.filter(verdict="better").height <= 1
