@@ -1,5 +1,6 @@
-"""A random part of a stored JPEG, scaled by torch: a third of the time that Pillow takes, within 2 of its 255 levels.
+"""A random part of a stored JPEG, scaled by torch in a third of the time that Pillow takes.
 
+The scaling is within 2 of 255 levels of Pillow's; the part's edges are rounded to whole decoded pixels besides.
 Pillow still scales what must stay as it is: evaluation, which shows pictures as the networks' publishers do, and
 pictures that are decoded beforehand, which are small.
 """
