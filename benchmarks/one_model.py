@@ -1,16 +1,20 @@
-"""What the row `one` costs beside `multilabel` and both ensembles, in one run on this machine's processor.
+"""What the row `one` costs beside `multilabel`, both ensembles, and its own export, in one run on this processor.
 
 EfficientNet-Lite0 at 128 px with random weights, the paper's numbers of tags, and a memory of 4,000 images. Rows take
 turns, one thread; the median counts. Processor time is compared: other work on the machine does not change it much.
+`one_onnx` is the exported file in onnxruntime, which is given the same memory.
 """
 
 import json
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
+import onnxruntime
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,6 +23,8 @@ from ml.dataset.tag_list import FacetTags, TagList
 from ml.experiments.make import network_of
 from ml.models.network import Network
 from ml.models.one import OneModel
+from ml.registry.export import Exported, export_onnx
+from ml.training.recipe import Recipe
 from pipeline import FACETS
 
 PAPER_TAGS = (910, 276, 33, 8)
@@ -44,13 +50,16 @@ def tags_of_paper_size() -> TagList:
     return TagList("0" * 64, "0" * 64, facets)
 
 
+def chosen(key: str) -> Recipe:
+    """The recipe of a row. CLIP's own vocabulary needs no file; the tags are embedded before the clock runs."""
+    return replace(recipe(key, "full", base="demo_index"), pretrained=False, text_encoder=None)
+
+
 def networks(tags: TagList) -> dict[str, Network]:
     """The networks of all rows, with random weights; the memory of `one` is full."""
     made = {}
     for key in dict.fromkeys(member for members in ROWS.values() for member in members):
-        # CLIP's own vocabulary needs no file; its text tower embeds the tags once, before the clock runs.
-        chosen = replace(recipe(key, "full", base="demo_index"), pretrained=False, text_encoder=None)
-        made[key], _ = network_of(BASELINES[key], chosen, tags, None, seed=0)
+        made[key], _ = network_of(BASELINES[key], chosen(key), tags, None, seed=0)
         made[key].eval()
     one = made["one"]
     assert isinstance(one, OneModel)
@@ -69,30 +78,54 @@ def passes(made: dict[str, Network], members: tuple[str, ...], images: torch.Ten
     return answer
 
 
-@torch.inference_mode()
+def session_of(network: Network, tags: TagList) -> onnxruntime.InferenceSession:
+    """The exported network in onnxruntime, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(network, chosen("one"), tags, Path(folder) / "one.onnx")
+        return onnxruntime.InferenceSession(Path(folder) / "one.onnx", options, providers=["CPUExecutionProvider"])
+
+
+def runs(session: onnxruntime.InferenceSession, network: Network, images: torch.Tensor) -> Callable[[], None]:
+    """One answer of the exported network."""
+    remembered = {name: tensor.numpy() for name, tensor in Exported(network, tuple(FACETS)).remembered().items()}
+    inputs = {"image": images.contiguous().numpy()} | remembered
+    return lambda: session.run(None, inputs) and None
+
+
 def main() -> None:
     """Print one JSON line."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    made = networks(tags_of_paper_size())
+    tags = tags_of_paper_size()
+    made = networks(tags)
+    session = session_of(made["one"], tags)
+    with torch.inference_mode():
+        _measure(made, session)
+
+
+def _measure(made: dict[str, Network], session: onnxruntime.InferenceSession) -> None:
     figures: dict[str, dict[str, float]] = {row: _size(made, members) for row, members in ROWS.items()}
+    figures["one_onnx"] = {}
     for batch, turns in BATCHES.items():
         images = torch.randn(batch, 3, 128, 128).contiguous(memory_format=torch.channels_last)
         answers = {row: passes(made, members, images) for row, members in ROWS.items()}
+        answers["one_onnx"] = runs(session, made["one"], images)
         for row, milliseconds in _timed(answers, turns).items():
             figures[row][f"ms_per_image_batch_{batch}"] = round(milliseconds / batch, 3)
     ratios = {
         f"batch_{batch}_of_{row}": round(figures["one"][name] / figures[row][name], 3)
         for batch in BATCHES
         for name in (f"ms_per_image_batch_{batch}",)
-        for row in ROWS
+        for row in figures
         if row != "one"
     }
     ours, peer = (figures[row]["ms_per_image_batch_1"] / 1e3 for row in ("one", "multilabel"))
-    row = {"name": "one_model", "n": BATCHES[1], "ours_s": ours, "peer": "multilabel", "peer_version": None}
-    row |= {"peer_s": peer, "ratio": round(peer / ours, 3), "peer_rss_mb": None}
-    row |= {"ours_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)}
-    print(json.dumps(row | {"note": json.dumps({"asked": ASKED, "one_in_times_of": ratios, "rows": figures})}))
+    line = {"name": "one_model", "n": BATCHES[1], "ours_s": ours, "peer": "multilabel", "peer_version": None}
+    line |= {"peer_s": peer, "ratio": round(peer / ours, 3), "peer_rss_mb": None}
+    line |= {"ours_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)}
+    print(json.dumps(line | {"note": json.dumps({"asked": ASKED, "one_in_times_of": ratios, "rows": figures})}))
 
 
 def _timed(answers: dict[str, Callable[[], None]], turns: int) -> dict[str, float]:

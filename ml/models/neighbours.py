@@ -88,7 +88,7 @@ def votes(
     cosines = queries @ features.T
     if apart is not None:
         cosines = cosines.masked_fill(apart, -torch.inf)
-    similarity, nearest = cosines.topk(min(k, len(features)))
+    similarity, nearest = cosines.topk(min(k, features.shape[0]))  # not len: an export has any number of images
     weight = (similarity / TEMPERATURE).softmax(1)
     if apart is not None:
         weight = weight.nan_to_num(0.0)  # of a query that may see no image

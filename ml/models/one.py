@@ -139,7 +139,7 @@ class OneModel(Network):
     def part_scores(self, outputs: dict[str, Any]) -> dict[str, Tensor]:
         """By part, each tag's log-odds, images x tags of all facets; the memory's are those of its share of votes."""
         scores = {part: torch.cat(outputs[part], 1) for part in self.heads}
-        if "memory" in self.parts and len(self.memory):
+        if "memory" in self.parts and self.memory.features.shape[0]:
             shares = torch.cat(self.memory(outputs["features"], outputs.get("group")), 1).clamp(max=SUREST)
             scores["memory"] = shares - torch.log1p(-shares.exp())
         return scores
@@ -194,5 +194,7 @@ def mix(scores: Tensor, slope: Tensor, intercept: Tensor, weights: Tensor) -> Te
     `scores` are log-odds, parts x images x tags; slope and intercept, parts x 1 x tags, are their scales; `weights`,
     parts x (images or 1) x tags, sum to 1.
     """
-    mean = (weights * torch.sigmoid(torch.addcmul(intercept, slope, scores))).sum(0)
-    return mean.clamp(LEAST, 1.0).log()
+    log_odds = torch.addcmul(intercept, slope, scores)
+    # The sigmoid, by exponentials: onnxruntime's own is off by 5e-8, which is a thousandth of a probability of 5e-5.
+    probabilities = log_odds.clamp(max=0).exp() / (1 + (-log_odds.abs()).exp())
+    return (weights * probabilities).sum(0).clamp(LEAST, 1.0).log()

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from ml.dataset.tag_list import TagList
 from ml.dataset.transforms import View
 from ml.models.network import Network
 from ml.registry.libraries import library_of, write_for_library
 from ml.registry.load import LoadError, load_row
+from ml.registry.memory import memory_of
+from ml.registry.memory_table import write_memory
 from ml.registry.model_card import model_card
 from ml.training.checkpoints import read_description
 from ml.training.recipe import Recipe
@@ -24,6 +27,7 @@ from pipeline.settings import load
 TOLERANCE = 1e-3  # natural logs of probabilities, over random images
 LIBRARY_TOLERANCE = 1e-4  # logits; merged adapters round, and logits of CLIP are up to 100
 OPSET = 18
+MEMORY_FILE = "memory.parquet"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
 
 
@@ -31,38 +35,76 @@ class ExportError(LoadError):
     """A model that cannot be exported, or whose export does not answer as the model does."""
 
 
-class Exported(nn.Module):
-    """A row as one function of the image: normalised pixels in, natural log of each tag's probability out."""
+MEMORY = ("features", "closed", "annotated", "with_tag", "in_facet")  # the tensors of Memory that answers depend on
+
+
+class Answers(nn.Module):
+    """A row as one function of the image: one tensor per facet, and the features where the row has a memory."""
 
     def __init__(self, network: Network, facets: tuple[str, ...]) -> None:
         super().__init__()
         self.network, self.facets = network, facets
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """`image` float32 (n, 3, height, width); one tensor (n, tags) per facet."""
-        scores = self.network.log_scores(self.network({"image": image}))
-        return tuple(scores[facet] for facet in self.facets)
+        """As of Exported."""
+        outputs = self.network({"image": image})
+        scores = self.network.log_scores(outputs)
+        features = () if memory_of(self.network) is None else (outputs["features"],)
+        return (*(scores[facet] for facet in self.facets), *features)
+
+
+class Exported(nn.Module):
+    """A row as one function: normalised pixels in, natural log of each tag's probability out.
+
+    Of a row with a memory, what it remembers goes in too, so that the file beside the table of its memory can take in
+    more images; the features come out, by which they are remembered.
+    """
+
+    def __init__(self, network: Network, facets: tuple[str, ...]) -> None:
+        super().__init__()
+        self.answers = Answers(network, facets)
+        self.outputs = [*facets, *(["features"] if memory_of(network) is not None else [])]
+
+    def remembered(self) -> dict[str, Tensor]:
+        """The inputs beside the image: the tensors of the memory, empty where the row has none."""
+        memory = memory_of(self.answers.network)
+        return {} if memory is None else {f"memory_{name}": getattr(memory, name) for name in MEMORY}
+
+    def dynamic_shapes(self) -> dict[str, Any]:
+        """Any number of images, and of remembered images at least as many as vote."""
+        memory = memory_of(self.answers.network)
+        if memory is None:
+            return {"image": {0: torch.export.Dim("n")}, "memory": ()}
+        remembered = {0: torch.export.Dim("remembered", min=memory.k)}
+        return {"image": {0: torch.export.Dim("n")}, "memory": (remembered, remembered, remembered, None, None)}
+
+    def forward(self, image: Tensor, *memory: Tensor) -> tuple[Tensor, ...]:
+        """`image` float32 (n, 3, height, width); one tensor (n, tags) per facet, and features (n, width)."""
+        if not memory:
+            return self.answers(image)
+        tensors = {f"network.memory.{name}": tensor for name, tensor in zip(MEMORY, memory, strict=True)}
+        return functional_call(self.answers, tensors, (image,))
 
 
 def export_onnx(network: Network, recipe: Recipe, tag_list: TagList, file: Path) -> float:
     """Write `file` (ONNX, any number of images) and return the largest difference from torch, in log probability.
 
     The network is one that `load_row` gave. Parity is asserted on random images with onnxruntime, for one image and for
-    three. Raises ExportError.
+    three. A memory is no part of the file, but a further input. Raises ExportError.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ExportError(f"ONNX needs {', '.join(missing)}: install `eufcc[export]`, or leave ONNX out (--no-onnx).")
     exported = Exported(network, tuple(tag_list.facets)).eval()
-    size = recipe.size
+    size, remembered = recipe.size, exported.remembered()
     with torch.inference_mode():
-        exported(torch.zeros(1, 3, size, size))  # CLIP embeds its texts once, here
+        exported(torch.zeros(1, 3, size, size), *remembered.values())  # CLIP embeds its texts once, here
     program = torch.onnx.export(
         exported,
-        (torch.zeros(2, 3, size, size),),
-        input_names=["image"],
-        output_names=list(tag_list.facets),
-        dynamic_shapes={"image": {0: torch.export.Dim("n")}},
+        (torch.zeros(2, 3, size, size), *remembered.values()),
+        input_names=["image", *remembered],
+        output_names=exported.outputs,
+        dynamic_shapes=exported.dynamic_shapes(),
         opset_version=OPSET,
         dynamo=True,
         verbose=False,
@@ -84,9 +126,10 @@ def parity(exported: Exported, file: Path, n: int, size: int) -> float:
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     image = np.random.default_rng(n).normal(size=(n, 3, size, size)).astype(np.float32)
+    remembered = exported.remembered()
     with torch.inference_mode():
-        wanted = exported(torch.from_numpy(image))
-    answered = session.run(None, {"image": image})
+        wanted = exported(torch.from_numpy(image), *remembered.values())
+    answered = session.run(None, {"image": image} | {name: tensor.numpy() for name, tensor in remembered.items()})
     return max(float(np.abs(f - w.numpy()).max()) for f, w in zip(answered, wanted, strict=True))
 
 
@@ -123,7 +166,8 @@ def write_model_release(
 ) -> Path:
     """A folder for the hub that timm, open_clip or EUFCC loads, with tag list, preprocessing, card and ONNX.
 
-    `results` are rows of the results table; the card shows this model's. Raises ExportError, where what a library
+    `results` are rows of the results table; the card shows this model's. What a row remembers is a table beside it.
+    Raises ExportError, where what a library
     loads from the folder answers otherwise too, and CheckpointError.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.json").is_file():
@@ -135,6 +179,8 @@ def write_model_release(
         shutil.copyfile(dataset / "tag_list.json", new / "tag_list.json")
         write_json(preprocessing(recipe), new / "preprocessing.json")
         difference = export_onnx(network, recipe, tag_list, new / "model.onnx") if onnx else None
+        if (memory := memory_of(network)) is not None:
+            write_memory(memory, tag_list, dataset, new / MEMORY_FILE)
         card = model_card(described, network, recipe, results, difference, load().release)
         write_text(card, new / "README.md")
         if library_of(network, recipe) == "eufcc":

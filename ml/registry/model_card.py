@@ -12,6 +12,7 @@ from ml.models.heads.softmax import Softmax
 from ml.models.network import Network
 from ml.models.vision import VisionModel
 from ml.registry.libraries import Library, library_of
+from ml.registry.memory import memory_of
 from ml.training.recipe import Recipe
 from pipeline import DATASET_SPLITS
 from pipeline.facets import FACET_OF
@@ -52,6 +53,7 @@ def model_card(
         library=library,
         probabilities=(heads[0] if heads else Multilabel if biased else Softmax).in_words,
         biased=biased,
+        remembers=memory_of(network) is not None,
         inexact=library in ("timm", "open_clip")
         and (view.fit == "box" or (library == "open_clip" and view.part != 1.0)),  # open_clip knows no part
         metrics=MAIN.values(),
