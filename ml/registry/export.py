@@ -74,7 +74,7 @@ class Exported(nn.Module):
         """Any number of images, and of remembered images at least as many as vote."""
         memory = memory_of(self.answers.network)
         if memory is None:
-            return {"image": {0: torch.export.Dim("n")}, "memory": ()}
+            return {"image": {0: torch.export.Dim("n")}}
         remembered = {0: torch.export.Dim("remembered", min=memory.k)}
         return {"image": {0: torch.export.Dim("n")}, "memory": (remembered, remembered, remembered, None, None)}
 
