@@ -57,9 +57,13 @@ def kill_family(pid: int) -> None:
 
 
 def memory_of(process: psutil.Process) -> int:
-    """Its proportional share of memory (PSS): pages that processes share are counted once in their sum."""
+    """Its proportional share of memory (PSS): pages that processes share are counted once in their sum.
+
+    Pages of files are left out: the system drops them, or writes them out, when memory is short.
+    """
     rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:"))
+    counted = ("Pss_Anon:", "Pss_Shmem:")
+    return sum(int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith(counted))
 
 
 class Meter:

@@ -99,6 +99,7 @@ def near_duplicate_pairs(
         return pl.DataFrame(schema=PAIRS)
     hashes = distinct["perceptual_hash"].to_numpy().astype(np.uint64)
     pairs, cosine = _close_pairs(vectors, hashes, settings, progress)
+    del vectors  # with its file
     miniatures = np.frombuffer(b"".join(distinct["miniature"]), np.uint8).reshape(len(distinct), -1)
     likeness, aligned, windows = align(miniatures, pairs, settings.near_duplicate_smallest_part)
     alike = likeness >= settings.near_duplicate_likeness
