@@ -2,19 +2,24 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ml.dataset.batches import Draw, Images, loader
+from ml.dataset.split import ImageSplit
 from ml.models.backbones import ImageTower
 from ml.training.device import Device, on_device
 from ml.training.optimization import autocast
 from ml.training.recipe import Recipe
 from pipeline.files import whole_file
+
+DECODED_BATCHES = 64  # whose pictures are decoded at a time
 
 
 def keep_activations(
@@ -41,19 +46,31 @@ def keep_activations(
 @torch.inference_mode()
 def _made(tower: ImageTower, images: Images, recipe: Recipe, device: Device, views: int) -> Tensor:
     tower.eval()
-    split = (
-        images.split
-        if recipe.cache_px is None
-        else images.split.decoded(recipe.cache_px, recipe.card.input.interpolation)
-    )
-    shown = Images(split, images.tag_list, images.view, seed=0)
-    draws = [Draw(image, image << 8 | view) for image in range(len(images.split)) for view in range(views)]
     parts = []
-    for batch in loader(shown, draws, batch=recipe.eval_batch, workers=recipe.workers, pin=device.cuda):
-        with autocast(recipe, device):
-            parts.append(tower.frozen_part(on_device(batch, device.torch_device, recipe)["image"]).half().cpu())
+    for first, split in _decoded(images.split, recipe):
+        shown = Images(split, images.tag_list, images.view, seed=0)
+        draws = [Draw(place, first + place << 8 | view) for place in range(len(split)) for view in range(views)]
+        for batch in loader(shown, draws, batch=recipe.eval_batch, workers=recipe.workers, pin=device.cuda):
+            with autocast(recipe, device):
+                parts.append(tower.frozen_part(on_device(batch, device.torch_device, recipe)["image"]).half().cpu())
     kept = torch.cat(parts)
     return kept.reshape(len(images.split), views, *kept.shape[1:]).contiguous()
+
+
+def _decoded(split: ImageSplit, recipe: Recipe) -> Iterator[tuple[int, ImageSplit]]:
+    """Parts of the split, decoded where the recipe says so, and the number of each one's first image.
+
+    All decoded pictures of the paper's training images would take 20 GB. A part fills whole batches, so that dividing
+    changes no figure.
+    """
+    if recipe.cache_px is None:
+        yield 0, split
+        return
+    size = DECODED_BATCHES * recipe.eval_batch
+    for first in range(0, len(split), size):
+        part = np.zeros(len(split), dtype=bool)
+        part[first : first + size] = True
+        yield first, split.keep(part).decoded(recipe.cache_px, recipe.card.input.interpolation)
 
 
 def _read(file: Path | None) -> Tensor | None:

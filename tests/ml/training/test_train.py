@@ -23,7 +23,7 @@ from ml.experiments.make import make_row, network_of
 from ml.models.architectures import Backbone
 from ml.models.network import Network
 from ml.models.prompts import TextTower
-from ml.training import checkpoints
+from ml.training import activation_cache, checkpoints
 from ml.training.activation_cache import keep_activations
 from ml.training.device import Device, DeviceError, use_device
 from ml.training.image_texts import ImageTexts
@@ -130,6 +130,21 @@ def test_a_split_without_images_has_predictions_without_rows(museum: Path):
     assert {facet: values.shape for facet, values in scores.items()} == {
         facet: (0, len(of_facet)) for facet, of_facet in tags.facets.items()
     }
+
+
+def test_activations_do_not_depend_on_how_many_pictures_are_decoded_at_a_time(museum: Path, monkeypatch):
+    chosen = replace(small("multilabel"), cache_px=40, eval_batch=8, threads=1)
+    tags = load_tag_list(museum)
+    split = load_split(museum, "train", tags)
+    model, _ = network_of(baseline("multilabel"), chosen, tags, None, seed=1)
+    made = []
+    for batches in (1, 64):
+        monkeypatch.setattr(activation_cache, "DECODED_BATCHES", batches)
+        images = Images(split, tags, View(32, crop_scale=(0.5, 1.0)))
+        keep_activations(model, images, chosen, HERE, views=3)
+        made.append(images.activations)
+    assert len(split) > 8
+    assert torch.equal(*made)
 
 
 def test_without_validation_the_last_epoch_is_kept(museum: Path, tmp_path: Path):
