@@ -184,8 +184,7 @@ def _harvest_dumps(project: Project, keys: Sequence[str], folder: Path, mode: st
     folders = {collection_of(key, settings): where for key, where in places.items()}
     rights = (*settings.curation.open_rights, *settings.curation.more_open_rights)
     with bar("dumps", "zips") as progress:
-        told: dict[str, Any] = {"say": remark, "progress": progress}
-        done = harvest_dumps(place, folders, settings.harvest, open_rights=rights, **told)
+        done = harvest_dumps(place, folders, settings.harvest, open_rights=rights, say=remark, progress=progress)
     for key in keys if mode == "again" else ():
         _replace(folder / key, places[key])
     read = {"zips_read": done.zips, "records_read": done.seen, "damaged": done.damaged}

@@ -13,7 +13,6 @@ from pathlib import Path
 # Where weight files are kept that were downloaded, for all projects of this user.
 WEIGHTS_CACHE = Path("~/.cache/eufcc/weights")
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # of an OSError
-
 SYNCED_EACH = 2_000  # files of a folder; with more, the whole system at once: 347,000 files one by one took 17 minutes
 
 

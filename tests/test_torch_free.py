@@ -15,8 +15,8 @@ from tests.rooms import ROOT
 HEAVY = {"torch", "torchvision", "timm", "open_clip", "pytorch_fid"}
 FOLDERS = ("tests/ml/assistant", "tests/ml/dataset", "tests/ml/evaluation", "tests/ml/report", "tests/pipeline")
 WITH_TORCH = {
-    "tests/ml/assistant/test_page_remembering.py",  # these two train a row with a memory
-    "tests/ml/assistant/test_remembering.py",
+    "tests/ml/assistant/remembering/test_page_remembering.py",  # these two train a row with a memory
+    "tests/ml/assistant/remembering/test_remembering.py",
     "tests/ml/assistant/test_trained.py",
     "tests/ml/dataset/test_batches.py",
     "tests/ml/dataset/test_random_part.py",

@@ -2,17 +2,18 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 from rich.segment import Segment
 
 from pipeline.terminal import one_line, printable
-from pipeline.waits import FIRST_ANSWER_S, Patience
+from pipeline.waits import FIRST_ANSWER_S, Patience, Progress
 
 WAIT = "EUFCC_WAIT"  # `eufcc run --wait`: a server that does not answer is waited for as long as the settings say
 LINES = "EUFCC_LINES"  # set by the command line; Dagster's own processes have the event log
@@ -71,7 +72,7 @@ def patience() -> Patience:
 
 
 @contextmanager
-def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None] | None]:
+def bar(what: str, unit: str) -> Iterator[Progress | None]:
     """A callback (done, of) that draws a progress bar with the time left; None outside a command in a terminal.
 
     The bar is there until the block ends, also when it fails.
@@ -80,9 +81,9 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int, int], None] | None]:
         yield None
         return
     columns = (TextColumn("  " + what), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, of: progress.update(task, completed=done, total=of)
+    with ProgressBar(*columns, console=console, transient=True) as drawn:
+        task = drawn.add_task(what, total=None)
+        yield lambda done, of: drawn.update(task, completed=done, total=of)
 
 
 def complain(sentence: str) -> None:

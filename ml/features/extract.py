@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
@@ -27,6 +27,7 @@ from ml.features.extractors import EXTRACTORS, Extractor
 from pipeline.files import remove_left_overs
 from pipeline.parquet import write_parquet
 from pipeline.tables import features_table
+from pipeline.waits import Progress
 
 if TYPE_CHECKING:
     from pipeline.settings import FeatureSettings
@@ -43,7 +44,7 @@ def extract_features(
     folder: Path,
     settings: "FeatureSettings",
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, int]:
     """Describe every distinct image of the shards in `images_folder` by every extractor of the settings.
 
@@ -94,7 +95,7 @@ def _extract(
     extractor: Extractor,
     settings: "FeatureSettings",
     device: torch.device,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> int:
     """Bring the shards up to date; returns how many images were described."""
     recipe, count = recipe_of(extractor, settings), 0

@@ -28,14 +28,12 @@ TOLERANCE = 1e-3  # natural logs of probabilities, over random images
 LIBRARY_TOLERANCE = 1e-4  # logits; merged adapters round, and logits of CLIP are up to 100
 OPSET = 18
 MEMORY_FILE = "memory.parquet"
+MEMORY = ("features", "closed", "annotated", "with_tag", "in_facet")  # the tensors of Memory that answers depend on
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # of the extra `export`
 
 
 class ExportError(LoadError):
     """A model that cannot be exported, or whose export does not answer as the model does."""
-
-
-MEMORY = ("features", "closed", "annotated", "with_tag", "in_facet")  # the tensors of Memory that answers depend on
 
 
 class Answers(nn.Module):
@@ -167,8 +165,7 @@ def write_model_release(
     """A folder for the hub that timm, open_clip or EUFCC loads, with tag list, preprocessing, card and ONNX.
 
     `results` are rows of the results table; the card shows this model's. What a row remembers is a table beside it.
-    Raises ExportError, where what a library
-    loads from the folder answers otherwise too, and CheckpointError.
+    Raises ExportError, where what a library loads from the folder answers otherwise too, and CheckpointError.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.json").is_file():
         raise ExportError(f"{folder} holds other files than an earlier export: give a new folder with --out.")

@@ -25,7 +25,7 @@ from ml.models.hierarchy import AncestorPairs, ancestor_pairs, raise_parents
 from ml.models.memory import Memory
 from ml.models.one import known_weights, mix
 from ml.suites.collection import Collection
-from ml.suites.one import VALIDATION_FOLDS
+from ml.suites.one import inner_task, probabilities_of
 from ml.suites.paired import read_collection
 from ml.suites.rows import HEADS_ALONE, by_texts
 from ml.suites.task import Task
@@ -58,10 +58,8 @@ class Mixture:
         self.task, self.facets = task, list(task.collection.facets)
         self.sizes = [len(task.collection.facets[facet].columns) for facet in self.facets]
         self._heads = {"multilabel": HEADS_ALONE["multilabel"], "texts": by_texts(encoder)}
-        inside = fold_of_images(task.collection.annotated, VALIDATION_FOLDS, task.seed)[task.split.train] == 0
-        train, validation = task.split.train[~inside], task.split.train[inside]
-        inner = replace(task, split=replace(task.split, train=train, test=validation))
-        self._fix(self._scores(inner, self.memory_of(train)), task.collection, validation)
+        inner = inner_task(task)
+        self._fix(self._scores(inner, self.memory_of(inner.split.train)), task.collection, inner.split.test)
         self.memory = self.memory_of(task.split.train)
         self._tested = self._scores(task, self.memory)
         self.seen = torch.from_numpy(np.concatenate([task.truth(facet).any(0) for facet in self.facets]))
@@ -96,9 +94,8 @@ class Mixture:
         for number, facet in enumerate(self.facets):
             relevant = collection.truth(facet, rows)
             own = [each.split(self.sizes, 1)[number].numpy() for each in scores]
-            scales, annotated = [fit_scale(each, relevant) for each in own], relevant.any(1)
-            logits = [scale.logit(each[annotated]).ravel() for scale, each in zip(scales, own, strict=True)]
-            weights = mixing_weights(1 / (1 + np.exp(-np.stack(logits))), relevant[annotated].ravel())
+            scales = [fit_scale(each, relevant) for each in own]
+            weights = mixing_weights(*probabilities_of(scales, own, relevant))
             slope.append([scale.slope for scale in scales])
             intercept.append([scale.intercept for scale in scales])
             weight.append(weights)

@@ -26,7 +26,7 @@ def mixture(parts: Mapping[str, Row], new: frozenset[str], *, chosen: bool) -> R
     """
 
     def scores(task: Task) -> Scores:
-        inner = _inner(task)
+        inner = inner_task(task)
         validated = {name: part(inner) for name, part in parts.items()}
         tested = {name: part(task) for name, part in parts.items()}
         mixed = {}
@@ -35,7 +35,8 @@ def mixture(parts: Mapping[str, Row], new: frozenset[str], *, chosen: bool) -> R
             scales = [fit_scale(validated[name][facet], relevant) for name in parts]
             weights = np.full(len(parts), 1 / len(parts))
             if chosen:
-                weights = mixing_weights(*_pairs(scales, [validated[name][facet] for name in parts], relevant))
+                own = [validated[name][facet] for name in parts]
+                weights = mixing_weights(*probabilities_of(scales, own, relevant))
             seen = task.truth(facet).any(0)
             known = np.stack([seen | (name in new) for name in parts])
             each = (expit(scale.logit(tested[name][facet])) for scale, name in zip(scales, parts, strict=True))
@@ -47,16 +48,17 @@ def mixture(parts: Mapping[str, Row], new: frozenset[str], *, chosen: bool) -> R
     return scores
 
 
-def _inner(task: Task) -> Task:
+def inner_task(task: Task) -> Task:
     """The training images as a split of their own, with one fold as its test."""
     rows = task.split.train
     inside = fold_of_images(task.collection.annotated, VALIDATION_FOLDS, task.seed)[rows] == 0
     return replace(task, split=replace(task.split, train=rows[~inside], test=rows[inside]))
 
 
-def _pairs(
+def probabilities_of(
     scales: list[Scale], scores: list[NDArray[np.float32]], relevant: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Each part's probabilities of the pairs of an annotated image and a tag, and whether the tag holds."""
     annotated = relevant.any(1)
     logits = [scale.logit(each[annotated]).ravel() for scale, each in zip(scales, scores, strict=True)]
     return expit(np.stack(logits)), relevant[annotated].ravel()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pipeline.files import write_json
 from pipeline.settings import SuiteSettings
 from pipeline.splits.suites import SuiteSplit, splits_of
 from pipeline.tables import SUITE_RESULTS
+from pipeline.waits import Progress
 
 
 class SuiteError(ValueError):
@@ -39,7 +40,7 @@ def run_suites(
     settings: SuiteSettings,
     kept: Path,
     code: str = "",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """SUITE_RESULTS of all suites of the settings.
 

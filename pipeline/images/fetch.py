@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from pipeline.images.verify import Limits, Picture, Rejected
 from pipeline.images.wanted import WANTED, may_answer_with_icon
 from pipeline.settings import HttpSettings, ImageSettings
 from pipeline.tables import FETCHES
-from pipeline.waits import SILENT_S, Patience
+from pipeline.waits import SILENT_S, Patience, Progress
 
 # Europeana's icons for a missing picture: image, sound, text, video, 3D (Thumbnail API, version 2).
 EUROPEANA_PLACEHOLDERS = (
@@ -71,7 +71,7 @@ def fetch_images(
     retry_now: bool = False,
     resolver: Resolver = resolve,
     shards: Target | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     patience: Patience | None = None,
 ) -> FetchSummary:
     """Fetches the wanted images that are missing; writes `fetches.parquet` and the shards of `images/` to the folder.
@@ -143,7 +143,7 @@ class _Run:
         *,
         retry_now: bool,
         refresh: bool,
-        progress: Callable[[int, int], None] | None,
+        progress: Progress | None,
         patience: Patience,
     ) -> None:
         self._ledger, self._settings, self._http = ledger, settings, http

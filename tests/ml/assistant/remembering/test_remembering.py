@@ -7,10 +7,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -24,7 +22,7 @@ from ml.assistant.schema import images as images_table
 from ml.assistant.service import AssistantService
 from ml.assistant.store import Conflict, NewImage, NothingToUndo, Store
 from ml.dataset.confirmed import NO_GROUP
-from tests.ml.assistant.remembering_desk import (
+from tests.ml.assistant.remembering.desk import (
     COPPER,
     GOLD,
     NEW_COLOUR,
@@ -33,23 +31,10 @@ from tests.ml.assistant.remembering_desk import (
     dataset_image,
     drawn,
     remembering_desk,
-    write_storage,
 )
 from tests.ml.torch_threads import one_thread  # noqa: F401
 
 KEYS = (f"key-{number:08d}" for number in itertools.count())
-
-
-@pytest.fixture(scope="module")
-def storage(once) -> Path:
-    """A storage folder with the row `one`; nothing is written into it."""
-    return once("remembering_desk", write_storage)
-
-
-@pytest.fixture
-def service(storage, tmp_path, vocabulary, store) -> AssistantService:
-    """A desk that shows `one`."""
-    return remembering_desk(storage, tmp_path / "desk", vocabulary, store)
 
 
 @contextmanager

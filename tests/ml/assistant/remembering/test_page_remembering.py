@@ -1,38 +1,22 @@
 """A cataloguer teaches the model a tag: ten decisions, the suggestions change, the pictures say why, undo undoes."""
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from ml.assistant.service import AssistantService
 from tests.ml.assistant.pages import axe, item
-from tests.ml.assistant.remembering_desk import (
+from tests.ml.assistant.remembering.desk import (
     GOLD,
     NEW_COLOUR,
     RIGHTS,
     SILVER,
     drawn,
-    remembering_desk,
-    write_storage,
 )
 from tests.ml.torch_threads import one_thread  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 TAUGHT = 10
-
-
-@pytest.fixture(scope="module")
-def storage(once) -> Path:
-    """A storage folder with the row `one`; nothing is written into it."""
-    return once("remembering_desk", write_storage)
-
-
-@pytest.fixture
-def service(storage, tmp_path, vocabulary, store) -> AssistantService:
-    """A desk that shows `one`."""
-    return remembering_desk(storage, tmp_path / "desk", vocabulary, store)
 
 
 def shown(page: Page, number: int) -> None:
