@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from pipeline.waits import Progress
 
 ROWS_PER_BLOCK = 4_096  # a block in float64 is 64 MB at d = 2048
+COLUMNS_PER_BLOCK = 256  # of a product with a triangular factor
 RANK_TOLERANCE = 1e-12  # eigenvalues below this share of the largest are rounding errors
 ROUNDING = 1e-9  # a distance below this share of the traces is a rounding error
 WORKERS = 2  # threads, each with a set of its own and BLAS on one core: faster than one set at a time on all cores
@@ -120,10 +121,10 @@ def frechet_distance(one: Moments, to: Reference) -> float:
 
     Dowson and Landau 1982, eq. 4; the FID of Heusel et al. 2017, section 3. Never negative, never complex.
     """
-    if to.triangular:
-        product, _ = lapack.dsygst(one.covariance, to.factor, itype=2, lower=1)  # Fᵀ A F, its lower triangle
-    else:
-        product = to.factor.T @ one.covariance @ to.factor
+    half = _times_factor(one.covariance, to)
+    product = np.zeros((half.shape[1], half.shape[1]))  # Fᵀ A F, of which the lower triangle is needed
+    for block, below in _column_blocks(to):
+        np.matmul(to.factor[below, block].T, half[below, : block.stop], out=product[block, : block.stop])
     return _distance(one.mean, float(np.trace(one.scatter)) / max(one.n - 1, 1), _sum_of_roots(product), to)
 
 
@@ -133,13 +134,36 @@ def frechet_distance_of_rows(rows: np.ndarray, to: Reference) -> float:
     Tr (A B)^½ comes from the Gram matrix of X F, which is n x n, or r x r if that is smaller.
     """
     mean, centred = centre(rows)
-    spread = float(np.einsum("ij,ij->", centred, centred)) / max(len(rows) - 1, 1)
-    if len(rows) < 2:
+    return _distance_of_centred(mean, centred, _times_factor(centred, to), to)
+
+
+def _distance_of_centred(mean: np.ndarray, centred: np.ndarray, projected: np.ndarray, to: Reference) -> float:
+    """The distance of a set from its mean [d], its centred rows X [n, d] and their projection X F [n, r]."""
+    n = len(centred)
+    spread = float(np.einsum("ij,ij->", centred, centred)) / max(n - 1, 1)
+    if n < 2:
         return _distance(mean, spread, 0.0, to)
-    projected = blas.dtrmm(1.0, to.factor, centred.T, trans_a=1, lower=1).T if to.triangular else centred @ to.factor
-    wide = len(projected) <= projected.shape[1]
-    gram = projected @ projected.T if wide else projected.T @ projected
-    return _distance(mean, spread, _sum_of_roots(gram) / np.sqrt(len(rows) - 1), to)
+    gram = projected @ projected.T if n <= projected.shape[1] else projected.T @ projected
+    return _distance(mean, spread, _sum_of_roots(gram) / np.sqrt(n - 1), to)
+
+
+def _times_factor(rows: np.ndarray, to: Reference) -> np.ndarray:
+    """Rows [n, d] times the factor F [d, r].
+
+    By blocks of columns, without those above the diagonal of a triangular factor: half the work. The routines of
+    scipy.linalg.blas and lapack do the same, but they keep the GIL, and threads wait for each other.
+    """
+    product = np.empty((len(rows), to.factor.shape[1]))
+    for block, below in _column_blocks(to):
+        np.matmul(rows[:, below], to.factor[below, block], out=product[:, block])
+    return product
+
+
+def _column_blocks(to: Reference) -> Iterator[tuple[slice, slice]]:
+    """Blocks of the factor's columns, and the rows in which they are not zero."""
+    for start in range(0, to.factor.shape[1], COLUMNS_PER_BLOCK):
+        end = min(start + COLUMNS_PER_BLOCK, to.factor.shape[1])
+        yield slice(start, end), slice(start if to.triangular else 0, len(to.factor))
 
 
 def _sum_of_roots(symmetric: np.ndarray) -> float:
@@ -224,7 +248,15 @@ def resampling_interval(
     if n < 4 or resamples < 2:
         return None
     m = min(n // 2, size)
-    values = [frechet_distance_of_rows(rows[generator.permutation(n)[:m]], to) for _ in range(resamples)]
+    drawn = [generator.permutation(n)[:m] for _ in range(resamples)]
+    used, places = np.unique(np.stack(drawn), return_inverse=True)
+    origin, centred = centre(rows[used])
+    projected = _times_factor(centred, to)  # once for all subsamples; each is centred anew
+    values = []
+    for subsample in places.reshape(resamples, m):
+        part, image = centred[subsample], projected[subsample]
+        shift = part.mean(axis=0)
+        values.append(_distance_of_centred(origin + shift, part - shift, image - image.mean(axis=0), to))
     margin = 1.96 * float(np.std(values, ddof=1)) * float(np.sqrt(m / (n - m)))
     return max(distance - margin, 0.0), distance + margin
 

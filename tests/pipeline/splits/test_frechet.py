@@ -3,6 +3,7 @@
 import itertools
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -52,6 +53,17 @@ def test_the_distance_is_that_of_the_textbook_for_few_and_many_rows(n):
     expected = slow_distance(one, WHOLE)
     assert frechet.frechet_distance(frechet.moments(one), whole) == pytest.approx(expected, rel=1e-6)
     assert frechet.frechet_distance_of_rows(one, whole) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("columns", [1, 7, DIMENSIONS])
+def test_products_by_blocks_of_columns_change_no_distance(columns, monkeypatch):
+    """The demo's vectors are shorter than a block: only such blocks take the parts of the factor apart."""
+    one, whole = rows(60, seed=1), frechet.reference(frechet.moments(WHOLE))
+    monkeypatch.setattr(frechet, "COLUMNS_PER_BLOCK", columns)
+    expected = slow_distance(one, WHOLE)
+    assert whole.triangular
+    assert frechet.frechet_distance(frechet.moments(one), whole) == pytest.approx(expected, rel=1e-9)
+    assert frechet.frechet_distance_of_rows(one, whole) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_distance_of_known_gaussians():
@@ -177,19 +189,39 @@ def test_the_interval_is_as_wide_as_distances_of_new_samples_vary(n):
     assert np.mean(widths) / np.std(distances) == pytest.approx(1.1, abs=0.35)
 
 
+@pytest.mark.parametrize("n", [4, 30, 700])
+def test_an_interval_is_that_of_the_distances_of_its_subsamples(n):
+    sample, whole = rows(n, seed=n).astype(np.float16), frechet.reference(frechet.moments(WHOLE))
+    low, high = frechet.resampling_interval(sample, 9.0, whole, resamples=5, generator=np.random.default_rng(1))
+    generator, m = np.random.default_rng(1), min(n // 2, 256)
+    subsamples = [sample[generator.permutation(n)[:m]] for _ in range(5)]
+    values = [frechet.frechet_distance_of_rows(subsample, whole) for subsample in subsamples]
+    margin = 1.96 * np.std(values, ddof=1) * np.sqrt(m / (n - m))
+    assert (low, high) == pytest.approx((max(9.0 - margin, 0.0), 9.0 + margin), rel=1e-9)
+
+
 def test_three_rows_have_no_interval():
     whole = frechet.reference(frechet.moments(WHOLE))
     generator = np.random.default_rng(0)
     assert frechet.resampling_interval(WHOLE[:3], 1.0, whole, resamples=20, generator=generator) is None
 
 
-def test_python_goes_on_while_the_eigenvalues_are_computed():
-    """scipy's `eigvalsh` kept the GIL: the distances of all providers used 1.4 of 2 cores."""
-    matrix, turns = np.eye(1_200), 0
-    matrix[np.tril_indices(1_200)] += np.random.default_rng(0).standard_normal(720_600)
+def turns_beside(work: Callable[[], object]) -> int:
+    """How often a millisecond passes in another thread while something is computed."""
+    turns = 0
     with ThreadPoolExecutor(1) as pool:
-        computed = pool.submit(frechet._sum_of_roots, matrix)
+        computed = pool.submit(work)
         while not computed.done():
             time.sleep(0.001)
             turns += 1
-    assert turns > 10
+    return turns
+
+
+def test_python_goes_on_while_eigenvalues_and_products_are_computed():
+    """scipy's `eigvalsh`, `dtrmm` and `dsygst` keep the GIL: all providers' distances used 1.4 to 1.7 of 2 cores."""
+    matrix = np.eye(1_200)
+    matrix[np.tril_indices(1_200)] += np.random.default_rng(0).standard_normal(720_600)
+    whole = frechet.Reference(np.zeros(1_200), 1.0, matrix, triangular=True)
+    many = np.ones((4_000, 1_200))
+    assert turns_beside(lambda: frechet._sum_of_roots(matrix)) > 10
+    assert turns_beside(lambda: frechet._times_factor(many, whole)) > 10
