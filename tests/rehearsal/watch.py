@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import dagster as dg
 import httpx
@@ -127,9 +127,10 @@ def watched(
     file: Path,
     museum: str | None = None,
     look: Callable[[subprocess.Popen[bytes]], None] | None = None,
+    stdout: TextIO | None = None,
 ) -> int:
     """Run the command with its costs in `file`, `look` once a second; its exit code, negative when it was killed."""
-    process = subprocess.Popen(command, env=dict(given), cwd=ROOT)
+    process = subprocess.Popen(command, env=dict(given), cwd=ROOT, stdout=stdout)
     try:
         with Meter(process.pid, file, museum):
             while process.poll() is None:
