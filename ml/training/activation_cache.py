@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ml.dataset.batches import Draw, Images, loader
@@ -27,34 +26,37 @@ def keep_activations(
 ) -> None:
     """Let the images be drawn from `views` augmented views each, that already passed the model's frozen part.
 
-    Kept in memory as float16 (images x views x the activation's size), and in `cache`, where the other rows of the
-    same network find them. The views do not depend on the training's seed.
+    Kept as float16 (images x views x the activation's size) in `cache`, where the other rows of the same network find
+    them, and read from that file as they are needed; in memory without `cache`. The views do not depend on the
+    training's seed.
     """
     tower = next(module for module in model.modules() if isinstance(module, ImageTower))
     if isinstance(tower.frozen, nn.Identity) or not len(images.split):
         return
-    file = cache / f"{_name(tower, images, recipe, views)}.safetensors" if cache is not None else None
-    kept = _read(file)
+    batches = _made(tower, images, recipe, device, views)
+    file = _file(cache, tower, images, recipe, views) if cache is not None else None
+    kept = _read(file) if file is not None else None
+    if kept is None and file is not None and device.first:
+        _write(file, batches, len(images.split) * views)
+        kept = _read(file)
     if kept is None:
-        kept = _made(tower, images, recipe, device, views)
-        if file is not None and device.first:
-            with whole_file(file) as temporary:
-                save_file({"activations": kept}, temporary)
-    images.activations = kept
+        kept = torch.from_numpy(np.concatenate(list(batches)))
+    images.activations = kept.unflatten(0, (-1, views))
 
 
 @torch.inference_mode()
-def _made(tower: ImageTower, images: Images, recipe: Recipe, device: Device, views: int) -> Tensor:
+def _made(
+    tower: ImageTower, images: Images, recipe: Recipe, device: Device, views: int
+) -> Iterator[NDArray[np.float16]]:
+    """The activations batch by batch: the views of the first image, then those of the second."""
     tower.eval()
-    parts = []
     for first, split in _decoded(images.split, recipe):
         shown = Images(split, images.tag_list, images.view, seed=0)
         draws = [Draw(place, first + place << 8 | view) for place in range(len(split)) for view in range(views)]
         for batch in loader(shown, draws, batch=recipe.eval_batch, workers=recipe.workers, pin=device.cuda):
             with autocast(recipe, device):
-                parts.append(tower.frozen_part(on_device(batch, device.torch_device, recipe)["image"]).half().cpu())
-    kept = torch.cat(parts)
-    return kept.reshape(len(images.split), views, *kept.shape[1:]).contiguous()
+                activations = tower.frozen_part(on_device(batch, device.torch_device, recipe)["image"])
+            yield activations.half().cpu().contiguous().numpy()
 
 
 def _decoded(split: ImageSplit, recipe: Recipe) -> Iterator[tuple[int, ImageSplit]]:
@@ -73,18 +75,26 @@ def _decoded(split: ImageSplit, recipe: Recipe) -> Iterator[tuple[int, ImageSpli
         yield first, split.keep(part).decoded(recipe.cache_px, recipe.card.input.interpolation)
 
 
-def _read(file: Path | None) -> Tensor | None:
-    """What an earlier row kept; a damaged file is made anew."""
-    if file is None or not file.exists():
-        return None
+def _write(file: Path, batches: Iterator[NDArray[np.float16]], rows: int) -> None:
+    """Write the batches as they are made: those of the paper's training images take 2 GB and more."""
+    with whole_file(file) as temporary, temporary.open("wb") as opened:
+        for number, batch in enumerate(batches):
+            if number == 0:
+                header = {"descr": "<f2", "fortran_order": False, "shape": (rows, *batch.shape[1:])}
+                np.lib.format.write_array_header_1_0(opened, header)
+            opened.write(batch.tobytes())
+
+
+def _read(file: Path) -> Tensor | None:
+    """What was kept earlier, mapped into memory; None where nothing was, or the file is damaged."""
     try:
-        return load_file(file)["activations"]
-    except (SafetensorError, KeyError, OSError):
+        return torch.from_numpy(np.load(file, mmap_mode="c"))  # writable for torch, but nothing reaches the file
+    except (OSError, ValueError, EOFError):
         return None
 
 
-def _name(tower: ImageTower, images: Images, recipe: Recipe, views: int) -> str:
-    """Everything the activations depend on."""
+def _file(cache: Path, tower: ImageTower, images: Images, recipe: Recipe, views: int) -> Path:
+    """Where they are kept; the name is a hash of everything the activations depend on."""
     split, view = images.split, images.view
     pictures = hashlib.sha256(
         "\n".join(f"{r}#{v}" for r, v in zip(split.record_ids, split.views, strict=True)).encode()
@@ -92,7 +102,7 @@ def _name(tower: ImageTower, images: Images, recipe: Recipe, views: int) -> str:
     pictures.update(images.tag_list.split_hash.encode())
     parts = [pictures.hexdigest(), _probe(tower), recipe.backbone.name, recipe.freeze, recipe.cache_px, views]
     parts += [view.size, view.crop_scale, view.flip, view.part, view.interpolation, view.fit, view.fill]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
+    return cache / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]}.npy"
 
 
 @torch.inference_mode()

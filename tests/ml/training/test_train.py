@@ -147,6 +147,29 @@ def test_activations_do_not_depend_on_how_many_pictures_are_decoded_at_a_time(mu
     assert torch.equal(*made)
 
 
+def test_activations_are_read_from_the_cache_and_made_anew_where_it_is_damaged(museum: Path, tmp_path: Path):
+    chosen = replace(small("multilabel"), cache_px=40, threads=1)
+    tags = load_tag_list(museum)
+    model, _ = network_of(baseline("multilabel"), chosen, tags, None, seed=1)
+
+    def kept(cache: Path | None) -> torch.Tensor:
+        images = Images(load_split(museum, "train", tags), tags, View(32))
+        keep_activations(model, images, chosen, HERE, views=2, cache=cache)
+        assert images.activations is not None
+        return images.activations
+
+    expected = kept(None)
+    assert torch.equal(kept(tmp_path), expected)
+    (file,) = tmp_path.iterdir()
+    made, whole = file.stat().st_mtime_ns, file.read_bytes()
+    assert torch.equal(kept(tmp_path), expected)
+    assert file.stat().st_mtime_ns == made, "it was made again"
+    for damaged in (whole[:-1], whole[:5], b""):
+        file.write_bytes(damaged)
+        assert torch.equal(kept(tmp_path), expected)
+        assert file.read_bytes() == whole
+
+
 def test_without_validation_the_last_epoch_is_kept(museum: Path, tmp_path: Path):
     made = job("multilabel", museum, tmp_path, small("multilabel", epochs=3, batch=16, patience=1))
     tags = load_tag_list(museum)
