@@ -3,7 +3,6 @@
 import secrets as randomness
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -55,6 +54,7 @@ class Response:
     headers: AnswerHeaders = field(repr=False)
     content: bytes = field(repr=False)
     max_values: int | None = None  # of JSON, as HttpSettings says
+    _parsed: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
@@ -62,12 +62,10 @@ class Response:
         return self.content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError."""
-        return self._parsed
-
-    @cached_property
-    def _parsed(self) -> Any:
-        return loads(self.content, self.max_values)
+        """The body as JSON, parsed once. Raises ValueError."""
+        if not self._parsed:  # before Python 3.12 a cached_property would have all threads wait for each other
+            self._parsed.append(loads(self.content, self.max_values))
+        return self._parsed[0]
 
 
 @dataclass(frozen=True)

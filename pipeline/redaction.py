@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 REDACTED = "REDACTED"
@@ -14,12 +15,16 @@ SHORTEST_REPLACED_EVERYWHERE = 6
 
 # Where Europeana echoes a key (dossier, sections 1.5 and 1.7): envelope, `link`, `guid`; and how requests carry one.
 # Nothing wider: providers' own URLs may carry an `apikey=` or `utm_campaign=` that belongs to the data.
+# Each with a mark that must be there: marks begin with a letter that is always the same, which is found much quicker.
 _ECHOES = (
-    (('"apikey"',), re.compile(r'("apikey"\s*:\s*")(?!REDACTED)[^"]*')),
-    (("wskey",), re.compile(r"(wskey(?:=|%3D|%253D))(?!REDACTED)[^&\"'\s<>\\%]*")),
-    (("utm_campaign",), re.compile(r"(europeana\.eu\\?/[^\s\"'<>]*?utm_campaign=)(?!REDACTED)[^&\"'\s<>\\]*")),
+    (re.compile('"apikey"'), re.compile(r'("apikey"\s*:\s*")(?!REDACTED)[^"]*')),
+    (re.compile("wskey"), re.compile(r"(wskey(?:=|%3D|%253D))(?!REDACTED)[^&\"'\s<>\\%]*")),
     (
-        ("-api-key", "-Api-Key", "-API-KEY"),
+        re.compile("utm_campaign=(?!REDACTED)"),
+        re.compile(r"(europeana\.eu\\?/(?:[^\s\"'<>u]*+u)+?tm_campaign=)(?!REDACTED)[^&\"'\s<>\\]*"),
+    ),
+    (
+        re.compile("-[Aa][Pp][Ii]-[Kk][Ee][Yy]"),
         re.compile(r"([Xx]-[Aa][Pp][Ii]-[Kk][Ee][Yy]['\"]?\s*[:=,]\s*b?['\"]?)[^'\"\s,}]+"),
     ),
 )
@@ -27,15 +32,16 @@ _ECHOES = (
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """The text with every secret, raw, URL-encoded or in base64, and every place that echoes a key, made `REDACTED`."""
-    for spelling in _spellings(secrets):
+    for spelling in _spellings(tuple(secrets)):
         text = text.replace(spelling, REDACTED)
-    for marks, echo in _ECHOES:
-        if any(mark in text for mark in marks):  # much quicker than the expression alone
+    for mark, echo in _ECHOES:
+        if mark.search(text):
             text = echo.sub(lambda found: found[1] + REDACTED, text)  # a template is expanded in Python, match by match
     return text
 
 
-def _spellings(secrets: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=64)
+def _spellings(secrets: tuple[str, ...]) -> list[str]:
     """Every way a secret may be written, longest first, so that no spelling leaves a part of another behind."""
     spellings: dict[str, None] = {}
     for secret in secrets:

@@ -6,9 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.connections import AddressError
+from pipeline.connections import AddressError, with_query
 from pipeline.http import HttpClient, Unreachable
 from pipeline.settings import HttpSettings
 
@@ -98,3 +101,12 @@ def test_a_head_that_drips_for_ever_ends_at_the_deadline(monkeypatch, through_pr
         with HttpClient(settings) as http, pytest.raises(Unreachable, match=r"took too long|timed out"):
             http.get("http://api.example/x")
         assert time.monotonic() - began < 3.5  # dripped to its end, it takes four seconds
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["query", "qf", "cursor"]), st.text(max_size=8)), max_size=5),
+    st.sampled_from(["", "?a=b", "#part", "?a=b#c d", "/ü?x", "/a?"]),
+    st.sampled_from(["https://api.example", "HTTP://anna:secret@Museum.example:80", "http://[::1]:8080/a b"]),
+)
+def test_an_address_with_a_query_is_as_httpx_writes_it(params, end, begin):
+    assert with_query(begin + end, params) == str(httpx.URL(begin + end, params=params))

@@ -6,8 +6,10 @@ import re
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.texts import REPLACEMENT, clean, loads, record_id
+from pipeline.texts import DEEPEST, ORDINARY_DEPTH, REPLACEMENT, _ordinarily_deep, clean, loads, record_id
 from tests.pipeline.mutations import mutated_bytes, mutated_json, mutated_text
 
 ITEM = {
@@ -133,6 +135,30 @@ def test_brackets_have_a_depth(depth: int):
             continue
         with pytest.raises(ValueError, match="nested too deeply"):
             loads(text)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.floats(allow_nan=False) | st.text(alphabet='[]{}"\\ué', max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[}"\\', max_size=3), inner, max_size=3)
+    ),
+)
+
+
+@given(JSON_VALUES, st.integers(min_value=80, max_value=100), st.booleans())
+def test_the_depth_of_brackets_is_that_of_the_values(value: object, around: int, ascii_only: bool):
+    def depth(part: object) -> int:
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    small = json.dumps(value, ensure_ascii=ascii_only)
+    assert _ordinarily_deep(small) == (depth(value) <= ORDINARY_DEPTH)
+    deep = "[" * around + small + "]" * around
+    if around + depth(value) <= DEEPEST:
+        assert loads(deep) == json.loads(deep)
+        return
+    with pytest.raises(ValueError, match="nested too deeply"):
+        loads(deep)
 
 
 def test_values_are_counted_before_they_are_read():
