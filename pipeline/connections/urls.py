@@ -22,7 +22,7 @@ def check_address(url: str) -> None:
 def with_query(url: str, params: Mapping[str, str] | list[tuple[str, str]]) -> str:
     """The address with these parameters as its query, in place of one that it has. Raises AddressError."""
     address, fragment = _around_query(url)
-    query = str(httpx.QueryParams(params))
+    query = str(httpx.QueryParams(tuple(params) if isinstance(params, list) else params))
     return f"{address}?{query}{fragment}" if query else address + fragment
 
 
