@@ -56,10 +56,15 @@ def test_the_second_day_differs_in_a_few_records(folder: Path, tmp_path: Path):
     assert {json.loads(line)["timestamp_update"][:7] for line in set(second) - set(first)} == {"2026-10"}
 
 
-def test_costs_are_added_up_over_attempts():
+def test_costs_are_those_of_the_last_making_with_the_kills_before_it():
     samples = [Sample(10.0, 5.0, 100_000_000, 3), Sample(20.0, 15.0, 300_000_000, 7), Sample(30.0, 18.0, 50_000_000, 7)]
-    found = costs([Span("images", 10.5, 20.5), Span("images", 21.5, 30.0)], samples)
-    assert found["images"] == {"wall_s": 18.5, "cpu_s": 13.0, "peak_mb": 300, "requests": 4, "attempts": 2}
+    making = [Span("images", 10.5, 25.0, "killed"), Span("images", 26.0, 30.0)]
+    usual = {"killed_s": 9.5, "cpu_s": 13.0, "peak_mb": 300, "requests": 4, "attempts": 2}  # last seen at 20.0
+    assert costs(making, samples)["images"] == {"wall_s": 13.5, **usual}
+    earlier = [Span("images", 1.0, 5.0, "killed"), Span("images", 5.0, 9.0), Span("images", 9.0, 9.5, "reused")]
+    assert costs([*earlier, *making, Span("images", 31.0, 31.2, "reused")], samples)["images"] == {
+        "wall_s": 13.5, **usual,
+    }  # fmt: skip
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import dagster as dg
 import httpx
@@ -20,6 +20,7 @@ from assets.engine.project import ROOT
 
 EVERY_S = 1.0
 STEP_EVENTS = (dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE)
+MADE = dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Span:
-    """One attempt at a step."""
+    """One attempt at a step: what it stored was new (or it stores nothing), was there already, or it was killed."""
 
     step: str
     begun: float
     ended: float
+    outcome: Literal["made", "reused", "killed"] = "made"
 
 
 def family(pid: int) -> list[psutil.Process]:
@@ -153,13 +155,17 @@ def spans_of(home: Path, last: float) -> list[Span]:
         begins = [record.create_timestamp.timestamp() for record in runs[1:]]
         for record, killed_at in zip(runs, [*begins, last], strict=True):
             begun: dict[str, float] = {}
-            for event in instance.all_logs(record.dagster_run.run_id, of_type=set(STEP_EVENTS)):
+            reused: dict[str, bool] = {}
+            for event in instance.all_logs(record.dagster_run.run_id, of_type={*STEP_EVENTS, MADE}):
                 step = (event.step_key or "").removeprefix("make_")
                 if event.dagster_event_type == dg.DagsterEventType.STEP_START:
                     begun[step] = event.timestamp
+                elif event.dagster_event_type == MADE:
+                    reused[step] = reused.get(step, True) and _reused(event)
                 elif step in begun:
-                    found.append(Span(step, begun.pop(step), event.timestamp))
-            found += [Span(step, at, killed_at) for step, at in begun.items()]
+                    outcome = "reused" if reused.get(step) else "made"
+                    found.append(Span(step, begun.pop(step), event.timestamp, outcome))
+            found += [Span(step, at, killed_at, "killed") for step, at in begun.items()]
     return found
 
 
@@ -180,18 +186,38 @@ def _instance(home: Path) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+def _reused(event: dg.EventLogEntry) -> bool:
+    """Whether a materialization says that what it would have made was there already."""
+    return bool(event.get_dagster_event().step_materialization_data.materialization.metadata["reused"].value)
+
+
 def costs(spans: Sequence[Span], samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
-    """Wall and processor seconds, peak memory and requests of each step, over all attempts at it."""
+    """Wall and processor seconds, peak memory and requests of each step, with the seconds that kills cost it.
+
+    What a step has made again, since its code or its inputs had changed, counts once: its last making.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for span in spans:
-        inside = [sample for sample in samples if span.begun <= sample.at <= span.ended + EVERY_S]
-        before = [sample for sample in samples if sample.at < span.begun][-1:]
-        cost = found.setdefault(span.step, {"wall_s": 0.0, "cpu_s": 0.0, "peak_mb": 0, "requests": 0, "attempts": 0})
-        cost["wall_s"] += span.ended - span.begun
-        cost["attempts"] += 1
-        if inside:
-            first = before[0] if before else inside[0]
-            cost["cpu_s"] += inside[-1].cpu_s - first.cpu_s
-            cost["requests"] += inside[-1].requests - first.requests
-            cost["peak_mb"] = max(cost["peak_mb"], round(max(sample.memory for sample in inside) / 1e6))
+    for step in dict.fromkeys(span.step for span in spans):
+        cost = found[step] = {"wall_s": 0.0, "killed_s": 0.0, "cpu_s": 0.0, "peak_mb": 0, "requests": 0, "attempts": 0}
+        for span in _last_making([span for span in spans if span.step == step]):
+            inside = [sample for sample in samples if span.begun <= sample.at <= span.ended + EVERY_S]
+            before = [sample for sample in samples if sample.at < span.begun][-1:]
+            ended = inside[-1].at if inside and span.outcome == "killed" else span.ended
+            cost["wall_s"] += ended - span.begun
+            cost["killed_s"] += ended - span.begun if span.outcome == "killed" else 0.0
+            cost["attempts"] += 1
+            if inside:
+                first = before[0] if before else inside[0]
+                cost["cpu_s"] += inside[-1].cpu_s - first.cpu_s
+                cost["requests"] += inside[-1].requests - first.requests
+                cost["peak_mb"] = max(cost["peak_mb"], round(max(sample.memory for sample in inside) / 1e6))
     return found
+
+
+def _last_making(spans: Sequence[Span]) -> Sequence[Span]:
+    """The last attempt that made something, and those killed before it since the one that made it earlier."""
+    made = [place for place, span in enumerate(spans) if span.outcome == "made"]
+    if not made:
+        return spans
+    earlier = made[-2] + 1 if len(made) > 1 else 0
+    return [span for span in spans[earlier : made[-1] + 1] if span.outcome != "reused"]
