@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import tenacity
+from pydantic_core import SchemaValidator
 
 from pipeline.connections import (
     AddressError,
@@ -25,7 +26,7 @@ from pipeline.http_errors import GaveUp, HttpError, NoFirstAnswer, Refused, Unre
 from pipeline.rate_limit import Budget, Clock, SystemClock, read_rate_limit
 from pipeline.redaction import keep_out_of_logs, redact
 from pipeline.settings import HttpSettings
-from pipeline.texts import loads
+from pipeline.texts import loads, loads_only
 from pipeline.waits import SILENT_S, Patience
 
 __all__ = ["GaveUp", "HttpClient", "HttpError", "Refused", "Response", "Unreachable", "WrongKey", "mapped"]
@@ -54,18 +55,25 @@ class Response:
     headers: AnswerHeaders = field(repr=False)
     content: bytes = field(repr=False)
     max_values: int | None = None  # of JSON, as HttpSettings says
-    _parsed: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
+    # Before Python 3.12 a cached_property would have all threads wait for each other.
+    _parsed: dict[SchemaValidator | None, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
         """The body as UTF-8."""
         return self.content.decode("utf-8", errors="replace")
 
-    def json(self) -> Any:
-        """The body as JSON, parsed once. Raises ValueError."""
-        if not self._parsed:  # before Python 3.12 a cached_property would have all threads wait for each other
-            self._parsed.append(loads(self.content, self.max_values))
-        return self._parsed[0]
+    def json(self, form: SchemaValidator | None = None) -> Any:
+        """The body as JSON, parsed once; with a form as `loads_only` gives it. Raises ValueError."""
+        if form not in self._parsed:
+            most = self.max_values
+            self._parsed[form] = loads(self.content, most) if form is None else loads_only(self.content, form, most)
+        return self._parsed[form]
+
+    @property
+    def is_parsed(self) -> bool:
+        """Whether the body was read as JSON."""
+        return bool(self._parsed)
 
 
 @dataclass(frozen=True)
@@ -326,10 +334,10 @@ class HttpClient:
             self._raise_refusal(response)
         asked_for_json = any(name.lower() == "accept" and "json" in value for name, value in request.headers.items())
         try:
-            if asked_for_json:
-                response.json()
             if request.check:
                 request.check(response)
+            if asked_for_json and not response.is_parsed:
+                response.json()
         except OTHER_FORM as error:
             kind = response.headers.media_type or "no content type"
             broken = f"HTTP {response.status} with a broken body ({kind}): {str(error)[:LONGEST_QUOTE]}"

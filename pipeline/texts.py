@@ -6,6 +6,8 @@ import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from pydantic_core import SchemaValidator, ValidationError
+
 # Half of a surrogate pair, written as an escape: JSON allows it (RFC 8259, section 8.2), UTF-8 does not.
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -56,16 +58,53 @@ _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
+def loads_only(content: bytes, form: SchemaValidator, most_values: int | None = None) -> Any:
+    """Of JSON what a form names, as `loads` gives it; all of it where the JSON has another form.
+
+    The rest is read, but made into nothing, as that takes most of the time of `loads`. Raises ValueError where `loads`
+    does.
+    """
+    if most_values is None or len(content) <= most_values:
+        try:
+            found = form.validate_json(content)
+        except ValidationError:
+            return loads(content, most_values)
+        if _read_alike(content):
+            return found
+    return loads(content, most_values)
+
+
+# A name of what is no number, or a number with an exponent or so long that it may become infinite; each mark stands for
+# what _MARKS keeps of it. The e of true and false stands behind their u and s.
+_ODD = (b"N", b"I", b"E", b"0e", b"0" * 300)
+_MARKS = bytes.maketrans(b"{}123456789", b"[]000000000")
+_NO_MARKS = bytes(set(range(256)) - set(b"[]{}NIEeus0123456789"))
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]"))
+
+
+def _read_alike(content: bytes) -> bool:
+    """Whether JSON that pydantic reads is certain to be read by `loads`, which refuses more."""
+    marks = b"".join(_without_escapes(content).split(b'"')[::2]).translate(_MARKS, _NO_MARKS)
+    return not any(odd in marks for odd in _ODD) and _shallow(marks.translate(None, _NO_BRACKETS))
+
+
 def _ordinarily_deep(text: str) -> bool:
     """Whether a text that is JSON has no brackets nested deeper than ORDINARY_DEPTH.
 
     It looks at the brackets alone, which takes half as long as to look at every value.
     """
-    content = text.encode("utf-8", "surrogatepass")
-    if b"\\" in content:  # an escaped quote does not end a text
-        content = content.replace(b"\\\\", b"").replace(b'\\"', b"")
+    content = _without_escapes(text.encode("utf-8", "surrogatepass"))
     marks = content.translate(_TO_SQUARE, _NEITHER_BRACKET_NOR_QUOTE).replace(b'""', b"")
-    brackets = b"".join(marks.split(b'"')[::2])  # those outside of texts
+    return _shallow(b"".join(marks.split(b'"')[::2]))
+
+
+def _without_escapes(content: bytes) -> bytes:
+    """JSON without the quotes that do not end a text."""
+    return content.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in content else content
+
+
+def _shallow(brackets: bytes) -> bool:
+    """Whether square brackets, given without anything between them, are nested no deeper than ORDINARY_DEPTH."""
     for _ in range(ORDINARY_DEPTH):
         brackets = brackets.replace(b"[]", b"")  # the innermost, of everything
     return not brackets

@@ -7,6 +7,9 @@ from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
+from pydantic_core import SchemaValidator
+
+from pipeline.harvest.answers import OF_A_WALK, checked_search
 from pipeline.harvest.entities import EntityConcept, europeana_concept, read_concept, read_concepts
 from pipeline.http import HttpClient, Refused, Response, WrongKey, mapped
 from pipeline.rate_limit import RatePolicy, read_rate_policy
@@ -53,7 +56,7 @@ class Page:
     """One response of the Search API, with the key removed."""
 
     request: str  # the URL that was asked
-    items: list[dict[str, Any]]
+    items: list[dict[str, Any]]  # of a walk no more is certain to be there than their ids; the body has the rest
     total: int  # what the server says the search finds in all; it may change from page to page
     next_cursor: str | None
     body: str = field(repr=False)
@@ -106,7 +109,7 @@ class EuropeanaClient:
         """One page of a keyword collection, ordered by id. Raises the errors of `pipeline.http`."""
         rows = str(self._settings.rows)
         asked = [("sort", SORT), ("rows", rows), ("profile", profile), ("cursor", cursor)]
-        return self._page(self.question(collection, window) + asked)
+        return self._page(self.question(collection, window) + asked, OF_A_WALK)
 
     def count(self, collection: str, window: Window | None = None) -> int:
         """How many records a search finds (`rows=0`)."""
@@ -205,11 +208,11 @@ class EuropeanaClient:
             query = f"({everything}) AND NOT DATA_PROVIDER:({others})"
         return query
 
-    def _page(self, params: list[tuple[str, str]]) -> Page:
-        return self._read("/record/v2/search.json", params, self._page_of)
+    def _page(self, params: list[tuple[str, str]], form: SchemaValidator | None = None) -> Page:
+        return self._read("/record/v2/search.json", params, lambda response: self._page_of(response, form))
 
-    def _page_of(self, response: Response) -> Page:
-        answer = _checked_search(response)
+    def _page_of(self, response: Response, form: SchemaValidator | None = None) -> Page:
+        answer = checked_search(response.json(form))
         return Page(
             request=self.http.redact(response.url),
             items=answer.get("items") or [],
@@ -344,25 +347,9 @@ def _terms(proxies: Sequence[Mapping[str, Any]], role: str) -> tuple[str, ...]:
 
 
 def _provider_counts(response: Response) -> dict[str, int]:
-    facets = [facet for facet in _checked_search(response).get("facets") or [] if facet.get("name") == "DATA_PROVIDER"]
+    answer = checked_search(response.json())
+    facets = [facet for facet in answer.get("facets") or [] if facet.get("name") == "DATA_PROVIDER"]
     return {str(entry["label"]): int(entry["count"]) for facet in facets for entry in facet.get("fields") or []}
-
-
-def _checked_search(response: Response) -> dict[str, Any]:
-    """The answer. Raises ValueError, or TypeError, for JSON that is not a search response."""
-    answer = response.json()
-    if not isinstance(answer, dict) or answer.get("success") is not True:
-        raise ValueError("not a search answer that says success")
-    if not isinstance(answer.get("totalResults"), int):
-        raise ValueError("a search answer without totalResults")
-    items = answer.get("items") or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("a search answer whose items are no list of objects")
-    if answer.get("itemsCount", 0) > len(items):
-        raise ValueError(f"a search answer with {len(items)} items that says {answer['itemsCount']}")
-    if not isinstance(answer.get("nextCursor"), str | None):
-        raise ValueError("a search answer whose nextCursor is no text")
-    return answer
 
 
 def _range(name: str, begin: str | None, before: str | None) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.texts import DEEPEST, ORDINARY_DEPTH, REPLACEMENT, _ordinarily_deep, clean, loads, record_id
+from pipeline.harvest.answers import OF_A_WALK
+from pipeline.texts import DEEPEST, ORDINARY_DEPTH, REPLACEMENT, _ordinarily_deep, clean, loads, loads_only, record_id
 from tests.pipeline.mutations import mutated_bytes, mutated_json, mutated_text
 
 ITEM = {
@@ -159,6 +160,68 @@ def test_the_depth_of_brackets_is_that_of_the_values(value: object, around: int,
         return
     with pytest.raises(ValueError, match="nested too deeply"):
         loads(deep)
+
+
+ODD_JSON = (
+    *("NaN", "-Infinity", "1e999", "-1E999", "1.5e3", "1" * 400, "1" * 400 + ".0", "1" * 5_000, "[" * 150 + "]" * 150),
+    *('"\\ud83d"', '"a\\\\"', '"\\" NaN 1e9 ["', "true", "false", "null", "01", "1,", '"\t"', "\ufeff", "tru", "''"),
+)
+FIELDS = ("success", "totalResults", "itemsCount", "nextCursor", "items")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from((*FIELDS, "facets")), st.sampled_from(ODD_JSON) | JSON_VALUES), max_size=5),
+    st.lists(st.dictionaries(st.sampled_from(["id", "title"]), JSON_VALUES), max_size=3),
+    st.sampled_from(["utf-8", "utf-16"]),
+)
+def test_a_part_is_what_the_whole_has_there(fields: list, items: list, coding: str):
+    written = [(name, value if value in ODD_JSON else json.dumps(value)) for name, value in fields]
+    pairs = [*written, ("items", json.dumps(items, ensure_ascii=False))]
+    text = "{" + ",".join(f'"{name}": {value}' for name, value in pairs) + "}"
+    assert_part_of_whole(text.encode(coding, "surrogatepass"))
+
+
+def test_of_an_ordinary_answer_only_a_part_is_made():
+    answer = {
+        "success": True,
+        "hasMore": False,
+        "items": [ITEM | {"title": ['A "cup" [NaN, 1e9', "\\"]}],
+        "facets": None,
+    }
+    for written in (json.dumps(answer), json.dumps(answer, indent=1), json.dumps(answer, ensure_ascii=False)):
+        assert loads_only(written.encode(), OF_A_WALK) == {"success": True, "items": [{"id": ITEM["id"]}]}
+        assert loads_only(written.encode(), OF_A_WALK, 50) == answer
+
+
+@pytest.mark.parametrize("value", ODD_JSON)
+def test_odd_values_are_refused_in_a_part_as_in_the_whole(value: str):
+    assert_part_of_whole(
+        f'{{"success": true, "score": {value}, "items": [{{"id": "/1/a", "score": {value}}}]}}'.encode()
+    )
+
+
+def assert_part_of_whole(content: bytes) -> None:
+    """What loads_only gives is of what loads gives, or both refuse the content."""
+    try:
+        whole = loads(content, 10_000)
+    except ValueError:
+        with pytest.raises(ValueError):  # noqa: PT011
+            loads_only(content, OF_A_WALK, 10_000)
+        return
+    part = loads_only(content, OF_A_WALK, 10_000)
+    if part != whole:
+        slim = {name: value for name, value in whole.items() if name in FIELDS}
+        if "items" in whole:
+            slim["items"] = [{"id": item["id"]} if "id" in item else {} for item in whole["items"]]
+        assert part == slim
+
+
+@pytest.mark.parametrize("n", [300, pytest.param(3_000, marks=pytest.mark.long)])
+def test_damaged_answers_are_read_in_part_as_whole(n: int):
+    rng = random.Random(19)
+    answer = {"success": True, "totalResults": 2, "nextCursor": "x", "items": [ITEM, {"id": "/1/b", "score": 1e-7}]}
+    for _ in range(n):
+        assert_part_of_whole(mutated_bytes(json.dumps(answer, ensure_ascii=False).encode(), rng))
 
 
 def test_values_are_counted_before_they_are_read():
