@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from hypothesis import settings
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Images of containers set it. Without caches every process of a test compiles the project, and every worker all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported: as in assets/cli/app.py
 # A home of their own, set before any module reads it: what a person has made in theirs changes no test.
 HOME = Path(tempfile.mkdtemp(prefix="eufcc-tests-"))
