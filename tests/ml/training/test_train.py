@@ -210,52 +210,57 @@ def test_a_compiled_network_learns_what_the_plain_one_learns(museum: Path, tmp_p
         assert torch.allclose(tensor, weights[1][name], atol=1e-4), name
 
 
-def test_a_run_that_is_killed_and_resumed_equals_the_undisturbed_one(museum: Path, tmp_path: Path):
-    """SIGKILL in the middle of an epoch; dropout, moving average and repeated augmentation are on."""
+@pytest.fixture(scope="module")
+def finished(museum: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What five runs made in one other process: 0 undisturbed in `a`; 1 killed and 2 resumed in `b`; 3 and 4 in ranks.
+
+    Run 3 has two ranks and is in `two`, run 4 is alone and in `one`.
+    """
+    folder = tmp_path_factory.mktemp("finished")
     overrides = "epochs=3 batch=16 repeats=3 drop=0.2 ema_decay=0.9 checkpoint_s=0 image_size=32 cache_px=none"
     chosen = ["--baseline", "multilabel", "--override", *overrides.split()]
-    undisturbed, disturbed = (arguments(museum, tmp_path / side, *chosen) for side in "ab")
-    forked(
-        tmp_path,
-        {"arguments": undisturbed},
-        {"arguments": disturbed, "kill_after": 2},
-        {"arguments": disturbed},
-    )
-    a, b = (load_file(tmp_path / side / "models" / "multilabel" / "weights.safetensors") for side in "ab")
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    whole, first, rest = (epochs_of(tmp_path / f"{number}.0") for number in range(3))
-    assert [event["epoch"] for event in whole] == [1, 2, 3]
-    assert first[0]["loss"] == whole[0]["loss"]
-    assert rest[0]["epoch"] > 1  # it went on, it did not begin again
-    logs = [epochs_of(tmp_path / side / "models" / "multilabel" / "log.jsonl") for side in "ab"]
-    assert [[(event["epoch"], event["loss"]) for event in log] for log in logs] == [
-        [(event["epoch"], event["loss"]) for event in whole]
-    ] * 2
-    assert [event["loss"] for event in rest] == [event["loss"] for event in whole][-len(rest) :]
-    assert not list((tmp_path / "b" / "models" / "multilabel").glob("checkpoint*"))  # finished: nothing to resume
-
-
-def test_two_processes_equal_one_at_the_same_global_batch(museum: Path, tmp_path: Path):
-    """gloo on two CPU processes, a network without batch norm, to 1e-5.
-
-    AdamW's eps is raised, because some gradients (the bias of an attention's keys) are exactly 0 but for rounding, and
-    AdamW scales whatever it gets to the learning rate.
-    """
+    undisturbed, disturbed = (arguments(museum, folder / side, *chosen) for side in "ab")
+    # AdamW's eps is raised, because some gradients (the bias of an attention's keys) are exactly 0 but for rounding,
+    # and AdamW scales whatever it gets to the learning rate.
     overrides = "backbone=test_vit freeze=0 frozen_views=0 image_size=32 cache_px=none epochs=1 batch=32 lr=0.001"
     overrides += " repeats=3 eps=0.0001"
     chosen = ["--device", "cpu", "--baseline", "hsoftmax_levels", "clip_1_tag", "--override", *overrides.split()]
     forked(
-        tmp_path,
-        {"arguments": arguments(museum, tmp_path / "two", *chosen), "ranks": 2},
-        {"arguments": arguments(museum, tmp_path / "one", *chosen)},
+        folder,
+        {"arguments": undisturbed},
+        {"arguments": disturbed, "kill_after": 2},
+        {"arguments": disturbed},
+        {"arguments": arguments(museum, folder / "two", *chosen), "ranks": 2},
+        {"arguments": arguments(museum, folder / "one", *chosen)},
     )
+    return folder
+
+
+def test_a_run_that_is_killed_and_resumed_equals_the_undisturbed_one(finished: Path):
+    """SIGKILL in the middle of an epoch; dropout, moving average and repeated augmentation are on."""
+    a, b = (load_file(finished / side / "models" / "multilabel" / "weights.safetensors") for side in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    whole, first, rest = (epochs_of(finished / f"{number}.0") for number in range(3))
+    assert [event["epoch"] for event in whole] == [1, 2, 3]
+    assert first[0]["loss"] == whole[0]["loss"]
+    assert rest[0]["epoch"] > 1  # it went on, it did not begin again
+    logs = [epochs_of(finished / side / "models" / "multilabel" / "log.jsonl") for side in "ab"]
+    assert [[(event["epoch"], event["loss"]) for event in log] for log in logs] == [
+        [(event["epoch"], event["loss"]) for event in whole]
+    ] * 2
+    assert [event["loss"] for event in rest] == [event["loss"] for event in whole][-len(rest) :]
+    assert not list((finished / "b" / "models" / "multilabel").glob("checkpoint*"))  # finished: nothing to resume
+
+
+def test_two_processes_equal_one_at_the_same_global_batch(finished: Path):
+    """gloo on two CPU processes, a network without batch norm, to 1e-5."""
     for key in ("hsoftmax_levels", "clip_1_tag"):
-        a, b = (load_file(tmp_path / side / "models" / key / "weights.safetensors") for side in ("one", "two"))
+        a, b = (load_file(finished / side / "models" / key / "weights.safetensors") for side in ("one", "two"))
         for name in a:
             assert torch.allclose(a[name], b[name], atol=1e-5), (key, name)
-    losses = [[event["loss"] for event in epochs_of(tmp_path / f"{number}.0")] for number in range(2)]
+    losses = [[event["loss"] for event in epochs_of(finished / f"{number}.0")] for number in (3, 4)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert (tmp_path / "0.1").read_text() == ""  # the second rank is silent
+    assert (finished / "3.1").read_text() == ""  # the second rank is silent
 
 
 def test_a_checkpoint_of_other_settings_is_not_continued(museum: Path, tmp_path: Path):
