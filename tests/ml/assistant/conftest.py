@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,12 +35,20 @@ def vocabulary() -> Vocabulary:
     return Vocabulary(read_tag_list(TAG_LIST)[1])
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with all migrations and nothing in it, to be copied."""
+    file = tmp_path_factory.mktemp("database") / "assistant.sqlite"
+    Store(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path, empty_database: Path):
     """An empty store whose clock moves by a second at each look."""
     seconds = itertools.count()
     made = Store(
-        f"sqlite:///{tmp_path / 'assistant.sqlite'}",
+        f"sqlite:///{shutil.copy(empty_database, tmp_path)}",
         clock=lambda: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=next(seconds)),
     )
     yield made

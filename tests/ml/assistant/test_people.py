@@ -2,7 +2,9 @@
 
 import itertools
 import re
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,7 +21,7 @@ KEYS = itertools.count()
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path, empty_database: Path):
     """A store whose clock the test sets: store.clock.now."""
 
     class Clock:
@@ -28,7 +30,7 @@ def store(tmp_path):
         def __call__(self) -> datetime:
             return self.now
 
-    made = Store(f"sqlite:///{tmp_path / 'assistant.sqlite'}", clock=Clock())
+    made = Store(f"sqlite:///{shutil.copy(empty_database, tmp_path)}", clock=Clock())
     yield made
     made.close()
 
