@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,26 @@ def address(museum: Path) -> Iterator[str]:
     """Where it answers, to the right key alone."""
     with running(museum, api_key=KEY) as url:
         yield url
+
+
+@contextmanager
+def forking(folder: Path) -> Iterator[Callable[..., None]]:
+    """make(run, run): makes these runs side by side (`forked_commands.py`), all of them from one start of Python."""
+    program = [sys.executable, str(Path(__file__).with_name("forked_commands.py")), str(folder)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("EUFCC", "MUSEUM", "EUROPEANA"))}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    errors = folder / "forked_commands.err"
+    with (
+        errors.open("w") as said,
+        subprocess.Popen(program, cwd=ROOT, env=environment, stderr=said, **pipes) as process,
+    ):
+
+        def make(*runs: dict[str, Any]) -> None:
+            process.stdin.write(f"{json.dumps(runs)}\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "made\n", errors.read_text(encoding="utf-8")
+
+        yield make
 
 
 def full(hosts: dict[str, str], key: str | None = KEY, **changed: Any) -> dict[str, str]:
@@ -149,10 +170,9 @@ def runs(museum: Path, address: str, tmp_path_factory: pytest.TempPathFactory) -
                 run("cyclic", "dataset", full(here, **cyclic), like="good"),
             ],
         ]
-        program = [sys.executable, str(Path(__file__).with_name("forked_commands.py")), str(folder), json.dumps(steps)]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("EUFCC", "MUSEUM", "EUROPEANA"))}
-        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
+        with forking(folder) as make:
+            for step in steps:
+                make(*step)
     return Runs(folder)
 
 

@@ -1,21 +1,24 @@
 """Runs the command `eufcc` several times from one start of Python: importing Dagster costs more than these runs.
 
-`python forked_commands.py FOLDER JSON`: a list of steps made one after the other, each a list of runs made side by
-side, each `{"name": …, "arguments": […], "environment": {…}}`. A run's home is FOLDER/<name>, a copy of FOLDER/<like>
-where it names one, else an empty one with our dagster.yaml and what `configuration` adds to it; its output goes to
-FOLDER/<name>.out and .err, its exit code to FOLDER/<name>.code.
+`python forked_commands.py FOLDER`: each line of its input is a JSON list of runs to be made side by side, each
+`{"name": …, "arguments": […], "environment": {…}}`; it says `made` when they have ended. A run's home is FOLDER/<name>,
+a copy of FOLDER/<like> where it names one, else an empty one with our dagster.yaml and what `configuration` adds to it;
+its output goes to FOLDER/<name>.out and .err, its exit code to FOLDER/<name>.code.
 """
 
 import json
 import os
 import shutil
+import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
+LONGEST_S = 600  # a run that hangs is ended
 
-def main(folder: Path, steps: list[list[dict[str, Any]]]) -> int:
+
+def main(folder: Path) -> int:
     """Make the runs; nothing that reads settings is imported before their processes part."""
     import alembic.command  # noqa: F401
     import dagster  # noqa: F401
@@ -31,11 +34,12 @@ def main(folder: Path, steps: list[list[dict[str, Any]]]) -> int:
     import pipeline.release.pack
     import pipeline.vocabulary.source  # noqa: F401
 
-    for step in steps:
-        children = {start(folder, run): run for run in step}
+    for line in sys.stdin:
+        children = {start(folder, run): run for run in json.loads(line)}
         for child, run in children.items():
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             (folder / f"{run['name']}.code").write_text(str(code))
+        print("made", flush=True)
     return 0
 
 
@@ -51,8 +55,10 @@ def start(folder: Path, run: dict[str, Any]) -> int:
     child = os.fork()
     if child:
         return child
+    signal.alarm(LONGEST_S)
     code = 70
     try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number, ending in ((1, "out"), (2, "err")):
             os.dup2(os.open(folder / f"{run['name']}.{ending}", os.O_WRONLY | os.O_CREAT), number)
         os.environ |= {"DAGSTER_HOME": str(home), **run["environment"]}
@@ -72,4 +78,4 @@ def start(folder: Path, run: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
+    raise SystemExit(main(Path(sys.argv[1])))

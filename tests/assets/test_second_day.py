@@ -1,10 +1,7 @@
 """The second day of a data engineer: a file that the settings name has other bytes, and the next run obeys it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytest
 
 from assets.engine.project import ROOT
 from pipeline.tables import FETCHES, IMAGES, TABLES
+from tests.assets.conftest import forking
 from tests.support.museum_server import running
 
 pytestmark = pytest.mark.xdist_group("second_day")  # one worker makes all runs
@@ -102,15 +100,11 @@ class Days:
         return {line.split()[1] for line in self.err(name).splitlines() if line.endswith("unchanged")}
 
 
-def forked(folder: Path, steps: list[list[dict[str, Any]]], failing: tuple[str, ...] = ()) -> None:
-    """Make these runs (`forked_commands.py`); all of them succeed, but for those that fail."""
-    program = [sys.executable, str(Path(__file__).with_name("forked_commands.py")), str(folder), json.dumps(steps)]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("EUFCC", "MUSEUM", "EUROPEANA"))}
-    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    for run in (run for step in steps for run in step):
-        code, said = folder / f"{run['name']}.code", folder / f"{run['name']}.err"
-        assert (code.read_text() != "0") == (run["name"] in failing), said.read_text(encoding="utf-8")
+def check_codes(folder: Path, *failing: str) -> None:
+    """All runs so far succeeded, but for those that fail."""
+    codes = {file.stem: file.read_text() for file in folder.glob("*.code")}
+    for name, code in codes.items():
+        assert (code != "0") == (name in failing), (folder / f"{name}.err").read_text(encoding="utf-8")
 
 
 def by_hand(days: Days, name: str) -> None:
@@ -141,7 +135,7 @@ def days(drawn_museum, tmp_path_factory: pytest.TempPathFactory) -> Days:
     rules.write_text((ROOT / "pipeline" / "vocabulary" / "rules.toml").read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "down.txt").write_text("# nothing yet\n", encoding="utf-8")
     (folder / "corrections.csv").write_text("record_id,tag_id,action,reason,who,date\n", encoding="utf-8")
-    with running(museum) as address:
+    with running(museum) as address, forking(folder) as make:
         environment = {"MUSEUM": str(museum), "MUSEUM_ADDRESS": address, "COLUMNS": "300"}
         environment |= {f"EUFCC__{name}": str(file) for name, file in files.items()}
         environment |= {f"EUFCC__{name}": json.dumps(value) for name, value in SMALL.items()}
@@ -150,18 +144,21 @@ def days(drawn_museum, tmp_path_factory: pytest.TempPathFactory) -> Days:
             made = {"name": name, "arguments": ["run", job, *options], "environment": environment}
             return made | ({"like": like} if like else {})
 
-        forked(folder, [[run("dataset", "dataset")], [run("first", "splits", like="dataset")]])
+        make(run("dataset", "dataset"))
+        make(run("first", "splits", like="dataset"))
+        check_codes(folder)
         days = Days(folder, "")
         days.victim = TABLES["splits"].read(days.storage("first") / "splits.parquet")["record_id"][0]
         by_hand(days, "changed_by_hand")
         other_version(days, "other_version")
         others = [run("same", "dataset", "first"), run("older_yes", "splits", "other_version", "--yes")]
         failing = [run("tampered", "splits", "changed_by_hand"), run("older", "splits", "other_version")]
-        forked(folder, [[*others, *failing]], failing=("tampered", "older"))
+        make(*others, *failing)
         (folder / "down.txt").write_text(f"# nothing yet\n{days.victim}\n", encoding="utf-8")
         with (folder / "corrections.csv").open("a", encoding="utf-8") as file:
             file.write("/1/nowhere,300010957,add,seen,anna,2026-08-02\n")
         with rules.open("a", encoding="utf-8") as file:
             file.write('\n[[cut]]\nid = "300000001"\nlabel = "nothing"\nreason = "a new rule"\n')
-        forked(folder, [[run("splits", "splits", like="first"), run("changed", "dataset", like="first")]])
+        make(run("splits", "splits", like="first"), run("changed", "dataset", like="first"))
+    check_codes(folder, "tampered", "older")
     return days
