@@ -69,7 +69,17 @@ def drawn_museum(once) -> Callable[..., Path]:
     return drawn
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what was not asked for, and keep together what shares a fixture."""
+    leave_out(config, items)
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if not item.get_closest_marker("xdist_group") and any(of[-1].scope == "module" for of in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(config.rootpath).as_posix()))
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what was not asked for, and count it: the summary says how many tests did not run and why."""
     not_run: dict[str, list[pytest.Item]] = {"shared": [], "long": [], "browser": []}
     for item in items:
