@@ -1,9 +1,10 @@
 """Every case of ../shared/cases that comes as text, table or prediction file, each through the door it names."""
 
+import io
 import json
-import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,6 @@ from tests.support.museum_server import running
 
 pytestmark = pytest.mark.shared
 
-ROOT = Path(__file__).parents[2]
 CASES = SHARED / "cases"
 KINDS = ("text-surrogates", "europeana-addresses", "aat-spellings", "museum-tables", "predictions-files")
 ERRORS = (CorrectionsError, PublishedError, MuseumError, AuditError, TextFileError)
@@ -162,19 +162,32 @@ def predictions(case: Case, kind: Path, tmp_path: Path) -> None:
     """`eufcc evaluate`: exit code and figures, or one sentence."""
     out, right = tmp_path / "results.json", case["right"]
     options = (kind / case["input"], "--release", kind / case["release"], "--out", out)
-    command = [sys.executable, "-m", "assets.cli", "evaluate", *map(str, options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    code, said = eufcc("evaluate", *options)
     if right["exit"] != 0:
-        assert done.returncode == 1
-        assert right["names"] in done.stderr
-        assert done.stderr.count("\n") == 1
+        assert code == 1
+        assert right["names"] in said
+        assert said.count("\n") == 1
         return
-    assert done.returncode == 0, done.stderr
+    assert code == 0, said
     result = read(out)
     assert (result["baseline"], result["seed"]) == (right["baseline"], right["seed"])
     rows = [row for row in result["results"] if (row["split"], row["metric"]) == (right["split"], "r_precision")]
     figures = {row["facet"]: row["value"] for row in rows if row["policy"] == "ignore_unseen"}
     assert figures == pytest.approx(right["r_precision"], abs=1e-6)
+
+
+def eufcc(*arguments: object) -> tuple[int, str]:
+    """The exit code of the command, and what it says on stderr; in this process, as its imports take two seconds."""
+    from assets.cli.app import main
+    from assets.engine.console import LINES
+
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()), redirect_stderr(said):
+        patch.setattr(sys, "argv", ["eufcc", *map(str, arguments)])
+        patch.setenv(LINES, "")  # commands set it for their process, which here is that of all tests
+        with pytest.raises(SystemExit) as left:
+            main()
+    return int(left.value.code or 0), said.getvalue()
 
 
 DOORS: dict[tuple[str, str], Callable[[Case, Path, Path], None]] = {
