@@ -20,7 +20,7 @@ from pipeline.splits import outer
 from pipeline.tables import TABLES
 from tests.assets.world import FILES, SETTINGS, SLICE, World, read_code_again, run_step
 
-SHORT, LONG = 20, 200
+SHORT, LONG = 10, 200  # each kind of change twice
 
 
 class Change:
