@@ -59,7 +59,7 @@ def test_a_body_that_drips_is_answered_408_too(service):
 
 def test_sixty_half_sent_uploads_are_not_all_held_and_an_honest_one_is_taken(service):
     service.limits = AssistantLimits(max_bytes_in_flight=2_000_000)
-    with ExitStack() as stack, served(service) as address:
+    with served(service) as address, ExitStack() as stack:  # what is held is closed first: the server waits for it
         held = [stack.enter_context(closing(half_an_upload(address, 240_000))) for _ in range(60)]
         sent = httpx.post(f"{address}/api/images?who=x", content=vase_picture(), headers=PAGE, timeout=10)
         assert sent.status_code == 201
