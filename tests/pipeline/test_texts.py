@@ -139,7 +139,7 @@ def test_brackets_have_a_depth(depth: int):
 
 
 JSON_VALUES = st.recursive(
-    st.none() | st.floats(allow_nan=False) | st.text(alphabet='[]{}"\\ué', max_size=6),
+    st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.text(alphabet='[]{}"\\ué', max_size=6),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[}"\\', max_size=3), inner, max_size=3)
     ),
