@@ -2,12 +2,13 @@
 
 import atexit
 import fcntl
+import gc
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,18 @@ def drawn_museum(once) -> Callable[..., Path]:
         return once(f"museum_{images}_{seed}", lambda folder: render_museum(folder, seed=seed, images=images))
 
     return drawn
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Importing all tests makes a million objects that stay: the garbage collector looks at none of them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
