@@ -89,6 +89,7 @@ class Meter:
     def _run(self) -> None:
         before = samples_in(self.file)
         spent, answered = (before[-1].cpu_s, before[-1].requests) if before else (0.0, 0)
+        answered -= self._counted()  # before this process, while the same museum was served
         with self.file.open("a", encoding="utf-8") as lines:
             while True:
                 ended = self._stop.wait(EVERY_S)
