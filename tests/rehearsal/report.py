@@ -20,36 +20,38 @@ WRITES = {
 def rows_of(result: dict[str, Any]) -> list[tuple[str, ...]]:
     """A row for each step of the run, and for each part beside it."""
     parts = result["parts"]
-    found = [_row(step, cost, parts["run"]["tables"]) for step, cost in parts["run"]["steps"].items()]
-    found = [row for row in found if row is not None]
+    again = parts.get("killed", {}).get("steps", {})
+    steps = [(step, cost) for step, cost in parts["run"]["steps"].items() if cost["wall_s"] >= LEAST_S]
+    found = [_row(step, cost, parts["run"]["tables"], again.get(step)) for step, cost in steps]
     names = {"twelve": "twelve rows scored", "audit": "audit of the release", "museum": "(drawing the museum)"}
     for part, name in names.items():
         if part in parts:
             told = parts[part]
             cpu = f"{told['cpu_s']:,.0f}" if told.get("cpu_s") else "–"
-            found.append((name, "", f"{told['wall_s']:,.0f}", cpu, f"{told['peak_mb']:,}", "", ""))
+            found.append((name, "", f"{told['wall_s']:,.0f}", cpu, f"{told['peak_mb']:,}", "", "", ""))
     if "refresh" in parts:
         steps = parts["refresh"]["steps"].values()
         sums = [sum(cost[name] for cost in steps) for name in ("wall_s", "cpu_s", "requests")]
         peak = f"{parts['refresh']['peak_mb']:,}"
-        found.append(("refresh of 1 %", "", f"{sums[0]:,.0f}", f"{sums[1]:,.0f}", peak, "", f"{sums[2]:,}"))
+        found.append(("refresh of 1 %", "", f"{sums[0]:,.0f}", f"{sums[1]:,.0f}", peak, "", f"{sums[2]:,}", ""))
     return found
 
 
-def _row(step: str, cost: dict[str, Any], tables: dict[str, dict[str, int]]) -> tuple[str, ...] | None:
-    if cost["wall_s"] < LEAST_S:
-        return None
+def _row(
+    step: str, cost: dict[str, Any], tables: dict[str, dict[str, int]], again: dict[str, Any] | None
+) -> tuple[str, ...]:
     written = [tables[name] for name in WRITES.get(step, (step,)) if name in tables]
     rows = max((table["rows"] for table in written), default=0)
     size = sum(table["bytes"] for table in written)
+    killed = f" ({again['killed_s']:,.0f})" if again and again["killed_s"] else ""
     return (
         f"`{step}`", f"{rows:,}" if rows else "", f"{cost['wall_s']:,.0f}", f"{cost['cpu_s']:,.0f}",
         f"{cost['peak_mb']:,}", f"{size / 1e6:,.1f}" if size else "",
-        f"{cost['requests']:,}" if cost["requests"] else "",
+        f"{cost['requests']:,}" if cost["requests"] else "", f"{again['wall_s']:,.0f}{killed}" if again else "",
     )  # fmt: skip
 
 
-HEAD = ("stage", "records", "wall s", "processor s", "peak MB", "stored MB", "requests")
+HEAD = ("stage", "records", "wall s", "processor s", "peak MB", "stored MB", "requests", "killed run, wall s")
 
 
 def printed(result: dict[str, Any]) -> str:
@@ -66,15 +68,21 @@ def _sentences(result: dict[str, Any]) -> list[str]:
     run = parts["run"]
     told = [
         f"{result['size']:,} records on {run['ended'][:10]}; {result['machine']}; {versions}.",
-        f"The run took {run['wall_s'] / 60:,.0f} minutes and at most {run['peak_mb'] / 1e3:,.1f} GB of memory.",
+        f"The stages took {_minutes(run)} minutes and at most {run['peak_mb'] / 1e3:,.1f} GB of memory.",
     ]
     if "killed" in parts:
-        kills = ", ".join(parts["killed"]["kills"])
-        same = parts["killed"]["release"] == run["release"]
-        told.append(
-            f"Killed in {kills}: the release has {'the same' if same else 'another'} hash, `{run['release'][:12]}`."
-        )
+        killed = parts["killed"]
+        same = "the same" if killed["release"] == run["release"] else "another"
+        told += [
+            f"Another run from nothing was killed in {', '.join(killed['kills'])}. Its stages took {_minutes(killed)}",
+            f"minutes and at most {killed['peak_mb'] / 1e3:,.1f} GB; in parentheses is what was lost to a kill.",
+            f"Its release has {same} hash, `{run['release'][:12]}`.",
+        ]
     return told
+
+
+def _minutes(part: dict[str, Any]) -> str:
+    return f"{sum(cost['wall_s'] for cost in part['steps'].values()) / 60:,.0f}"
 
 
 def write_page(result: dict[str, Any], page: Path = PAGE) -> None:
