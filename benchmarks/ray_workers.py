@@ -3,6 +3,7 @@
 Needs the extra `ray`. A drawn museum is taken as far as its features once; then each cluster makes images and features
 anew, two slices in two runs, a step at a time on each worker. `--museum` names the museum of a rehearsal instead:
 `make rehearsal SIZE=20000`, then `python -m benchmarks.ray_workers --museum dagster_home/rehearsal-20000/museum`.
+`--latency` makes every image wait, as on a real server: otherwise the museum's server takes the cores of the workers.
 """
 
 import argparse
@@ -40,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--museum", type=Path, help="a museum folder, in place of a drawn one")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that every image takes at least")
     parser.add_argument("--slice", choices=SLICES, help="run the two stages of that slice, as the environment says")
     asked = parser.parse_args()
     if asked.slice:
@@ -61,6 +63,7 @@ def main() -> None:
             done = eufcc(["run", "dataset"], given, LONGEST_S)
             if done.returncode != 0:
                 raise SystemExit(done.stderr)
+        with served_museum(museum, port, asked.latency):
             found = {workers: _measured(workers, before, museum, address, folder) for workers in (1, 2)}
     seconds = {workers: round(each["seconds"], 1) for workers, each in found.items()}
     busy = {workers: each["busy"] for workers, each in found.items()}
@@ -74,8 +77,9 @@ def main() -> None:
                 **dict.fromkeys(("peer", "peer_version", "peer_s", "peer_rss_mb")),
                 "ratio": round(seconds[1] / seconds[2], 2),
                 "ours_rss_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
-                "note": f"images and features of {images} images in two slices: {seconds[1]} s by one worker of one "
-                f"core, {seconds[2]} s by two; bytes {'equal' if same else 'DIFFER'}; the {os.cpu_count()} cores were "
+                "note": f"images and features of {images} images in two slices, at least {asked.latency * 1000:.0f} ms "
+                f"an image: {seconds[1]} s by one worker of one core, {seconds[2]} s by two; bytes "
+                f"{'equal' if same else 'DIFFER'}; the {os.cpu_count()} cores were "
                 f"busy {busy[1]:.0%} and {busy[2]:.0%} of that time, for the museum's server, Dagster and Ray run on "
                 "them too; the start of Ray is not counted, what Dagster and Ray take for every step is",
             }

@@ -110,18 +110,21 @@ def end(process: subprocess.Popen[bytes], seconds: float = 20) -> None:
 
 
 @contextmanager
-def served_museum(museum: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The museum folder, served on that port."""
-    process = start_museum(museum, port)
+def served_museum(museum: Path, port: int, image_latency_s: float = 0.0) -> Iterator[subprocess.Popen[bytes]]:
+    """The museum folder, served on that port; every image takes so long at least."""
+    process = start_museum(museum, port, image_latency_s)
     try:
         yield process
     finally:
         end(process)
 
 
-def start_museum(museum: Path, port: int) -> subprocess.Popen[bytes]:
+def start_museum(museum: Path, port: int, image_latency_s: float = 0.0) -> subprocess.Popen[bytes]:
     """A server of the museum folder that answers."""
     command = [sys.executable, "-m", "pipeline.sandbox", "serve", str(museum), "--port", str(port)]
+    if image_latency_s:
+        command = [sys.executable, "-m", "tests.support", str(museum), "--port", str(port)]
+        command += ["--image-latency", str(image_latency_s)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until_it_answers(f"http://127.0.0.1:{port}/health", process)
     return process

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             api_key=options.api_key,
             faults=_faults(options),
             latency_s=options.latency,
+            image_latency_s=options.image_latency,
             preserialised=options.preserialised,
         ) as address:
             print(f"The local museum answers at {address}", flush=True)
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8765, help="0: any free one")
     parser.add_argument("--api-key", help="the one key to accept; default: any and none")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds every API answer takes at least")
+    parser.add_argument("--image-latency", type=float, default=0.0, help="seconds every image takes at least")
     parser.add_argument("--preserialised", action="store_true", help="write all items before the first answer")
     parser.add_argument("--faults", type=float, default=0.0, help="share of requests that are struck")
     parser.add_argument("--modes", default="", help=f"faults in play, by comma: {', '.join(f.name for f in FAULTS)}")

@@ -31,12 +31,14 @@ def running(
     quota: Quota | None = None,
     faults: Faults | None = None,
     latency_s: float = 0.0,
+    image_latency_s: float = 0.0,
     preserialised: bool = False,
 ) -> Iterator[str]:
     """A museum, or the folder of one, served from a thread while the context lasts; gives the base URL.
 
-    `faults`: what goes wrong, and how often. `latency_s`: how long every API answer takes at least. `preserialised`:
-    all items are written before the first answer, so that a benchmark measures its client and not this server.
+    `faults`: what goes wrong, and how often. `latency_s`: how long every API answer takes at least;
+    `image_latency_s`: every image. `preserialised`: all items are written before the first answer, so that a benchmark
+    measures its client and not this server.
     Raises MuseumError for a bad folder and PortInUse when `port` (0: any free one) is taken.
     """
     loaded = MuseumFolder(museum) if isinstance(museum, Path) else museum
@@ -44,7 +46,7 @@ def running(
     if preserialised:
         asyncio.run(_ask_for_all(app, api_key))
     with listening(port) as (listener, address):
-        running_server = server(_troubled(app, faults, latency_s))
+        running_server = server(_troubled(app, faults, latency_s, image_latency_s))
         thread = threading.Thread(target=running_server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -61,9 +63,9 @@ def running(
             thread.join(STOP_S)
 
 
-def _troubled(app: ASGIApp, faults: Faults | None, latency_s: float) -> ASGIApp:
+def _troubled(app: ASGIApp, faults: Faults | None, latency_s: float, image_latency_s: float) -> ASGIApp:
     """The application behind a latency and a schedule of faults."""
-    delayed = Latency(app, latency_s) if latency_s > 0 else app
+    delayed = Latency(app, latency_s, image_latency_s) if max(latency_s, image_latency_s) > 0 else app
     return delayed if faults is None else faults.around(delayed)
 
 
@@ -77,12 +79,13 @@ async def _ask_for_all(app: ASGIApp, api_key: str | None) -> None:
 
 
 class Latency:
-    """Makes every API answer wait, as answers over the ocean do; images are not delayed."""
+    """Makes every answer wait, as those over the ocean do: those of the APIs for so long, images for so long."""
 
-    def __init__(self, app: ASGIApp, latency_s: float) -> None:
-        self.app, self.latency_s = app, latency_s
+    def __init__(self, app: ASGIApp, latency_s: float, image_latency_s: float) -> None:
+        self.app, self.latency_s, self.image_latency_s = app, latency_s, image_latency_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and media_url(scope) is None and not scope["path"].startswith("/thumbnail/"):
-            await asyncio.sleep(self.latency_s)
+        if scope["type"] == "http":
+            image = media_url(scope) is not None or scope["path"].startswith("/thumbnail/")
+            await asyncio.sleep(self.image_latency_s if image else self.latency_s)
         await self.app(scope, receive, send)
