@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import dagster as dg
 import psutil
 
 from assets.engine.project import ROOT
@@ -92,6 +93,8 @@ def _measured(workers: int, before: Path, museum: Path, address: str, folder: Pa
     home = dagster_home(folder / f"workers-{workers}")
     settings = (home / "dagster.yaml").read_text()
     (home / "dagster.yaml").write_text(settings.replace("default_limit: 1", "default_limit: 2"))  # Ray decides
+    with dg.DagsterInstance.from_config(f"{home}"):
+        pass  # its databases are there before two runs open them at once
     storage = home / "storage" / storage_below(before).name
     shutil.copytree(storage_below(before), storage)
     for name in ("images", "features", "fetches"):
@@ -117,8 +120,6 @@ def _measured(workers: int, before: Path, museum: Path, address: str, folder: Pa
 
 def run_slice(part: str) -> None:
     """Images and features of one slice, by the executor of the environment."""
-    import dagster as dg
-
     from assets.definitions import defs
     from assets.engine.executors import execute
 
