@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.operations.services import EUFCC, dagster_home
+from tests.operations.services import EUFCC, dagster_home, without_ours
 from tests.rehearsal.watch import Span, costs, samples_in, spans_of, watched
 
 LONGEST = 12  # steps that are named
@@ -31,9 +31,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="eufcc-demo-") as place:
         home, museum, samples = dagster_home(Path(place) / "home"), Path(place) / "museum", Path(place) / "samples"
-        ours = ("EUFCC", "MUSEUM", "WEIGHTS")
-        given = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        given |= {"DAGSTER_HOME": f"{home}", "MUSEUM": f"{museum}", "HF_HUB_OFFLINE": "1"}
+        given = without_ours() | {"DAGSTER_HOME": f"{home}", "MUSEUM": f"{museum}", "HF_HUB_OFFLINE": "1"}
         began = time.time()
         draw = [sys.executable, "-m", "pipeline.sandbox", "render", f"{museum}"]
         subprocess.run(draw, check=True, env=given, stdout=sys.stderr)
@@ -65,9 +63,8 @@ def where_time_goes(spans: Sequence[Span], began: float, ended: float) -> dict[s
 
 def line(steps: dict[str, dict[str, Any]], parts: dict[str, float], cpu_s: float) -> dict[str, Any]:
     """The figures as every benchmark prints them."""
-    longest = sorted(steps, key=lambda step: -steps[step]["wall_s"])[:LONGEST]
     told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts.items())
-    named = ", ".join(f"{step} {steps[step]['wall_s']:.1f}" for step in longest)
+    named = ", ".join(f"{step} {steps[step]['wall_s']:.1f}" for step in _longest(steps))
     total = sum(parts.values())
     return {
         "name": "demo",
@@ -84,10 +81,14 @@ def table(steps: dict[str, dict[str, Any]], parts: dict[str, float]) -> str:
     """A row for each part of the time, and for each of the longest steps."""
     lines = ["| | wall s | processor s | peak MB |", "|---|---|---|---|"]
     lines += [f"| {name} | {seconds:.1f} | | |" for name, seconds in parts.items()]
-    for step in sorted(steps, key=lambda step: -steps[step]["wall_s"])[:LONGEST]:
+    for step in _longest(steps):
         cost = steps[step]
         lines.append(f"| `{step}` | {cost['wall_s']:.1f} | {cost['cpu_s']:.1f} | {cost['peak_mb']:,} |")
     return "\n".join(lines)
+
+
+def _longest(steps: dict[str, dict[str, Any]]) -> list[str]:
+    return sorted(steps, key=lambda step: -steps[step]["wall_s"])[:LONGEST]
 
 
 if __name__ == "__main__":

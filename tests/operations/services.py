@@ -41,6 +41,12 @@ def dagster_home(folder: Path, configuration: Path = ROOT / "dagster_home" / "da
     return folder
 
 
+def without_ours() -> dict[str, str]:
+    """This process's environment without what sets a profile, a museum or weights."""
+    ours = ("EUFCC", "MUSEUM", "WEIGHTS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 def environment(home: Path, museum: Path, **more: str) -> dict[str, str]:
     """The variables of a small demo: one trained row, two slices of images, no bytecode that others do not have."""
     return os.environ | {

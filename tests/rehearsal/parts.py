@@ -18,7 +18,15 @@ from typing import Any
 
 from assets.engine.project import ROOT
 from pipeline.files import write_text
-from tests.operations.services import EUFCC, dagster_home, end, final_hashes, free_port, wait_until_it_answers
+from tests.operations.services import (
+    EUFCC,
+    dagster_home,
+    end,
+    final_hashes,
+    free_port,
+    wait_until_it_answers,
+    without_ours,
+)
 from tests.rehearsal.watch import costs, kill_family, samples_in, spans_of, step_at_work, watched
 
 SETTINGS = Path(__file__).with_name("settings.toml")
@@ -84,13 +92,10 @@ class Rehearsal:
 
     def environment(self, home: str, address: str = "") -> dict[str, str]:
         """The variables of the profile."""
-        mine = {
-            name: value for name, value in os.environ.items() if not name.startswith(("EUFCC", "MUSEUM", "WEIGHTS"))
-        }
         hosts = {"EUFCC__HTTP__HOSTS": json.dumps({"*": address})} if address else {}
         given = {"EUFCC_PROFILE": "full", "EUFCC_SETTINGS": f"{SETTINGS}", "PYTHONPATH": f"{ROOT}", **hosts}
         given["EUFCC__IMAGES__SLICES"] = f"{min(MOST_SLICES, max(2, self.size // RECORDS_A_SLICE))}"
-        return mine | given | {"DAGSTER_HOME": f"{self.home(home)}", "HF_HUB_OFFLINE": "1"}
+        return without_ours() | given | {"DAGSTER_HOME": f"{self.home(home)}", "HF_HUB_OFFLINE": "1"}
 
     def measured(self, home: str, samples: Path) -> dict[str, Any]:
         """What each step of a home cost, with the rows and bytes that its notes name."""
