@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.peer import blas_kernels
+
 THREADS = 2
 PROVIDERS, IMAGES, DIMENSIONS = 358, 346_324, 2048  # paper: providers and images; pytorch-fid: dimensions
 # A lognormal whose quantiles give the paper's facts: 358 providers with 1 to 40,000 images, 346,324 in all.
@@ -177,7 +179,7 @@ def main() -> None:
         f"{max(differences[True]):.1e} for n > d, {max(differences[False]):.1e} else; pytorch-fid refused {refused}; "
         f"torch with two eigh per pair: {torch_s:.0f} s (extrapolated), {torch_s / ours['s']:.1f} times ours; "
         f"CPU seconds (less disturbed by other work here): ours {ours['cpu_s']:.0f}, pytorch-fid {peer_cpu_s:.0f}, "
-        f"{peer_cpu_s / ours['cpu_s']:.0f} times"
+        f"{peer_cpu_s / ours['cpu_s']:.0f} times; OpenBLAS for {blas_kernels()}"
     )
     result = {"name": "frechet", "n": IMAGES, "ours_s": round(ours["s"], 2), "peer": "pytorch-fid"}
     result |= {

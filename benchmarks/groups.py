@@ -83,7 +83,7 @@ def other_pairs(folder: Path, queries: int) -> int:
 
 def measure(n: int) -> dict[str, object]:
     """Both sides on the same vectors, one after the other."""
-    from benchmarks.peer import peer_python, version
+    from benchmarks.peer import blas_kernels, peer_python, version
 
     queries = n if n <= N else PEER_QUERIES
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(THREADS))
@@ -103,6 +103,7 @@ def measure(n: int) -> dict[str, object]:
     note = (
         f"{n:,} x {DIMENSIONS}, {COUNT} neighbours, {THREADS} threads; the peer was asked for {asked}; pairs that one "
         f"side alone found: {different}; ours {ours['cpu_s']:.0f} CPU seconds; nearest by dHash {ours['hash_s']:.1f} s"
+        f"; OpenBLAS for {blas_kernels()}"
     )
     result = {"name": "groups", "n": n, "ours_s": round(ours["s"], 1), "peer": "faiss IndexFlatIP"}
     result |= {"peer_version": version("groups"), "peer_s": round(peer_s, 1), "ratio": round(peer_s / ours["s"], 1)}

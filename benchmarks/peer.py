@@ -1,9 +1,11 @@
-"""The peers: each benchmark's packages, pinned in `peers.txt`, in a virtual environment of their own."""
+"""The peers: each benchmark's packages, pinned in `peers.txt`, in a virtual environment of their own; BLAS kernels."""
 
 import subprocess
 import sys
 import venv
 from pathlib import Path
+
+from threadpoolctl import threadpool_info
 
 HERE = Path(__file__).parent
 PINS = HERE / "peers.txt"
@@ -19,6 +21,12 @@ def pins(benchmark: str) -> list[str]:
 def version(benchmark: str) -> str:
     """The first pin's version: the peer itself, for the `peer_version` of the result."""
     return pins(benchmark)[0].partition("==")[2]
+
+
+def blas_kernels() -> str:
+    """The kernels of OpenBLAS in this process: those of the processor, unless OPENBLAS_CORETYPE names others."""
+    libraries = threadpool_info()
+    return "/".join(sorted({info["architecture"] for info in libraries if info["internal_api"] == "openblas"}))
 
 
 def peer_python(benchmark: str) -> Path:
