@@ -87,6 +87,7 @@ def measure(n: int) -> dict[str, object]:
 
     queries = n if n <= N else PEER_QUERIES
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(THREADS))
+    threads["OPENBLAS_CORETYPE"] = blas_kernels()  # the peer's OpenBLAS may not know this processor and take slow ones
     with tempfile.TemporaryDirectory(prefix="eufcc-groups-") as name:
         folder = Path(name)
         generate(folder, n)
