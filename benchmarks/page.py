@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ PACKAGES = ("numpy", "polars", "pyarrow", "numba", "torch", "dagster")
 
 
 def page(lines: list[dict[str, Any]], machine: str, versions: dict[str, str], day: str) -> str:
-    """Markdown: one section per line, its figures as a table; the same lines give the same page."""
+    """Markdown: one section per benchmark, its figures as a table; the same lines give the same page.
+
+    Of a benchmark that ran several times it shows the line with the middle ratio, and all ratios.
+    """
     parts = [
         "# Benchmarks",
         "",
@@ -24,8 +28,7 @@ def page(lines: list[dict[str, Any]], machine: str, versions: dict[str, str], da
         f"- machine: {machine}",
         f"- versions: {', '.join(f'{name} {version}' for name, version in versions.items())}",
     ]
-    for number, line in enumerate(lines, start=1):
-        name = line.get("benchmark") or line.get("name") or f"line {number}"
+    for name, line in _middle(lines):
         parts += ["", f"## {name}", "", "| figure | value |", "|---|---|"]
         parts += [f"| {_cell(key)} | {_cell(value)} |" for key, value in line.items() if value != name]
     return "\n".join(parts) + "\n"
@@ -43,6 +46,20 @@ def machine() -> str:
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}"
+
+
+def _middle(lines: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The names and lines to show, in the order of the first lines: one per benchmark and size."""
+    runs: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    for number, line in enumerate(lines, start=1):
+        name = line.get("benchmark") or line.get("name") or f"line {number}"
+        runs.setdefault((name, line.get("n")), []).append(line)
+    for (name, _), found in runs.items():
+        if len(found) == 1:
+            yield name, found[0]
+            continue
+        middle = sorted(found, key=lambda line: line["ratio"])[len(found) // 2]
+        yield name, middle | {"ratios of all runs": ", ".join(str(line["ratio"]) for line in found)}
 
 
 def _cell(value: Any) -> str:

@@ -20,6 +20,15 @@ def test_every_line_is_a_section_with_its_figures():
     assert text == page(lines, "a machine", {"Python": "3.11.7"}, "2026-11-25")
 
 
+def test_of_several_runs_the_one_with_the_middle_ratio_is_shown():
+    lines = [{"name": "fetch", "ratio": ratio, "ours_s": ours} for ratio, ours in ((1.9, 1), (1.6, 3), (1.8, 2))]
+    text = page([*lines, {"name": "loader", "ratio": 2.0}], "a machine", {}, "2026-11-25")
+    assert text.count("## fetch\n") == 1
+    assert "| ours_s | 2 |" in text
+    assert "| ratios of all runs | 1.9, 1.6, 1.8 |" in text
+    assert text.count("ratios of all runs") == 1
+
+
 def test_the_machine_is_named():
     assert "cores" in machine()
 
