@@ -86,15 +86,16 @@ def measure(n: int) -> dict[str, object]:
     from benchmarks.peer import blas_kernels, peer_python, version
 
     queries = n if n <= N else PEER_QUERIES
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(THREADS))
-    threads["OPENBLAS_CORETYPE"] = blas_kernels()  # the peer's OpenBLAS may not know this processor and take slow ones
+    kernels = blas_kernels()
+    given = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(THREADS))
+    given["OPENBLAS_CORETYPE"] = kernels  # the peer's OpenBLAS may not know this processor and take slow ones
     with tempfile.TemporaryDirectory(prefix="eufcc-groups-") as name:
         folder = Path(name)
         generate(folder, n)
         own = [sys.executable, "-m", "benchmarks.groups", "--side", name]
         peer = [str(peer_python("groups")), "-c", PEER, name, str(queries), str(COUNT), str(THREADS)]
         sides = [
-            json.loads(subprocess.run(command, env=os.environ | threads, check=True, stdout=subprocess.PIPE).stdout)
+            json.loads(subprocess.run(command, env=os.environ | given, check=True, stdout=subprocess.PIPE).stdout)
             for command in (own, peer)
         ]
         different = other_pairs(folder, queries)
@@ -104,7 +105,7 @@ def measure(n: int) -> dict[str, object]:
     note = (
         f"{n:,} x {DIMENSIONS}, {COUNT} neighbours, {THREADS} threads; the peer was asked for {asked}; pairs that one "
         f"side alone found: {different}; ours {ours['cpu_s']:.0f} CPU seconds; nearest by dHash {ours['hash_s']:.1f} s"
-        f"; OpenBLAS for {blas_kernels()}"
+        f"; OpenBLAS for {kernels}"
     )
     result = {"name": "groups", "n": n, "ours_s": round(ours["s"], 1), "peer": "faiss IndexFlatIP"}
     result |= {"peer_version": version("groups"), "peer_s": round(peer_s, 1), "ratio": round(peer_s / ours["s"], 1)}

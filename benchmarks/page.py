@@ -58,7 +58,7 @@ def _middle(lines: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]
         if len(found) == 1:
             yield name, found[0]
             continue
-        middle = sorted(found, key=lambda line: line["ratio"])[len(found) // 2]
+        middle = sorted(found, key=lambda line: line["ratio"])[(len(found) - 1) // 2]  # of two, the lower one
         yield name, middle | {"ratios of all runs": ", ".join(str(line["ratio"]) for line in found)}
 
 

@@ -1,4 +1,4 @@
-"""The peers: each benchmark's packages, pinned in `peers.txt`, in a virtual environment of their own; BLAS kernels."""
+"""The peers: each benchmark's packages, pinned in `peers.txt`, in a virtual environment of their own."""
 
 import subprocess
 import sys
